@@ -1,0 +1,1 @@
+"""Where outside technology is met: one technology a module, and no module knows another."""

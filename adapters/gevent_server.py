@@ -1,0 +1,267 @@
+"""TCP on gevent's event loop.
+
+Rule: a transport knows no commands. It reads what there is, hands it to the connection's session
+and sends what comes back; while replies are unsent or requests unanswered, it reads nothing more.
+
+A connection is served by callbacks of the event loop, without a greenlet of its own: waking one for
+every read would cost a fifth of the throughput. Where answering may block, as with a store on
+another machine, `GreenletConnection` does the same with a greenlet a turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Callable, Protocol, Set, Tuple, Type, Union
+
+import gevent
+from gevent.event import Event
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+MAX_ACCEPT = 16
+"""How many connections are accepted in one turn of the loop, before the others are served."""
+
+ACCEPT_PAUSE = 0.1
+"""Seconds until the next try when the system could not accept (out of descriptors)."""
+
+SMALL_READ, LARGE_READ = 64 * 1024, 1024 * 1024
+"""Bytes asked for by one read; a large one follows a read that came back full."""
+
+LINGER = 5.0
+"""Seconds for the client of an ended conversation to take the last reply and hang up."""
+
+_READ, _WRITE = 1, 2
+
+
+class Session(Protocol):
+    """The conversation that a connection carries, in bytes; not bound to any socket."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are more `replies` to ask for, before anything more is received."""
+        ...
+
+    @property
+    def open(self) -> bool:
+        """Whether the conversation goes on once what it gave is sent."""
+        ...
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what was read; gives what to send."""
+        ...
+
+    def replies(self) -> bytes:
+        """What to send next."""
+        ...
+
+
+class Connection:
+    """Moves bytes between one client's socket and its session, in turns of the event loop."""
+
+    def __init__(
+        self, sock: socket.socket, session: Session, on_close: Callable[[Connection], None]
+    ) -> None:
+        self._sock = sock
+        self._session = session
+        self._on_close = on_close
+        self._read_size = SMALL_READ
+        self._unsent: Union[bytes, memoryview] = b""
+        self._at_eof = False
+        self._ending = False
+        self._loop = gevent.get_hub().loop
+        self._readable = self._loop.io(sock.fileno(), _READ)
+        self._writable = self._loop.io(sock.fileno(), _WRITE)
+        self._lingering = self._loop.timer(LINGER)
+
+    def start(self) -> None:
+        """Serve the client from the next turn of the loop on."""
+        self._readable.start(self._turn, self._read)
+
+    def end(self) -> None:
+        """Answer the requests that have arrived, then close."""
+        self._ending = True
+        self._go_on()
+
+    def close(self) -> None:
+        """Let go of the socket at once."""
+        if self._sock.fileno() < 0:
+            return
+        for watcher in (self._readable, self._writable, self._lingering):
+            watcher.stop()
+            watcher.close()
+        self._sock.close()
+        self._on_close(self)
+
+    def _turn(self, step: Callable[[], None]) -> None:
+        """Everything a connection does passes here, so that no bug in one harms another."""
+        try:
+            step()
+        except OSError:
+            self.close()
+        except Exception:
+            log.exception("a connection was closed by a bug in the server")
+            self.close()
+
+    def _read(self) -> None:
+        try:
+            data = self._sock.recv(self._read_size)
+        except BlockingIOError:
+            if self._ending:
+                self.close()
+            else:
+                self._go_on()
+            return
+        if data:
+            self._read_size = SMALL_READ if len(data) < self._read_size else LARGE_READ
+            self._send(self._session.receive(data))
+        else:
+            self._at_eof = True
+            self._go_on()
+
+    def _write(self) -> None:
+        self._send(self._unsent or self._session.replies())
+
+    def _send(self, data: Union[bytes, memoryview]) -> None:
+        try:
+            sent = self._sock.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Wait for whatever the state of the conversation calls for next."""
+        if self._unsent or self._session.waiting:
+            self._readable.stop()
+            self._writable.start(self._turn, self._write)
+            return
+        self._writable.stop()
+        if self._at_eof:
+            self.close()
+        elif not self._session.open:
+            self._hang_up()
+        elif self._ending:
+            self._loop.run_callback(self._turn, self._read)
+        else:
+            self._readable.start(self._turn, self._read)
+
+    def _hang_up(self) -> None:
+        """Close so that the last reply arrives: not while the client still sends, for a while.
+
+        A socket closed with unread data resets the connection, and the reply may be lost with it.
+        """
+        if self._ending:
+            self.close()
+        else:
+            self._sock.shutdown(socket.SHUT_WR)
+            self._readable.start(self._turn, self._discard)
+            self._lingering.start(self.close)
+
+    def _discard(self) -> None:
+        try:
+            gone = not self._sock.recv(LARGE_READ)
+        except BlockingIOError:
+            return
+        if gone:
+            self.close()
+
+
+class GreenletConnection(Connection):
+    """A connection whose session may block: each turn has a greenlet, and others run meanwhile."""
+
+    _busy = False
+
+    def end(self) -> None:
+        self._ending = True
+        if not self._busy:
+            self._go_on()
+
+    def _turn(self, step: Callable[[], None]) -> None:
+        self._busy = True
+        self._readable.stop()
+        self._writable.stop()
+        gevent.spawn(super()._turn, step)
+
+    def _go_on(self) -> None:
+        self._busy = False
+        super()._go_on()
+
+
+class GeventServer:
+    """Listens on one address and gives every client a connection with a session of its own."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        new_session: Callable[[], Session],
+        connection: Type[Connection] = Connection,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._new_session = new_session
+        self._connection = connection
+        self._connections: Set[Connection] = set()
+        self._all_closed = Event()
+
+    def bind(self) -> Tuple[str, int]:
+        """Take the address, so that clients can connect; gives it, with the port that was picked
+        for port 0. Raises `OSError` when it is in use or not to be had."""
+        family, _, _, _, address = socket.getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        self._listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host, port = self._listener.getsockname()[:2]
+        return host, port
+
+    def start(self) -> None:
+        """Serve whoever connects, as long as the event loop runs."""
+        loop = gevent.get_hub().loop
+        self._acceptable = loop.io(self._listener.fileno(), _READ)
+        self._pause = loop.timer(ACCEPT_PAUSE)
+        self._acceptable.start(self._accept)
+
+    def stop(self, grace: float) -> None:
+        """Accept no more clients, answer what has arrived, and close; cut after `grace` seconds."""
+        self._pause.stop()
+        self._acceptable.stop()
+        while self._accept():
+            pass
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.end()
+        if self._connections:
+            self._all_closed.clear()
+            self._all_closed.wait(grace)
+        for connection in list(self._connections):
+            connection.close()
+
+    def _accept(self) -> int:
+        """Take clients that wait to be accepted; how many there were, up to `MAX_ACCEPT`."""
+        for count in range(MAX_ACCEPT):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return count
+            except OSError as error:
+                log.warning("cannot accept clients for now: %s", error)
+                self._acceptable.stop()
+                self._pause.start(self._acceptable.start, self._accept)
+                return 0
+            self._welcome(sock)
+        return MAX_ACCEPT
+
+    def _welcome(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        connection = self._connection(sock, self._new_session(), self._forget)
+        self._connections.add(connection)
+        connection.start()
+
+    def _forget(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_closed.set()

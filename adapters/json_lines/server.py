@@ -1,0 +1,187 @@
+"""The server's side of the conversation: request lines in, reply lines out.
+
+Rule: whatever bytes arrive, one request line gives one reply line, in order, and nothing but a
+`KvError` ever explains why a request was refused.
+
+Each line is decoded on its own. Decoding a whole read in one call is no faster, and would take an
+object spread over two lines, or two objects on one, for requests.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Iterator, List, Tuple, Union
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from adapters.json_lines.lines import Lines
+from application.commands import COMMANDS, NAMES, Command, closest_name
+from application.executor import Executor
+from domain.errors import BadJson, BadRequest, Internal, KvError, TooLarge, UnknownCommand
+
+log = logging.getLogger(__name__)
+
+PORTION = 64 * 1024
+"""Replies are handed out in portions of about this many bytes, so that one client's pipeline
+neither holds the server for long nor fills its memory."""
+
+Id = Union[str, int, UnsetType]
+
+
+class Limits(Struct, frozen=True):
+    """How much one request may ask for; sizes are in bytes of UTF-8."""
+
+    max_request_bytes: int = 16 * 1024 * 1024
+    max_reply_bytes: int = 64 * 1024 * 1024
+    max_key_bytes: int = 64 * 1024
+    max_keys_per_request: int = 100_000
+
+    def check(self, command: Command[Any]) -> None:
+        """Raise when `command` names too many keys, or one that is too long."""
+        keys = command.keys_named()
+        if len(keys) > self.max_keys_per_request:
+            raise TooLarge(f"{len(keys)} keys; at most {self.max_keys_per_request} in a request")
+        if any(len(key.encode()) > self.max_key_bytes for key in keys):
+            raise BadRequest(f"a key is over {self.max_key_bytes} bytes")
+
+    @property
+    def harmless_line(self) -> int:
+        """A line of up to this many bytes can hold neither too long a key nor too many keys."""
+        return min(self.max_key_bytes, len('"",') * self.max_keys_per_request)
+
+
+class ServerSession:
+    """One client's conversation with an executor: bytes read go in, bytes to send come out."""
+
+    def __init__(self, executor: Executor, limits: Limits) -> None:
+        self._execute = executor.execute
+        self._limits = limits
+        self._harmless_line = limits.harmless_line
+        self._lines = Lines(limits.max_request_bytes)
+        self._unanswered: Iterator[bytes] = iter(())
+        self._speaks_json = False
+        self.waiting = False
+        """Whether whole requests are still unanswered: ask for `replies` before reading on."""
+        self.open = True
+        """Whether the conversation goes on once the replies are sent."""
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what was read and give the first portion of replies; not while `waiting`."""
+        self._unanswered = iter(self._lines.feed(data))
+        return self.replies()
+
+    def replies(self) -> bytes:
+        """The next portion of replies to the requests that have arrived."""
+        replies: List[bytes] = []
+        size = 0
+        for line in self._unanswered:
+            try:
+                command = _decode_command(line)
+            except _UNREADABLE as error:
+                if not line.strip(b" \t\r"):
+                    continue
+                reply = self._refuse(line, error, first=not (self._speaks_json or replies))
+            else:
+                reply = self._answer(command, line)
+            replies.append(reply)
+            size += len(reply)
+            if size > PORTION or not self.open:
+                self.waiting = self.open
+                break
+        else:
+            self.waiting = False
+            if self._lines.overflowed:
+                replies.append(self._too_long())
+        self._speaks_json = self._speaks_json or bool(replies)
+        return b"".join(replies)
+
+    def _answer(self, command: Command[Any], line: bytes) -> bytes:
+        try:
+            if len(line) > self._harmless_line:
+                self._limits.check(command)
+            reply = _success(command.id, self._execute(command))
+            if len(reply) > self._limits.max_reply_bytes:
+                raise TooLarge(f"the reply is over {self._limits.max_reply_bytes} bytes")
+            return reply
+        except KvError as error:
+            return _refusal(command.id, error)
+        except Exception:
+            log.exception("%s failed", type(command).__name__)
+            return _refusal(command.id, Internal("a bug in the server; its log has the details"))
+
+    def _refuse(self, line: bytes, error: Exception, first: bool) -> bytes:
+        id, refused = _diagnosis(line, error)
+        self.open = not (first and isinstance(refused, BadJson))
+        return _refusal(id, refused)
+
+    def _too_long(self) -> bytes:
+        self.open = False
+        bound = self._limits.max_request_bytes
+        return _refusal(UNSET, TooLarge(f"a request is at most {bound} bytes"))
+
+
+class _Success(Struct, gc=False):
+    id: Id
+    ok: bool
+    result: Any
+
+
+class _Error(Struct, gc=False):
+    code: str
+    message: str
+
+
+class _Refusal(Struct, gc=False):
+    id: Id
+    ok: bool
+    error: _Error
+
+
+class _Envelope(Struct):
+    """What can still be read of a request that is no command: any of it may be missing or odd."""
+
+    type: Any = UNSET
+    id: Any = UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_command = msgspec.json.Decoder(Union[COMMANDS]).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_MAX_ECHO = 200
+"""How many characters of what a client sent are told back to it in an error message."""
+
+
+def _success(id: Id, result: object) -> bytes:
+    if id is UNSET:
+        if type(result) is Raw:
+            return b'{"ok":true,"result":%b}\n' % result
+        if result is True:
+            return b'{"ok":true,"result":true}\n'
+    return _encode(_Success(id, True, result)) + b"\n"
+
+
+def _refusal(id: Id, error: KvError) -> bytes:
+    return _encode(_Refusal(id, False, _Error(error.code, str(error)))) + b"\n"
+
+
+def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
+    """Why a line is no command, and the id of the request that it may be nevertheless."""
+    try:
+        if not isinstance(error, msgspec.ValidationError):
+            raise error
+        envelope = _decode_envelope(line)
+    except RecursionError:
+        return UNSET, BadJson("nested too deep to be read")
+    except _UNREADABLE as not_json:
+        return UNSET, BadJson(f"a request is one JSON object on one line: {not_json}")
+    id = envelope.id if type(envelope.id) in (str, int) else UNSET
+    name = envelope.type
+    if isinstance(name, str) and name not in NAMES:
+        name = name[:_MAX_ECHO]
+        return id, UnknownCommand(
+            f"unknown command `{name}`; the closest is `{closest_name(name)}`"
+        )
+    return id, BadRequest(str(error)[:_MAX_ECHO])

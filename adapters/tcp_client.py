@@ -1,0 +1,120 @@
+"""A connection to a server that is an `Executor`: what runs here in process runs there over TCP.
+
+Rule: a connection that may still owe an answer is never used again. After a time-out, a broken
+reply or anything else that interrupts, it is closed, and the next command opens a new one.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, cast
+
+from application.commands import Command
+from domain.errors import KvError, TimedOut, Unavailable
+
+R = TypeVar("R")
+
+READ_SIZE = 256 * 1024
+
+
+class Session(Protocol):
+    """The conversation with a server, in bytes; not bound to any socket."""
+
+    @property
+    def owed(self) -> int:
+        """How many replies are still to come to what was asked."""
+        ...
+
+    def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
+        """What to send, in pieces; before the next piece, receive all that is owed."""
+        ...
+
+    def receive(self, data: bytes) -> List[object]:
+        """The results and `KvError`s that `data` completes, in the order asked."""
+        ...
+
+
+class Socket(Protocol):
+    """What is used of a socket, blocking and with its time-out set; gevent's fits too."""
+
+    def sendall(self, data: bytes) -> object: ...
+
+    def recv(self, size: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+def connect(address: Tuple[str, int], timeout: float) -> Socket:
+    """A TCP connection by the standard library; `timeout` in seconds, for each wait."""
+    sock = socket.create_connection(address, timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class TcpClient:
+    """Sends commands to one server, over one connection that it opens when first needed.
+
+    For one thread, or one greenlet, at a time.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        timeout: float,
+        new_session: Callable[[], Session],
+        connect: Callable[[Tuple[str, int], float], Socket] = connect,
+    ) -> None:
+        self._address = (host, port)
+        self._timeout = timeout
+        self._new_session = new_session
+        self._connect = connect
+        self._connection: Optional[Tuple[Socket, Session]] = None
+
+    def execute(self, command: Command[R]) -> R:
+        """The command's result; raises the `KvError` it was refused with, `TimedOut` when no answer
+        came in time, or `Unavailable` when there is no connection or it was lost."""
+        (outcome,) = self.execute_all((command,))
+        if isinstance(outcome, KvError):
+            raise outcome
+        return cast(R, outcome)
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        """Pipeline: send the commands without waiting for the reply to each.
+
+        Gives the results in order, a refused one's `KvError` in its place; raises `TimedOut` and
+        `Unavailable` as `execute` does.
+        """
+        try:
+            return self._exchange(commands)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise self._explained(error) from error
+            raise
+
+    def close(self) -> None:
+        """Hang up; the next command connects again."""
+        if self._connection:
+            self._connection[0].close()
+            self._connection = None
+
+    def _exchange(self, commands: Sequence[Command[Any]]) -> List[object]:
+        if self._connection is None:
+            self._connection = self._connect(self._address, self._timeout), self._new_session()
+        sock, session = self._connection
+        outcomes: List[object] = []
+        for piece in session.ask(commands):
+            sock.sendall(piece)
+            while session.owed:
+                data = sock.recv(READ_SIZE)
+                if not data:
+                    raise ConnectionResetError("the server closed the connection")
+                outcomes += session.receive(data)
+        return outcomes
+
+    def _explained(self, error: OSError) -> KvError:
+        host, port = self._address
+        if isinstance(error, socket.timeout):
+            return TimedOut(f"no answer from {host}:{port} within {self._timeout:g} s")
+        return Unavailable(f"{host}:{port}: {error.strerror or error}")

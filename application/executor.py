@@ -1,0 +1,32 @@
+"""The seam between those who ask for commands and whatever carries them out.
+
+Rule: an executor gives a command's result or raises a `KvError`. A server is an executor put on a
+socket, a client is a socket dressed as one; limits, metrics or retries wrap one in another.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from application.commands import Command
+from domain.store import Store
+
+R = TypeVar("R")
+
+
+class Executor(Protocol):
+    """Anything that can carry out a command."""
+
+    def execute(self, command: Command[R]) -> R:
+        """The command's result; raises `KvError` when it is refused."""
+        ...
+
+
+class LocalExecutor:
+    """Runs commands on a store in this process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def execute(self, command: Command[R]) -> R:
+        return command.run(self._store)

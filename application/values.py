@@ -1,0 +1,94 @@
+"""The door through which values enter the store.
+
+Rule: a text that passes here can be read back by any strict JSON reader (RFC 8259), and holds no
+line break, so it cannot disturb the framing that another client sees. The text itself is kept as
+it came: nothing is decoded to be stored.
+
+The check is one strict decode whose result is thrown away. That is one C call, cheaper than any
+set of searches that would prove the same (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping
+
+import msgspec
+from msgspec import Raw
+
+from domain.errors import BadRequest
+
+MAX_DEPTH = 128
+"""How deep the arrays and objects of one value may nest."""
+
+MAX_DIGITS = 4_000
+"""How many digits an integer may have; Python's own reader takes 4,300."""
+
+_decode = msgspec.json.Decoder().decode
+
+
+def storable(value: Raw) -> bytes:
+    """The text to store for `value`, which is the text of one JSON value with no space around it.
+
+    Raises `BadRequest` when a strict reader could not take it back: bad UTF-8, lone surrogates,
+    numbers
+    beyond double precision or `MAX_DIGITS` digits, nesting beyond `MAX_DEPTH`.
+    """
+    return _checked(bytes(value), "value")
+
+
+def storable_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
+    """`storable` for every value; the error names the key whose value is at fault."""
+    texts = list(map(bytes, items.values()))
+    together = b"[%b]" % b",".join(texts)
+    try:
+        if _checked(together, "items") is together:
+            return dict(zip(items, texts))
+    except BadRequest:
+        pass
+    return {key: _checked(text, f"items.{key:.64}") for key, text in zip(items, texts)}
+
+
+def _checked(text: bytes, where: str) -> bytes:
+    try:
+        document = _decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"`{where}` cannot be kept: {error}") from error
+    except RecursionError as error:
+        raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}") from error
+    if type(document) is str:
+        return text
+    if _may_exceed(text):
+        _refuse_excess(document, where)
+    if type(document) in _CONTAINERS and (b"\n" in text or b"\r" in text):
+        return msgspec.json.format(text, indent=-1)
+    return text
+
+
+_CONTAINERS = frozenset((dict, list))
+_DIGITS_AS_ZERO = bytes(0x30 if chr(byte).isdigit() else byte for byte in range(128)) + bytes(128)
+_LONG_NUMBER = b"0" * (MAX_DIGITS + 1)
+_FIRST_TOO_LONG = 10**MAX_DIGITS
+
+
+def _may_exceed(text: bytes) -> bool:
+    """Whether a document needs a closer look; cheap, and never False for one out of bounds."""
+    return text.count(b"[") + text.count(b"{") > MAX_DEPTH or (
+        len(text) > MAX_DIGITS and _LONG_NUMBER in text.translate(_DIGITS_AS_ZERO)
+    )
+
+
+def _refuse_excess(document: Any, where: str) -> None:
+    """Look at every node, level by level, so that no depth is too much for it."""
+    depth, level = 0, [document]
+    while level:
+        if any(type(node) is int and abs(node) >= _FIRST_TOO_LONG for node in level):
+            raise BadRequest(f"`{where}` holds an integer of more than {MAX_DIGITS} digits")
+        containers = [node for node in level if type(node) in _CONTAINERS]
+        if containers and depth == MAX_DEPTH:
+            raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}")
+        depth += 1
+        level = [
+            child
+            for node in containers
+            for child in (node.values() if type(node) is dict else node)
+        ]

@@ -1,0 +1,72 @@
+"""Every way a request can be refused, as one tree.
+
+Rule: a refusal has one stable code, which clients in any language may rely on, and says who has to
+act on it. Whatever goes wrong outside becomes one of these where the outside is called.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar, Dict, Type
+
+
+class Blame(enum.Enum):
+    """Who can mend it: the one who asked, or the one who runs the server."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class KvError(Exception):
+    """A request that was refused; the message says what was wrong, and where."""
+
+    code: ClassVar[str] = "INTERNAL"
+    blame: ClassVar[Blame] = Blame.SERVER
+
+
+class BadJson(KvError):
+    """The line is not a JSON object, or holds JSON that a strict reader could not take back."""
+
+    code = "BAD_JSON"
+    blame = Blame.CLIENT
+
+
+class BadRequest(KvError):
+    """A member is missing, of the wrong type, not known, or not a legal key or value."""
+
+    code = "BAD_REQUEST"
+    blame = Blame.CLIENT
+
+
+class UnknownCommand(KvError):
+    """No command has this name."""
+
+    code = "UNKNOWN_COMMAND"
+    blame = Blame.CLIENT
+
+
+class TooLarge(KvError):
+    """A request or its reply is over one of the server's bounds."""
+
+    code = "TOO_LARGE"
+    blame = Blame.CLIENT
+
+
+class Unavailable(KvError):
+    """The server, or the engine behind its store, cannot be reached."""
+
+    code = "UNAVAILABLE"
+
+
+class TimedOut(KvError):
+    """No answer came in time; whether the request took effect is not known."""
+
+    code = "TIMEOUT"
+
+
+class Internal(KvError):
+    """A bug on the other side, logged there with its traceback."""
+
+
+BY_CODE: Dict[str, Type[KvError]] = {kind.code: kind for kind in KvError.__subclasses__()}
+"""The classes by code, for clients that raise again what a server refused."""

@@ -1,0 +1,1 @@
+"""The programs, each put together in its container from a parts list."""

@@ -1,0 +1,1 @@
+"""The client program: one command, a shell, or commands from a pipe."""

@@ -1,0 +1,75 @@
+"""The client's command line: where the server is, and what to do there."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from application.commands import Command
+from domain.errors import KvError
+from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable
+from entrypoints.client.container import ClientContainer
+from entrypoints.client.output import failure, show
+from entrypoints.settings import CONTEXT, VERSION, config_option
+
+_HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
+
+{VALUE_RULE}
+
+The result is printed as JSON; for a key that is missing the line is empty. Exit codes: 0 done,
+1 refused by the server, 2 not understood, 3 no connection.
+"""
+
+
+@click.group(
+    cls=CommandTable,
+    commands=COMMAND_LINES,
+    help=_HELP,
+    invoke_without_command=True,
+    context_settings=CONTEXT,
+)
+@config_option
+@click.option("--host", default="127.0.0.1", help="The server's address.")
+@click.option("--port", type=click.IntRange(1, 65535), default=7379, help="The server's port.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    help="Seconds to wait for a connection, and for each piece of an answer.",
+)
+@click.option(
+    "--max-reply-bytes",
+    type=click.IntRange(min=1),
+    default=64 * 1024 * 1024 + 1024,
+    help="Longest reply line to take.",
+)
+@click.version_option(VERSION, prog_name="kv")
+@click.pass_context
+def main(context: click.Context, /, **settings: Any) -> None:
+    """Put the client together and choose between one command, the prompt and the pipe."""
+    container = ClientContainer()
+    container.config.from_dict(settings)
+    executor = container.executor()
+    at_prompt = context.invoked_subcommand is None and sys.stdin.isatty()
+
+    def run(command: Command[Any]) -> None:
+        try:
+            result = executor.execute(command)
+        except KvError as error:
+            raise failure(error) from error
+        show(result, missing="(nothing there)" if at_prompt else "")
+
+    context.obj = run
+    if context.invoked_subcommand is None:
+        from entrypoints.client import shell  # prompt_toolkit is slow to import
+
+        if at_prompt:
+            shell.run_prompt(f"{settings['host']}:{settings['port']}", run)
+        else:
+            context.exit(shell.run_pipe(sys.stdin, run))
+
+
+if __name__ == "__main__":
+    main(prog_name="kv")

@@ -1,0 +1,109 @@
+"""The command line of every command, made from its record.
+
+Rule: nothing here knows any one command. A member becomes an argument by its type, the docstring
+becomes the help, so that a command added to the table is in the shell at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+
+import click
+import msgspec
+from msgspec import Raw
+
+from application.commands import COMMANDS, Command, closest_name, name_of
+
+Run = Callable[[Command[Any]], None]
+"""What is done with the command that was typed."""
+
+VALUE_RULE = (
+    "A VALUE that is JSON is stored as it is; one that is not is stored as a string, "
+    "so that hello and '\"hello\"' are the same."
+)
+
+
+class QuotedWord(str):
+    """A JSON string typed in the shell: as a key it is what it says, as a value its `text`."""
+
+    text: str
+
+    def __new__(cls, value: str, text: str) -> QuotedWord:
+        """Keeps both what the string says and how it was typed."""
+        word = super().__new__(cls, value)
+        word.text = text
+        return word
+
+
+def value(word: str) -> Raw:
+    """The text of the JSON value that a word stands for, by `VALUE_RULE`."""
+    text = (word.text if isinstance(word, QuotedWord) else word).encode()
+    try:
+        return _json_text(text)
+    except (msgspec.DecodeError, RecursionError):
+        return Raw(msgspec.json.encode(word))
+
+
+_json_text = msgspec.json.Decoder(Raw).decode
+
+
+def _items(ctx: click.Context, param: click.Parameter, words: Sequence[str]) -> Dict[str, Raw]:
+    if len(words) % 2:
+        raise click.BadParameter("every KEY needs a VALUE", ctx, param)
+    return dict(zip(words[::2], map(value, words[1::2])))
+
+
+_ARGUMENTS: Dict[Any, Dict[str, Any]] = {
+    str: {},
+    Raw: {"type": value},
+    List[str]: {
+        "nargs": -1,
+        "required": True,
+        "metavar": "KEY...",
+        "callback": lambda ctx, param, words: list(words),
+    },
+    Dict[str, Raw]: {
+        "nargs": -1,
+        "required": True,
+        "metavar": "KEY VALUE [KEY VALUE]...",
+        "callback": _items,
+    },
+}
+"""How a member is typed, by its type."""
+
+
+def _command_line(kind: Type[Command[Any]]) -> click.Command:
+    fields = [field for field in msgspec.structs.fields(kind) if field.name != "id"]
+
+    @click.pass_obj
+    def callback(run: Run, /, **members: Any) -> None:
+        run(kind(**members))
+
+    takes_values = any(field.type in (Raw, Dict[str, Raw]) for field in fields)
+    return click.Command(
+        name_of(kind),
+        params=[click.Argument([field.name], **_ARGUMENTS[field.type]) for field in fields],
+        callback=callback,
+        help=kind.__doc__,
+        epilog=VALUE_RULE if takes_values else None,
+        # A value may begin with a minus sign.
+        context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+    )
+
+
+class CommandTable(click.Group):
+    """All commands, in the order of their table; names may be typed in lower case."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        """The command line of a name in either case; an unknown one fails with the closest."""
+        found = super().get_command(ctx, cmd_name.upper())
+        if found is None:
+            ctx.fail(f"No such command {cmd_name!r}; the closest is {closest_name(cmd_name)}.")
+        return found
+
+    def list_commands(self, ctx: click.Context) -> List[str]:
+        """The names, as the table has them."""
+        return list(self.commands)
+
+
+COMMAND_LINES = [_command_line(kind) for kind in COMMANDS]

@@ -1,0 +1,28 @@
+"""The client's parts, and which of them go together."""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+
+from adapters.json_lines.client import ClientSession
+from adapters.tcp_client import Session, TcpClient, connect
+from application.executor import Executor
+
+
+class ClientContainer(containers.DeclarativeContainer):
+    """Building it connects to nothing; the first command does. Any part can be overridden."""
+
+    config = providers.Configuration(strict=True)
+
+    session: providers.Provider[Session] = providers.Factory(
+        ClientSession, max_reply_bytes=config.max_reply_bytes.as_int()
+    )
+    connect = providers.Object(connect)
+    executor: providers.Provider[Executor] = providers.Singleton(
+        TcpClient,
+        host=config.host,
+        port=config.port.as_int(),
+        timeout=config.timeout.as_float(),
+        new_session=session.provider,
+        connect=connect,
+    )

@@ -1,0 +1,36 @@
+"""The server's parts, and which of them go together."""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+
+from adapters.gevent_server import Connection, GeventServer, Session
+from adapters.json_lines.server import Limits, ServerSession
+from application.executor import Executor, LocalExecutor
+from domain.memory import InMemoryStore
+from domain.store import Store
+
+
+class ServerContainer(containers.DeclarativeContainer):
+    """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
+
+    config = providers.Configuration(strict=True)
+
+    store: providers.Provider[Store] = providers.Singleton(InMemoryStore)
+    executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store)
+    limits = providers.Singleton(
+        Limits,
+        max_request_bytes=config.max_request_bytes.as_int(),
+        max_reply_bytes=config.max_reply_bytes.as_int(),
+        max_key_bytes=config.max_key_bytes.as_int(),
+        max_keys_per_request=config.max_keys_per_request.as_int(),
+    )
+    session: providers.Provider[Session] = providers.Factory(ServerSession, executor, limits)
+    connection = providers.Object(Connection)
+    server = providers.Singleton(
+        GeventServer,
+        host=config.host,
+        port=config.port.as_int(),
+        new_session=session.provider,
+        connection=connection,
+    )

@@ -1,0 +1,57 @@
+"""What the programs' settings have in common.
+
+Rule: a setting is one option of a command line, and everything else follows from it: the
+environment variable `KV_` and its name, the entry of the same name in the TOML file named by
+`--config`, and its validation. The command line wins over the environment, that over the file,
+that over the default.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Any, Callable, Dict, Optional, TypeVar
+
+import click
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+F = TypeVar("F", bound=Callable[..., object])
+
+CONTEXT = {
+    "auto_envvar_prefix": "KV",
+    "show_default": True,
+    "help_option_names": ["-h", "--help"],
+}
+"""Click's settings for a program that has settings."""
+
+VERSION = importlib.metadata.version("kvjson")
+
+
+def _read(context: click.Context, parameter: click.Parameter, path: Optional[str]) -> None:
+    if path is None:
+        return
+    try:
+        with open(path, "rb") as file:
+            settings: Dict[str, Any] = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path}: {error}", context, parameter) from error
+    known = {option.name for option in context.command.params if option.expose_value}
+    for name in settings.keys() - known:
+        raise click.BadParameter(f"{path}: no setting is called {name!r}", context, parameter)
+    context.default_map = settings
+
+
+def config_option(command: F) -> F:
+    """Gives a command `--config FILE`, a TOML file of settings by their names."""
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False),
+        callback=_read,
+        is_eager=True,
+        expose_value=False,
+        help="A TOML file of settings, by the names below with _ for -.",
+    )(command)

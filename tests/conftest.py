@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from typing import Iterator
+
+import hypothesis
+import pytest
+
+from tests.support import Server, running_server
+
+hypothesis.settings.register_profile("default", deadline=None)  # a shared machine may stall
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """A real server process, empty."""
+    shared_server.ask(b'{"type":"FLUSH"}\n')
+    return shared_server

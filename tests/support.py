@@ -1,0 +1,181 @@
+"""What several tests need: stores to swap in, a server in this process, a server of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import gevent
+import gevent.socket
+
+from adapters.tcp_client import Socket, TcpClient
+from entrypoints.client.container import ClientContainer
+from entrypoints.server.container import ServerContainer
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 60.0
+"""Seconds; only a hang is that slow."""
+
+SETTINGS: Dict[str, Any] = {
+    "host": "127.0.0.1",
+    "port": 0,
+    "max_request_bytes": 16 * 1024 * 1024,
+    "max_reply_bytes": 64 * 1024 * 1024,
+    "max_key_bytes": 64 * 1024,
+    "max_keys_per_request": 100_000,
+}
+
+
+class DictStore:
+    """The shortest store there can be."""
+
+    def __init__(self) -> None:
+        self._texts: Dict[str, bytes] = {}
+
+    def get(self, key: str) -> Optional[bytes]:
+        return self._texts.get(key)
+
+    def get_many(self, keys: Sequence[str]) -> List[Optional[bytes]]:
+        return [self._texts.get(key) for key in keys]
+
+    def set(self, key: str, text: bytes) -> None:
+        self._texts[key] = text
+
+    def set_many(self, items: Mapping[str, bytes]) -> None:
+        self._texts.update(items)
+
+    def delete(self, key: str) -> bool:
+        return self._texts.pop(key, None) is not None
+
+    def clear(self) -> int:
+        count = len(self._texts)
+        self._texts.clear()
+        return count
+
+
+class BlockingStore(DictStore):
+    """A store that has to wait for its answer, as one on another machine does."""
+
+    def get(self, key: str) -> Optional[bytes]:
+        gevent.sleep(0.0001)
+        return super().get(key)
+
+
+def server_container(**settings: Any) -> ServerContainer:
+    container = ServerContainer()
+    container.config.from_dict({**SETTINGS, **settings})
+    return container
+
+
+def client_container(host: str, port: int, timeout: float = TIMEOUT) -> ClientContainer:
+    """A client for tests that run their server in the same thread, on gevent's sockets."""
+    container = ClientContainer()
+    container.config.from_dict(
+        {"host": host, "port": port, "timeout": timeout, "max_reply_bytes": 1 << 26}
+    )
+    container.connect.override(_connect_by_gevent)
+    return container
+
+
+def _connect_by_gevent(address: Tuple[str, int], timeout: float) -> Socket:
+    return gevent.socket.create_connection(address, timeout)
+
+
+@contextlib.contextmanager
+def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
+    """The address of the container's server, which runs in this thread's event loop meanwhile."""
+    server = container.server()
+    address = server.bind()
+    server.start()
+    try:
+        yield address
+    finally:
+        server.stop(grace=TIMEOUT)
+
+
+@contextlib.contextmanager
+def new_client(address: Tuple[str, int], timeout: float = TIMEOUT) -> Iterator[TcpClient]:
+    """A client for a server in the same thread, closed at the end."""
+    client = client_container(*address, timeout).executor()
+    assert isinstance(client, TcpClient)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def served(container: ServerContainer) -> Iterator[TcpClient]:
+    """A client of the container's server, both in this thread."""
+    with serving(container) as address, new_client(address) as client:
+        yield client
+
+
+class Server(NamedTuple):
+    """A server process, and where it listens."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
+
+    def ask(self, data: bytes) -> bytes:
+        """All that the server answers to `data` on a connection of its own, until it closes."""
+        with self.connect() as sock:
+            sock.sendall(data)
+            sock.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: sock.recv(1 << 20), b""))
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and give the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(TIMEOUT)
+
+
+def environment(**variables: str) -> Dict[str, str]:
+    """This environment without settings of ours, and with `variables`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KV_")}
+    return {**inherited, **variables}
+
+
+@contextlib.contextmanager
+def running_server(*arguments: str, **variables: str) -> Iterator[Server]:
+    """A real server process on a free port; nothing of it is left at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "entrypoints.server", "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+        env=environment(**variables),
+    )
+    with process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            found = re.search(r":(\d+)$", line.strip())
+            assert found, f"the server said {line!r}"
+            yield Server(process, int(found.group(1)))
+        finally:
+            process.kill()
+
+
+def kv(port: int, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the client program to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "entrypoints.client", "--port", str(port), *arguments],
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        env=environment(),
+        timeout=TIMEOUT,
+    )

@@ -1,0 +1,185 @@
+"""The client as its users run it: one command, commands through a pipe, and at a prompt."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Iterator, List
+
+import pexpect
+import pytest
+
+from application.commands import COMMANDS, name_of
+from entrypoints.client.shell import words
+from tests.support import ROOT, Server, environment, kv
+
+
+class TestOneCommand:
+    def test_results_are_json(self, server: Server) -> None:
+        assert kv(server.port, "SET", "greeting", '"hello"').stdout == "true\n"
+        assert kv(server.port, "GET", "greeting").stdout == '"hello"\n'
+        assert kv(server.port, "mset", "a", "1", "b", '{"x":[null]}').stdout == "true\n"
+        assert json.loads(kv(server.port, "mget", "b", "a", "no").stdout) == {
+            "a": 1,
+            "b": {"x": [None]},
+        }
+        assert kv(server.port, "DELETE", "a").stdout == "true\n"
+        assert kv(server.port, "flush").stdout == "2\n"
+        assert kv(server.port, "ping").stdout == '"PONG"\n'
+
+    def test_a_missing_key_is_told_apart_from_null(self, server: Server) -> None:
+        kv(server.port, "SET", "null", "null")
+        null, missing = kv(server.port, "GET", "null"), kv(server.port, "GET", "no")
+        assert (null.returncode, null.stdout) == (0, "null\n")
+        assert (missing.returncode, missing.stdout) == (0, "\n")
+
+    @pytest.mark.parametrize(
+        ("typed", "stored"),
+        [
+            ("hello world", "hello world"),
+            ('"5"', "5"),
+            ("5", 5),
+            ("-5", -5),
+            ("NaN", "NaN"),
+            ("{broken", "{broken"),
+            ('{"a":\n[1]}', {"a": [1]}),
+            ("Ünïcödé", "Ünïcödé"),
+            ("", ""),
+        ],
+    )
+    def test_a_value_that_is_not_json_is_a_string(
+        self, server: Server, typed: str, stored: object
+    ) -> None:
+        assert kv(server.port, "SET", "k", typed).returncode == 0
+        assert json.loads(kv(server.port, "GET", "k").stdout) == stored
+
+    def test_a_refusal_is_exit_code_1_with_its_code(self, server: Server) -> None:
+        ended = kv(server.port, "SET", "k", "1e999")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr.startswith("BAD_REQUEST: ")
+
+    @pytest.mark.parametrize(
+        "typed", [["GET"], ["GET", "a", "b"], ["MSET", "a"], ["MGET"], ["GTE", "a"], ["--nope"]]
+    )
+    def test_what_is_not_understood_is_exit_code_2(self, server: Server, typed: List[str]) -> None:
+        ended = kv(server.port, *typed)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "Error: " in ended.stderr
+
+    def test_a_command_that_is_not_there_is_answered_with_the_closest(self) -> None:
+        assert "the closest is GET" in kv(1, "GTE", "a").stderr
+
+    def test_no_server_is_exit_code_3(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        ended = kv(port, "PING")
+        assert (ended.returncode, ended.stdout) == (3, "")
+        assert ended.stderr == f"UNAVAILABLE: 127.0.0.1:{port}: Connection refused\n"
+
+    def test_help_has_every_commands_docstring_and_the_rule_for_values(self) -> None:
+        shown = kv(1, "--help").stdout
+        assert "not JSON" in " ".join(shown.split()) or "one that is not" in " ".join(shown.split())
+        for kind in COMMANDS:
+            assert name_of(kind) in shown
+            assert str(kind.__doc__) in " ".join(kv(1, name_of(kind), "--help").stdout.split())
+
+
+class TestPipe:
+    def test_runs_a_command_a_line(self, server: Server) -> None:
+        ended = kv(
+            server.port,
+            stdin='SET "my key" {"a": "b c"}\n\nGET "my key"\nget missing\nset s \'"5"\'\nGET s\n',
+        )
+        assert ended.stdout == 'true\n{"a": "b c"}\n\ntrue\n"5"\n'
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+    def test_tells_which_line_failed_and_goes_on(self, server: Server) -> None:
+        ended = kv(server.port, stdin="BAD\nSET k 1e999\nSET k\nPING\n")
+        assert ended.stdout == '"PONG"\n'
+        assert [line.split(":")[0] for line in ended.stderr.splitlines()] == [
+            "line 1",
+            "line 2",
+            "line 3",
+        ]
+        assert ended.returncode == 2
+
+    def test_stops_when_there_is_no_server(self) -> None:
+        ended = kv(1, stdin="PING\nPING\n")
+        assert ended.returncode == 3
+        assert ended.stderr.count("UNAVAILABLE") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", []),
+        ("  GET   k ", ["GET", "k"]),
+        ('SET "a b" {"x": [1, "} y"]} tail', ["SET", "a b", '{"x": [1, "} y"]}', "tail"]),
+        ("SET 'single quoted' ''", ["SET", "single quoted", ""]),
+        ('SET k "not ended', ["SET", "k", '"not', "ended"]),
+        ("SET k {broken json", ["SET", "k", "{broken", "json"]),
+        ("SET k it's", ["SET", "k", "it's"]),
+        ('SET k "\\u00e9"', ["SET", "k", "é"]),
+    ],
+)
+def test_a_line_is_cut_into_words(line: str, expected: List[str]) -> None:
+    assert words(line) == expected
+
+
+PROMPT = "127.0.0.1:"
+"""How the prompt begins; what follows is interspersed with the terminal's control sequences."""
+
+
+class TestPrompt:
+    @pytest.fixture
+    def shell(self, server: Server, tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "entrypoints.client", "--port", str(server.port)],
+            cwd=str(ROOT),
+            env=environment(XDG_STATE_HOME=str(tmp_path), TERM="xterm", PROMPT_TOOLKIT_NO_CPR="1"),
+            encoding="utf-8",
+            timeout=10,
+            dimensions=(24, 100),
+        )
+        child.expect_exact(PROMPT)
+        yield child
+        child.close(force=True)
+
+    def test_runs_what_is_typed(self, shell: pexpect.spawn[str]) -> None:
+        for typed, shown in [
+            ('SET user {"name": "Ada"}', "true"),
+            ("get user", '{"name": "Ada"}'),
+            ("get nobody", "(nothing there)"),
+            ("SET n 1e999", "BAD_REQUEST"),
+            ("GTE n", "the closest is GET"),
+            ("help SET", "Store a value at a key"),
+            ("help", "Remove every key"),
+        ]:
+            shell.sendline(typed)
+            shell.expect_exact(shown)
+            shell.expect_exact(PROMPT)
+        shell.sendline("exit")
+        shell.expect(pexpect.EOF)
+        shell.wait()
+        assert shell.exitstatus == 0
+
+    def test_ctrl_c_drops_the_line_and_ctrl_d_leaves(self, shell: pexpect.spawn[str]) -> None:
+        shell.send("SET half")
+        shell.sendcontrol("c")
+        shell.sendline("PING")
+        shell.expect_exact('"PONG"')
+        shell.expect_exact(PROMPT)
+        shell.sendcontrol("d")
+        shell.expect(pexpect.EOF)
+        shell.wait()
+        assert shell.exitstatus == 0
+
+    def test_what_was_typed_is_remembered(self, shell: pexpect.spawn[str], tmp_path: Path) -> None:
+        shell.sendline("PING")
+        shell.expect_exact('"PONG"')
+        assert "PING" in (tmp_path / "kvjson" / "history").read_text()
+        assert os.listdir(tmp_path) == ["kvjson"]

@@ -1,0 +1,97 @@
+"""Every example in the documentation, run as a reader would run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from adapters.json_lines.server import Limits, ServerSession
+from application import commands
+from application.commands import NAMES
+from application.executor import LocalExecutor
+from domain.memory import InMemoryStore
+from tests.contracts import test_executor
+from tests.support import ROOT, TIMEOUT, Server, environment
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
+    """The fenced blocks of a language, each named by where it stands."""
+    found = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for block in re.finditer(
+            rf"^ *```{language}\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL
+        ):
+            line = text.count("\n", 0, block.start()) + 1
+            found.append(pytest.param(textwrap.dedent(block.group(1)), id=f"{page.name}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize("block", blocks("jsonl"))
+def test_a_protocol_example_is_answered_as_it_says(block: str) -> None:
+    session = ServerSession(LocalExecutor(InMemoryStore()), Limits())
+    lines = block.splitlines()
+    for asked, expected in zip(lines[::2], lines[1::2]):
+        assert (asked[:2], expected[:2]) == ("> ", "< ")
+        reply = session.receive(asked[2:].encode() + b"\n").decode()
+        assert json.loads(reply) == json.loads(expected[2:])
+    assert len(lines) % 2 == 0
+
+
+@pytest.mark.parametrize("block", blocks("console"))
+def test_a_shell_session_prints_what_it_says(server: Server, block: str) -> None:
+    scripts = str(Path(sys.executable).parent)
+    variables = environment(
+        KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
+    )
+    for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        typed, _, expected = step.partition("\n")
+        done = subprocess.run(
+            typed,
+            shell=True,
+            capture_output=True,
+            encoding="utf-8",
+            env=variables,
+            timeout=TIMEOUT,
+        )
+        assert (typed, done.stdout + done.stderr) == (typed, expected)
+
+
+@pytest.mark.parametrize("block", blocks("python", [ROOT / "README.md"]))
+def test_a_python_example_runs(server: Server, block: str) -> None:
+    program = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
+    program += block.replace("7379", str(server.port))
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=TIMEOUT)
+
+
+def test_the_command_that_is_added_as_an_example_works() -> None:
+    record, test = (block.values[0] for block in blocks("python", [ROOT / "docs/add-a-command.md"]))
+    names: Dict[str, Any] = {**vars(test_executor), **vars(commands)}
+    exec(record, names)
+    exec(test, names)
+    names["test_existing_is_being_there"](LocalExecutor(InMemoryStore()))
+
+
+def test_every_command_is_explained_with_an_example_and_listed_in_the_readme() -> None:
+    protocol = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        assert f"\n### {name}\n" in protocol
+        assert f'> {{"type":"{name}"' in protocol
+        assert f"| `{name}" in readme
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,359 @@
+"""The codec, fed in every way that a network may cut its bytes."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any, Iterable, Iterator, List
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from adapters.json_lines import client as client_side
+from adapters.json_lines.client import ClientSession
+from adapters.json_lines.lines import Lines
+from adapters.json_lines.server import PORTION, Limits, ServerSession
+from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
+from application.executor import LocalExecutor
+from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
+from domain.memory import InMemoryStore
+from tests.samples import REFUSED
+
+LIMITS = Limits(max_request_bytes=200_000, max_key_bytes=100, max_keys_per_request=50)
+
+CONVERSATION = b"""\
+{"type":"PING"}
+{"type":"SET","key":"k","value":{"name":"Ada","langs":["en","fr"]}}
+
+{"type":"GET","key":"k","id":1}\r
+  {"id":"mark","key":"missing","type":"GET"}\t
+{"type":"SET","key":"\\u043a","value":"\xd0\xb9"}
+{"type":"MGET","keys":["\xd0\xba","k"]}
+not json
+{"type":"GTE"}
+{"type":"GET"}
+{"type":"FLUSH"}
+"""
+
+REPLIES = [
+    {"ok": True, "result": "PONG"},
+    {"ok": True, "result": True},
+    {"id": 1, "ok": True, "result": {"name": "Ada", "langs": ["en", "fr"]}},
+    {"id": "mark", "ok": True},
+    {"ok": True, "result": True},
+    {"ok": True, "result": {"к": "й", "k": {"name": "Ada", "langs": ["en", "fr"]}}},
+    "BAD_JSON",
+    "UNKNOWN_COMMAND",
+    "BAD_REQUEST",
+    {"ok": True, "result": 2},
+]
+
+
+def new_session(limits: Limits = LIMITS) -> ServerSession:
+    return ServerSession(LocalExecutor(InMemoryStore()), limits)
+
+
+def answer(session: ServerSession, pieces: Iterable[bytes]) -> bytes:
+    """What the session sends to a client that sends these pieces, as a transport would have it."""
+    sent = b""
+    for piece in pieces:
+        sent += session.receive(piece)
+        while session.waiting:
+            sent += session.replies()
+        if not session.open:
+            break
+    return sent
+
+
+def replies(sent: bytes) -> List[Any]:
+    """The replies as a strict reader sees them, a refusal by its code."""
+    assert not sent or sent.endswith(b"\n")
+    decoded = [json.loads(line, parse_constant=pytest.fail) for line in sent.splitlines()]
+    for reply in decoded:
+        assert reply["ok"] is True or set(reply) - {"id"} == {"ok", "error"}
+        assert reply["ok"] is True or reply["error"]["code"] in BY_CODE
+    return [reply if reply["ok"] else reply["error"]["code"] for reply in decoded]
+
+
+def ask(*lines: bytes, limits: Limits = LIMITS) -> List[Any]:
+    """The replies to lines that come after a first good one."""
+    return replies(answer(new_session(limits), [b'{"type":"PING"}\n', b"\n".join(lines) + b"\n"]))[
+        1:
+    ]
+
+
+def bytewise(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + 1] for at in range(len(data)))
+
+
+def test_a_conversation_fed_whole() -> None:
+    assert replies(answer(new_session(), [CONVERSATION])) == REPLIES
+
+
+def test_a_conversation_fed_byte_by_byte() -> None:
+    assert replies(answer(new_session(), bytewise(CONVERSATION))) == REPLIES
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_conversation_cut_at_random(seed: int) -> None:
+    chance = random.Random(seed)
+    cuts = sorted(chance.sample(range(len(CONVERSATION)), chance.randint(1, 30)))
+    pieces = [CONVERSATION[a:b] for a, b in zip([0, *cuts], [*cuts, None])]
+    assert replies(answer(new_session(), pieces)) == REPLIES
+
+
+def test_a_request_that_is_not_ended_is_not_answered() -> None:
+    session = new_session()
+    assert replies(answer(session, [CONVERSATION + b'{"type":"PING"}'])) == REPLIES
+    assert replies(answer(session, [b"\n"])) == [{"ok": True, "result": "PONG"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        (b"not json", "BAD_JSON", ""),
+        (b'{"type":"PING"', "BAD_JSON", ""),
+        (b'{"type":"PING"}{"type":"PING"}', "BAD_JSON", "trailing"),
+        (b"[]", "BAD_JSON", "object"),
+        (b'"PING"', "BAD_JSON", "object"),
+        (b"\xff", "BAD_JSON", ""),
+        (b"[" * 100_000, "BAD_JSON", ""),
+        (b'{"type":"GET","key":"\xff"}', "BAD_JSON", ""),
+        (b'{"type":"GET","key":"\\ud800"}', "BAD_JSON", ""),
+        (b"{}", "BAD_REQUEST", "type"),
+        (b'{"type":1}', "BAD_REQUEST", "type"),
+        (b'{"type":"GET"}', "BAD_REQUEST", "key"),
+        (b'{"type":"GET","key":1}', "BAD_REQUEST", "key"),
+        (b'{"type":"GET","key":null}', "BAD_REQUEST", "key"),
+        (b'{"type":"GET","key":"k","kye":1}', "BAD_REQUEST", "kye"),
+        (b'{"type":"SET","key":"k"}', "BAD_REQUEST", "value"),
+        (b'{"type":"MGET","keys":"k"}', "BAD_REQUEST", "keys"),
+        (b'{"type":"MGET","keys":["k",1]}', "BAD_REQUEST", "keys"),
+        (b'{"type":"MSET","items":[]}', "BAD_REQUEST", "items"),
+        (b'{"type":"PING","id":1.5}', "BAD_REQUEST", "id"),
+        (b'{"type":"PING","id":null}', "BAD_REQUEST", "id"),
+        (b'{"type":"GTE","key":"k"}', "UNKNOWN_COMMAND", "`GET`"),
+        (b'{"type":"mget","keys":[]}', "UNKNOWN_COMMAND", "`MGET`"),
+        (b'{"type":"' + b"X" * 10_000 + b'"}', "UNKNOWN_COMMAND", "closest"),
+        (b'{"type":"PING","' + b"x" * 10_000 + b'":1}', "BAD_REQUEST", "x"),
+    ],
+)
+def test_a_refusal_names_what_is_wrong(line: bytes, code: str, says: str) -> None:
+    sent = answer(new_session(), [b'{"type":"PING"}\n', line + b"\n"]).splitlines()[1]
+    error = json.loads(sent)["error"]
+    assert error["code"] == code
+    assert says in error["message"]
+    assert len(error["message"]) < 500
+
+
+@pytest.mark.parametrize(("what", "text", "code"), REFUSED)
+def test_a_value_that_could_not_be_read_back_is_refused(what: str, text: bytes, code: str) -> None:
+    assert ask(b'{"type":"SET","key":"k","value":%b}' % text, b'{"type":"GET","key":"k"}') == [
+        code,
+        {"ok": True},
+    ]
+
+
+def test_the_id_comes_back_first_whatever_becomes_of_the_request() -> None:
+    for line in (b'{"type":"PING","id":7}', b'{"id":7,"type":"NO"}', b'{"id":7,"type":"GET"}'):
+        assert answer(new_session(), [line + b"\n"]).startswith(b'{"id":7,"ok":')
+
+
+def test_of_two_members_of_the_same_name_the_last_counts() -> None:
+    assert ask(
+        b'{"type":"SET","key":"a","value":1,"key":"b","value":2}',
+        b'{"type":"MGET","keys":["a","b"]}',
+    ) == [{"ok": True, "result": True}, {"ok": True, "result": {"b": 2}}]
+
+
+def test_one_command_cannot_be_called_two_names() -> None:
+    assert ask(b'{"type":"PING","type":"FLUSH"}') == ["BAD_REQUEST"]
+
+
+@pytest.mark.parametrize(
+    "first", [b"hello", b"GET / HTTP/1.1\r", b"[]", b"\x16\x03\x01\x02", b"*1\r", b'{"type":']
+)
+def test_a_peer_of_another_protocol_is_told_once_and_nothing_of_it_is_run(first: bytes) -> None:
+    session = new_session()
+    asked = [b"\r\n" + first + b'\n{"type":"SET","key":"k","value":1}\n', b'{"type":"PING"}\n']
+    assert replies(answer(session, asked)) == ["BAD_JSON"]
+    assert not session.open
+
+
+def test_a_first_line_that_is_an_object_shows_a_peer_of_ours() -> None:
+    assert replies(answer(new_session(), [b'{}\nbad\n{"type":"PING"}\n'])) == [
+        "BAD_REQUEST",
+        "BAD_JSON",
+        {"ok": True, "result": "PONG"},
+    ]
+
+
+@pytest.mark.parametrize("ended", [b"", b"\n"])
+def test_a_line_over_the_bound_ends_the_conversation_after_those_before_it(ended: bytes) -> None:
+    session = new_session()
+    asked = b'{"type":"PING"}\n' + b"x" * (LIMITS.max_request_bytes + 1) + ended
+    assert replies(answer(session, [asked, b'{"type":"PING"}\n'])) == [
+        {"ok": True, "result": "PONG"},
+        "TOO_LARGE",
+    ]
+    assert not session.open
+
+
+def test_a_line_of_just_the_bound_is_taken_however_it_comes() -> None:
+    line = b'{"type":"SET","key":"k","value":"%b"}'
+    line %= b"x" * (LIMITS.max_request_bytes - len(line) + 2)
+    assert len(line) == LIMITS.max_request_bytes
+    halves = [line[:100_000], line[100_000:], b"\n", b'{"type":"PING"}\n']
+    assert len(replies(answer(new_session(), halves))) == 2
+
+
+def test_bounds_on_keys_and_replies() -> None:
+    long = b"k" * (LIMITS.max_key_bytes + 1)
+    assert ask(b'{"type":"GET","key":"%b"}' % long) == ["BAD_REQUEST"]
+    assert ask(b'{"type":"GET","key":"%b"}' % long[1:]) == [{"ok": True}]
+    assert ask(b'{"type":"GET","key":"%b"}' % ("ж" * 51).encode()) == ["BAD_REQUEST"]
+    many = [b'"%d"' % number for number in range(LIMITS.max_keys_per_request + 1)]
+    assert ask(b'{"type":"MGET","keys":[%b]}' % b",".join(many)) == ["TOO_LARGE"]
+    assert ask(b'{"type":"MGET","keys":[%b]}' % b",".join([b'""'] * 51)) == ["TOO_LARGE"]
+    assert ask(b'{"type":"MGET","keys":[%b]}' % b",".join(many[1:])) == [{"ok": True, "result": {}}]
+    limits = Limits(max_reply_bytes=100)
+    asked = [b'{"type":"SET","key":"k","value":"%b"}' % (b"x" * 100), b'{"type":"GET","key":"k"}']
+    assert ask(*asked, b'{"type":"PING"}', limits=limits)[1:] == [
+        "TOO_LARGE",
+        {"ok": True, "result": "PONG"},
+    ]
+
+
+def test_replies_are_handed_out_in_portions() -> None:
+    session = new_session()
+    session.receive(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1000))
+    first = session.receive(b'{"type":"GET","key":"k"}\n' * 1000)
+    assert session.waiting
+    assert PORTION <= len(first) <= PORTION + 2000
+    count = first.count(b"\n")
+    while session.waiting:
+        count += session.replies().count(b"\n")
+    assert count == 1000
+
+
+def test_a_bug_in_a_command_is_told_without_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        def execute(self, command: Command[Any]) -> Any:
+            raise RuntimeError("secret")
+
+    session = ServerSession(Broken(), LIMITS)
+    sent = answer(session, [b'{"type":"PING","id":1}\n{"type":"PING"}\n'])
+    assert replies(sent) == ["INTERNAL", "INTERNAL"]
+    assert b"secret" not in sent
+    assert "RuntimeError" in caplog.text
+
+
+json_like = st.sampled_from(
+    [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\n", b"\r\n", b" ", b"\\u", b"d800", b"1e999"]
+    + [b'"%b"' % name.encode() for name in (*NAMES, "type", "key", "keys", "value", "items", "id")]
+    + [b'{"type":"GET","key":"k"}\n', b'{"type":"SET","key":"k","value":', b"}\n", b"\xff", b"0"]
+)
+anything = st.one_of(
+    st.binary(max_size=300), st.lists(json_like, max_size=40).map(lambda parts: b"".join(parts))
+)
+
+
+@given(data=anything, cuts=st.lists(st.integers(0, 300), max_size=5), spoken=st.booleans())
+@example(data=b'{"type":"SET","key":"k","value":[1,\n2]}\n', cuts=[], spoken=True)
+@example(data=b'{"type":"PING"}{"type":"PING"}\n\n', cuts=[], spoken=False)
+def test_whatever_bytes_arrive_each_line_gets_one_reply_in_order(
+    data: bytes, cuts: List[int], spoken: bool
+) -> None:
+    data = (b'{"type":"PING"}\n' if spoken else b"") + data
+    whole, cut = new_session(), new_session()
+    sent = answer(whole, [data])
+    ends = sorted(cuts)
+    pieces = [data[a:b] for a, b in zip([0, *ends], [*ends, None])]
+    assert answer(cut, pieces) == sent
+    lines = [line for line in data.split(b"\n")[:-1] if line.strip(b" \t\r")]
+    if whole.open:
+        assert len(replies(sent)) == len(lines)
+    else:
+        assert replies(sent) == ["BAD_JSON"]
+        assert not spoken
+
+
+@given(data=st.binary(max_size=500), bound=st.integers(1, 100), size=st.integers(1, 100))
+def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
+    data: bytes, bound: int, size: int
+) -> None:
+    lines = Lines(bound)
+    cut = [line for at in range(0, len(data), size) for line in lines.feed(data[at : at + size])]
+    *whole, rest = data.split(b"\n")
+    fitting = [len(line) <= bound for line in whole]
+    expected = whole[: fitting.index(False)] if False in fitting else whole
+    assert cut == expected
+    assert lines.overflowed == (False in fitting or len(rest) > bound)
+
+
+class TestClientSide:
+    def session(self, *asked: Command[Any]) -> ClientSession:
+        session = ClientSession(max_reply_bytes=10_000)
+        assert list(session.ask(asked)) != []
+        return session
+
+    def test_what_the_client_asks_the_server_answers(self) -> None:
+        asked: List[Command[Any]] = [Ping(), Set("k", Raw(b"1")), Get("k"), Get("no"), MGet(["k"])]
+        session = ClientSession(max_reply_bytes=10_000)
+        (sent,) = session.ask(asked)
+        outcomes = session.receive(answer(new_session(), [sent]))
+        assert outcomes[:2] == ["PONG", True]
+        assert session.owed == 0
+
+    def test_replies_byte_by_byte(self) -> None:
+        session = self.session(Delete("a"), Delete("b"))
+        data = b'{"ok":true,"result":true}\n{"ok":true,"result":false}\n'
+        outcomes = [outcome for byte in bytewise(data) for outcome in session.receive(byte)]
+        assert outcomes == [True, False]
+
+    def test_a_refusal_is_the_error_that_the_server_meant(self) -> None:
+        session = self.session(Ping(), Ping(), Ping())
+        refusal = b'{"id":1,"ok":false,"error":{"code":"%b","message":"why","more":1}}\n'
+        large, unknown, none = session.receive(
+            refusal % b"TOO_LARGE" + refusal % b"LATER" + b'{"ok":false}\n'
+        )
+        assert type(large) is TooLarge
+        assert str(large) == "why"
+        assert type(unknown) is KvError
+        assert str(unknown) == "LATER: why"
+        assert type(none) is KvError
+
+    @pytest.mark.parametrize("line", [b"garbage", b"{}", b'{"ok":true,"result":"no"}', b"\xff"])
+    def test_a_reply_of_another_protocol_is_not_believed(self, line: bytes) -> None:
+        with pytest.raises(Unavailable, match="not of this protocol"):
+            self.session(Delete("a")).receive(line + b"\n")
+
+    def test_a_surplus_reply_is_not_believed(self) -> None:
+        session = self.session(Ping())
+        with pytest.raises(Unavailable, match="not asked for"):
+            session.receive(b'{"ok":true,"result":"PONG"}\n' * 2)
+
+    def test_an_endless_reply_is_given_up(self) -> None:
+        with pytest.raises(Unavailable, match="bound"):
+            self.session(Ping()).receive(b"x" * 10_001)
+
+    def test_what_is_not_json_is_not_sent(self) -> None:
+        session = ClientSession(max_reply_bytes=10_000)
+        with pytest.raises(BadRequest):
+            list(session.ask([Ping(), Get("\ud800")]))
+        assert session.owed == 0
+
+    def test_a_long_pipeline_is_asked_in_windows(self) -> None:
+        session = ClientSession(max_reply_bytes=10_000)
+        commands = [Get("k" * 100) for _ in range(1000)]
+        owed = []
+        for piece in session.ask(commands):
+            assert len(piece) <= client_side.WINDOW
+            owed.append(session.owed)
+            session.receive(b'{"ok":true}\n' * session.owed)
+        assert len(owed) > 1
+        assert sum(owed) == 1000

@@ -1,0 +1,211 @@
+"""The TCP server and client against peers that are slow, rude or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any, Callable, Iterator, Optional, Tuple
+
+import gevent
+import gevent.socket
+import pytest
+from gevent.event import Event
+from gevent.pool import Group
+from msgspec import UNSET, Raw
+
+from adapters.gevent_server import Connection, GreenletConnection
+from adapters.tcp_client import TcpClient
+from application.commands import Get, MSet, Ping, Set
+from domain.errors import KvError, TimedOut, Unavailable
+from tests.support import (
+    TIMEOUT,
+    DictStore,
+    client_container,
+    new_client,
+    served,
+    server_container,
+    serving,
+)
+
+Peer = Callable[[Any], None]
+
+
+@contextlib.contextmanager
+def fake_server(*peers: Peer) -> Iterator[TcpClient]:
+    """A client whose first connection is served by the first of `peers`, and so on."""
+    listener = gevent.socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+
+    greenlets = Group()
+
+    def carry(peer: Peer, sock: Any) -> None:
+        with sock:
+            peer(sock)
+
+    def accept() -> None:
+        for peer in peers:
+            greenlets.spawn(carry, peer, listener.accept()[0])
+
+    greenlets.spawn(accept)
+    try:
+        with new_client(listener.getsockname(), timeout=0.3) as client:
+            yield client
+    finally:
+        greenlets.kill()
+        listener.close()
+
+
+def honest(sock: Any) -> None:
+    while sock.recv(1000):
+        sock.sendall(b'{"ok":true,"result":"right"}\n')
+
+
+def answers_late(sock: Any) -> None:
+    sock.recv(1000)
+    gevent.sleep(0.5)
+    with contextlib.suppress(OSError):
+        sock.sendall(b'{"ok":true,"result":"late"}\n')
+
+
+def hangs_up(sock: Any) -> None:
+    sock.recv(1000)
+
+
+def cuts_its_reply(sock: Any) -> None:
+    sock.recv(1000)
+    sock.sendall(b'{"ok":true,"res')
+
+
+def talks_too_much(sock: Any) -> None:
+    sock.recv(1000)
+    sock.sendall(b'{"ok":true,"result":"one"}\n{"ok":true,"result":"two"}\n')
+    gevent.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("peer", "error"),
+    [
+        (answers_late, TimedOut),
+        (hangs_up, Unavailable),
+        (cuts_its_reply, Unavailable),
+        (talks_too_much, Unavailable),
+    ],
+)
+def test_after_any_fault_the_next_answer_is_the_right_one(peer: Peer, error: Any) -> None:
+    with fake_server(peer, honest) as client:
+        with pytest.raises(error):
+            client.execute(Get("first"))
+        assert client.execute(Get("second")) == Raw(b'"right"')
+
+
+def test_a_command_that_is_interrupted_leaves_no_answer_behind() -> None:
+    with fake_server(answers_late, honest) as client:
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.05):
+            client.execute(Get("first"))
+        assert client.execute(Get("second")) == Raw(b'"right"')
+
+
+def test_no_server_is_told_as_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address: Tuple[str, int] = unused.getsockname()
+    with pytest.raises(Unavailable, match="refused"):
+        client_container(*address).executor().execute(Ping())
+
+
+def test_a_pipeline_gives_results_in_order_with_errors_in_their_place() -> None:
+    with served(server_container()) as client:
+        commands: Any = [Set("k", Raw(b"1")), Set("k", Raw(b"1e999")), Get("k"), Get("no"), Ping()]
+        stored, refused, found, missing, pong = client.execute_all(commands)
+        assert (stored, found, missing, pong) == (True, Raw(b"1"), UNSET, "PONG")
+        assert isinstance(refused, KvError)
+        assert client.execute_all([]) == []
+
+
+def test_a_pipeline_with_large_replies_does_not_lock_up() -> None:
+    with served(server_container()) as client:
+        large = Raw(b'"%b"' % (b"x" * 100_000))
+        client.execute(MSet({"k": large}))
+        assert client.execute_all([Get("k")] * 1000) == [large] * 1000
+        large_requests = [Set("k", large)] * 100
+        assert client.execute_all(large_requests) == [True] * 100
+
+
+def test_while_a_client_does_not_read_its_requests_wait_and_others_are_served() -> None:
+    with serving(server_container()) as address, new_client(address) as client:
+        client.execute(MSet({"k": Raw(b'"%b"' % (b"x" * 100_000))}))
+        with gevent.socket.create_connection(address, TIMEOUT) as rude:
+            rude.sendall(b'{"type":"GET","key":"k"}\n' * 500)
+            for _ in range(10):
+                assert client.execute(Ping()) == "PONG"
+            received = 0
+            while received < 500 * 100_000:
+                received += len(rude.recv(1 << 20))
+
+
+def test_a_store_that_blocks_does_not_hold_the_others_up() -> None:
+    asked, go_on = Event(), Event()
+
+    class Stuck(DictStore):
+        def get(self, key: str) -> Optional[bytes]:
+            asked.set()
+            go_on.wait()
+            return b'"at last"'
+
+    container = server_container()
+    container.store.override(Stuck())
+    container.connection.override(GreenletConnection)
+    with serving(container) as address, new_client(address) as one, new_client(address) as other:
+        getting = gevent.spawn(one.execute, Get("k"))
+        assert asked.wait(TIMEOUT)
+        assert other.execute(Ping()) == "PONG"
+        go_on.set()
+        assert getting.get(timeout=TIMEOUT) == Raw(b'"at last"')
+
+
+@pytest.mark.parametrize("connection", [Connection, GreenletConnection])
+def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
+    container = server_container()
+    container.connection.override(connection)
+    server = container.server()
+    address = server.bind()
+    server.start()
+    with gevent.socket.create_connection(address, TIMEOUT) as sock:
+        sock.sendall(b'{"type":"PING"}\n' * 1000 + b'{"type":')
+        server.stop(grace=TIMEOUT)
+        received = b"".join(iter(lambda: sock.recv(1 << 20), b""))
+        assert received == b'{"ok":true,"result":"PONG"}\n' * 1000
+
+
+def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
+    server = server_container().server()
+    address = server.bind()
+    server.start()
+    with gevent.socket.create_connection(address, TIMEOUT) as sock:
+        sock.sendall(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000))
+        sock.sendall(b'{"type":"GET","key":"k"}\n' * 100)
+        gevent.sleep(0.01)
+        server.stop(grace=0.05)
+        received = sum(map(len, iter(lambda: sock.recv(1 << 20), b"")))
+        assert received < 100 * 1_000_000
+
+
+def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
+    container = server_container(max_request_bytes=100)
+    with serving(container) as address, gevent.socket.create_connection(address, TIMEOUT) as sock:
+        sock.sendall(b"x" * 3_000_000)
+        sock.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: sock.recv(1000), b""))
+        assert b"TOO_LARGE" in received
+        assert received.count(b"\n") == 1
+
+
+def test_a_bug_in_a_session_closes_that_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
+    container = server_container()
+    with serving(container) as address, new_client(address) as client:
+        assert client.execute(Ping()) == "PONG"
+        container.server()._new_session = object  # type: ignore[assignment]
+        with new_client(address) as unlucky, pytest.raises(Unavailable):
+            unlucky.execute(Ping())
+        assert client.execute(Ping()) == "PONG"
+    assert "a bug in the server" in caplog.text
