@@ -68,6 +68,7 @@ class Connection:
         self._on_close = on_close
         self._read_size = SMALL_READ
         self._unsent: Union[bytes, memoryview] = b""
+        self._reading = False
         self._at_eof = False
         self._ending = False
         self._loop = gevent.get_hub().loop
@@ -77,6 +78,7 @@ class Connection:
 
     def start(self) -> None:
         """Serve the client from the next turn of the loop on."""
+        self._reading = True
         self._readable.start(self._turn, self._read)
 
     def end(self) -> None:
@@ -128,11 +130,15 @@ class Connection:
             sent = self._sock.send(data) if data else 0
         except BlockingIOError:
             sent = 0
+        session = self._session
+        if sent == len(data) and self._reading and session.open and not session.waiting:
+            return
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
         self._go_on()
 
     def _go_on(self) -> None:
         """Wait for whatever the state of the conversation calls for next."""
+        self._reading = False
         if self._unsent or self._session.waiting:
             self._readable.stop()
             self._writable.start(self._turn, self._write)
@@ -145,7 +151,7 @@ class Connection:
         elif self._ending:
             self._loop.run_callback(self._turn, self._read)
         else:
-            self._readable.start(self._turn, self._read)
+            self.start()
 
     def _hang_up(self) -> None:
         """Close so that the last reply arrives: not while the client still sends, for a while.
@@ -180,6 +186,7 @@ class GreenletConnection(Connection):
 
     def _turn(self, step: Callable[[], None]) -> None:
         self._busy = True
+        self._reading = False
         self._readable.stop()
         self._writable.stop()
         gevent.spawn(super()._turn, step)

@@ -3,8 +3,8 @@
 Rule: a command is plain data that reads and writes the store through `Store` alone. `COMMANDS` at
 the end is the one list of them; codecs, the shell and the documentation are made from it.
 
-A member or result of type `Raw` is the text of one JSON value. `UNSET` as a result means that there
-is nothing there, which is not the same as a stored `null`.
+A member of type `Raw`, and a result of type `bytes`, is the text of one JSON value. `UNSET` as a
+result means that there is nothing there, which is not the same as a stored `null`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Ping(Command[str], tag="PING", gc=False):
         return "PONG"
 
 
-class Get(_OneKey[Union[Raw, UnsetType]], tag="GET", gc=False):
+class Get(_OneKey[Union[bytes, UnsetType]], tag="GET", gc=False):
     """Give the value of a key; nothing when the key is missing."""
 
-    def run(self, store: Store) -> Union[Raw, UnsetType]:
+    def run(self, store: Store) -> Union[bytes, UnsetType]:
         text = store.get(self.key)
-        return UNSET if text is None else Raw(text)
+        return UNSET if text is None else text
 
 
 class Set(_OneKey[bool], tag="SET", gc=False):
@@ -64,7 +64,7 @@ class Set(_OneKey[bool], tag="SET", gc=False):
     value: Raw
 
     def run(self, store: Store) -> bool:
-        store.set(self.key, storable(self.value))
+        store.set(self.key, storable(bytes(self.value)))
         return True
 
 
@@ -82,14 +82,13 @@ class Flush(Command[int], tag="FLUSH", gc=False):
         return store.clear()
 
 
-class MGet(Command[Dict[str, Raw]], tag="MGET", kw_only=False, gc=False):
+class MGet(Command[Dict[str, bytes]], tag="MGET", kw_only=False, gc=False):
     """Give an object of those of the keys that are there, with their values."""
 
     keys: List[str]
 
-    def run(self, store: Store) -> Dict[str, Raw]:
-        texts = store.get_many(self.keys)
-        return {key: Raw(text) for key, text in zip(self.keys, texts) if text is not None}
+    def run(self, store: Store) -> Dict[str, bytes]:
+        return store.get_many(self.keys)
 
     def keys_named(self) -> Collection[str]:
         return self.keys

@@ -1,4 +1,4 @@
-"""The door through which values enter the store.
+"""The door through which values enter the store, and leave it.
 
 Rule: a text that passes here can be read back by any strict JSON reader (RFC 8259), and holds no
 line break, so it cannot disturb the framing that another client sees. The text itself is kept as
@@ -26,29 +26,13 @@ MAX_DIGITS = 4_000
 _decode = msgspec.json.Decoder().decode
 
 
-def storable(value: Raw) -> bytes:
-    """The text to store for `value`, which is the text of one JSON value with no space around it.
+def storable(text: bytes, where: str = "value") -> bytes:
+    """The text to store for the text of one JSON value, which has no space around it.
 
-    Raises `BadRequest` when a strict reader could not take it back: bad UTF-8, lone surrogates,
-    numbers
-    beyond double precision or `MAX_DIGITS` digits, nesting beyond `MAX_DEPTH`.
+    Raises `BadRequest`, which names `where`, when a strict reader could not take it back: bad
+    UTF-8, lone surrogates, numbers beyond double precision or `MAX_DIGITS` digits, nesting beyond
+    `MAX_DEPTH`.
     """
-    return _checked(bytes(value), "value")
-
-
-def storable_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
-    """`storable` for every value; the error names the key whose value is at fault."""
-    texts = list(map(bytes, items.values()))
-    together = b"[%b]" % b",".join(texts)
-    try:
-        if _checked(together, "items") is together:
-            return dict(zip(items, texts))
-    except BadRequest:
-        pass
-    return {key: _checked(text, f"items.{key:.64}") for key, text in zip(items, texts)}
-
-
-def _checked(text: bytes, where: str) -> bytes:
     try:
         document = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -62,6 +46,27 @@ def _checked(text: bytes, where: str) -> bytes:
     if type(document) in _CONTAINERS and (b"\n" in text or b"\r" in text):
         return msgspec.json.format(text, indent=-1)
     return text
+
+
+def storable_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
+    """The texts to store for the values of `items`; an error names the key of the one at fault."""
+    texts = list(map(bytes, items.values()))
+    together = b"[%b]" % b",".join(texts)
+    try:
+        if storable(together, "items") is together:
+            return dict(zip(items, texts))
+    except BadRequest:
+        pass
+    return {key: storable(text, f"items.{key:.64}") for key, text in zip(items, texts)}
+
+
+def encodable(result: object) -> object:
+    """A command's result as something that encodes to its JSON, with the texts in it unopened."""
+    if type(result) is bytes:
+        return Raw(result)
+    if type(result) is dict:
+        return dict(zip(result, map(Raw, result.values())))
+    return result
 
 
 _CONTAINERS = frozenset((dict, list))

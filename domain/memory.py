@@ -29,9 +29,11 @@ class InMemoryStore:
     def get(self, key: str) -> Optional[bytes]:
         return self._shards[hash(key) & _MASK].get(key)
 
-    def get_many(self, keys: Sequence[str]) -> List[Optional[bytes]]:
+    def get_many(self, keys: Sequence[str]) -> Dict[str, bytes]:
         shards = self._shards
-        return [shards[hash(key) & _MASK].get(key) for key in keys]
+        return {
+            key: text for key in keys if (text := shards[hash(key) & _MASK].get(key)) is not None
+        }
 
     def set(self, key: str, text: bytes) -> None:
         self._shards[hash(key) & _MASK][key] = text

@@ -6,7 +6,7 @@ the store sees all of its effect or none.
 
 from __future__ import annotations
 
-from typing import List, Mapping, Optional, Protocol, Sequence
+from typing import Dict, Mapping, Optional, Protocol, Sequence
 
 
 class Store(Protocol):
@@ -16,8 +16,8 @@ class Store(Protocol):
         """The text at `key`, or None when there is none."""
         ...
 
-    def get_many(self, keys: Sequence[str]) -> List[Optional[bytes]]:
-        """What `get` gives for each key, in the order of `keys`."""
+    def get_many(self, keys: Sequence[str]) -> Dict[str, bytes]:
+        """The texts of those of `keys` that are there, in their order."""
         ...
 
     def set(self, key: str, text: bytes) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import gevent
 import gevent.socket
@@ -42,8 +42,8 @@ class DictStore:
     def get(self, key: str) -> Optional[bytes]:
         return self._texts.get(key)
 
-    def get_many(self, keys: Sequence[str]) -> List[Optional[bytes]]:
-        return [self._texts.get(key) for key in keys]
+    def get_many(self, keys: Sequence[str]) -> Dict[str, bytes]:
+        return {key: self._texts[key] for key in keys if key in self._texts}
 
     def set(self, key: str, text: bytes) -> None:
         self._texts[key] = text

@@ -218,12 +218,16 @@ def test_bounds_on_keys_and_replies() -> None:
     assert ask(b'{"type":"MGET","keys":[%b]}' % b",".join(many)) == ["TOO_LARGE"]
     assert ask(b'{"type":"MGET","keys":[%b]}' % b",".join([b'""'] * 51)) == ["TOO_LARGE"]
     assert ask(b'{"type":"MGET","keys":[%b]}' % b",".join(many[1:])) == [{"ok": True, "result": {}}]
-    limits = Limits(max_reply_bytes=100)
-    asked = [b'{"type":"SET","key":"k","value":"%b"}' % (b"x" * 100), b'{"type":"GET","key":"k"}']
-    assert ask(*asked, b'{"type":"PING"}', limits=limits)[1:] == [
+    limits = Limits(max_request_bytes=1000, max_reply_bytes=1000)
+    store = [b'{"type":"SET","key":"%d","value":"%b"}' % (n, b"x" * 900) for n in range(2)]
+    get = [b'{"type":"GET","key":"1"}', b'{"type":"MGET","keys":["0","1"]}', b'{"type":"PING"}']
+    assert ask(*store, *get, limits=limits)[2:] == [
+        {"ok": True, "result": "x" * 900},
         "TOO_LARGE",
         {"ok": True, "result": "PONG"},
     ]
+    with pytest.raises(ValueError, match="max_reply_bytes"):
+        Limits(max_request_bytes=1000, max_reply_bytes=999)
 
 
 def test_replies_are_handed_out_in_portions() -> None:

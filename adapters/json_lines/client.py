@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import deque
 from typing import (
     Any,
+    Callable,
     Deque,
     Dict,
     Generic,
     Iterator,
     List,
     Sequence,
+    Tuple,
     Type,
     TypeVar,
     Union,
@@ -22,7 +24,7 @@ from typing import (
 )
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from adapters.json_lines.lines import Lines
 from application.commands import COMMANDS, Command
@@ -73,10 +75,11 @@ class ClientSession:
         if not self._asked:
             raise Unavailable("the server sent a reply that was not asked for")
         try:
-            reply = _DECODERS[type(self._asked.popleft())].decode(line)
+            decode, result_of = _READERS[type(self._asked.popleft())]
+            reply = decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
-        return reply.result if reply.ok else _raised_again(reply.error)
+        return result_of(reply.result) if reply.ok else _raised_again(reply.error)
 
 
 class _Error(Struct):
@@ -97,11 +100,6 @@ def _raised_again(error: Union[_Error, UnsetType]) -> KvError:
     return kind(error.message) if kind else KvError(f"{error.code}: {error.message}")
 
 
-def _reply_decoder(kind: Type[Command[Any]]) -> msgspec.json.Decoder[_Reply[Any]]:
-    (result,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined]
-    return msgspec.json.Decoder(_Reply[result])  # type: ignore[valid-type]
-
-
 def _request(command: Command[Any]) -> bytes:
     try:
         line = _encode(command)
@@ -113,6 +111,28 @@ def _request(command: Command[Any]) -> bytes:
 
 
 _encode = msgspec.json.Encoder().encode
-_DECODERS: Dict[Type[Command[Any]], msgspec.json.Decoder[_Reply[Any]]] = {
-    kind: _reply_decoder(kind) for kind in COMMANDS
+Reader = Tuple[Callable[[bytes], _Reply[Any]], Callable[[Any], Any]]
+"""Decodes a reply line, and makes the result of what was decoded."""
+
+
+def _reader(kind: Type[Command[Any]]) -> Reader:
+    (result,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined]
+    decoded, result_of = _TEXTS.get(result, (result, lambda result: result))
+    return msgspec.json.Decoder(_Reply[decoded]).decode, result_of  # type: ignore[valid-type]
+
+
+def _text_or_nothing(result: Union[Raw, UnsetType]) -> Union[bytes, UnsetType]:
+    return bytes(result) if type(result) is Raw else UNSET
+
+
+def _texts(result: Dict[str, Raw]) -> Dict[str, bytes]:
+    return dict(zip(result, map(bytes, result.values())))
+
+
+_TEXTS: Dict[Any, Tuple[Any, Callable[[Any], Any]]] = {
+    Union[bytes, UnsetType]: (Union[Raw, UnsetType], _text_or_nothing),
+    Dict[str, bytes]: (Dict[str, Raw], _texts),
 }
+"""How results made of JSON texts are decoded without opening them, and what becomes of them."""
+
+_READERS: Dict[Type[Command[Any]], Reader] = {kind: _reader(kind) for kind in COMMANDS}

@@ -21,31 +21,36 @@ class Lines:
 
     def feed(self, data: bytes) -> List[bytes]:
         """The lines that `data` completes, without their line feeds, blank ones included."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if self._held or len(data) > self._max_bytes:
+            lines = self._completed(lines)
+        if rest:
+            self._hold(rest)
+        return lines
+
+    def _completed(self, lines: List[bytes]) -> List[bytes]:
+        """The lines, the first with what is held of it, up to one that is too long."""
         if self.overflowed:
             return []
-        head, line_feed, tail = data.rpartition(b"\n")
-        lines = self._cut(head) if line_feed else []
-        if tail and not self.overflowed:
-            self._hold(tail)
-        return lines
-
-    def _cut(self, head: bytes) -> List[bytes]:
-        if self._parts:
-            self._parts.append(head)
-            head = b"".join(self._parts)
+        if self._held and lines:
+            self._parts.append(lines[0])
+            lines[0] = b"".join(self._parts)
             self._parts.clear()
             self._held = 0
-        lines = head.split(b"\n")
-        if len(head) > self._max_bytes:
-            for index, line in enumerate(lines):
-                if len(line) > self._max_bytes:
-                    self.overflowed = True
-                    return lines[:index]
+        for index, line in enumerate(lines):
+            if len(line) > self._max_bytes:
+                self._overflow()
+                return lines[:index]
         return lines
 
-    def _hold(self, tail: bytes) -> None:
-        self._parts.append(tail)
-        self._held += len(tail)
+    def _hold(self, rest: bytes) -> None:
+        self._parts.append(rest)
+        self._held += len(rest)
         if self._held > self._max_bytes:
-            self.overflowed = True
-            self._parts.clear()
+            self._overflow()
+
+    def _overflow(self) -> None:
+        self.overflowed = True
+        self._parts.clear()
+        self._held = self._max_bytes + 1

@@ -12,6 +12,7 @@ import click
 import msgspec
 from msgspec import UNSET
 
+from application.values import encodable
 from domain.errors import KvError, TimedOut, Unavailable
 
 
@@ -38,4 +39,4 @@ def failure(error: KvError) -> Refused:
 
 def show(result: object, missing: str = "") -> None:
     """Print a command's result; `missing` stands for one that is not there."""
-    click.echo(missing if result is UNSET else msgspec.json.encode(result))
+    click.echo(missing if result is UNSET else msgspec.json.encode(encodable(result)))
