@@ -35,3 +35,10 @@ class Store(Protocol):
     def clear(self) -> int:
         """Remove every key; how many there were."""
         ...
+
+    def tidy(self) -> bool:
+        """Do a little of the work that was put off, for a millisecond or so; whether more is left.
+
+        Nothing that any other method gives depends on it.
+        """
+        ...

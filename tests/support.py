@@ -59,6 +59,9 @@ class DictStore:
         self._texts.clear()
         return count
 
+    def tidy(self) -> bool:
+        return False
+
 
 class BlockingStore(DictStore):
     """A store that has to wait for its answer, as one on another machine does."""

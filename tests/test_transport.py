@@ -13,6 +13,7 @@ from gevent.event import Event
 from gevent.pool import Group
 from msgspec import UNSET, Raw
 
+from adapters.gevent_housekeeper import GeventHousekeeper
 from adapters.gevent_server import Connection, GreenletConnection
 from adapters.tcp_client import TcpClient
 from application.commands import Get, MSet, Ping, Set
@@ -209,3 +210,25 @@ def test_a_bug_in_a_session_closes_that_connection_alone(caplog: pytest.LogCaptu
             unlucky.execute(Ping())
         assert client.execute(Ping()) == "PONG"
     assert "a bug in the server" in caplog.text
+
+
+def test_the_housekeeper_goes_on_until_nothing_is_left_and_lets_others_run() -> None:
+    left, served_between = [3], [0]
+
+    def tidy() -> bool:
+        left[0] = max(0, left[0] - 1)
+        return left[0] > 0
+
+    def serve() -> None:
+        while True:
+            served_between[0] += 1
+            gevent.sleep(0.0001)
+
+    housekeeper, other = GeventHousekeeper(tidy), gevent.spawn(serve)
+    housekeeper.start()
+    with gevent.Timeout(TIMEOUT):
+        while left[0]:
+            gevent.sleep(0.001)
+    assert served_between[0] > 1
+    housekeeper.stop()
+    other.kill()

@@ -42,44 +42,60 @@ class ClientSession:
 
     def __init__(self, max_reply_bytes: int) -> None:
         self._lines = Lines(max_reply_bytes)
-        self._asked: Deque[Command[Any]] = deque()
+        self._owed: Deque[Decode] = deque()
 
     @property
     def owed(self) -> int:
         """How many replies are still to come to what was asked."""
-        return len(self._asked)
+        return len(self._owed)
 
     def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
         """The request lines, in pieces of up to `WINDOW` bytes or one line; before the next piece,
         receive all that is owed. Raises `BadRequest` when a command cannot be put in JSON."""
-        requests = list(map(_request, commands))
-        window: List[bytes] = []
-        size = 0
-        for command, request in zip(commands, requests):
-            if window and size + len(request) > WINDOW:
-                yield b"".join(window)
-                window, size = [], 0
-            self._asked.append(command)
-            window.append(request)
-            size += len(request)
-        yield b"".join(window)
+        requests = _requests(commands)
+        if len(requests) <= WINDOW:
+            self._owed.extend([_DECODERS[type(command)] for command in commands])
+            yield requests
+            return
+        lines = [line + b"\n" for line in requests.split(b"\n")[:-1]]
+        for start, end in _windows(lines):
+            self._owed.extend([_DECODERS[type(command)] for command in commands[start:end]])
+            yield b"".join(lines[start:end])
 
     def receive(self, data: bytes) -> List[object]:
         """What `data` completes, in the order asked: for each command its result or a `KvError`."""
-        outcomes = [self._outcome(line) for line in self._lines.feed(data)]
+        lines = self._lines.feed(data)
         if self._lines.overflowed:
             raise Unavailable("the server sent a reply that is over the client's bound")
-        return outcomes
-
-    def _outcome(self, line: bytes) -> object:
-        if not self._asked:
+        if len(lines) > len(self._owed):
             raise Unavailable("the server sent a reply that was not asked for")
+        next_decoder = self._owed.popleft
         try:
-            decode, result_of = _READERS[type(self._asked.popleft())]
-            reply = decode(line)
+            return [_outcome(next_decoder()(line)) for line in lines]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
-        return result_of(reply.result) if reply.ok else _raised_again(reply.error)
+
+
+def _requests(commands: Sequence[Command[Any]]) -> bytes:
+    try:
+        requests = _encode_lines(commands)
+        if requests.count(b"\n") > len(commands):  # a value typed in by hand may have line breaks
+            compact = (msgspec.json.format(_encode(command), indent=-1) for command in commands)
+            requests = b"".join([line + b"\n" for line in compact])
+    except (UnicodeEncodeError, TypeError, ValueError) as error:
+        raise BadRequest(f"not JSON: {error}") from error
+    return requests
+
+
+def _windows(lines: Sequence[bytes]) -> Iterator[Tuple[int, int]]:
+    """Where to cut `lines` so that each part is of up to `WINDOW` bytes, or one line."""
+    start, size = 0, 0
+    for end, line in enumerate(lines):
+        size += len(line)
+        if size > WINDOW and end > start:
+            yield start, end
+            start, size = end, len(line)
+    yield start, len(lines)
 
 
 class _Error(Struct):
@@ -93,6 +109,20 @@ class _Reply(Struct, Generic[R]):
     error: Union[_Error, UnsetType] = UNSET
 
 
+Decode = Callable[[bytes], _Reply[Any]]
+
+
+def _outcome(reply: _Reply[Any]) -> object:
+    if not reply.ok:
+        return _raised_again(reply.error)
+    result = reply.result
+    if type(result) is Raw:
+        return bytes(result)
+    if type(result) is dict:
+        return dict(zip(result, map(bytes, result.values())))
+    return result
+
+
 def _raised_again(error: Union[_Error, UnsetType]) -> KvError:
     if isinstance(error, UnsetType):
         return KvError("refused without a reason")
@@ -100,39 +130,18 @@ def _raised_again(error: Union[_Error, UnsetType]) -> KvError:
     return kind(error.message) if kind else KvError(f"{error.code}: {error.message}")
 
 
-def _request(command: Command[Any]) -> bytes:
-    try:
-        line = _encode(command)
-    except (UnicodeEncodeError, TypeError, ValueError) as error:
-        raise BadRequest(f"not JSON: {error}") from error
-    if b"\n" in line:
-        line = msgspec.json.format(line, indent=-1)
-    return line + b"\n"
-
-
-_encode = msgspec.json.Encoder().encode
-Reader = Tuple[Callable[[bytes], _Reply[Any]], Callable[[Any], Any]]
-"""Decodes a reply line, and makes the result of what was decoded."""
-
-
-def _reader(kind: Type[Command[Any]]) -> Reader:
+def _decoder(kind: Type[Command[Any]]) -> Decode:
     (result,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined]
-    decoded, result_of = _TEXTS.get(result, (result, lambda result: result))
-    return msgspec.json.Decoder(_Reply[decoded]).decode, result_of  # type: ignore[valid-type]
+    unopened = _UNOPENED.get(result, result)
+    return msgspec.json.Decoder(_Reply[unopened]).decode  # type: ignore[valid-type]
 
 
-def _text_or_nothing(result: Union[Raw, UnsetType]) -> Union[bytes, UnsetType]:
-    return bytes(result) if type(result) is Raw else UNSET
-
-
-def _texts(result: Dict[str, Raw]) -> Dict[str, bytes]:
-    return dict(zip(result, map(bytes, result.values())))
-
-
-_TEXTS: Dict[Any, Tuple[Any, Callable[[Any], Any]]] = {
-    Union[bytes, UnsetType]: (Union[Raw, UnsetType], _text_or_nothing),
-    Dict[str, bytes]: (Dict[str, Raw], _texts),
+_UNOPENED: Dict[Any, Any] = {
+    Union[bytes, UnsetType]: Union[Raw, UnsetType],
+    Dict[str, bytes]: Dict[str, Raw],
 }
-"""How results made of JSON texts are decoded without opening them, and what becomes of them."""
+"""How results that are made of JSON texts are decoded, so that the texts are not."""
 
-_READERS: Dict[Type[Command[Any]], Reader] = {kind: _reader(kind) for kind in COMMANDS}
+_DECODERS: Dict[Type[Command[Any]], Decode] = {kind: _decoder(kind) for kind in COMMANDS}
+_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines

@@ -121,7 +121,7 @@ class ServerSession:
         return reply
 
     def _refusal(self, line: bytes, error: Exception, first: bool) -> bytes:
-        """The reply to a line that is no command, or whose command failed; for a blank one, none."""
+        """The reply to a line that is no command or whose command failed; to a blank one, none."""
         try:
             id = _decode_command(line).id
         except _UNREADABLE as unreadable:

@@ -78,8 +78,11 @@ def main(**settings: Any) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopped.set)
     server.start()
+    housekeeper = container.housekeeper()
+    housekeeper.start()
     click.echo(f"kv-server {VERSION} listens on kv://{f'[{host}]' if ':' in host else host}:{port}")
     stopped.wait()
+    housekeeper.stop()
     server.stop(settings["shutdown_grace"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dependency_injector import containers, providers
 
+from adapters.gevent_housekeeper import GeventHousekeeper
 from adapters.gevent_server import Connection, GeventServer, Session
 from adapters.json_lines.server import Limits, ServerSession
 from application.executor import Executor, LocalExecutor
@@ -34,3 +35,4 @@ class ServerContainer(containers.DeclarativeContainer):
         new_session=session.provider,
         connection=connection,
     )
+    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.tidy)

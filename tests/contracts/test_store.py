@@ -62,6 +62,18 @@ def test_clearing_tells_how_many_keys_there_were(store: Store) -> None:
     assert store.get("1") is None
 
 
+def test_tidying_comes_to_an_end_and_changes_nothing_that_is_seen(store: Store) -> None:
+    store.set_many({str(number): b"0" for number in range(5000)})
+    store.clear()
+    store.set("kept", b"1")
+    steps = 0
+    while store.tidy():
+        steps += 1
+    assert steps < 5000
+    assert store.tidy() is False
+    assert store.get("kept") == b"1"
+
+
 def test_the_empty_key_and_any_unicode_are_keys(store: Store) -> None:
     for key in ("", "\x00", "ключ", "🗝️", "a b\n"):
         store.set(key, b"1")
