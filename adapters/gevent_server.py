@@ -56,6 +56,10 @@ class Session(Protocol):
         """What to send next."""
         ...
 
+    def close(self) -> None:
+        """The connection is gone."""
+        ...
+
 
 class Connection:
     """Moves bytes between one client's socket and its session, in turns of the event loop."""
@@ -94,6 +98,7 @@ class Connection:
             watcher.stop()
             watcher.close()
         self._sock.close()
+        self._session.close()
         self._on_close(self)
 
     def _turn(self, step: Callable[[], None]) -> None:

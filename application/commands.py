@@ -3,21 +3,45 @@
 Rule: a command is plain data that reads and writes the store through `Store` alone. `COMMANDS` at
 the end is the one list of them; codecs, the shell and the documentation are made from it.
 
-A member of type `Raw`, and a result of type `bytes`, is the text of one JSON value. `UNSET` as a
-result means that there is nothing there, which is not the same as a stored `null`.
+A member of type `Raw`, and a result of type `bytes`, is the text of one JSON value. `UNSET` is the
+absence of a member, and as a result means that there is nothing there, which is not `null`.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import Any, Collection, Dict, Generic, List, Tuple, Type, TypeVar, Union
+from functools import partial
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Generic,
+    List,
+    Literal,
+    Optional,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+)
 
+import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from application.values import storable, storable_items
-from domain.store import Store
+from application.json_values import added, same
+from application.report import Keyspace, Report
+from application.values import encodable, storable, storable_items
+from domain.errors import BadRequest, KvError
+from domain.store import Change, Entry, Store, legal_ttl
 
 R = TypeVar("R")
+Id = Union[str, int, UnsetType]
+Ttl = Union[float, UnsetType]
+"""Seconds to live."""
+
+MaybeText = Union[bytes, UnsetType]
 
 
 class Command(
@@ -25,7 +49,7 @@ class Command(
 ):
     """One request for a result of type `R`; `id` is the asker's own mark and changes nothing."""
 
-    id: Union[str, int, UnsetType] = UNSET
+    id: Id = UNSET
 
     def run(self, store: Store) -> R:
         """Do to `store` what the command says."""
@@ -43,36 +67,69 @@ class _OneKey(Command[R], kw_only=False, gc=False):
         return (self.key,)
 
 
-class Ping(Command[str], tag="PING", gc=False):
-    """Answer "PONG"."""
+class _ManyKeys(Command[R], kw_only=False, gc=False):
+    keys: List[str]
 
-    def run(self, store: Store) -> str:
-        return "PONG"
+    def keys_named(self) -> Collection[str]:
+        return self.keys
 
 
-class Get(_OneKey[Union[bytes, UnsetType]], tag="GET", gc=False):
-    """Give the value of a key; nothing when the key is missing."""
+class Get(_OneKey[MaybeText], tag="GET", gc=False):
+    """Give the value of a key; nothing when it is missing."""
 
-    def run(self, store: Store) -> Union[bytes, UnsetType]:
+    def run(self, store: Store) -> MaybeText:
         text = store.get(self.key)
         return UNSET if text is None else text
 
 
-class Set(_OneKey[bool], tag="SET", gc=False):
-    """Store a value at a key, in place of whatever was there."""
+class Set(_OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
+    """Store a value at a key; false when a condition does not hold, and nothing changes.
+
+    A ttl that the key had is gone, unless a new one is given or the old is kept.
+    """
 
     value: Raw
+    ttl: Ttl = UNSET
+    keep_ttl: bool = False
+    if_: Union[Literal["absent", "present"], UnsetType] = UNSET
+    if_equals: Union[Raw, UnsetType] = UNSET
 
     def run(self, store: Store) -> bool:
-        store.set(self.key, storable(bytes(self.value)))
-        return True
+        text = storable(bytes(self.value))
+        if (
+            self.ttl is UNSET
+            and not self.keep_ttl
+            and self.if_ is UNSET
+            and self.if_equals is UNSET
+        ):
+            store.set(self.key, text)
+            return True
+        return _changed(store, self.key, self._change(text))
+
+    def _change(self, text: bytes) -> Change:
+        ttl = _legal(self.ttl)
+        if self.keep_ttl and ttl is not None:
+            raise BadRequest("`ttl` and `keep_ttl` exclude each other")
+        holds = _conditions(self.if_, self.if_equals)
+
+        def change(before: Optional[Entry]) -> Optional[Entry]:
+            if not holds(before):
+                return before
+            return Entry(text, before.ttl if self.keep_ttl and before else ttl)
+
+        return change
 
 
 class Delete(_OneKey[bool], tag="DELETE", gc=False):
-    """Remove a key; true when it was there."""
+    """Remove a key; false when it was missing, or a condition does not hold."""
+
+    if_equals: Union[Raw, UnsetType] = UNSET
 
     def run(self, store: Store) -> bool:
-        return store.delete(self.key)
+        if self.if_equals is UNSET:
+            return store.delete((self.key,)) == 1
+        holds = _conditions(UNSET, self.if_equals)
+        return _changed(store, self.key, lambda before: None if holds(before) else before)
 
 
 class Flush(Command[int], tag="FLUSH", gc=False):
@@ -82,32 +139,227 @@ class Flush(Command[int], tag="FLUSH", gc=False):
         return store.clear()
 
 
-class MGet(Command[Dict[str, bytes]], tag="MGET", kw_only=False, gc=False):
+class MGet(_ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
     """Give an object of those of the keys that are there, with their values."""
-
-    keys: List[str]
 
     def run(self, store: Store) -> Dict[str, bytes]:
         return store.get_many(self.keys)
 
-    def keys_named(self) -> Collection[str]:
-        return self.keys
 
+class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=False):
+    """Store every value of an object at its key, all at once.
 
-class MSet(Command[bool], tag="MSET", kw_only=False, gc=False):
-    """Store every value of an object at its key, all at once."""
+    With the condition that they be absent, none is stored when any of the keys is there.
+    """
 
     items: Dict[str, Raw]
+    ttl: Ttl = UNSET
+    if_: Union[Literal["absent"], UnsetType] = UNSET
 
     def run(self, store: Store) -> bool:
-        store.set_many(storable_items(self.items))
-        return True
+        texts = storable_items(self.items)
+        ttl = _legal(self.ttl)
+        if self.if_ is UNSET:
+            store.set_many(texts, ttl)
+            return True
+        return store.atomically(partial(_set_absent, texts, ttl))
 
     def keys_named(self) -> Collection[str]:
         return self.items
 
 
-COMMANDS: Tuple[Type[Command[Any]], ...] = (Get, Set, Delete, Flush, MGet, MSet, Ping)
+class MDelete(_ManyKeys[int], tag="MDELETE", gc=False):
+    """Remove many keys; gives how many of them were there."""
+
+    def run(self, store: Store) -> int:
+        return store.delete(self.keys)
+
+
+class Exists(_OneKey[bool], tag="EXISTS", gc=False):
+    """Tell whether a key is there."""
+
+    def run(self, store: Store) -> bool:
+        return store.get(self.key) is not None
+
+
+class GetSet(_OneKey[MaybeText], tag="GETSET", gc=False):
+    """Store a value at a key and give the one that was there; nothing when there was none."""
+
+    value: Raw
+    ttl: Ttl = UNSET
+
+    def run(self, store: Store) -> MaybeText:
+        after = Entry(storable(bytes(self.value)), _legal(self.ttl))
+        before, _ = store.update(self.key, lambda _: after)
+        return before.text if before else UNSET
+
+
+class GetDel(_OneKey[MaybeText], tag="GETDEL", gc=False):
+    """Remove a key and give the value that was there; nothing when there was none."""
+
+    def run(self, store: Store) -> MaybeText:
+        before, _ = store.update(self.key, lambda _: None)
+        return before.text if before else UNSET
+
+
+class Incr(_OneKey[Union[int, float]], tag="INCR", gc=False):
+    """Add to the number at a key, or to 0 when it is missing, and give the sum.
+
+    A ttl counts only when the key is made; one that it has stays.
+    """
+
+    by: Union[int, float] = 1
+    ttl: Ttl = UNSET
+
+    def run(self, store: Store) -> Union[int, float]:
+        ttl = _legal(self.ttl)
+
+        def change(before: Optional[Entry]) -> Entry:
+            text, left = before or Entry(b"0", ttl)
+            return Entry(msgspec.json.encode(added(text, self.by)), left)
+
+        _, after = store.update(self.key, change)
+        assert after
+        total: Union[int, float] = msgspec.json.decode(after.text)
+        return total
+
+
+class GetTtl(_OneKey[Union[float, None, UnsetType]], tag="TTL", gc=False):
+    """Give the seconds left to a key; null when it does not expire, nothing when it is missing."""
+
+    def run(self, store: Store) -> Union[float, UnsetType, None]:
+        entry, _ = store.update(self.key, lambda before: before)
+        return entry.ttl if entry else UNSET
+
+
+class Expire(_OneKey[bool], tag="EXPIRE", gc=False):
+    """Give a key so many seconds to live; false when it is missing."""
+
+    ttl: float
+
+    def run(self, store: Store) -> bool:
+        ttl = legal_ttl(self.ttl)
+        return _changed(store, self.key, lambda before: before and Entry(before.text, ttl))
+
+
+class Persist(_OneKey[bool], tag="PERSIST", gc=False):
+    """Let a key live for good; false when it did already, or is missing."""
+
+    def run(self, store: Store) -> bool:
+        def change(before: Optional[Entry]) -> Optional[Entry]:
+            return before if before is None or before.ttl is None else Entry(before.text)
+
+        return _changed(store, self.key, change)
+
+
+class Count(Command[int], tag="COUNT", gc=False):
+    """Give how many keys there are."""
+
+    def run(self, store: Store) -> int:
+        return store.count()
+
+
+class Keys(Struct, gc=False):
+    """A page of a scan: some keys, and the cursor for the next page, null at the end."""
+
+    keys: List[str]
+    cursor: Optional[str]
+
+
+class Scan(Command[Keys], tag="SCAN", gc=False):
+    """Give some of the keys, and a cursor to go on from, which is null at the end.
+
+    A key that is there from the first page to the last is on one of them. A page may be empty
+    before the end.
+    """
+
+    prefix: str = ""
+    cursor: Optional[str] = None
+    limit: int = 100
+
+    def run(self, store: Store) -> Keys:
+        if self.limit < 1:
+            raise BadRequest("`limit` must be above 0")
+        return Keys(*store.scan(self.cursor, self.prefix, self.limit))
+
+
+class Ping(Command[str], tag="PING", gc=False):
+    """Answer "PONG"."""
+
+    def run(self, store: Store) -> str:
+        return "PONG"
+
+
+class Info(Command[Report], tag="INFO", gc=False):
+    """Give figures about the server and its keys."""
+
+    def run(self, store: Store) -> Report:
+        return Report(Keyspace(*store.stats()))
+
+
+class Reply(Struct, gc=False):
+    """What one command of a batch gave; no `result` when there was nothing to give."""
+
+    id: Id = UNSET
+    ok: bool = True
+    result: Union[Raw, UnsetType] = UNSET
+
+
+IN_BATCH: Tuple[Type[Command[Any]], ...] = (
+    Get,
+    Set,
+    Delete,
+    Flush,
+    MGet,
+    MSet,
+    MDelete,
+    Exists,
+    GetSet,
+    GetDel,
+    Incr,
+    GetTtl,
+    Expire,
+    Persist,
+    Count,
+    Scan,
+    Ping,
+    Info,
+)
+
+
+if TYPE_CHECKING:
+    InBatch = Command[Any]
+else:
+    InBatch = Union[IN_BATCH]
+
+
+class Batch(Command[List[Reply]], tag="BATCH", kw_only=False):
+    """Run commands all or nothing: if one is refused, none has had an effect.
+
+    Gives a reply for each. Nothing of other clients runs in between.
+    """
+
+    commands: List[InBatch]
+
+    def run(self, store: Store) -> List[Reply]:
+        return store.atomically(self._run_all)
+
+    def keys_named(self) -> Collection[str]:
+        return [key for command in self.commands for key in command.keys_named()]
+
+    def _run_all(self, store: Store) -> List[Reply]:
+        replies: List[Reply] = []
+        for command in self.commands:
+            try:
+                result = command.run(store)
+            except KvError as error:
+                error.index = len(replies)
+                raise
+            replies.append(Reply(command.id, True, _text(result)))
+        return replies
+
+
+COMMANDS: Tuple[Type[Command[Any]], ...] = (*IN_BATCH, Batch)
 
 
 def name_of(kind: Type[Command[Any]]) -> str:
@@ -121,3 +373,37 @@ NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
 def closest_name(name: str) -> str:
     """The command that whoever typed `name` most likely meant."""
     return difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=0.0)[0]
+
+
+def _legal(ttl: Ttl) -> Optional[float]:
+    return None if isinstance(ttl, UnsetType) else legal_ttl(ttl)
+
+
+def _conditions(
+    presence: Union[str, UnsetType], if_equals: Union[Raw, UnsetType]
+) -> Callable[[Optional[Entry]], bool]:
+    """Whether what is at a key meets the conditions of a command."""
+    wanted = None if isinstance(if_equals, UnsetType) else storable(bytes(if_equals), "if_equals")
+
+    def hold(before: Optional[Entry]) -> bool:
+        if presence is not UNSET and (before is not None) != (presence == "present"):
+            return False
+        return wanted is None or (before is not None and same(before.text, wanted))
+
+    return hold
+
+
+def _changed(store: Store, key: str, change: Change) -> bool:
+    before, after = store.update(key, change)
+    return after is not before
+
+
+def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
+    if store.get_many(texts):
+        return False
+    store.set_many(texts, ttl)
+    return True
+
+
+def _text(result: object) -> Union[Raw, UnsetType]:
+    return UNSET if result is UNSET else Raw(msgspec.json.encode(encodable(result)))

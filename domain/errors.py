@@ -7,7 +7,7 @@ act on it. Whatever goes wrong outside becomes one of these where the outside is
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, Dict, Type
+from typing import ClassVar, Dict, Optional, Type
 
 
 class Blame(enum.Enum):
@@ -22,6 +22,8 @@ class KvError(Exception):
 
     code: ClassVar[str] = "INTERNAL"
     blame: ClassVar[Blame] = Blame.SERVER
+    index: Optional[int] = None
+    """Which command of a batch it was."""
 
 
 class BadJson(KvError):
@@ -49,6 +51,20 @@ class TooLarge(KvError):
     """A request or its reply is over one of the server's bounds."""
 
     code = "TOO_LARGE"
+    blame = Blame.CLIENT
+
+
+class NotANumber(KvError):
+    """The value to count with is not a number."""
+
+    code = "NOT_A_NUMBER"
+    blame = Blame.CLIENT
+
+
+class OutOfRange(KvError):
+    """The number that a counter would come to cannot be kept."""
+
+    code = "OUT_OF_RANGE"
     blame = Blame.CLIENT
 
 

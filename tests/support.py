@@ -9,13 +9,19 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import gevent
 import gevent.socket
 
+from adapters.json_lines.server import Limits, ServerSession
 from adapters.tcp_client import Socket, TcpClient
+from application.executor import LocalExecutor
+from application.report import Figures
+from domain.memory import InMemoryStore
+from domain.store import Store
 from entrypoints.client.container import ClientContainer
 from entrypoints.server.container import ServerContainer
 
@@ -33,42 +39,28 @@ SETTINGS: Dict[str, Any] = {
 }
 
 
-class DictStore:
-    """The shortest store there can be."""
-
-    def __init__(self) -> None:
-        self._texts: Dict[str, bytes] = {}
-
-    def get(self, key: str) -> Optional[bytes]:
-        return self._texts.get(key)
-
-    def get_many(self, keys: Sequence[str]) -> Dict[str, bytes]:
-        return {key: self._texts[key] for key in keys if key in self._texts}
-
-    def set(self, key: str, text: bytes) -> None:
-        self._texts[key] = text
-
-    def set_many(self, items: Mapping[str, bytes]) -> None:
-        self._texts.update(items)
-
-    def delete(self, key: str) -> bool:
-        return self._texts.pop(key, None) is not None
-
-    def clear(self) -> int:
-        count = len(self._texts)
-        self._texts.clear()
-        return count
-
-    def tidy(self) -> bool:
-        return False
-
-
-class BlockingStore(DictStore):
-    """A store that has to wait for its answer, as one on another machine does."""
+class BlockingStore(InMemoryStore):
+    """A store that has to wait for its answers, as one on another machine does."""
 
     def get(self, key: str) -> Optional[bytes]:
         gevent.sleep(0.0001)
         return super().get(key)
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> ServerSession:  # noqa: B008 - immutable
+    """A server's session on a store of its own."""
+    executor = LocalExecutor(store or InMemoryStore(time.monotonic))
+    return ServerSession(executor, limits, Figures("test", time.monotonic, lambda: 1))
 
 
 def server_container(**settings: Any) -> ServerContainer:

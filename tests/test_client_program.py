@@ -30,6 +30,36 @@ class TestOneCommand:
         assert kv(server.port, "flush").stdout == "2\n"
         assert kv(server.port, "ping").stdout == '"PONG"\n'
 
+    def test_what_can_be_left_out_is_an_option(self, server: Server) -> None:
+        for typed, printed in [
+            (["set", "n", "5", "--ttl", "60", "--if", "absent"], "true\n"),
+            (["set", "n", "6", "--if", "absent"], "false\n"),
+            (["set", "n", "7", "--if-equals", "5.0", "--keep-ttl"], "true\n"),
+            (["incr", "n", "--by", "-0.5"], "6.5\n"),
+            (["persist", "n"], "true\n"),
+            (["ttl", "n"], "null\n"),
+            (["scan", "--prefix", "n", "--limit", "5"], '{"keys":["n"],"cursor":null}\n'),
+            (["batch", '[{"type":"GET","key":"n"}]'], '[{"ok":true,"result":6.5}]\n'),
+            (["expire", "n", "0.001"], "true\n"),
+        ]:
+            ended = kv(server.port, *typed)
+            assert (ended.stdout, ended.stderr) == (printed, "")
+
+    @pytest.mark.parametrize(
+        ("typed", "says"),
+        [
+            (["set", "n", "1", "--ttl", "soon"], "--ttl"),
+            (["set", "n", "1", "--if", "maybe"], "--if"),
+            (["incr", "n", "--by", "x"], "--by"),
+            (["expire", "n", "x"], "TTL"),
+            (["batch", '[{"type":"NOPE"}]'], "COMMANDS"),
+        ],
+    )
+    def test_an_option_that_makes_no_sense_is_named(self, typed: List[str], says: str) -> None:
+        ended = kv(1, *typed)
+        assert ended.returncode == 2
+        assert f"'{says}'" in ended.stderr
+
     def test_a_missing_key_is_told_apart_from_null(self, server: Server) -> None:
         kv(server.port, "SET", "null", "null")
         null, missing = kv(server.port, "GET", "null"), kv(server.port, "GET", "no")
@@ -81,10 +111,11 @@ class TestOneCommand:
 
     def test_help_has_every_commands_docstring_and_the_rule_for_values(self) -> None:
         shown = kv(1, "--help").stdout
-        assert "not JSON" in " ".join(shown.split()) or "one that is not" in " ".join(shown.split())
+        assert "A VALUE that is JSON is stored as it is" in " ".join(shown.split())
         for kind in COMMANDS:
-            assert name_of(kind) in shown
-            assert str(kind.__doc__) in " ".join(kv(1, name_of(kind), "--help").stdout.split())
+            assert f"  {name_of(kind)} " in shown
+            help_text = " ".join(str(kind.__doc__).split())
+            assert help_text in " ".join(kv(1, name_of(kind), "--help").stdout.split())
 
 
 class TestPipe:

@@ -13,7 +13,8 @@ from adapters.tcp_client import TcpClient
 from application.commands import Command, Get, Ping
 from entrypoints.client.container import ClientContainer
 from entrypoints.server.container import ServerContainer
-from tests.support import DictStore, client_container, served, server_container
+from tests.model import ModelStore
+from tests.support import Clock, client_container, served, server_container
 
 
 @pytest.fixture(params=[server_container, lambda: client_container("127.0.0.1", 1)])
@@ -44,7 +45,7 @@ def test_a_setting_that_is_not_given_is_an_error() -> None:
 
 
 def test_the_store_can_be_swapped() -> None:
-    store = DictStore()
+    store = ModelStore(Clock())
     store.set("k", b'"from the other store"')
     container = server_container()
     container.store.override(store)

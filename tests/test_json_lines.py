@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any, Iterable, Iterator, List
 
 import pytest
@@ -16,10 +17,10 @@ from adapters.json_lines.client import ClientSession
 from adapters.json_lines.lines import Lines
 from adapters.json_lines.server import PORTION, Limits, ServerSession
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
-from application.executor import LocalExecutor
+from application.report import Figures
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
-from domain.memory import InMemoryStore
 from tests.samples import REFUSED
+from tests.support import new_session
 
 LIMITS = Limits(max_request_bytes=200_000, max_key_bytes=100, max_keys_per_request=50)
 
@@ -51,8 +52,8 @@ REPLIES = [
 ]
 
 
-def new_session(limits: Limits = LIMITS) -> ServerSession:
-    return ServerSession(LocalExecutor(InMemoryStore()), limits)
+def _session(limits: Limits = LIMITS) -> ServerSession:
+    return new_session(limits)
 
 
 def answer(session: ServerSession, pieces: Iterable[bytes]) -> bytes:
@@ -79,9 +80,7 @@ def replies(sent: bytes) -> List[Any]:
 
 def ask(*lines: bytes, limits: Limits = LIMITS) -> List[Any]:
     """The replies to lines that come after a first good one."""
-    return replies(answer(new_session(limits), [b'{"type":"PING"}\n', b"\n".join(lines) + b"\n"]))[
-        1:
-    ]
+    return replies(answer(_session(limits), [b'{"type":"PING"}\n', b"\n".join(lines) + b"\n"]))[1:]
 
 
 def bytewise(data: bytes) -> Iterator[bytes]:
@@ -89,11 +88,11 @@ def bytewise(data: bytes) -> Iterator[bytes]:
 
 
 def test_a_conversation_fed_whole() -> None:
-    assert replies(answer(new_session(), [CONVERSATION])) == REPLIES
+    assert replies(answer(_session(), [CONVERSATION])) == REPLIES
 
 
 def test_a_conversation_fed_byte_by_byte() -> None:
-    assert replies(answer(new_session(), bytewise(CONVERSATION))) == REPLIES
+    assert replies(answer(_session(), bytewise(CONVERSATION))) == REPLIES
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -101,11 +100,11 @@ def test_a_conversation_cut_at_random(seed: int) -> None:
     chance = random.Random(seed)
     cuts = sorted(chance.sample(range(len(CONVERSATION)), chance.randint(1, 30)))
     pieces = [CONVERSATION[a:b] for a, b in zip([0, *cuts], [*cuts, None])]
-    assert replies(answer(new_session(), pieces)) == REPLIES
+    assert replies(answer(_session(), pieces)) == REPLIES
 
 
 def test_a_request_that_is_not_ended_is_not_answered() -> None:
-    session = new_session()
+    session = _session()
     assert replies(answer(session, [CONVERSATION + b'{"type":"PING"}'])) == REPLIES
     assert replies(answer(session, [b"\n"])) == [{"ok": True, "result": "PONG"}]
 
@@ -136,12 +135,19 @@ def test_a_request_that_is_not_ended_is_not_answered() -> None:
         (b'{"type":"PING","id":null}', "BAD_REQUEST", "id"),
         (b'{"type":"GTE","key":"k"}', "UNKNOWN_COMMAND", "`GET`"),
         (b'{"type":"mget","keys":[]}', "UNKNOWN_COMMAND", "`MGET`"),
+        (b'{"type":"SET","key":"k","value":1,"if":"maybe"}', "BAD_REQUEST", "if"),
+        (b'{"type":"SET","key":"k","value":1,"ttl":true}', "BAD_REQUEST", "ttl"),
+        (b'{"type":"SET","key":"k","value":1,"ttl":1e999}', "BAD_REQUEST", "ttl"),
+        (b'{"type":"INCR","key":"k","by":"1"}', "BAD_REQUEST", "by"),
+        (b'{"type":"INCR","key":"k","by":1e999}', "BAD_REQUEST", "by"),
+        (b'{"type":"SET","key":"k","value":1,"if_equals":1e999}', "BAD_REQUEST", "if_equals"),
+        (b'{"type":"BATCH","commands":{}}', "BAD_REQUEST", "commands"),
         (b'{"type":"' + b"X" * 10_000 + b'"}', "UNKNOWN_COMMAND", "closest"),
         (b'{"type":"PING","' + b"x" * 10_000 + b'":1}', "BAD_REQUEST", "x"),
     ],
 )
 def test_a_refusal_names_what_is_wrong(line: bytes, code: str, says: str) -> None:
-    sent = answer(new_session(), [b'{"type":"PING"}\n', line + b"\n"]).splitlines()[1]
+    sent = answer(_session(), [b'{"type":"PING"}\n', line + b"\n"]).splitlines()[1]
     error = json.loads(sent)["error"]
     assert error["code"] == code
     assert says in error["message"]
@@ -156,9 +162,49 @@ def test_a_value_that_could_not_be_read_back_is_refused(what: str, text: bytes, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        (b'{"type":"GTE"}', "UNKNOWN_COMMAND"),
+        (b'{"type":"GET"}', "BAD_REQUEST"),
+        (b'{"type":"BATCH","commands":[]}', "BAD_REQUEST"),
+        (b"5", "BAD_REQUEST"),
+        (b'{"type":"SET","key":"k","value":1e999}', "BAD_REQUEST"),
+    ],
+)
+def test_a_batch_is_refused_for_its_first_bad_command(second: bytes, code: str) -> None:
+    set_it = b'{"type":"SET","key":"k","value":1}'
+    line = b'{"id":9,"type":"BATCH","commands":[%b,%b,%b]}\n' % (set_it, second, second)
+    session = _session()
+    reply = json.loads(answer(session, [line]))
+    assert (reply["id"], reply["error"]["code"], reply["error"]["index"]) == (9, code, 1)
+    assert answer(session, [b'{"type":"COUNT"}\n']) == b'{"ok":true,"result":0}\n'
+
+
+def test_batches_in_batches_to_any_depth_are_refused() -> None:
+    depth = 400
+    line = b'{"type":"BATCH","commands":[' * depth + b"]}" * depth
+    assert ask(line) == ["BAD_REQUEST"]
+
+
+def test_info_counts_what_was_carried_out_and_what_was_refused() -> None:
+    session = _session()
+    get, nope = b'{"type":"GET","key":"k"}\n', b'{"type":"NOPE"}\n'
+    asked = get * 3 + nope + get + b'\n{"type":"INCR","key":"k"}\n' * 2 + nope * 2 + get
+    answer(session, [asked, b'{"type":"SET","key":"w","value":"x"}\n{"type":"INCR","key":"w"}\n'])
+    report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
+    assert report["commands"] == {"GET": 5, "INCR": 2, "SET": 1}
+    assert report["errors"] == {"UNKNOWN_COMMAND": 3, "NOT_A_NUMBER": 1}
+    assert report["keyspace"] == {"keys": 2, "hits": 1, "misses": 4, "expired": 0}
+    assert report["server"]["connected_clients"] == 1
+    session.close()
+    again = json.loads(answer(_session(), [b'{"type":"INFO"}\n']))["result"]
+    assert again["commands"] == {}
+
+
 def test_the_id_comes_back_first_whatever_becomes_of_the_request() -> None:
     for line in (b'{"type":"PING","id":7}', b'{"id":7,"type":"NO"}', b'{"id":7,"type":"GET"}'):
-        assert answer(new_session(), [line + b"\n"]).startswith(b'{"id":7,"ok":')
+        assert answer(_session(), [line + b"\n"]).startswith(b'{"id":7,"ok":')
 
 
 def test_of_two_members_of_the_same_name_the_last_counts() -> None:
@@ -176,14 +222,14 @@ def test_one_command_cannot_be_called_two_names() -> None:
     "first", [b"hello", b"GET / HTTP/1.1\r", b"[]", b"\x16\x03\x01\x02", b"*1\r", b'{"type":']
 )
 def test_a_peer_of_another_protocol_is_told_once_and_nothing_of_it_is_run(first: bytes) -> None:
-    session = new_session()
+    session = _session()
     asked = [b"\r\n" + first + b'\n{"type":"SET","key":"k","value":1}\n', b'{"type":"PING"}\n']
     assert replies(answer(session, asked)) == ["BAD_JSON"]
     assert not session.open
 
 
 def test_a_first_line_that_is_an_object_shows_a_peer_of_ours() -> None:
-    assert replies(answer(new_session(), [b'{}\nbad\n{"type":"PING"}\n'])) == [
+    assert replies(answer(_session(), [b'{}\nbad\n{"type":"PING"}\n'])) == [
         "BAD_REQUEST",
         "BAD_JSON",
         {"ok": True, "result": "PONG"},
@@ -192,7 +238,7 @@ def test_a_first_line_that_is_an_object_shows_a_peer_of_ours() -> None:
 
 @pytest.mark.parametrize("ended", [b"", b"\n"])
 def test_a_line_over_the_bound_ends_the_conversation_after_those_before_it(ended: bytes) -> None:
-    session = new_session()
+    session = _session()
     asked = b'{"type":"PING"}\n' + b"x" * (LIMITS.max_request_bytes + 1) + ended
     assert replies(answer(session, [asked, b'{"type":"PING"}\n'])) == [
         {"ok": True, "result": "PONG"},
@@ -206,7 +252,7 @@ def test_a_line_of_just_the_bound_is_taken_however_it_comes() -> None:
     line %= b"x" * (LIMITS.max_request_bytes - len(line) + 2)
     assert len(line) == LIMITS.max_request_bytes
     halves = [line[:100_000], line[100_000:], b"\n", b'{"type":"PING"}\n']
-    assert len(replies(answer(new_session(), halves))) == 2
+    assert len(replies(answer(_session(), halves))) == 2
 
 
 def test_bounds_on_keys_and_replies() -> None:
@@ -231,7 +277,7 @@ def test_bounds_on_keys_and_replies() -> None:
 
 
 def test_replies_are_handed_out_in_portions() -> None:
-    session = new_session()
+    session = _session()
     session.receive(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1000))
     first = session.receive(b'{"type":"GET","key":"k"}\n' * 1000)
     assert session.waiting
@@ -249,7 +295,7 @@ def test_a_bug_in_a_command_is_told_without_its_traceback(
         def execute(self, command: Command[Any]) -> Any:
             raise RuntimeError("secret")
 
-    session = ServerSession(Broken(), LIMITS)
+    session = ServerSession(Broken(), LIMITS, Figures("test", time.monotonic, lambda: 1))
     sent = answer(session, [b'{"type":"PING","id":1}\n{"type":"PING"}\n'])
     assert replies(sent) == ["INTERNAL", "INTERNAL"]
     assert b"secret" not in sent
@@ -273,7 +319,7 @@ def test_whatever_bytes_arrive_each_line_gets_one_reply_in_order(
     data: bytes, cuts: List[int], spoken: bool
 ) -> None:
     data = (b'{"type":"PING"}\n' if spoken else b"") + data
-    whole, cut = new_session(), new_session()
+    whole, cut = _session(), _session()
     sent = answer(whole, [data])
     ends = sorted(cuts)
     pieces = [data[a:b] for a, b in zip([0, *ends], [*ends, None])]
@@ -309,7 +355,7 @@ class TestClientSide:
         asked: List[Command[Any]] = [Ping(), Set("k", Raw(b"1")), Get("k"), Get("no"), MGet(["k"])]
         session = ClientSession(max_reply_bytes=10_000)
         (sent,) = session.ask(asked)
-        outcomes = session.receive(answer(new_session(), [sent]))
+        outcomes = session.receive(answer(_session(), [sent]))
         assert outcomes[:2] == ["PONG", True]
         assert session.owed == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import Any, Callable, Iterator, Optional, Tuple
 
 import gevent
@@ -18,9 +19,9 @@ from adapters.gevent_server import Connection, GreenletConnection
 from adapters.tcp_client import TcpClient
 from application.commands import Get, MSet, Ping, Set
 from domain.errors import KvError, TimedOut, Unavailable
+from tests.model import ModelStore
 from tests.support import (
     TIMEOUT,
-    DictStore,
     client_container,
     new_client,
     served,
@@ -147,14 +148,14 @@ def test_while_a_client_does_not_read_its_requests_wait_and_others_are_served() 
 def test_a_store_that_blocks_does_not_hold_the_others_up() -> None:
     asked, go_on = Event(), Event()
 
-    class Stuck(DictStore):
+    class Stuck(ModelStore):
         def get(self, key: str) -> Optional[bytes]:
             asked.set()
             go_on.wait()
             return b'"at last"'
 
     container = server_container()
-    container.store.override(Stuck())
+    container.store.override(Stuck(time.monotonic))
     container.connection.override(GreenletConnection)
     with serving(container) as address, new_client(address) as one, new_client(address) as other:
         getting = gevent.spawn(one.execute, Get("k"))
@@ -201,11 +202,25 @@ def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
         assert received.count(b"\n") == 1
 
 
+class BrokenSession:
+    waiting = False
+    open = True
+
+    def receive(self, data: bytes) -> bytes:
+        raise RuntimeError("a bug")
+
+    def replies(self) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
 def test_a_bug_in_a_session_closes_that_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
     container = server_container()
     with serving(container) as address, new_client(address) as client:
         assert client.execute(Ping()) == "PONG"
-        container.server()._new_session = object  # type: ignore[assignment]
+        container.server()._new_session = BrokenSession
         with new_client(address) as unlucky, pytest.raises(Unavailable):
             unlucky.execute(Ping())
         assert client.execute(Ping()) == "PONG"

@@ -15,6 +15,7 @@ from typing import (
     Generic,
     Iterator,
     List,
+    Optional,
     Sequence,
     Tuple,
     Type,
@@ -27,7 +28,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from adapters.json_lines.lines import Lines
-from application.commands import COMMANDS, Command
+from application.commands import COMMANDS, Command, MaybeText
 from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
 
 R = TypeVar("R")
@@ -101,6 +102,7 @@ def _windows(lines: Sequence[bytes]) -> Iterator[Tuple[int, int]]:
 class _Error(Struct):
     code: str = ""
     message: str = ""
+    index: Optional[int] = None
 
 
 class _Reply(Struct, Generic[R]):
@@ -127,7 +129,9 @@ def _raised_again(error: Union[_Error, UnsetType]) -> KvError:
     if isinstance(error, UnsetType):
         return KvError("refused without a reason")
     kind = BY_CODE.get(error.code)
-    return kind(error.message) if kind else KvError(f"{error.code}: {error.message}")
+    raised = kind(error.message) if kind else KvError(f"{error.code}: {error.message}")
+    raised.index = error.index
+    return raised
 
 
 def _decoder(kind: Type[Command[Any]]) -> Decode:
@@ -137,7 +141,7 @@ def _decoder(kind: Type[Command[Any]]) -> Decode:
 
 
 _UNOPENED: Dict[Any, Any] = {
-    Union[bytes, UnsetType]: Union[Raw, UnsetType],
+    MaybeText: Union[Raw, UnsetType],
     Dict[str, bytes]: Dict[str, Raw],
 }
 """How results that are made of JSON texts are decoded, so that the texts are not."""

@@ -10,14 +10,16 @@ object spread over two lines, or two objects on one, for requests.
 from __future__ import annotations
 
 import logging
-from typing import Any, Iterator, List, Tuple, Union
+from collections import deque
+from typing import Any, Iterator, List, Optional, Tuple, Type, Union
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from adapters.json_lines.lines import Lines
-from application.commands import COMMANDS, NAMES, Command, closest_name
+from application.commands import COMMANDS, NAMES, Batch, Command, Id, InBatch, closest_name, name_of
 from application.executor import Executor
+from application.report import Figures, Report
 from application.values import encodable
 from domain.errors import BadJson, BadRequest, Internal, KvError, TooLarge, UnknownCommand
 
@@ -26,8 +28,6 @@ log = logging.getLogger(__name__)
 PORTION = 64 * 1024
 """Replies are handed out in portions of about this many bytes, so that one client's pipeline
 neither holds the server for long nor fills its memory."""
-
-Id = Union[str, int, UnsetType]
 
 
 class Limits(Struct, frozen=True):
@@ -64,8 +64,11 @@ class Limits(Struct, frozen=True):
 class ServerSession:
     """One client's conversation with an executor: bytes read go in, bytes to send come out."""
 
-    def __init__(self, executor: Executor, limits: Limits) -> None:
+    def __init__(self, executor: Executor, limits: Limits, figures: Figures) -> None:
         self._execute = executor.execute
+        self._figures = figures
+        figures.connected += 1
+        figures.accepted += 1
         self._limits = limits
         self._harmless_line = limits.harmless_line
         self._lines = Lines(limits.max_request_bytes)
@@ -86,12 +89,16 @@ class ServerSession:
         decode, execute, harmless_line = _decode_command, self._execute, self._harmless_line
         replies: List[bytes] = []
         size = 0
+        kind, others = None, 0
         for line in self._unanswered:
             try:
                 command = decode(line)
                 if len(line) > harmless_line:
                     self._limits.check_request(command)
                 result = execute(command)
+                if type(command) is not kind:
+                    self._count(kind, len(replies) - others)
+                    kind, others = type(command), len(replies)
                 if type(result) is bytes and command.id is UNSET:
                     reply = _BEFORE + result + _AFTER
                 elif result is True and command.id is UNSET:
@@ -101,8 +108,7 @@ class ServerSession:
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 first = not (self._speaks_json or any(replies))
                 reply = self._refusal(line, error, first)
-                if not self.open:
-                    return b"".join([*replies, reply])
+                others += 1
             replies.append(reply)
             size += len(reply)
             if size > PORTION:
@@ -110,12 +116,24 @@ class ServerSession:
                 break
         else:
             self.waiting = False
-            if self._lines.overflowed:
+            if self._lines.overflowed and self.open:
                 replies.append(self._too_long())
+                others += 1
+        self._count(kind, len(replies) - others)
         self._speaks_json = self._speaks_json or any(replies)
         return b"".join(replies)
 
+    def close(self) -> None:
+        """The connection is gone."""
+        self._figures.connected -= 1
+
+    def _count(self, kind: Optional[Type[Command[Any]]], carried_out: int) -> None:
+        if kind is not None:
+            self._figures.commands[name_of(kind)] += carried_out
+
     def _success(self, id: Id, result: object) -> bytes:
+        if type(result) is Report:
+            self._figures.complete(result)
         reply = _encode(_Success(id, True, encodable(result))) + b"\n"
         self._limits.check_reply(reply)
         return reply
@@ -128,16 +146,27 @@ class ServerSession:
             if not line.strip(b" \t\r"):
                 return b""
             id, error = _diagnosis(line, unreadable)
-            self.open = not (first and isinstance(error, BadJson))
+            if first and isinstance(error, BadJson):
+                self._hang_up()
         if not isinstance(error, KvError):
             log.error("a command failed", exc_info=error)
             error = Internal("a bug in the server; its log has the details")
-        return _error_reply(id, error)
+        return self._refused(id, error)
+
+    def _refused(self, id: Id, error: KvError) -> bytes:
+        self._figures.errors[error.code] += 1
+        index = UNSET if error.index is None else error.index
+        return _encode(_Refusal(id, False, _Error(error.code, str(error), index))) + b"\n"
+
+    def _hang_up(self) -> None:
+        """Give no more than what has been said; what else has arrived is not looked at."""
+        self.open = False
+        deque(self._unanswered, maxlen=0)
 
     def _too_long(self) -> bytes:
-        self.open = False
+        self._hang_up()
         bound = self._limits.max_request_bytes
-        return _error_reply(UNSET, TooLarge(f"a request is at most {bound} bytes"))
+        return self._refused(UNSET, TooLarge(f"a request is at most {bound} bytes"))
 
 
 class _Success(Struct, gc=False):
@@ -149,6 +178,7 @@ class _Success(Struct, gc=False):
 class _Error(Struct, gc=False):
     code: str
     message: str
+    index: Union[int, UnsetType] = UNSET
 
 
 class _Refusal(Struct, gc=False):
@@ -162,10 +192,13 @@ class _Envelope(Struct):
 
     type: Any = UNSET
     id: Any = UNSET
+    commands: Union[Raw, UnsetType] = UNSET
 
 
 _encode = msgspec.json.Encoder().encode
 _decode_command = msgspec.json.Decoder(Union[COMMANDS]).decode
+_decode_in_batch = msgspec.json.Decoder(InBatch).decode
+_decode_each = msgspec.json.Decoder(List[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -174,10 +207,6 @@ _TRUE = _BEFORE + b"true" + _AFTER
 
 _MAX_ECHO = 200
 """How many characters of what a client sent are told back to it in an error message."""
-
-
-def _error_reply(id: Id, error: KvError) -> bytes:
-    return _encode(_Refusal(id, False, _Error(error.code, str(error)))) + b"\n"
 
 
 def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
@@ -191,10 +220,36 @@ def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except _UNREADABLE as not_json:
         return UNSET, BadJson(f"a request is one JSON object on one line: {not_json}")
     id = envelope.id if type(envelope.id) in (str, int) else UNSET
-    name = envelope.type
-    if isinstance(name, str) and name not in NAMES:
-        name = name[:_MAX_ECHO]
-        return id, UnknownCommand(
-            f"unknown command `{name}`; the closest is `{closest_name(name)}`"
-        )
-    return id, BadRequest(str(error)[:_MAX_ECHO])
+    return id, _unknown(envelope.type) or _in_batch(envelope) or BadRequest(str(error)[:_MAX_ECHO])
+
+
+def _unknown(name: object) -> Optional[UnknownCommand]:
+    if not isinstance(name, str) or name in NAMES:
+        return None
+    name = name[:_MAX_ECHO]
+    return UnknownCommand(f"unknown command `{name}`; the closest is `{closest_name(name)}`")
+
+
+def _in_batch(envelope: _Envelope) -> Optional[KvError]:
+    """What is wrong with the first command of a batch that is none; None when it is not that."""
+    if envelope.type != name_of(Batch) or envelope.commands is UNSET:
+        return None
+    try:
+        commands = _decode_each(bytes(envelope.commands))
+    except _UNREADABLE:
+        return None
+    for index, command in enumerate(commands):
+        try:
+            _decode_in_batch(command)
+        except _UNREADABLE as error:
+            refused = _unknown(_name(command)) or BadRequest(str(error)[:_MAX_ECHO])
+            refused.index = index
+            return refused
+    return None
+
+
+def _name(command: Raw) -> object:
+    try:
+        return _decode_envelope(command).type
+    except _UNREADABLE:
+        return None

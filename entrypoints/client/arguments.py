@@ -6,11 +6,22 @@ becomes the help, so that a command added to the table is in the shell at once.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Type
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Literal,
+    Optional,
+    Sequence,
+    Type,
+    get_args,
+    get_origin,
+)
 
 import click
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, UnsetType
 
 from application.commands import COMMANDS, Command, closest_name, name_of
 
@@ -53,23 +64,58 @@ def _items(ctx: click.Context, param: click.Parameter, words: Sequence[str]) -> 
     return dict(zip(words[::2], map(value, words[1::2])))
 
 
+def _json(kind: Any) -> Callable[[str], Any]:
+    """Reads a word as JSON of a type."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def convert(word: str) -> Any:
+        try:
+            return decode(word)
+        except msgspec.DecodeError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return convert
+
+
 _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
     str: {},
     Raw: {"type": value},
+    float: {"type": float},
     List[str]: {
         "nargs": -1,
-        "required": True,
         "metavar": "KEY...",
         "callback": lambda ctx, param, words: list(words),
     },
     Dict[str, Raw]: {
         "nargs": -1,
-        "required": True,
         "metavar": "KEY VALUE [KEY VALUE]...",
         "callback": _items,
     },
 }
-"""How a member is typed, by its type."""
+"""How a member that a command needs is typed, by its type; any other is one word of JSON."""
+
+_OPTIONS: Dict[Any, Dict[str, Any]] = {
+    str: {},
+    bool: {"is_flag": True},
+    int: {"type": int},
+    float: {"type": float},
+    Raw: {"type": value, "metavar": "VALUE"},
+}
+"""How a member that can be left out is typed; any other is one word of JSON."""
+
+
+def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
+    if field.required:
+        how = _ARGUMENTS.get(field.type, {"type": _json(field.type)})
+        return click.Argument([field.name], required=True, **how)
+    kinds = [kind for kind in get_args(field.type) if kind not in (UnsetType, type(None))]
+    kind = field.type if len(kinds) == 0 else kinds[0]
+    if get_origin(kind) is Literal:
+        how = {"type": click.Choice(get_args(kind))}
+    else:
+        how = _OPTIONS.get(kind if len(kinds) < 2 else None, {"type": _json(field.type)})
+    flag = "--" + field.encode_name.replace("_", "-")
+    return click.Option([flag, field.name], **how)
 
 
 def _command_line(kind: Type[Command[Any]]) -> click.Command:
@@ -77,12 +123,12 @@ def _command_line(kind: Type[Command[Any]]) -> click.Command:
 
     @click.pass_obj
     def callback(run: Run, /, **members: Any) -> None:
-        run(kind(**members))
+        run(kind(**{name: given for name, given in members.items() if given is not None}))
 
     takes_values = any(field.type in (Raw, Dict[str, Raw]) for field in fields)
     return click.Command(
         name_of(kind),
-        params=[click.Argument([field.name], **_ARGUMENTS[field.type]) for field in fields],
+        params=list(map(_parameter, fields)),
         callback=callback,
         help=kind.__doc__,
         epilog=VALUE_RULE if takes_values else None,

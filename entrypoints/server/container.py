@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 from dependency_injector import containers, providers
 
 from adapters.gevent_housekeeper import GeventHousekeeper
 from adapters.gevent_server import Connection, GeventServer, Session
 from adapters.json_lines.server import Limits, ServerSession
+from adapters.process import resident_memory
 from application.executor import Executor, LocalExecutor
+from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store
+from entrypoints.settings import VERSION
 
 
 class ServerContainer(containers.DeclarativeContainer):
@@ -17,7 +22,8 @@ class ServerContainer(containers.DeclarativeContainer):
 
     config = providers.Configuration(strict=True)
 
-    store: providers.Provider[Store] = providers.Singleton(InMemoryStore)
+    clock = providers.Object(time.monotonic)
+    store: providers.Provider[Store] = providers.Singleton(InMemoryStore, clock)
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store)
     limits = providers.Singleton(
         Limits,
@@ -26,7 +32,12 @@ class ServerContainer(containers.DeclarativeContainer):
         max_key_bytes=config.max_key_bytes.as_int(),
         max_keys_per_request=config.max_keys_per_request.as_int(),
     )
-    session: providers.Provider[Session] = providers.Factory(ServerSession, executor, limits)
+    figures = providers.Singleton(
+        Figures, VERSION, clock, resident_memory=providers.Object(resident_memory)
+    )
+    session: providers.Provider[Session] = providers.Factory(
+        ServerSession, executor, limits, figures
+    )
     connection = providers.Object(Connection)
     server = providers.Singleton(
         GeventServer,

@@ -4,40 +4,71 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, List
 
 import pytest
 from msgspec import UNSET, Raw
 
 from adapters.gevent_server import GreenletConnection
-from application.commands import COMMANDS, Delete, Flush, Get, MGet, MSet, Ping, Set, name_of
+from application.commands import (
+    COMMANDS,
+    Batch,
+    Command,
+    Count,
+    Delete,
+    Exists,
+    Expire,
+    Flush,
+    Get,
+    GetDel,
+    GetSet,
+    GetTtl,
+    Incr,
+    Info,
+    MDelete,
+    MGet,
+    MSet,
+    Persist,
+    Ping,
+    Scan,
+    Set,
+    name_of,
+)
 from application.executor import Executor, LocalExecutor
-from domain.errors import BadRequest
+from application.report import Keyspace
+from domain.errors import BadRequest, NotANumber, OutOfRange
 from domain.memory import InMemoryStore
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
-from tests.support import BlockingStore, served, server_container
+from tests.support import BlockingStore, Clock, served, server_container
 
 
-def _local() -> Iterator[Executor]:
-    yield LocalExecutor(InMemoryStore())
+def _local(clock: Clock) -> Iterator[Executor]:
+    yield LocalExecutor(InMemoryStore(clock))
 
 
-def _tcp() -> Iterator[Executor]:
-    with served(server_container()) as client:
+def _tcp(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    container.clock.override(clock)
+    with served(container) as client:
         yield client
 
 
-def _tcp_to_a_store_that_blocks() -> Iterator[Executor]:
+def _tcp_to_a_store_that_blocks(clock: Clock) -> Iterator[Executor]:
     container = server_container()
-    container.store.override(BlockingStore())
+    container.store.override(BlockingStore(clock))
     container.connection.override(GreenletConnection)
     with served(container) as client:
         yield client
 
 
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture(params=[_local, _tcp, _tcp_to_a_store_that_blocks])
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    yield from request.param()
+def executor(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Executor]:
+    yield from request.param(clock)
 
 
 def raw(value: Any) -> Raw:
@@ -133,6 +164,250 @@ def test_an_id_changes_nothing(executor: Executor) -> None:
     assert executor.execute(Get("k", id=2**80)) == b"1"
 
 
+class TestConditions:
+    def test_set_if_absent_or_present(self, executor: Executor) -> None:
+        assert executor.execute(Set("k", raw(1), if_="present")) is False
+        assert executor.execute(Set("k", raw(1), if_="absent")) is True
+        assert executor.execute(Set("k", raw(2), if_="absent")) is False
+        assert executor.execute(Set("k", raw(3), if_="present")) is True
+        assert value(executor.execute(Get("k"))) == 3
+
+    @pytest.mark.parametrize(
+        ("stored", "wanted", "equal"),
+        [
+            (1, 1.0, True),
+            (2**53, 2**53 + 1, False),
+            (True, 1, False),
+            ([False], [0], False),
+            (None, False, False),
+            ({"a": 1, "b": [2]}, {"b": [2.0], "a": 1}, True),
+            ({"a": 1}, {"a": 1, "b": None}, False),
+            ([1, 2], [2, 1], False),
+            ("1", 1, False),
+            ("é", "\u00e9", True),
+        ],
+    )
+    def test_if_equals_compares_json_values(
+        self, executor: Executor, stored: Any, wanted: Any, equal: bool
+    ) -> None:
+        executor.execute(Set("k", raw(stored)))
+        assert executor.execute(Set("k", raw("new"), if_equals=raw(wanted))) is equal
+        executor.execute(Set("k", raw(stored)))
+        assert executor.execute(Delete("k", if_equals=raw(wanted))) is equal
+        assert executor.execute(Exists("k")) is not equal
+
+    def test_nothing_equals_a_missing_key(self, executor: Executor) -> None:
+        assert executor.execute(Set("k", raw(1), if_equals=raw(None))) is False
+        assert executor.execute(Delete("k", if_equals=raw(None))) is False
+        assert executor.execute(Exists("k")) is False
+
+    def test_many_if_absent_are_all_stored_or_none(self, executor: Executor) -> None:
+        executor.execute(Set("b", raw(0)))
+        items = {"a": raw(1), "b": raw(2)}
+        assert executor.execute(MSet(items, if_="absent")) is False
+        assert executor.execute(MGet(["a", "b"])) == {"b": b"0"}
+        executor.execute(Delete("b"))
+        assert executor.execute(MSet(items, if_="absent")) is True
+        assert executor.execute(MGet(["a", "b"])) == {"a": b"1", "b": b"2"}
+
+
+class TestReplacing:
+    def test_getset_gives_the_old_value(self, executor: Executor, clock: Clock) -> None:
+        assert executor.execute(GetSet("k", raw(1))) is UNSET
+        assert executor.execute(GetSet("k", raw(2), ttl=5)) == b"1"
+        clock.now += 5
+        assert executor.execute(GetSet("k", raw(3))) is UNSET
+
+    def test_getdel_gives_the_value_once(self, executor: Executor) -> None:
+        executor.execute(Set("k", raw(None)))
+        assert executor.execute(GetDel("k")) == b"null"
+        assert executor.execute(GetDel("k")) is UNSET
+
+    def test_mdelete_counts_the_keys_that_were_there(self, executor: Executor) -> None:
+        executor.execute(MSet({"a": raw(1), "b": raw(2), "c": raw(3)}))
+        assert executor.execute(MDelete(["a", "c", "x", "a"])) == 2
+        assert executor.execute(Count()) == 1
+
+
+class TestTime:
+    def test_a_ttl_ends_a_key(self, executor: Executor, clock: Clock) -> None:
+        executor.execute(Set("k", raw(1), ttl=1.5))
+        assert executor.execute(GetTtl("k")) == 1.5
+        clock.now += 1
+        assert executor.execute(GetTtl("k")) == 0.5
+        clock.now += 0.5
+        assert executor.execute(GetTtl("k")) is UNSET
+        assert executor.execute(Exists("k")) is False
+        assert executor.execute(Count()) == 0
+        assert executor.execute(Scan()).keys == []
+        assert executor.execute(MSet({"k": raw(2)}, if_="absent")) is True
+
+    def test_a_key_without_ttl_has_null_left(self, executor: Executor) -> None:
+        executor.execute(Set("k", raw(1)))
+        assert executor.execute(GetTtl("k")) is None
+
+    def test_setting_again_clears_the_ttl_or_keeps_it(
+        self, executor: Executor, clock: Clock
+    ) -> None:
+        executor.execute(MSet({"k": raw(1)}, ttl=10))
+        clock.now += 4
+        executor.execute(Set("k", raw(2), keep_ttl=True))
+        assert executor.execute(GetTtl("k")) == 6
+        executor.execute(Set("k", raw(3)))
+        assert executor.execute(GetTtl("k")) is None
+        assert executor.execute(Set("new", raw(1), keep_ttl=True)) is True
+        assert executor.execute(GetTtl("new")) is None
+
+    def test_expire_and_persist(self, executor: Executor, clock: Clock) -> None:
+        assert executor.execute(Expire("k", 5)) is False
+        assert executor.execute(Persist("k")) is False
+        executor.execute(Set("k", raw(1)))
+        assert executor.execute(Persist("k")) is False
+        assert executor.execute(Expire("k", 5)) is True
+        assert executor.execute(GetTtl("k")) == 5
+        assert executor.execute(Persist("k")) is True
+        clock.now += 10
+        assert executor.execute(GetTtl("k")) is None
+
+    @pytest.mark.parametrize("ttl", [0, -1, 0.0])
+    def test_a_ttl_is_above_0(self, executor: Executor, ttl: float) -> None:
+        commands: List[Command[Any]] = [
+            Set("k", raw(1), ttl=ttl),
+            MSet({"k": raw(1)}, ttl=ttl),
+            GetSet("k", raw(1), ttl=ttl),
+            Incr("k", ttl=ttl),
+            Expire("k", ttl),
+        ]
+        for command in commands:
+            with pytest.raises(BadRequest, match="ttl"):
+                executor.execute(command)
+        with pytest.raises(BadRequest, match="keep_ttl"):
+            executor.execute(Set("k", raw(1), ttl=1, keep_ttl=True))
+        assert executor.execute(Count()) == 0
+
+
+class TestCounters:
+    def test_counting_from_0_up_and_down(self, executor: Executor) -> None:
+        assert executor.execute(Incr("n")) == 1
+        assert executor.execute(Incr("n", by=41)) == 42
+        assert executor.execute(Incr("n", by=-50)) == -8
+        assert value(executor.execute(Get("n"))) == -8
+
+    def test_fractions_make_it_a_fraction(self, executor: Executor) -> None:
+        assert executor.execute(Incr("n", by=0.5)) == 0.5
+        total = executor.execute(Incr("n", by=1))
+        assert (total, type(total)) == (1.5, float)
+        total = executor.execute(Incr("n", by=0.5))
+        assert (total, type(total)) == (2.0, float)
+
+    def test_whole_numbers_are_exact_up_to_64_bits(self, executor: Executor) -> None:
+        for start, by, end in [(2**63 - 2, 1, 2**63 - 1), (-(2**63) + 1, -1, -(2**63))]:
+            executor.execute(Set("n", raw(start)))
+            assert executor.execute(Incr("n", by=by)) == end
+            with pytest.raises(OutOfRange):
+                executor.execute(Incr("n", by=by))
+            assert value(executor.execute(Get("n"))) == end
+
+    @pytest.mark.parametrize(
+        ("start", "by"), [(1.7e308, 1.7e308), (10**400, 0.5), (0.5, 10**400), (2**70, 1)]
+    )
+    def test_what_cannot_be_kept_is_refused(self, executor: Executor, start: Any, by: Any) -> None:
+        executor.execute(Set("n", raw(start)))
+        with pytest.raises(OutOfRange):
+            executor.execute(Incr("n", by=by))
+        assert value(executor.execute(Get("n"))) == start
+
+    @pytest.mark.parametrize("other", [None, True, "1", [], {}])
+    def test_what_is_no_number_is_refused(self, executor: Executor, other: Any) -> None:
+        executor.execute(Set("n", raw(other)))
+        with pytest.raises(NotANumber):
+            executor.execute(Incr("n"))
+
+    def test_a_ttl_counts_only_when_the_key_is_made(self, executor: Executor, clock: Clock) -> None:
+        executor.execute(Incr("n", ttl=10))
+        clock.now += 4
+        assert executor.execute(Incr("n", ttl=10)) == 2
+        assert executor.execute(GetTtl("n")) == 6
+        clock.now += 6
+        assert executor.execute(Incr("n")) == 1
+        assert executor.execute(GetTtl("n")) is None
+
+
+class TestScans:
+    def test_pages_make_up_the_whole(self, executor: Executor) -> None:
+        executor.execute(MSet({f"user:{number}": raw(number) for number in range(300)}))
+        executor.execute(Set("other", raw(0)))
+        seen: List[str] = []
+        page = executor.execute(Scan(prefix="user:", limit=7))
+        seen += page.keys
+        while page.cursor is not None:
+            page = executor.execute(Scan(prefix="user:", limit=7, cursor=page.cursor))
+            seen += page.keys
+        assert sorted(seen) == sorted(f"user:{number}" for number in range(300))
+
+    def test_what_makes_no_sense_is_refused(self, executor: Executor) -> None:
+        with pytest.raises(BadRequest, match="limit"):
+            executor.execute(Scan(limit=0))
+        with pytest.raises(BadRequest, match="cursor"):
+            executor.execute(Scan(cursor="nonsense"))
+
+
+class TestBatches:
+    def test_gives_a_reply_for_each(self, executor: Executor) -> None:
+        replies = executor.execute(
+            Batch(
+                [Set("k", raw([1])), Get("k", id=7), Get("no"), GetTtl("k"), MGet(["k"]), Incr("n")]
+            )
+        )
+        assert [(reply.id, reply.ok, reply.result) for reply in replies] == [
+            (UNSET, True, Raw(b"true")),
+            (7, True, Raw(b"[1]")),
+            (UNSET, True, UNSET),
+            (UNSET, True, Raw(b"null")),
+            (UNSET, True, Raw(b'{"k":[1]}')),
+            (UNSET, True, Raw(b"1")),
+        ]
+        assert executor.execute(Batch([])) == []
+
+    def test_a_refusal_undoes_all_before_it(self, executor: Executor, clock: Clock) -> None:
+        executor.execute(MSet({"a": raw(1), "b": raw(2), "word": raw("x")}))
+        executor.execute(Set("timed", raw(3), ttl=10))
+        with pytest.raises(NotANumber) as refused:
+            executor.execute(
+                Batch(
+                    [
+                        Set("a", raw("changed")),
+                        Incr("b", by=5),
+                        Incr("new"),
+                        Persist("timed"),
+                        MDelete(["a", "timed"]),
+                        Flush(),
+                        MSet({"word": raw("y")}),
+                        Incr("word"),
+                        Set("never", raw(0)),
+                    ]
+                )
+            )
+        assert refused.value.index == 7
+        everything = executor.execute(MGet(["a", "b", "word", "timed", "new", "never"]))
+        assert everything == {"a": b"1", "b": b"2", "word": b'"x"', "timed": b"3"}
+        assert executor.execute(GetTtl("timed")) == 10
+
+    def test_nothing_refused_leaves_all_done(self, executor: Executor) -> None:
+        executor.execute(Batch([Set("a", raw(1)), Flush(), Set("b", raw(2)), Delete("c")]))
+        assert executor.execute(MGet(["a", "b"])) == {"b": b"2"}
+
+
+def test_info_tells_about_the_keys(executor: Executor, clock: Clock) -> None:
+    executor.execute(MSet({"a": raw(1), "b": raw(2)}))
+    executor.execute(Get("a"))
+    executor.execute(Get("x"))
+    executor.execute(Set("brief", raw(1), ttl=1))
+    clock.now += 1
+    executor.execute(Count())
+    assert executor.execute(Info()).keyspace == Keyspace(keys=2, hits=1, misses=1, expired=1)
+
+
 @pytest.mark.parametrize("kind", COMMANDS, ids=name_of)
 def test_every_command_has_a_test_here(kind: Any) -> None:
-    assert f"execute({kind.__name__}(" in Path(__file__).read_text(encoding="utf-8")
+    assert f"{kind.__name__}(" in Path(__file__).read_text(encoding="utf-8")

@@ -1,0 +1,71 @@
+"""What INFO tells.
+
+Rule: a figure is counted by whoever sees it happen. The store counts keys and reads, the server's
+`Figures` commands and clients; INFO puts them together, and costs next to nothing to ask.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Callable, Dict, Union
+
+from msgspec import UNSET, Struct, UnsetType
+
+
+class Keyspace(Struct, gc=False):
+    """Keys there are, how often one that was read was there or not, and those whose time was up."""
+
+    keys: int
+    hits: int
+    misses: int
+    expired: int
+
+
+class Server(Struct, gc=False):
+    """The process: `uptime` in seconds, memory in bytes, connections open now and ever made."""
+
+    version: str
+    uptime: float
+    resident_memory: int
+    connected_clients: int
+    accepted_clients: int
+
+
+class Report(Struct):
+    """The result of INFO; of a store that no server stands before, only the keyspace is known."""
+
+    keyspace: Keyspace
+    server: Union[Server, UnsetType] = UNSET
+    commands: Union[Dict[str, int], UnsetType] = UNSET
+    """How many of each name were carried out."""
+    errors: Union[Dict[str, int], UnsetType] = UNSET
+    """How many requests were refused with each code."""
+
+
+class Figures:
+    """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
+
+    def __init__(
+        self, version: str, clock: Callable[[], float], resident_memory: Callable[[], int]
+    ) -> None:
+        self._version = version
+        self._clock = clock
+        self._resident_memory = resident_memory
+        self._started = clock()
+        self.connected = 0
+        self.accepted = 0
+        self.commands: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+
+    def complete(self, report: Report) -> Report:
+        """The report of a store, with the figures of the server before it."""
+        report.server = Server(
+            version=self._version,
+            uptime=round(self._clock() - self._started, 3),
+            resident_memory=self._resident_memory(),
+            connected_clients=self.connected,
+            accepted_clients=self.accepted,
+        )
+        report.commands = dict(self.commands)
+        report.errors = dict(self.errors)
+        return report
