@@ -10,6 +10,8 @@ set of searches that would prove the same (docs/performance.md).
 
 from __future__ import annotations
 
+import gc
+import re
 from typing import Any, Dict, Mapping
 
 import msgspec
@@ -34,17 +36,20 @@ def storable(text: bytes, where: str = "value") -> bytes:
     `MAX_DEPTH`.
     """
     try:
-        document = _decode(text)
+        document = _decode(text) if len(text) < _LARGE else _decode_large(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"`{where}` cannot be kept: {error}") from error
     except RecursionError as error:
         raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}") from error
     if type(document) is str:
         return text
-    if _may_exceed(text):
-        _refuse_excess(document, where)
-    if type(document) in _CONTAINERS and (b"\n" in text or b"\r" in text):
-        return msgspec.json.format(text, indent=-1)
+    if len(text) > MAX_DIGITS and _LONG_NUMBER in text.translate(_DIGITS_AS_ZERO):
+        _refuse_long_integers(document, where)
+    if type(document) in _CONTAINERS:
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _nests_too_deep(text):
+            raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}")
+        if b"\n" in text or b"\r" in text:
+            return msgspec.json.format(text, indent=-1)
     return text
 
 
@@ -70,30 +75,48 @@ def encodable(result: object) -> object:
 
 
 _CONTAINERS = frozenset((dict, list))
+_LARGE = 64 * 1024
 _DIGITS_AS_ZERO = bytes(0x30 if chr(byte).isdigit() else byte for byte in range(128)) + bytes(128)
 _LONG_NUMBER = b"0" * (MAX_DIGITS + 1)
 _FIRST_TOO_LONG = 10**MAX_DIGITS
+_OPEN_AND_CLOSE = bytes.maketrans(b"{}", b"[]")
+_NO_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
-def _may_exceed(text: bytes) -> bool:
-    """Whether a document needs a closer look; cheap, and never False for one out of bounds."""
-    return text.count(b"[") + text.count(b"{") > MAX_DEPTH or (
-        len(text) > MAX_DIGITS and _LONG_NUMBER in text.translate(_DIGITS_AS_ZERO)
-    )
+def _decode_large(text: bytes) -> Any:
+    """Decode without the collector, which would go through the growing document over and over."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _decode(text)
+    finally:
+        if collecting:
+            gc.enable()
 
 
-def _refuse_excess(document: Any, where: str) -> None:
+def _nests_too_deep(text: bytes) -> bool:
+    """Whether a JSON text nests beyond `MAX_DEPTH`: strings are taken out, then pair after pair of
+    brackets with nothing between them, a level each time."""
+    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = unescaped.translate(_OPEN_AND_CLOSE, _NO_STRUCTURE).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = re.sub(rb'"[^"]*"', b"", brackets)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def _refuse_long_integers(document: Any, where: str) -> None:
     """Look at every node, level by level, so that no depth is too much for it."""
-    depth, level = 0, [document]
+    level = [document]
     while level:
         if any(type(node) is int and abs(node) >= _FIRST_TOO_LONG for node in level):
             raise BadRequest(f"`{where}` holds an integer of more than {MAX_DIGITS} digits")
-        containers = [node for node in level if type(node) in _CONTAINERS]
-        if containers and depth == MAX_DEPTH:
-            raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}")
-        depth += 1
         level = [
             child
-            for node in containers
+            for node in level
+            if type(node) in _CONTAINERS
             for child in (node.values() if type(node) is dict else node)
         ]

@@ -5,7 +5,7 @@ the others up for long, however many keys there are.
 
 The keys are spread over many dicts by their hash. One big dict stops everyone while it grows (at
 five million keys for most of a second); a small one grows in a few milliseconds. For the same
-reason what was cleared is let go a dict at a time, in `tidy`.
+reason what was cleared is let go a little at a time, in `tidy`.
 
 A key without a ttl has its text in its dict, and pays nothing for the ttls of others. One with a
 ttl has a pair of text and alarm there, and the alarm also waits in a heap beside the dict. An alarm
@@ -19,7 +19,6 @@ from __future__ import annotations
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import (
-    Any,
     Callable,
     Collection,
     Dict,
@@ -45,20 +44,22 @@ Shard = Dict[str, Held]
 Alarms = Dict[int, List[Alarm]]
 """The heaps of the shards that have any."""
 
+Whole = Tuple[List[Shard], Alarms]
+"""All that a store holds."""
+
 SHARDS = 1024
 """How many dicts; a power of two, so that a mask picks one."""
 
 STEP = 1000
 """How many alarms one call of `tidy` deals with, a millisecond's worth."""
 
+STEP_SECONDS = 0.001
+"""How long one call of `tidy` frees what was cleared."""
+
 SCANNED = 10_000
 """How many keys a page of a scan looks at before it ends early, some milliseconds' worth."""
 
-_MASK = SHARDS - 1
-
-
-def _empty_shards() -> List[Shard]:
-    return [{} for _ in range(SHARDS)]
+MASK = SHARDS - 1
 
 
 class InMemoryStore:
@@ -69,13 +70,12 @@ class InMemoryStore:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._shards = _empty_shards()
-        self._alarms: Alarms = {}
-        self._dropped: List[Any] = []
+        self._shards, self._alarms = self._nothing()
+        self._dropped: List[Union[Shard, List[Alarm]]] = []
         self._hits = self._misses = self._expired = 0
 
     def get(self, key: str) -> Optional[bytes]:
-        held = self._shards[hash(key) & _MASK].get(key)
+        held = self._shards[hash(key) & MASK].get(key)
         if type(held) is bytes:
             self._hits += 1
             return held
@@ -89,7 +89,7 @@ class InMemoryStore:
     def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
         shards = self._shards
         found = {
-            key: held for key in keys if (held := shards[hash(key) & _MASK].get(key)) is not None
+            key: held for key in keys if (held := shards[hash(key) & MASK].get(key)) is not None
         }
         texts = self._texts(found) if self._alarms else found
         self._hits += len(texts)
@@ -97,7 +97,7 @@ class InMemoryStore:
         return texts  # type: ignore[return-value]  # without alarms, all that is held is texts
 
     def set(self, key: str, text: bytes) -> None:
-        self._shards[hash(key) & _MASK][key] = text
+        self._shards[hash(key) & MASK][key] = text
 
     def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
         if ttl is not None:
@@ -107,11 +107,11 @@ class InMemoryStore:
             return
         shards = self._shards
         for key, text in items.items():
-            shards[hash(key) & _MASK][key] = text
+            shards[hash(key) & MASK][key] = text
 
     def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:
         now = self._clock()
-        held = self._shards[hash(key) & _MASK].get(key)
+        held = self._shards[hash(key) & MASK].get(key)
         before = self._entry(key, held, now) if held else None
         after = change(before)
         if after is before:
@@ -133,7 +133,7 @@ class InMemoryStore:
 
     def clear(self) -> int:
         count = self.count()
-        self._drop(*self._swap(_empty_shards(), {}))
+        self._drop(self._swap(self._nothing()))
         return count
 
     def count(self) -> int:
@@ -179,7 +179,7 @@ class InMemoryStore:
 
     def tidy(self) -> bool:
         if self._dropped:
-            self._dropped.pop().clear()
+            self._let_go_until(self._clock() + STEP_SECONDS)
             return True
         return bool(self._alarms) and self._expire_due(STEP) == STEP
 
@@ -214,25 +214,28 @@ class InMemoryStore:
             ):
                 yield key
 
+    def _hold(self, key: str, held: Held) -> None:
+        self._shards[hash(key) & MASK][key] = held
+
     def _remove(self, key: str) -> Optional[Held]:
-        return self._shards[hash(key) & _MASK].pop(key, None)
+        return self._shards[hash(key) & MASK].pop(key, None)
 
     def _put(self, key: str, held: Optional[Held]) -> None:
         """Put back what was held at a key."""
         if held is None:
             self._remove(key)
         else:
-            self._shards[hash(key) & _MASK][key] = held
+            self._hold(key, held)
             if isinstance(held, tuple):
-                heappush(self._alarms.setdefault(hash(key) & _MASK, []), held[1])
+                heappush(self._alarms.setdefault(hash(key) & MASK, []), held[1])
 
     # Alarms.
 
     def _set_until(self, key: str, text: bytes, due: float) -> None:
-        index = hash(key) & _MASK
+        index = hash(key) & MASK
         shard = self._shards[index]
         alarm = (due, key)
-        shard[key] = (text, alarm)
+        self._hold(key, (text, alarm))
         heap = self._alarms.setdefault(index, [])
         heappush(heap, alarm)
         if len(heap) > 2 * len(shard) + 8:
@@ -253,7 +256,7 @@ class InMemoryStore:
                 alarm = heappop(heap)
                 done += 1
                 if self._is_set(shard, alarm):
-                    del shard[alarm[1]]
+                    self._remove(alarm[1])
                     self._expired += 1
             if not heap:
                 del self._alarms[index]
@@ -261,16 +264,30 @@ class InMemoryStore:
 
     # The whole of it.
 
-    def _swap(self, shards: List[Shard], alarms: Alarms) -> Tuple[List[Shard], Alarms]:
-        """Hold these instead; gives what was held."""
+    def _nothing(self) -> Whole:
+        return [{} for _ in range(SHARDS)], {}
+
+    def _swap(self, whole: Whole) -> Whole:
+        """Hold this instead; gives what was held."""
         held = self._shards, self._alarms
-        self._shards, self._alarms = shards, alarms
+        self._shards, self._alarms = whole
         return held
 
-    def _drop(self, shards: List[Shard], alarms: Alarms) -> None:
-        """Let go of these, in `tidy`."""
+    def _drop(self, whole: Whole) -> None:
+        """Let go of this, in `tidy`."""
+        shards, alarms = whole
         self._dropped += filter(None, shards)
         self._dropped += alarms.values()
+
+    def _let_go_until(self, end: float) -> None:
+        """Free what was dropped, a few keys at a time: the last of them free whole arenas."""
+        while self._dropped and self._clock() < end:
+            last = self._dropped[-1]
+            let_go = last.popitem if isinstance(last, dict) else last.pop
+            for _ in range(min(50, len(last))):
+                let_go()
+            if not last:
+                self._dropped.pop()
 
 
 def _cursor(index: int, last: Optional[str]) -> str:
@@ -292,7 +309,7 @@ class _Rollback:
     def __init__(self, store: InMemoryStore) -> None:
         self._store = store
         self._undo: List[Callable[[], object]] = []
-        self._cleared: List[Tuple[List[Shard], Alarms]] = []
+        self._cleared: List[Whole] = []
         self.get = store.get
         self.get_many = store.get_many
         self.count = store.count
@@ -320,9 +337,9 @@ class _Rollback:
 
     def clear(self) -> int:
         count = self._store.count()
-        held = self._store._swap(_empty_shards(), {})
+        held = self._store._swap(self._store._nothing())
         self._cleared.append(held)
-        self._undo.append(partial(self._store._swap, *held))
+        self._undo.append(partial(self._store._swap, held))
         return count
 
     def atomically(self, work: Callable[[Store], R]) -> R:
@@ -336,8 +353,8 @@ class _Rollback:
     def keep(self) -> None:
         """Let go of what was held for undoing."""
         for held in self._cleared:
-            self._store._drop(*held)
+            self._store._drop(held)
 
     def _remember(self, key: str) -> None:
-        held = self._store._shards[hash(key) & _MASK].get(key)
+        held = self._store._shards[hash(key) & MASK].get(key)
         self._undo.append(partial(self._store._put, key, held))
