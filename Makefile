@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo check test format lint layers types
+.PHONY: demo check test format lint layers types bench bench-quick
 
 demo: $(VENV)/ready-run           ## a server answering a client
 	@sh docs/demo.sh $(BIN)
@@ -38,4 +38,19 @@ $(VENV)/ready-test: $(VENV)/ready-run
 
 $(VENV)/ready-dev: $(VENV)/ready-test
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+bench: $(VENV)/ready-bench        ## against redis, valkey and others; a quarter of an hour
+	$(BIN)/python -m benchmarks.compare --json docs/benchmarks.json
+	$(BIN)/python -m benchmarks.plot docs/benchmarks.json docs/benchmarks.svg
+	$(BIN)/python -m benchmarks.report docs/benchmarks.json docs/benchmarks.md
+	$(BIN)/python -m benchmarks.client
+	$(BIN)/python -m benchmarks.scale
+
+bench-quick: $(VENV)/ready-bench  ## the same in two minutes, to look at only
+	$(BIN)/python -m benchmarks.compare --quick
+	$(BIN)/python -m benchmarks.in_process
+
+$(VENV)/ready-bench: $(VENV)/ready-run
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	@touch $@

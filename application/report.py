@@ -7,18 +7,22 @@ Rule: a figure is counted by whoever sees it happen. The store counts keys and r
 from __future__ import annotations
 
 from collections import Counter
-from typing import Callable, Dict, Union
+from typing import Callable, Dict, Optional, Type, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
 
 class Keyspace(Struct, gc=False):
-    """Keys there are, how often one that was read was there or not, and those whose time was up."""
+    """Keys held, how often one that was read was there or not, those whose time was up and those
+    removed to make room; bytes held and the bound on them, null where they are not counted."""
 
     keys: int
-    hits: int
-    misses: int
-    expired: int
+    hits: int = 0
+    misses: int = 0
+    expired: int = 0
+    evicted: int = 0
+    memory: Optional[int] = None
+    max_memory: Optional[int] = None
 
 
 class Server(Struct, gc=False):
@@ -54,7 +58,7 @@ class Figures:
         self._started = clock()
         self.connected = 0
         self.accepted = 0
-        self.commands: Counter[str] = Counter()
+        self.commands: Counter[Type[Struct]] = Counter()
         self.errors: Counter[str] = Counter()
 
     def complete(self, report: Report) -> Report:
@@ -66,6 +70,8 @@ class Figures:
             connected_clients=self.connected,
             accepted_clients=self.accepted,
         )
-        report.commands = dict(self.commands)
+        report.commands = {
+            str(kind.__struct_config__.tag): count for kind, count in self.commands.items() if count
+        }
         report.errors = dict(self.errors)
         return report

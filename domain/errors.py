@@ -68,6 +68,12 @@ class OutOfRange(KvError):
     blame = Blame.CLIENT
 
 
+class OutOfMemory(KvError):
+    """There is no room for what was to be stored."""
+
+    code = "OUT_OF_MEMORY"
+
+
 class Unavailable(KvError):
     """The server, or the engine behind its store, cannot be reached."""
 

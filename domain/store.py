@@ -45,12 +45,16 @@ class Page(NamedTuple):
 
 class Stats(NamedTuple):
     """How many keys are held; since the start, reads of a key that was there, of one that was not,
-    and keys whose time was up."""
+    keys whose time was up and keys removed to make room; bytes held and the bound on them, where
+    they are counted."""
 
     keys: int
-    hits: int
-    misses: int
-    expired: int
+    hits: int = 0
+    misses: int = 0
+    expired: int = 0
+    evicted: int = 0
+    memory: Optional[int] = None
+    max_memory: Optional[int] = None
 
 
 def legal_ttl(seconds: float) -> float:

@@ -9,6 +9,7 @@ that over the default.
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from typing import Any, Callable, Dict, Optional, TypeVar
 
@@ -29,6 +30,17 @@ CONTEXT = {
 """Click's settings for a program that has settings."""
 
 VERSION = importlib.metadata.version("kvjson")
+
+
+_UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+def number_of_bytes(size: str) -> int:
+    """The bytes that a size such as `512mb` or `1000000` stands for; a kb is 1,024 of them."""
+    found = re.fullmatch(r"(\d+)\s*([kmg]?b?)", str(size).strip().lower())
+    if not found or found.group(2) not in _UNITS:
+        raise click.BadParameter(f"{size!r} is not a size such as 512mb")
+    return int(found.group(1)) * _UNITS[found.group(2)]
 
 
 def _read(context: click.Context, parameter: click.Parameter, path: Optional[str]) -> None:

@@ -36,6 +36,8 @@ SETTINGS: Dict[str, Any] = {
     "max_reply_bytes": 64 * 1024 * 1024,
     "max_key_bytes": 64 * 1024,
     "max_keys_per_request": 100_000,
+    "memory_policy": "refuse",
+    "max_memory": 0,
 }
 
 

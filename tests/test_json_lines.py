@@ -195,7 +195,8 @@ def test_info_counts_what_was_carried_out_and_what_was_refused() -> None:
     report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
     assert report["commands"] == {"GET": 5, "INCR": 2, "SET": 1}
     assert report["errors"] == {"UNKNOWN_COMMAND": 3, "NOT_A_NUMBER": 1}
-    assert report["keyspace"] == {"keys": 2, "hits": 1, "misses": 4, "expired": 0}
+    assert report["keyspace"]["keys"] == 2
+    assert (report["keyspace"]["hits"], report["keyspace"]["misses"]) == (1, 4)
     assert report["server"]["connected_clients"] == 1
     session.close()
     again = json.loads(answer(_session(), [b'{"type":"INFO"}\n']))["result"]

@@ -246,6 +246,27 @@ class TestSettings:
             assert ended.returncode == 2
             assert "--port" in ended.stderr
 
+    def test_what_could_be_stored_and_not_read_is_named(self) -> None:
+        ended = start("--max-reply-bytes", "1000")
+        assert ended.returncode == 2
+        assert "max_reply_bytes" in ended.stderr
+
+    def test_a_bound_on_memory_refuses_or_evicts(self) -> None:
+        fill = b"".join(self.LARGE.replace(b'"k"', b'"%d"' % number) for number in range(100))
+        with running_server("--max-memory", "10kb") as server:
+            assert server.ask(fill).count(b"OUT_OF_MEMORY") > 50
+        with running_server("--max-memory", "10kb", "--memory-policy", "evict") as server:
+            assert server.ask(fill) == b'{"ok":true,"result":true}\n' * 100
+            report = json.loads(server.ask(b'{"type":"INFO"}\n'))["result"]["keyspace"]
+            assert report["evicted"] == 100 - report["keys"] > 50
+            assert report["memory"] <= report["max_memory"] == 10 * 1024
+
+    @pytest.mark.parametrize("size", ["lots", "1tb", "-1", "1.5mb"])
+    def test_a_size_that_is_none_is_named(self, size: str) -> None:
+        ended = start("--max-memory", size)
+        assert ended.returncode == 2
+        assert "'--max-memory'" in ended.stderr
+
     def test_help_and_version(self) -> None:
         assert "--max-request-bytes" in start("--help").stdout
         assert start("--version").stdout.startswith("kv-server, version ")

@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if self.max_reply_bytes < self.max_request_bytes:
-            raise ValueError("max_reply_bytes is less than max_request_bytes")
+            raise ValueError("max_reply_bytes cannot be less than max_request_bytes")
 
     def check_request(self, command: Command[Any]) -> None:
         """Raise when `command` names too many keys, or one that is too long."""
@@ -129,7 +129,7 @@ class ServerSession:
 
     def _count(self, kind: Optional[Type[Command[Any]]], carried_out: int) -> None:
         if kind is not None:
-            self._figures.commands[name_of(kind)] += carried_out
+            self._figures.commands[kind] += carried_out
 
     def _success(self, id: Id, result: object) -> bytes:
         if type(result) is Report:

@@ -14,7 +14,7 @@ from gevent.event import Event
 
 from adapters.json_lines.server import Limits
 from entrypoints.server.container import ServerContainer
-from entrypoints.settings import CONTEXT, VERSION, config_option
+from entrypoints.settings import CONTEXT, VERSION, config_option, number_of_bytes
 
 _DEFAULTS = Limits()
 _LEVELS = ["debug", "info", "warning", "error"]
@@ -44,6 +44,19 @@ _bytes = click.IntRange(min=1)
     help="Most keys that one request may name.",
 )
 @click.option(
+    "--max-memory",
+    type=number_of_bytes,
+    default=0,
+    metavar="SIZE",
+    help="Bound on what the keys take, such as 512mb; 0 is none.",
+)
+@click.option(
+    "--memory-policy",
+    type=click.Choice(["refuse", "evict"]),
+    default="refuse",
+    help="At the bound: refuse writes, or remove keys that were not used lately.",
+)
+@click.option(
     "--shutdown-grace",
     type=click.FloatRange(min=0),
     default=5.0,
@@ -68,6 +81,10 @@ def main(**settings: Any) -> None:
     container = ServerContainer()
     container.config.from_dict(settings)
     server = container.server()
+    try:
+        container.limits()
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     try:
         host, port = server.bind()
     except OSError as error:

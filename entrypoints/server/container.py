@@ -12,9 +12,14 @@ from adapters.json_lines.server import Limits, ServerSession
 from adapters.process import resident_memory
 from application.executor import Executor, LocalExecutor
 from application.report import Figures
+from domain.bounded import BoundedStore, EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.settings import VERSION
+
+
+def _policy(max_memory: int, policy: str) -> str:
+    return policy if max_memory else "unbounded"
 
 
 class ServerContainer(containers.DeclarativeContainer):
@@ -23,7 +28,12 @@ class ServerContainer(containers.DeclarativeContainer):
     config = providers.Configuration(strict=True)
 
     clock = providers.Object(time.monotonic)
-    store: providers.Provider[Store] = providers.Singleton(InMemoryStore, clock)
+    store: providers.Provider[Store] = providers.Selector(
+        providers.Callable(_policy, config.max_memory.as_int(), config.memory_policy),
+        unbounded=providers.Singleton(InMemoryStore, clock),
+        refuse=providers.Singleton(BoundedStore, clock, config.max_memory.as_int()),
+        evict=providers.Singleton(EvictingStore, clock, config.max_memory.as_int()),
+    )
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store)
     limits = providers.Singleton(
         Limits,

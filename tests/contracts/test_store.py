@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Callable, List, Optional, Set
 
 import pytest
@@ -9,13 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import domain.memory
+from domain.bounded import BoundedStore, EvictingStore
 from domain.errors import BadRequest
 from domain.memory import InMemoryStore
 from domain.store import Entry, Store
 from tests.model import ModelStore
 from tests.support import BlockingStore, Clock
 
-STORES = [InMemoryStore, BlockingStore, ModelStore]
+STORES = [
+    InMemoryStore,
+    BlockingStore,
+    ModelStore,
+    partial(BoundedStore, max_memory=1 << 30),
+    partial(EvictingStore, max_memory=1 << 30),
+]
 NewStore = Callable[[Callable[[], float]], Store]
 
 
@@ -311,4 +319,5 @@ class TestInMemory:
         store.get_many(["k", "x", "y"])
         clock.now += 1
         store.get_many(["timed", "k"])
-        assert store.stats()[1:] == (4, 4, 1)
+        stats = store.stats()
+        assert (stats.hits, stats.misses, stats.expired) == (4, 4, 1)

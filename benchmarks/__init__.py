@@ -1,0 +1,1 @@
+"""How fast the server and the client are, and how they scale, next to others."""

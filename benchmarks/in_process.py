@@ -1,0 +1,125 @@
+"""Times commands without sockets: bytes into a session of the codec and the executor, bytes out.
+
+The rule it keeps: what is timed is the work of the server alone, on requests that were rendered
+before; a number is the median of the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Iterable
+from statistics import median
+
+from adapters.gevent_server import Session
+from entrypoints.server.__main__ import main as server_program
+from entrypoints.server.container import ServerContainer
+
+KEYS = 100_000
+VALUE = "abcdefghijklmnopqrst"
+KEYS_PER_COMMAND = {"GET": 1, "SET": 1, "MGET": 100, "MSET": 100}
+PIPELINES = (1, 16, 100)
+KEYS_PER_PASS = 100_000
+FILL_BATCH = 1000
+
+
+def session() -> Session:
+    """A conversation with an empty store, put together as the server does it by default."""
+    container = ServerContainer()
+    container.config.from_dict(server_program.make_context("kv-server", []).params)
+    return container.session()
+
+
+Request = dict[str, object]
+
+REQUESTS: dict[str, Callable[[list[str]], Request]] = {
+    "GET": lambda keys: {"type": "GET", "key": keys[0]},
+    "SET": lambda keys: {"type": "SET", "key": keys[0], "value": VALUE},
+    "MGET": lambda keys: {"type": "MGET", "keys": keys},
+    "MSET": lambda keys: {"type": "MSET", "items": dict.fromkeys(keys, VALUE)},
+}
+
+
+def key(number: int) -> str:
+    """A key of 16 bytes."""
+    return f"key:{number:012}"
+
+
+def render(requests: Iterable[Request]) -> bytes:
+    """The requests as they are sent."""
+    lines = (json.dumps(request, separators=(",", ":")) + "\n" for request in requests)
+    return "".join(lines).encode()
+
+
+def random_payload(draw: random.Random, command: str, pipeline: int) -> bytes:
+    """What a client sends at once, for keys that differ within a request."""
+    count = KEYS_PER_COMMAND[command]
+    drawn = (draw.sample(range(KEYS), count) for _ in range(pipeline))
+    return render(REQUESTS[command](list(map(key, numbers))) for numbers in drawn)
+
+
+def random_payloads(command: str, pipeline: int) -> list[bytes]:
+    """As many payloads as one pass over `KEYS_PER_PASS` keys needs."""
+    draw = random.Random(1)
+    count = KEYS_PER_PASS // (KEYS_PER_COMMAND[command] * pipeline)
+    return [random_payload(draw, command, pipeline) for _ in range(count)]
+
+
+def answer(target: Session, payload: bytes) -> bytes:
+    """All the replies, which a session hands out in portions."""
+    portions = [target.receive(payload)]
+    while target.waiting:
+        portions.append(target.replies())
+    return b"".join(portions)
+
+
+def fill(target: Session) -> None:
+    """Set every key."""
+    for first in range(0, KEYS, FILL_BATCH):
+        keys = [key(number) for number in range(first, first + FILL_BATCH)]
+        check(answer(target, render([REQUESTS["MSET"](keys)])), replies=1)
+
+
+def check(output: bytes, replies: int) -> None:
+    """Make sure that what is timed succeeds."""
+    lines = output.splitlines()
+    if len(lines) != replies or not all(line.startswith(b'{"ok":true') for line in lines):
+        raise SystemExit(f"{replies} good replies were expected: {output[:200]!r}")
+
+
+def ns_per_payload(target: Session, payloads: list[bytes]) -> float:
+    """The mean time of a payload, with nothing kept of the replies."""
+    receive = target.receive
+    started = time.perf_counter_ns()
+    for payload in payloads:
+        receive(payload)
+        while target.waiting:
+            target.replies()
+    return (time.perf_counter_ns() - started) / len(payloads)
+
+
+def ns_per_command(target: Session, command: str, pipeline: int, repeats: int) -> float:
+    """The median over the repeats."""
+    payloads = random_payloads(command, pipeline)
+    check(answer(target, payloads[0]), pipeline)
+    return median(ns_per_payload(target, payloads) for _ in range(repeats)) / pipeline
+
+
+def main() -> None:
+    """Time every command at every depth of pipeline."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.in_process", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    target = session()
+    fill(target)
+    print(f"{'command':8}{'pipeline':>10}{'ns/command':>14}{'ns/key':>10}")
+    for command, count in KEYS_PER_COMMAND.items():
+        for pipeline in PIPELINES:
+            ns = ns_per_command(target, command, pipeline, options.repeats)
+            print(f"{command:8}{pipeline:10}{ns:14,.0f}{ns / count:10,.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

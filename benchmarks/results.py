@@ -1,0 +1,104 @@
+"""What a comparison found, as it stands in its JSON file and is read again by the reports.
+
+The rule it keeps: a ratio is the median rate of our server over that of the other; of the two
+native servers, the faster one counts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from benchmarks.load import Outcome
+
+BATCH = 100
+SIZE_NAMES = {20: "20 B", 1024: "1 KiB", 65536: "64 KiB"}
+OURS = "ours"
+RIVALS: dict[str, tuple[str, ...]] = {
+    "native": ("redis", "valkey"),
+    "greendb": ("greendb",),
+    "fakeredis": ("fakeredis",),
+}
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One kind of load; `quick` ones are in the quick plan too."""
+
+    command: str
+    value_bytes: int
+    connections: int
+    pipeline: int
+    quick: bool = False
+
+    @property
+    def name(self) -> str:
+        keys = f"x{BATCH}" if self.command.startswith("M") else ""
+        size = SIZE_NAMES[self.value_bytes]
+        return f"{self.command}{keys} {size} c{self.connections} p{self.pipeline}"
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The medians over the rounds; the latency is that of a whole pipeline."""
+
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    generator_cpu: float
+    rounds: list[float]
+
+
+class CaseResult(msgspec.Struct, frozen=True):
+    """What every server did under one case, or why it did not."""
+
+    name: str
+    case: Case
+    servers: dict[str, Summary]
+    failed: dict[str, str]
+    ratios: dict[str, float]
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One whole run."""
+
+    command: str
+    date: str
+    machine: dict[str, str]
+    versions: dict[str, str]
+    rounds: int
+    seconds: float
+    absent: dict[str, str]
+    cases: list[CaseResult]
+
+
+def summarise(outcomes: list[Outcome]) -> Summary:
+    """The medians of the rounds."""
+    rates = [outcome.requests_per_second for outcome in outcomes]
+    return Summary(
+        median(rates),
+        median(outcome.latency_us["p50"] for outcome in outcomes),
+        median(outcome.latency_us["p99"] for outcome in outcomes),
+        median(outcome.generator_cpu for outcome in outcomes),
+        rates,
+    )
+
+
+def ratios(servers: dict[str, Summary]) -> dict[str, float]:
+    """Our rate over that of each of the rivals that have one."""
+    found: dict[str, float] = {}
+    for label, names in RIVALS.items():
+        rates = [servers[name].requests_per_second for name in names if name in servers]
+        if rates and OURS in servers:
+            found[label] = servers[OURS].requests_per_second / max(rates)
+    return found
+
+
+def save(found: msgspec.Struct, path: Path) -> None:
+    """Write what was found as a JSON file."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
+
+
+def read(path: Path) -> Comparison:
+    """What `save` wrote of a comparison."""
+    return msgspec.json.decode(path.read_bytes(), type=Comparison)

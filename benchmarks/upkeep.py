@@ -1,0 +1,86 @@
+"""Times what a store does in steps: scans, expiry, letting go of what was cleared.
+
+The rule it keeps: steps are timed one by one and the longest counts, for that is how long a client
+may have to wait for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+
+from domain.memory import InMemoryStore
+
+EXPIRING_A_SECOND = 100_000
+LOOK = 0.1
+"""Seconds between two looks at what has expired, as the server has them."""
+
+
+def fill(store: InMemoryStore, keys: int) -> None:
+    """Store many keys for good."""
+    for number in range(keys):
+        store.set(f"key:{number:012}", b'"abcdefghijklmnopqrst"')
+
+
+def milliseconds(step: Callable[[], object]) -> float:
+    """How long one call takes."""
+    started = time.perf_counter()
+    step()
+    return (time.perf_counter() - started) * 1e3
+
+
+def scan_pages(store: InMemoryStore) -> Iterator[float]:
+    """A scan that finds nothing, page by page."""
+    cursor: str | None = None
+    while True:
+        started = time.perf_counter()
+        cursor = store.scan(cursor, "nothing", 100).cursor
+        yield (time.perf_counter() - started) * 1e3
+        if cursor is None:
+            return
+
+
+def expiry_looks() -> Iterator[list[float]]:
+    """The steps of each look, with `EXPIRING_A_SECOND` keys coming to their end all the time."""
+    now = [0.0]
+    store = InMemoryStore(lambda: now[0])
+    for number in range(EXPIRING_A_SECOND * 5):
+        store.set_many({f"key:{number:012}": b"1"}, ttl=(number + 1) / EXPIRING_A_SECOND)
+    while store.count():
+        now[0] += LOOK
+        steps = [milliseconds(store.tidy)]
+        while steps[-1] > 0.05:
+            steps.append(milliseconds(store.tidy))
+        yield steps
+
+
+def clearing_steps(store: InMemoryStore) -> Iterator[float]:
+    """FLUSH itself, and then every step of letting go."""
+    yield milliseconds(store.clear)
+    more = [True]
+    while more[0]:
+        yield milliseconds(lambda: more.__setitem__(0, store.tidy()))
+
+
+def main() -> None:
+    """Print the longest of each."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.upkeep", description=__doc__)
+    parser.add_argument("--keys", type=int, default=5_000_000)
+    options = parser.parse_args()
+    store = InMemoryStore(time.monotonic)
+    fill(store, options.keys)
+    looks = list(expiry_looks())
+    busy = max(map(sum, looks)) / (LOOK * 1e3)
+    figures = {
+        f"page of a scan over {options.keys:,} keys": max(scan_pages(store)),
+        f"step of expiry, {EXPIRING_A_SECOND:,} keys a second": max(map(max, looks)),
+        f"FLUSH of {options.keys:,} keys, or step of letting go": max(clearing_steps(store)),
+    }
+    for what, longest in figures.items():
+        print(f"longest {what}: {longest:.1f} ms")
+    print(f"time that expiry takes, at most: {busy:.0%} of one core")
+
+
+if __name__ == "__main__":
+    main()
