@@ -1,7 +1,8 @@
-"""What the system knows of this process."""
+"""What the system knows of this process, and is told about it."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -15,3 +16,18 @@ def resident_memory() -> int:
     except OSError:
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
+
+
+def keep_buffers(largest: int = 2 * 1024 * 1024) -> None:
+    """Let the C library keep freed buffers of up to `largest` bytes for the next ones.
+
+    By default the system maps and zeroes every buffer of over 128 KiB anew, which costs more than
+    filling it. Larger ones still go back at once. Does nothing where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, largest)
+        mallopt(_M_TRIM_THRESHOLD, 4 * largest)

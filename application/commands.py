@@ -31,7 +31,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.json_values import added, same
-from application.report import Keyspace, Report
+from application.report import Report
 from application.values import encodable, storable, storable_items
 from domain.errors import BadRequest, KvError
 from domain.store import Change, Entry, Store, legal_ttl
@@ -294,7 +294,7 @@ class Info(Command[Report], tag="INFO", gc=False):
     """Give figures about the server and its keys."""
 
     def run(self, store: Store) -> Report:
-        return Report(Keyspace(*store.stats()))
+        return Report(store.stats())
 
 
 class Reply(Struct, gc=False):

@@ -7,22 +7,11 @@ Rule: a figure is counted by whoever sees it happen. The store counts keys and r
 from __future__ import annotations
 
 from collections import Counter
-from typing import Callable, Dict, Optional, Type, Union
+from typing import Callable, Dict, Type, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
-
-class Keyspace(Struct, gc=False):
-    """Keys held, how often one that was read was there or not, those whose time was up and those
-    removed to make room; bytes held and the bound on them, null where they are not counted."""
-
-    keys: int
-    hits: int = 0
-    misses: int = 0
-    expired: int = 0
-    evicted: int = 0
-    memory: Optional[int] = None
-    max_memory: Optional[int] = None
+from domain.store import Stats
 
 
 class Server(Struct, gc=False):
@@ -38,7 +27,7 @@ class Server(Struct, gc=False):
 class Report(Struct):
     """The result of INFO; of a store that no server stands before, only the keyspace is known."""
 
-    keyspace: Keyspace
+    keyspace: Stats
     server: Union[Server, UnsetType] = UNSET
     commands: Union[Dict[str, int], UnsetType] = UNSET
     """How many of each name were carried out."""

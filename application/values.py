@@ -10,6 +10,7 @@ set of searches that would prove the same (docs/performance.md).
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 from typing import Any, Dict, Mapping
@@ -57,11 +58,10 @@ def storable_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
     """The texts to store for the values of `items`; an error names the key of the one at fault."""
     texts = list(map(bytes, items.values()))
     together = b"[%b]" % b",".join(texts)
-    try:
-        if storable(together, "items") is together:
-            return dict(zip(items, texts))
-    except BadRequest:
-        pass
+    if len(together) <= _SMALL:
+        with contextlib.suppress(BadRequest):
+            if storable(together) is together:
+                return dict(zip(items, texts))
     return {key: storable(text, f"items.{key:.64}") for key, text in zip(items, texts)}
 
 
@@ -75,7 +75,7 @@ def encodable(result: object) -> object:
 
 
 _CONTAINERS = frozenset((dict, list))
-_LARGE = 64 * 1024
+_SMALL, _LARGE = 4 * 1024, 64 * 1024
 _DIGITS_AS_ZERO = bytes(0x30 if chr(byte).isdigit() else byte for byte in range(128)) + bytes(128)
 _LONG_NUMBER = b"0" * (MAX_DIGITS + 1)
 _FIRST_TOO_LONG = 10**MAX_DIGITS

@@ -11,6 +11,7 @@ the dict, the allocator's rounding and what eviction keeps of it, and for `ALARM
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from sys import getsizeof
 from typing import Callable, Collection, Deque, Dict, Iterable, List, Mapping, Optional, Set
 
@@ -56,10 +57,11 @@ class BoundedStore(InMemoryStore):
             self._hold(key, text)
 
     def stats(self) -> Stats:
-        return (
-            super()
-            .stats()
-            ._replace(evicted=self._evicted, memory=self._memory, max_memory=self._max_memory)
+        return replace(
+            super().stats(),
+            evicted=self._evicted,
+            memory=self._memory,
+            max_memory=self._max_memory,
         )
 
     def _hold(self, key: str, held: Held) -> None:

@@ -7,6 +7,7 @@ the store sees all of its effect or none. A key whose time is up is gone for eve
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import (
     Callable,
     Collection,
@@ -43,7 +44,8 @@ class Page(NamedTuple):
     cursor: Optional[str]
 
 
-class Stats(NamedTuple):
+@dataclass
+class Stats:
     """How many keys are held; since the start, reads of a key that was there, of one that was not,
     keys whose time was up and keys removed to make room; bytes held and the bound on them, where
     they are counted."""

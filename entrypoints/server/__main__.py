@@ -13,6 +13,7 @@ import gevent
 from gevent.event import Event
 
 from adapters.json_lines.server import Limits
+from adapters.process import keep_buffers
 from entrypoints.server.container import ServerContainer
 from entrypoints.settings import CONTEXT, VERSION, config_option, number_of_bytes
 
@@ -91,6 +92,7 @@ def main(**settings: Any) -> None:
         raise click.ClickException(
             f"cannot listen on {settings['host']} port {settings['port']}: {_reason(error)}"
         ) from error
+    keep_buffers()
     stopped = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         gevent.signal_handler(number, stopped.set)

@@ -35,9 +35,9 @@ from application.commands import (
     name_of,
 )
 from application.executor import Executor, LocalExecutor
-from application.report import Keyspace
 from domain.errors import BadRequest, NotANumber, OutOfRange
 from domain.memory import InMemoryStore
+from domain.store import Stats
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, served, server_container
 
@@ -405,7 +405,7 @@ def test_info_tells_about_the_keys(executor: Executor, clock: Clock) -> None:
     executor.execute(Set("brief", raw(1), ttl=1))
     clock.now += 1
     executor.execute(Count())
-    assert executor.execute(Info()).keyspace == Keyspace(keys=2, hits=1, misses=1, expired=1)
+    assert executor.execute(Info()).keyspace == Stats(keys=2, hits=1, misses=1, expired=1)
 
 
 @pytest.mark.parametrize("kind", COMMANDS, ids=name_of)
