@@ -187,6 +187,8 @@ class TestPrompt:
             ("get nobody", "(nothing there)"),
             ("SET n 1e999", "BAD_REQUEST"),
             ("GTE n", "the closest is GET"),
+            ("set n", "Usage: set [OPTIONS] KEY VALUE"),
+            ('batch [{"type":"INCR","key":"user"}]', "command 0 of the batch"),
             ("help SET", "Store a value at a key"),
             ("help", "Remove every key"),
         ]:

@@ -15,6 +15,7 @@ from typing import (
     Optional,
     Sequence,
     Type,
+    Union,
     get_args,
     get_origin,
 )
@@ -98,22 +99,20 @@ _OPTIONS: Dict[Any, Dict[str, Any]] = {
     str: {},
     bool: {"is_flag": True},
     int: {"type": int},
-    float: {"type": float},
+    float: {"type": float, "metavar": "NUMBER"},
+    Union[int, float]: {"type": _json(Union[int, float]), "metavar": "NUMBER"},
     Raw: {"type": value, "metavar": "VALUE"},
 }
-"""How a member that can be left out is typed; any other is one word of JSON."""
+"""How a member that can be left out is typed, by its type when it is there."""
 
 
 def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
     if field.required:
         how = _ARGUMENTS.get(field.type, {"type": _json(field.type)})
         return click.Argument([field.name], required=True, **how)
-    kinds = [kind for kind in get_args(field.type) if kind not in (UnsetType, type(None))]
-    kind = field.type if len(kinds) == 0 else kinds[0]
-    if get_origin(kind) is Literal:
-        how = {"type": click.Choice(get_args(kind))}
-    else:
-        how = _OPTIONS.get(kind if len(kinds) < 2 else None, {"type": _json(field.type)})
+    there = [kind for kind in get_args(field.type) if kind not in (UnsetType, type(None))]
+    kind = Union[tuple(there)] if there else field.type
+    how = {"type": click.Choice(get_args(kind))} if get_origin(kind) is Literal else _OPTIONS[kind]
     flag = "--" + field.encode_name.replace("_", "-")
     return click.Option([flag, field.name], **how)
 

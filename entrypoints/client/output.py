@@ -34,7 +34,8 @@ class NoConnection(Refused):
 def failure(error: KvError) -> Refused:
     """What the command line makes of an error."""
     kind = NoConnection if isinstance(error, (Unavailable, TimedOut)) else Refused
-    return kind(f"{error.code}: {error}")
+    where = "" if error.index is None else f"command {error.index} of the batch: "
+    return kind(f"{error.code}: {where}{error}")
 
 
 def show(result: object, missing: str = "") -> None:

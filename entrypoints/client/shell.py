@@ -83,9 +83,17 @@ def run_prompt(name: str, run: Run) -> None:
         try:
             run_line(line, run)
         except click.ClickException as error:
-            error.show()
+            click.echo(_explained(error), err=True)
         except click.Abort:
             click.echo("interrupted", err=True)
+
+
+def _explained(error: click.ClickException) -> str:
+    """What was wrong, and how the command is typed when it was not understood."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or context.command is _TABLE:
+        return error.format_message()
+    return f"{error.format_message()}\n{context.command.get_usage(context)}"
 
 
 def _typed_lines(prompt: str) -> Iterator[str]:
