@@ -21,7 +21,7 @@ def resident_memory() -> int:
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
-def keep_buffers(largest: int = 2 * 1024 * 1024) -> None:
+def keep_buffers(largest: int = 8 * 1024 * 1024) -> None:
     """Let the C library keep freed buffers of up to `largest` bytes for the next ones.
 
     By default the system maps and zeroes every buffer of over 128 KiB anew, which costs more than

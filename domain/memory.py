@@ -56,7 +56,7 @@ STEP = 1000
 STEP_SECONDS = 0.001
 """How long one call of `tidy` frees what was cleared."""
 
-SCANNED = 10_000
+SCANNED = 4_000
 """How many keys a page of a scan looks at before it ends early, some milliseconds' worth."""
 
 MASK = SHARDS - 1
