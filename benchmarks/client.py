@@ -75,7 +75,8 @@ def redis_tasks(port: int) -> dict[str, Task]:
         pipeline = client.pipeline(transaction=False)
         for key in KEYS:
             pipeline.get(key)
-        return pipeline.execute()
+        found: Sequence[object] = pipeline.execute()
+        return found
 
     return {"GET": one_by_one, "GET p100": pipelined}
 
