@@ -3,9 +3,9 @@
 Rule: a transport knows no commands. It reads what there is, hands it to the connection's session
 and sends what comes back; while replies are unsent or requests unanswered, it reads nothing more.
 
-A connection is served by callbacks of the event loop, without a greenlet of its own: waking one for
-every read would cost a fifth of the throughput. Where answering may block, as with a store on
-another machine, `GreenletConnection` does the same with a greenlet a turn.
+A connection is served by callbacks of the event loop, without a greenlet of its own, which would
+cost more than a small request does. Where answering may block, as with a store on another machine,
+`GreenletConnection` does the same with a greenlet a turn.
 """
 
 from __future__ import annotations
