@@ -21,7 +21,7 @@ from domain.store import Stats
 
 OVERHEAD = 64
 ALARM = 200
-"""Bytes; what they are measured against is in docs/decisions/0001-memory.md."""
+"""Bytes; what they are measured against is in docs/decisions/0002-what-memory-counts.md."""
 
 TOUCHED = 10_000
 """How many reads are remembered until they are looked at; older ones are forgotten."""
@@ -89,9 +89,9 @@ class BoundedStore(InMemoryStore):
         return cost(key, self._shards[hash(key) & MASK].get(key))
 
     def _check_room(self, items: Mapping[str, bytes], extra: int) -> None:
-        """Many are stored all or none, so refuse them before the first one is."""
+        """Many are stored all or none, so make room for all of them before the first."""
         size = sum(cost(key, text) + extra for key, text in items.items())
-        if self._memory + size - sum(map(self._cost_of, items)) > self._max_memory:
+        while self._memory + size - sum(map(self._cost_of, items)) > self._max_memory:
             self._make_room(size)
 
     def _make_room(self, size: int) -> None:
@@ -118,9 +118,8 @@ class EvictingStore(BoundedStore):
 
     def get(self, key: str) -> Optional[bytes]:
         held = self._shards[hash(key) & MASK].get(key)
-        if (
-            type(held) is bytes
-        ):  # said again here, since a call more would double what eviction costs
+        # Said again here, since one call more would double what eviction costs.
+        if type(held) is bytes:
             self._hits += 1
             self._touch(key)
             return held

@@ -227,19 +227,22 @@ class InMemoryStore:
         else:
             self._hold(key, held)
             if isinstance(held, tuple):
-                heappush(self._alarms.setdefault(hash(key) & MASK, []), held[1])
+                self._await(hash(key) & MASK, held[1])
 
     # Alarms.
 
     def _set_until(self, key: str, text: bytes, due: float) -> None:
-        index = hash(key) & MASK
-        shard = self._shards[index]
         alarm = (due, key)
         self._hold(key, (text, alarm))
+        self._await(hash(key) & MASK, alarm)
+
+    def _await(self, index: int, alarm: Alarm) -> None:
+        """Let an alarm wait in its shard's heap, which is made anew when it holds too many."""
+        shard = self._shards[index]
         heap = self._alarms.setdefault(index, [])
         heappush(heap, alarm)
         if len(heap) > 2 * len(shard) + 8:
-            heap[:] = [alarm for alarm in heap if self._is_set(shard, alarm)]
+            heap[:] = [held[1] for held in shard.values() if isinstance(held, tuple)]
             heapify(heap)
 
     def _is_set(self, shard: Shard, alarm: Alarm) -> bool:

@@ -70,6 +70,19 @@ class TestRefusing:
         clock.now += 1
         fill(store, 50)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_many_are_stored_all_or_none_though_some_room_can_be_made(
+        self, kind: Type[BoundedStore]
+    ) -> None:
+        clock = Clock()
+        store = kind(clock, 10 * SIZE)
+        store.update("brief:", lambda _: Entry(TEXT, 1))
+        fill(store, 5)
+        clock.now += 1
+        with pytest.raises(OutOfMemory):
+            store.set_many({f"new:{number:02}": TEXT for number in range(20)})
+        assert all(store.get(f"new:{number:02}") is None for number in range(20))
+
     def test_an_undone_batch_leaves_the_count_as_it_was(self, store: BoundedStore) -> None:
         def work(view: Store) -> None:
             view.delete(["key:00", "key:01"])

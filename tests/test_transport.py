@@ -192,6 +192,33 @@ def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
         assert received < 100 * 1_000_000
 
 
+def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked, go_on = Event(), Event()
+
+    class Stuck(ModelStore):
+        def get(self, key: str) -> Optional[bytes]:
+            asked.set()
+            go_on.wait()
+            return b"1"
+
+    container = server_container()
+    container.store.override(Stuck(time.monotonic))
+    container.connection.override(GreenletConnection)
+    server = container.server()
+    address = server.bind()
+    server.start()
+    with gevent.socket.create_connection(address, TIMEOUT) as sock:
+        sock.sendall(b'{"type":"GET","key":"k"}\n')
+        assert asked.wait(TIMEOUT)
+        server.stop(grace=0.01)
+        go_on.set()
+        gevent.sleep(0.01)
+        assert sock.recv(100) == b""
+    assert caplog.text == ""
+
+
 def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
     container = server_container(max_request_bytes=100)
     with serving(container) as address, gevent.socket.create_connection(address, TIMEOUT) as sock:

@@ -301,6 +301,23 @@ class TestInMemory:
             pass
         assert store.stats().keys == 0
 
+    def test_batches_undone_over_and_over_leave_no_debris(self, clock: Clock) -> None:
+        store = InMemoryStore(clock)
+        put(store, "k", ttl=1000)
+
+        def work(view: Store) -> None:
+            view.delete(["k"])
+            raise KeyboardInterrupt
+
+        for _ in range(1000):
+            with pytest.raises(KeyboardInterrupt):
+                store.atomically(work)
+        assert sum(map(len, store._alarms.values())) <= 10
+        clock.now += 1000
+        while store.tidy():
+            pass
+        assert store.stats().keys == 0
+
     def test_a_page_that_finds_nothing_ends_early(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         store.set_many({str(number): b"0" for number in range(100_000)})
