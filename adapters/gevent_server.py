@@ -6,16 +6,22 @@ and sends what comes back; while replies are unsent or requests unanswered, it r
 A connection is served by callbacks of the event loop, without a greenlet of its own, which would
 cost more than a small request does. Where answering may block, as with a store on another machine,
 `GreenletConnection` does the same with a greenlet a turn.
+
+Time-outs cost a busy connection nothing: it leaves a mark when bytes move, and a patrol that comes
+round all connections every second or so sees which of them left none for too long.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-from typing import Callable, Protocol, Set, Tuple, Type, Union
+from functools import partial
+from typing import Any, Callable, Optional, Protocol, Set, Tuple, Type, Union
 
 import gevent
 from gevent.event import Event
+
+from application.limits import Limits
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +31,9 @@ MAX_ACCEPT = 16
 
 ACCEPT_PAUSE = 0.1
 """Seconds until the next try when the system could not accept (out of descriptors)."""
+
+SPARE = 32
+"""How many connections beyond `max_clients` are kept as long as it takes to tell them so."""
 
 SMALL_READ, LARGE_READ = 64 * 1024, 1024 * 1024
 """Bytes asked for by one read; a large one follows a read that came back full."""
@@ -48,12 +57,30 @@ class Session(Protocol):
         """Whether the conversation goes on once what it gave is sent."""
         ...
 
+    @property
+    def unfinished(self) -> int:
+        """The number of the request that has arrived in part, none like the last; 0 for none."""
+        ...
+
+    @property
+    def rest(self) -> float:
+        """Seconds to let go by before `replies` are asked for."""
+        ...
+
     def receive(self, data: bytes) -> bytes:
         """Take what was read; gives what to send."""
         ...
 
     def replies(self) -> bytes:
         """What to send next."""
+        ...
+
+    def time_out(self) -> None:
+        """The request that has arrived in part took too long; end the conversation."""
+        ...
+
+    def give_up(self, why: str) -> None:
+        """The connection will be closed without another word."""
         ...
 
     def close(self) -> None:
@@ -65,25 +92,33 @@ class Connection:
     """Moves bytes between one client's socket and its session, in turns of the event loop."""
 
     def __init__(
-        self, sock: socket.socket, session: Session, on_close: Callable[[Connection], None]
+        self,
+        sock: socket.socket,
+        session: Session,
+        limits: Limits,
+        on_close: Callable[[Connection], None],
     ) -> None:
         self._sock = sock
         self._session = session
+        self._limits = limits
         self._on_close = on_close
         self._read_size = SMALL_READ
         self._unsent: Union[bytes, memoryview] = b""
         self._reading = False
         self._at_eof = False
         self._ending = False
+        self._lingering = False
+        self._moved = True
+        self._quiet_since = self._unfinished_since = 0.0
+        self._unfinished = 0
         self._loop = gevent.get_hub().loop
+        self._resting: Optional[Any] = None
         self._readable = self._loop.io(sock.fileno(), _READ)
         self._writable = self._loop.io(sock.fileno(), _WRITE)
-        self._lingering = self._loop.timer(LINGER)
 
     def start(self) -> None:
         """Serve the client from the next turn of the loop on."""
-        self._reading = True
-        self._readable.start(self._turn, self._read)
+        self._go_on()
 
     def end(self) -> None:
         """Answer the requests that have arrived, then close."""
@@ -94,14 +129,48 @@ class Connection:
         """Let go of the socket at once."""
         if self._sock.fileno() < 0:
             return
-        for watcher in (self._readable, self._writable, self._lingering):
-            watcher.stop()
-            watcher.close()
+        for watcher in (self._readable, self._writable, self._resting):
+            if watcher:
+                watcher.stop()
+                watcher.close()
         self._sock.close()
         self._session.close()
         self._on_close(self)
 
+    def patrol(self, now: float) -> None:
+        """End what has taken too long at `now`, in seconds that never go back."""
+        self._guarded(partial(self._check_time, now))
+
+    def _check_time(self, now: float) -> None:
+        if self._moved:
+            self._moved = False
+            self._quiet_since = now
+        sending = bool(self._unsent) or self._session.waiting
+        if sending or self._session.unfinished != self._unfinished:
+            self._unfinished = self._session.unfinished
+            self._unfinished_since = now
+        limits, quiet = self._limits, now - self._quiet_since
+        if self._lingering:
+            if quiet > LINGER:
+                self.close()
+        elif sending:
+            if 0 < limits.send_timeout < quiet:
+                self._give_up(f"it took nothing of its replies for {limits.send_timeout:g} s")
+        elif self._unfinished:
+            if 0 < limits.request_timeout < now - self._unfinished_since:
+                self._session.time_out()
+                self._go_on()
+        elif 0 < limits.idle_timeout < quiet:
+            self._give_up(f"it was idle for {limits.idle_timeout:g} s")
+
+    def _give_up(self, why: str) -> None:
+        self._session.give_up(why)
+        self.close()
+
     def _turn(self, step: Callable[[], None]) -> None:
+        self._guarded(step)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
         """Everything a connection does passes here, so that no bug in one harms another."""
         try:
             step()
@@ -120,6 +189,7 @@ class Connection:
             else:
                 self._go_on()
             return
+        self._moved = True
         if data:
             self._read_size = SMALL_READ if len(data) < self._read_size else LARGE_READ
             self._send(self._session.receive(data))
@@ -138,6 +208,7 @@ class Connection:
         session = self._session
         if sent == len(data) and self._reading and session.open and not session.waiting:
             return
+        self._moved = self._moved or sent > 0
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
         self._go_on()
 
@@ -146,7 +217,10 @@ class Connection:
         self._reading = False
         if self._unsent or self._session.waiting:
             self._readable.stop()
-            self._writable.start(self._turn, self._write)
+            if self._session.rest and not self._unsent:
+                self._rest(self._session.rest)
+            else:
+                self._writable.start(self._turn, self._write)
             return
         self._writable.stop()
         if self._at_eof:
@@ -156,7 +230,15 @@ class Connection:
         elif self._ending:
             self._loop.run_callback(self._turn, self._read)
         else:
-            self.start()
+            self._reading = True
+            self._readable.start(self._turn, self._read)
+
+    def _rest(self, seconds: float) -> None:
+        self._writable.stop()
+        if self._resting:
+            self._resting.close()
+        self._resting = self._loop.timer(seconds)
+        self._resting.start(self._turn, self._write)
 
     def _hang_up(self) -> None:
         """Close so that the last reply arrives: not while the client still sends, for a while.
@@ -165,10 +247,10 @@ class Connection:
         """
         if self._ending:
             self.close()
-        else:
+        elif not self._lingering:
+            self._lingering = self._moved = True
             self._sock.shutdown(socket.SHUT_WR)
             self._readable.start(self._turn, self._discard)
-            self._lingering.start(self.close)
 
     def _discard(self) -> None:
         try:
@@ -194,7 +276,13 @@ class GreenletConnection(Connection):
         self._reading = False
         self._readable.stop()
         self._writable.stop()
-        gevent.spawn(super()._turn, step)
+        gevent.spawn(self._guarded, step)
+
+    def patrol(self, now: float) -> None:
+        if self._busy:
+            self._moved = True
+        else:
+            super().patrol(now)
 
     def _go_on(self) -> None:
         self._busy = False
@@ -202,18 +290,25 @@ class GreenletConnection(Connection):
 
 
 class GeventServer:
-    """Listens on one address and gives every client a connection with a session of its own."""
+    """Listens on one address and gives every client a connection with a session of its own.
+
+    `new_session` is given what the client is called in logs. `clock` gives seconds.
+    """
 
     def __init__(
         self,
         host: str,
         port: int,
-        new_session: Callable[[], Session],
+        new_session: Callable[[str], Session],
+        limits: Limits,
+        clock: Callable[[], float],
         connection: Type[Connection] = Connection,
     ) -> None:
         self._host = host
         self._port = port
         self._new_session = new_session
+        self._limits = limits
+        self._clock = clock
         self._connection = connection
         self._connections: Set[Connection] = set()
         self._all_closed = Event()
@@ -226,7 +321,10 @@ class GeventServer:
         )[0]
         self._listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
         self._listener.setblocking(False)
+        # What is set on a listening socket is so from the start on those that it accepts.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._limits.tcp_keepalive:
+            _keep_alive(self._listener, int(self._limits.tcp_keepalive))
         host, port = self._listener.getsockname()[:2]
         return host, port
 
@@ -236,6 +334,9 @@ class GeventServer:
         self._acceptable = loop.io(self._listener.fileno(), _READ)
         self._pause = loop.timer(ACCEPT_PAUSE)
         self._acceptable.start(self._accept)
+        period = _patrol_period(self._limits)
+        self._rounds = loop.timer(period, period)
+        self._rounds.start(self._patrol)
 
     def stop(self, grace: float) -> None:
         """Accept no more clients, answer what has arrived, and close; cut after `grace` seconds."""
@@ -249,6 +350,7 @@ class GeventServer:
         if self._connections:
             self._all_closed.clear()
             self._all_closed.wait(grace)
+        self._rounds.stop()
         for connection in list(self._connections):
             connection.close()
 
@@ -256,20 +358,24 @@ class GeventServer:
         """Take clients that wait to be accepted; how many there were, up to `MAX_ACCEPT`."""
         for count in range(MAX_ACCEPT):
             try:
-                sock, _ = self._listener.accept()
+                sock, address = self._listener.accept()
             except BlockingIOError:
                 return count
             except OSError as error:
-                log.warning("cannot accept clients for now: %s", error)
+                log.warning("cannot accept clients for now", extra={"why": str(error)})
                 self._acceptable.stop()
                 self._pause.start(self._acceptable.start, self._accept)
                 return 0
-            self._welcome(sock)
+            if len(self._connections) < self._limits.max_clients + SPARE:
+                self._welcome(sock, _name(address))
+            else:
+                log.warning("turned a client away", extra={"client": _name(address)})
+                sock.close()
         return MAX_ACCEPT
 
-    def _welcome(self, sock: socket.socket) -> None:
+    def _welcome(self, sock: socket.socket, client: str) -> None:
         sock.setblocking(False)
-        connection = self._connection(sock, self._new_session(), self._forget)
+        connection = self._connection(sock, self._new_session(client), self._limits, self._forget)
         self._connections.add(connection)
         connection.start()
 
@@ -277,3 +383,27 @@ class GeventServer:
         self._connections.discard(connection)
         if not self._connections:
             self._all_closed.set()
+
+    def _patrol(self) -> None:
+        now = self._clock()
+        for connection in list(self._connections):
+            connection.patrol(now)
+
+
+def _name(address: Tuple[Any, ...]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _patrol_period(limits: Limits) -> float:
+    """Seconds between two rounds: often enough for the shortest time-out, at most once a second."""
+    timeouts = (limits.request_timeout, limits.send_timeout, limits.idle_timeout)
+    return min(1.0, *(timeout / 4 for timeout in timeouts if timeout))
+
+
+def _keep_alive(listener: socket.socket, seconds: int) -> None:
+    """Let the system probe silent peers, and hang up when they are gone."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

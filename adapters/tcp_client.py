@@ -7,9 +7,10 @@ reply or anything else that interrupts, it is closed, and the next command opens
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, cast
 
-from application.commands import Command
+from application.commands import Auth, Command
 from domain.errors import KvError, TimedOut, Unavailable
 
 R = TypeVar("R")
@@ -45,6 +46,10 @@ class Socket(Protocol):
     def close(self) -> None: ...
 
 
+Connect = Callable[[Tuple[str, int], float], Socket]
+"""Opens a connection to an address; the time-out, in seconds, is for each wait on it."""
+
+
 def connect(address: Tuple[str, int], timeout: float) -> Socket:
     """A TCP connection by the standard library; `timeout` in seconds, for each wait."""
     sock = socket.create_connection(address, timeout)
@@ -52,10 +57,37 @@ def connect(address: Tuple[str, int], timeout: float) -> Socket:
     return sock
 
 
+def secured(context: ssl.SSLContext) -> Connect:
+    """Connects as `connect` does, and in TLS."""
+
+    def connect_in_tls(address: Tuple[str, int], timeout: float) -> Socket:
+        sock = connect(address, timeout)
+        assert isinstance(sock, socket.socket)
+        try:
+            return context.wrap_socket(sock, server_hostname=address[0])
+        except BaseException:
+            sock.close()
+            raise
+
+    return connect_in_tls
+
+
+def trusting(
+    authorities: Optional[str], certificate: Optional[str], key: Optional[str]
+) -> ssl.SSLContext:
+    """What a TLS client goes by: whom it trusts (by default, whom the system does), and what it
+    shows to servers that ask; all of them PEM files. Raises `OSError`."""
+    context = ssl.create_default_context(cafile=authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
 class TcpClient:
     """Sends commands to one server, over one connection that it opens when first needed.
 
-    For one thread, or one greenlet, at a time.
+    For one thread, or one greenlet, at a time. Where there is a password, it comes first.
     """
 
     def __init__(
@@ -64,12 +96,14 @@ class TcpClient:
         port: int,
         timeout: float,
         new_session: Callable[[], Session],
-        connect: Callable[[Tuple[str, int], float], Socket] = connect,
+        connect: Connect = connect,
+        password: str = "",
     ) -> None:
         self._address = (host, port)
         self._timeout = timeout
         self._new_session = new_session
         self._connect = connect
+        self._password = password
         self._connection: Optional[Tuple[Socket, Session]] = None
 
     def execute(self, command: Command[R]) -> R:
@@ -103,6 +137,8 @@ class TcpClient:
     def _exchange(self, commands: Sequence[Command[Any]]) -> List[object]:
         if self._connection is None:
             self._connection = self._connect(self._address, self._timeout), self._new_session()
+            if self._password:
+                self._come_in()
         sock, session = self._connection
         outcomes: List[object] = []
         for piece in session.ask(commands):
@@ -113,6 +149,11 @@ class TcpClient:
                     raise ConnectionResetError("the server closed the connection")
                 outcomes += session.receive(data)
         return outcomes
+
+    def _come_in(self) -> None:
+        (outcome,) = self._exchange((Auth(self._password),))
+        if isinstance(outcome, KvError):
+            raise outcome
 
     def _explained(self, error: OSError) -> KvError:
         host, port = self._address

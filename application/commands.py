@@ -15,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    ClassVar,
     Collection,
     Dict,
     Generic,
@@ -31,9 +32,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.json_values import added, same
+from application.limits import DEFAULTS, Limits
 from application.report import Report
-from application.values import encodable, storable, storable_items
-from domain.errors import BadRequest, KvError
+from application.values import encodable, least_size, storable, storable_items
+from domain.errors import BadRequest, KvError, TooLarge
 from domain.store import Change, Entry, Store, legal_ttl
 
 R = TypeVar("R")
@@ -48,6 +50,9 @@ class Command(
     Struct, Generic[R], tag_field="type", forbid_unknown_fields=True, kw_only=True, gc=False
 ):
     """One request for a result of type `R`; `id` is the asker's own mark and changes nothing."""
+
+    effort: ClassVar[int] = 0
+    """How many keys it may look at without naming them, roughly, at the most."""
 
     id: Id = UNSET
 
@@ -134,6 +139,8 @@ class Delete(_OneKey[bool], tag="DELETE", gc=False):
 
 class Flush(Command[int], tag="FLUSH", gc=False):
     """Remove every key; gives how many there were."""
+
+    effort = 1000
 
     def run(self, store: Store) -> int:
         return store.clear()
@@ -255,6 +262,8 @@ class Persist(_OneKey[bool], tag="PERSIST", gc=False):
 class Count(Command[int], tag="COUNT", gc=False):
     """Give how many keys there are."""
 
+    effort = 100
+
     def run(self, store: Store) -> int:
         return store.count()
 
@@ -272,6 +281,8 @@ class Scan(Command[Keys], tag="SCAN", gc=False):
     A key that is there from the first page to the last is on one of them. A page may be empty
     before the end.
     """
+
+    effort = 4000
 
     prefix: str = ""
     cursor: Optional[str] = None
@@ -292,6 +303,8 @@ class Ping(Command[str], tag="PING", gc=False):
 
 class Info(Command[Report], tag="INFO", gc=False):
     """Give figures about the server and its keys."""
+
+    effort = 100
 
     def run(self, store: Store) -> Report:
         return Report(store.stats())
@@ -341,17 +354,25 @@ class Batch(Command[List[Reply]], tag="BATCH", kw_only=False):
 
     commands: List[InBatch]
 
-    def run(self, store: Store) -> List[Reply]:
-        return store.atomically(self._run_all)
+    def run(self, store: Store, limits: Limits = DEFAULTS) -> List[Reply]:
+        """Do to `store` what the commands say; raises `TooLarge` when they are too much work for
+        one request, or give more than one reply can hold, and nothing is done."""
+        effort = sum(1 + command.effort for command in self.commands)
+        if effort > limits.max_keys_per_request:
+            raise TooLarge("these commands are too much work for one batch")
+        return store.atomically(partial(self._run_all, limits.max_reply_bytes))
 
     def keys_named(self) -> Collection[str]:
         return [key for command in self.commands for key in command.keys_named()]
 
-    def _run_all(self, store: Store) -> List[Reply]:
+    def _run_all(self, room: int, store: Store) -> List[Reply]:
         replies: List[Reply] = []
         for command in self.commands:
             try:
                 result = command.run(store)
+                room -= least_size(result)
+                if room < 0:
+                    raise TooLarge("the results of the batch are more than a reply can hold")
             except KvError as error:
                 error.index = len(replies)
                 raise
@@ -359,7 +380,19 @@ class Batch(Command[List[Reply]], tag="BATCH", kw_only=False):
         return replies
 
 
-COMMANDS: Tuple[Type[Command[Any]], ...] = (*IN_BATCH, Batch)
+class Auth(Command[bool], tag="AUTH", kw_only=False, gc=False):
+    """Show the password; true when it is right. Where none is set, every one is."""
+
+    password: str
+
+    def run(self, store: Store) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "Auth(...)"
+
+
+COMMANDS: Tuple[Type[Command[Any]], ...] = (*IN_BATCH, Batch, Auth)
 
 
 def name_of(kind: Type[Command[Any]]) -> str:

@@ -6,9 +6,10 @@ socket, a client is a socket dressed as one; limits, metrics or retries wrap one
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
-from application.commands import Command
+from application.commands import Batch, Command
+from application.limits import DEFAULTS, Limits
 from domain.store import Store
 
 R = TypeVar("R")
@@ -23,10 +24,13 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """Runs commands on a store in this process."""
+    """Runs commands on a store in this process, batches within `limits`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: Limits = DEFAULTS) -> None:
         self._store = store
+        self._limits = limits
 
     def execute(self, command: Command[R]) -> R:
+        if type(command) is Batch:
+            return cast(R, command.run(self._store, self._limits))
         return command.run(self._store)

@@ -11,17 +11,21 @@ from typing import Callable, Dict, Type, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
+from application.limits import Limits
 from domain.store import Stats
 
 
 class Server(Struct, gc=False):
-    """The process: `uptime` in seconds, memory in bytes, connections open now and ever made."""
+    """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
+    refused because there were too many, and ever cut because they took too long."""
 
     version: str
     uptime: float
     resident_memory: int
     connected_clients: int
     accepted_clients: int
+    refused_clients: int
+    cut_clients: int
 
 
 class Report(Struct):
@@ -33,22 +37,39 @@ class Report(Struct):
     """How many of each name were carried out."""
     errors: Union[Dict[str, int], UnsetType] = UNSET
     """How many requests were refused with each code."""
+    limits: Union[Limits, UnsetType] = UNSET
 
 
 class Figures:
     """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
 
     def __init__(
-        self, version: str, clock: Callable[[], float], resident_memory: Callable[[], int]
+        self,
+        version: str,
+        limits: Limits,
+        clock: Callable[[], float],
+        resident_memory: Callable[[], int],
     ) -> None:
         self._version = version
+        self._limits = limits
         self._clock = clock
         self._resident_memory = resident_memory
         self._started = clock()
         self.connected = 0
         self.accepted = 0
+        self.refused = 0
+        self.cut = 0
         self.commands: Counter[Type[Struct]] = Counter()
         self.errors: Counter[str] = Counter()
+
+    def welcome(self) -> bool:
+        """Count a client that has come; whether there is room for it."""
+        if self.connected >= self._limits.max_clients:
+            self.refused += 1
+            return False
+        self.connected += 1
+        self.accepted += 1
+        return True
 
     def complete(self, report: Report) -> Report:
         """The report of a store, with the figures of the server before it."""
@@ -58,9 +79,12 @@ class Figures:
             resident_memory=self._resident_memory(),
             connected_clients=self.connected,
             accepted_clients=self.accepted,
+            refused_clients=self.refused,
+            cut_clients=self.cut,
         )
         report.commands = {
             str(kind.__struct_config__.tag): count for kind, count in self.commands.items() if count
         }
         report.errors = dict(self.errors)
+        report.limits = self._limits
         return report

@@ -74,6 +74,16 @@ def encodable(result: object) -> object:
     return result
 
 
+def least_size(result: object) -> int:
+    """How many bytes a command's result takes as JSON, at the least: its texts and its keys."""
+    if type(result) is bytes:
+        return len(result)
+    if type(result) is dict:
+        return sum(map(len, result.values()))
+    keys = getattr(result, "keys", None)
+    return sum(map(len, keys)) if type(keys) is list else 0
+
+
 _CONTAINERS = frozenset((dict, list))
 _SMALL, _LARGE = 4 * 1024, 64 * 1024
 _DIGITS_AS_ZERO = bytes(0x30 if chr(byte).isdigit() else byte for byte in range(128)) + bytes(128)

@@ -49,7 +49,8 @@ Task = Callable[[], Replies]
 def our_tasks(port: int) -> dict[str, Task]:
     """Our client, put together as the client program does it by default."""
     container = ClientContainer()
-    container.config.from_dict(client_program.make_context("kv", ["--port", str(port)]).params)
+    settings = client_program.make_context("kv", ["--port", str(port)]).params
+    container.config.from_dict({**settings, "password": ""})
     client = container.executor()
     assert isinstance(client, TcpClient)
     client.execute_all([Set(key, msgspec.Raw(STORED[OURS])) for key in KEYS])

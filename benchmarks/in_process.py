@@ -28,7 +28,8 @@ FILL_BATCH = 1000
 def session() -> Session:
     """A conversation with an empty store, put together as the server does it by default."""
     container = ServerContainer()
-    container.config.from_dict(server_program.make_context("kv-server", []).params)
+    settings = server_program.make_context("kv-server", []).params
+    container.config.from_dict({**settings, "password": ""})
     return container.session()
 
 

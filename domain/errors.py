@@ -74,6 +74,19 @@ class OutOfMemory(KvError):
     code = "OUT_OF_MEMORY"
 
 
+class Unauthenticated(KvError):
+    """The password comes first, and was not given or not the right one."""
+
+    code = "UNAUTHENTICATED"
+    blame = Blame.CLIENT
+
+
+class TooManyClients(KvError):
+    """The server has as many clients as it takes."""
+
+    code = "TOO_MANY_CLIENTS"
+
+
 class Unavailable(KvError):
     """The server, or the engine behind its store, cannot be reached."""
 

@@ -9,6 +9,7 @@ that over the default.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import sys
 from typing import Any, Callable, Dict, Optional, TypeVar
@@ -28,6 +29,9 @@ CONTEXT = {
     "help_option_names": ["-h", "--help"],
 }
 """Click's settings for a program that has settings."""
+
+FILE = click.Path(exists=True, dir_okay=False)
+"""The type of an option that names a file to read."""
 
 VERSION = importlib.metadata.version("kvjson")
 
@@ -61,9 +65,31 @@ def config_option(command: F) -> F:
     """Gives a command `--config FILE`, a TOML file of settings by their names."""
     return click.option(
         "--config",
-        type=click.Path(exists=True, dir_okay=False),
+        type=FILE,
         callback=_read,
         is_eager=True,
         expose_value=False,
         help="A TOML file of settings, by the names below with _ for -.",
     )(command)
+
+
+def password_file_option(help: str) -> Callable[[F], F]:
+    """Gives a command `--password-file FILE`, for `read_password`."""
+    return click.option("--password-file", type=FILE, help=help)
+
+
+def read_password(path: Optional[str]) -> str:
+    """The first line of the file, or else what `KV_PASSWORD` is set to; empty when there is none.
+
+    It is no option, since everybody sees the options of a process.
+    """
+    if path is None:
+        return os.environ.get("KV_PASSWORD", "")
+    try:
+        with open(path, encoding="utf-8") as file:
+            password = file.readline().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"cannot read the password: {error}") from error
+    if not password:
+        raise click.UsageError(f"{path}: the first line, the password, is empty")
+    return password

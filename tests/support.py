@@ -15,10 +15,13 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import gevent
 import gevent.socket
+import msgspec
 
-from adapters.json_lines.server import Limits, ServerSession
+from adapters.json_lines.lines import Allowance
+from adapters.json_lines.server import ServerSession
 from adapters.tcp_client import Socket, TcpClient
-from application.executor import LocalExecutor
+from application.executor import Executor, LocalExecutor
+from application.limits import Limits
 from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store
@@ -32,12 +35,23 @@ TIMEOUT = 60.0
 SETTINGS: Dict[str, Any] = {
     "host": "127.0.0.1",
     "port": 0,
-    "max_request_bytes": 16 * 1024 * 1024,
-    "max_reply_bytes": 64 * 1024 * 1024,
-    "max_key_bytes": 64 * 1024,
-    "max_keys_per_request": 100_000,
+    **msgspec.structs.asdict(Limits()),
+    "password": "",
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_client_ca": None,
     "memory_policy": "refuse",
     "max_memory": 0,
+}
+
+
+CLIENT_SETTINGS: Dict[str, Any] = {
+    "max_reply_bytes": 1 << 26,
+    "password": "",
+    "tls": False,
+    "tls_ca": None,
+    "tls_cert": None,
+    "tls_key": None,
 }
 
 
@@ -61,8 +75,13 @@ class Clock:
 
 def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> ServerSession:  # noqa: B008 - immutable
     """A server's session on a store of its own."""
-    executor = LocalExecutor(store or InMemoryStore(time.monotonic))
-    return ServerSession(executor, limits, Figures("test", time.monotonic, lambda: 1))
+    return session_of(LocalExecutor(store or InMemoryStore(time.monotonic), limits), limits)
+
+
+def session_of(executor: Executor, limits: Limits = Limits()) -> ServerSession:  # noqa: B008
+    """A server's session on an executor."""
+    figures = Figures("test", limits, time.monotonic, lambda: 1)
+    return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
 
 
 def server_container(**settings: Any) -> ServerContainer:
@@ -71,11 +90,13 @@ def server_container(**settings: Any) -> ServerContainer:
     return container
 
 
-def client_container(host: str, port: int, timeout: float = TIMEOUT) -> ClientContainer:
+def client_container(
+    host: str, port: int, timeout: float = TIMEOUT, **settings: Any
+) -> ClientContainer:
     """A client for tests that run their server in the same thread, on gevent's sockets."""
     container = ClientContainer()
     container.config.from_dict(
-        {"host": host, "port": port, "timeout": timeout, "max_reply_bytes": 1 << 26}
+        {**CLIENT_SETTINGS, "host": host, "port": port, "timeout": timeout, **settings}
     )
     container.connect.override(_connect_by_gevent)
     return container

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from typing import Any, Iterable, Iterator, List
 
 import pytest
@@ -15,12 +14,12 @@ from msgspec import Raw
 from adapters.json_lines import client as client_side
 from adapters.json_lines.client import ClientSession
 from adapters.json_lines.lines import Lines
-from adapters.json_lines.server import PORTION, Limits, ServerSession
+from adapters.json_lines.server import PORTION, ServerSession
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
-from application.report import Figures
+from application.limits import Limits
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
 from tests.samples import REFUSED
-from tests.support import new_session
+from tests.support import new_session, session_of
 
 LIMITS = Limits(max_request_bytes=200_000, max_key_bytes=100, max_keys_per_request=50)
 
@@ -296,7 +295,7 @@ def test_a_bug_in_a_command_is_told_without_its_traceback(
         def execute(self, command: Command[Any]) -> Any:
             raise RuntimeError("secret")
 
-    session = ServerSession(Broken(), LIMITS, Figures("test", time.monotonic, lambda: 1))
+    session = session_of(Broken())
     sent = answer(session, [b'{"type":"PING","id":1}\n{"type":"PING"}\n'])
     assert replies(sent) == ["INTERNAL", "INTERNAL"]
     assert b"secret" not in sent
@@ -343,7 +342,7 @@ def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
     fitting = [len(line) <= bound for line in whole]
     expected = whole[: fitting.index(False)] if False in fitting else whole
     assert cut == expected
-    assert lines.overflowed == (False in fitting or len(rest) > bound)
+    assert bool(lines.overflow) == (False in fitting or len(rest) > bound)
 
 
 class TestClientSide:

@@ -232,6 +232,17 @@ def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
 class BrokenSession:
     waiting = False
     open = True
+    unfinished = 0
+    rest = 0.0
+
+    def __init__(self, client: str) -> None:
+        pass
+
+    def time_out(self) -> None:
+        pass
+
+    def give_up(self, why: str) -> None:
+        pass
 
     def receive(self, data: bytes) -> bytes:
         raise RuntimeError("a bug")

@@ -66,7 +66,7 @@ class ClientSession:
     def receive(self, data: bytes) -> List[object]:
         """What `data` completes, in the order asked: for each command its result or a `KvError`."""
         lines = self._lines.feed(data)
-        if self._lines.overflowed:
+        if self._lines.overflow:
             raise Unavailable("the server sent a reply that is over the client's bound")
         if len(lines) > len(self._owed):
             raise Unavailable("the server sent a reply that was not asked for")

@@ -1,23 +1,42 @@
 """Cuts a stream of bytes into lines.
 
 Rule: the cost is linear in what is fed, however it is cut, and no more is held than one line's
-bound and one read.
+bound and one read, nor over all streams more than their common allowance.
 """
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional, Union
+
+PIECE = 4 * 1024
+"""Bytes; parts that are smaller are put together as they come, since each would cost as an object
+more than its bytes."""
+
+
+class Allowance:
+    """How many bytes of lines that are not whole yet several streams may hold together."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.held = 0
 
 
 class Lines:
     """Gathers what a transport reads until lines are whole."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, allowance: Optional[Allowance] = None) -> None:
         self._max_bytes = max_bytes
-        self._parts: List[bytes] = []
+        self._allowance = allowance or Allowance(max_bytes)
+        self._parts: List[Union[bytes, bytearray]] = []
         self._held = 0
-        self.overflowed = False
-        """Whether a line was over `max_bytes`; what was fed since is dropped."""
+        self._begun = 0
+        self.overflow: Optional[str] = None
+        """Which bound a line was over; what was fed since is dropped."""
+
+    @property
+    def unfinished(self) -> int:
+        """The number of the line that is held in part, which no other line has; 0 for none."""
+        return self._begun if self._held else 0
 
     def feed(self, data: bytes) -> List[bytes]:
         """The lines that `data` completes, without their line feeds, blank ones included."""
@@ -29,28 +48,48 @@ class Lines:
             self._hold(rest)
         return lines
 
+    def starts_with(self, start: bytes) -> bool:
+        """Whether the line that is held in part may be one that starts with `start`."""
+        held = self._parts[0][:100].lstrip(b" \t\r") if self._parts else b""
+        return held.startswith(start) if held else True
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        self._allowance.held -= self._held
+        self._parts.clear()
+        self._held = 0
+
     def _completed(self, lines: List[bytes]) -> List[bytes]:
         """The lines, the first with what is held of it, up to one that is too long."""
-        if self.overflowed:
+        if self.overflow:
             return []
         if self._held and lines:
             self._parts.append(lines[0])
             lines[0] = b"".join(self._parts)
-            self._parts.clear()
-            self._held = 0
+            self.close()
         for index, line in enumerate(lines):
             if len(line) > self._max_bytes:
-                self._overflow()
+                self._overflow(f"a request is at most {self._max_bytes} bytes")
                 return lines[:index]
         return lines
 
     def _hold(self, rest: bytes) -> None:
-        self._parts.append(rest)
+        if self.overflow:
+            return
+        self._begun += not self._held
+        if len(rest) >= PIECE:
+            self._parts.append(rest)
+        elif self._parts and isinstance(self._parts[-1], bytearray):
+            self._parts[-1] += rest
+        else:
+            self._parts.append(bytearray(rest))
         self._held += len(rest)
+        self._allowance.held += len(rest)
         if self._held > self._max_bytes:
-            self._overflow()
+            self._overflow(f"a request is at most {self._max_bytes} bytes")
+        elif self._allowance.held > self._allowance.max_bytes:
+            self._overflow("too much has been sent of requests that are not whole; try again later")
 
-    def _overflow(self) -> None:
-        self.overflowed = True
-        self._parts.clear()
-        self._held = self._max_bytes + 1
+    def _overflow(self, bound: str) -> None:
+        self.close()
+        self.overflow = bound

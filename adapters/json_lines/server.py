@@ -16,12 +16,22 @@ from typing import Any, Iterator, List, Optional, Tuple, Type, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.json_lines.lines import Lines
+from adapters.json_lines.lines import Allowance, Lines
 from application.commands import COMMANDS, NAMES, Batch, Command, Id, InBatch, closest_name, name_of
 from application.executor import Executor
+from application.limits import Limits
 from application.report import Figures, Report
-from application.values import encodable
-from domain.errors import BadJson, BadRequest, Internal, KvError, TooLarge, UnknownCommand
+from application.values import encodable, least_size
+from domain.errors import (
+    BadJson,
+    BadRequest,
+    Internal,
+    KvError,
+    TimedOut,
+    TooLarge,
+    TooManyClients,
+    UnknownCommand,
+)
 
 log = logging.getLogger(__name__)
 
@@ -29,55 +39,52 @@ PORTION = 64 * 1024
 """Replies are handed out in portions of about this many bytes, so that one client's pipeline
 neither holds the server for long nor fills its memory."""
 
-
-class Limits(Struct, frozen=True):
-    """How much one request may ask for; sizes are in bytes of UTF-8."""
-
-    max_request_bytes: int = 16 * 1024 * 1024
-    max_reply_bytes: int = 64 * 1024 * 1024
-    max_key_bytes: int = 64 * 1024
-    max_keys_per_request: int = 100_000
-
-    def __post_init__(self) -> None:
-        if self.max_reply_bytes < self.max_request_bytes:
-            raise ValueError("max_reply_bytes cannot be less than max_request_bytes")
-
-    def check_request(self, command: Command[Any]) -> None:
-        """Raise when `command` names too many keys, or one that is too long."""
-        keys = command.keys_named()
-        if len(keys) > self.max_keys_per_request:
-            raise TooLarge(f"{len(keys)} keys; at most {self.max_keys_per_request} in a request")
-        if any(len(key.encode()) > self.max_key_bytes for key in keys):
-            raise BadRequest(f"a key is over {self.max_key_bytes} bytes")
-
-    def check_reply(self, reply: bytes) -> None:
-        """Raise when `reply` is too long; the reply to a GET never is."""
-        if len(reply) > self.max_reply_bytes:
-            raise TooLarge(f"the reply is over {self.max_reply_bytes} bytes")
-
-    @property
-    def harmless_line(self) -> int:
-        """A line of up to this many bytes can hold neither too long a key nor too many keys."""
-        return min(self.max_key_bytes, len('"",') * self.max_keys_per_request)
+_A_KEY, _TROUBLE = 16, 64
+"""What looking at a key, and refusing or skipping a line, count for in a portion, in bytes."""
 
 
 class ServerSession:
-    """One client's conversation with an executor: bytes read go in, bytes to send come out."""
+    """One client's conversation with an executor: bytes read go in, bytes to send come out.
 
-    def __init__(self, executor: Executor, limits: Limits, figures: Figures) -> None:
+    `client` is what logs call it. What all clients hold of requests that are not whole comes out of
+    one `allowance`.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        limits: Limits,
+        figures: Figures,
+        allowance: Allowance,
+        client: str = "a client",
+    ) -> None:
         self._execute = executor.execute
-        self._figures = figures
-        figures.connected += 1
-        figures.accepted += 1
         self._limits = limits
-        self._harmless_line = limits.harmless_line
-        self._lines = Lines(limits.max_request_bytes)
+        self._figures = figures
+        self._client = client
+        # A line of up to this many bytes can hold neither too long a key nor too many keys.
+        self._harmless_line = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
+        self._lines = Lines(limits.max_request_bytes, allowance)
         self._unanswered: Iterator[bytes] = iter(())
+        self._farewell = b""
         self._speaks_json = False
         self.waiting = False
         """Whether whole requests are still unanswered: ask for `replies` before reading on."""
         self.open = True
         """Whether the conversation goes on once the replies are sent."""
+        self._welcome = figures.welcome()
+        if not self._welcome:
+            self._end(TooManyClients(f"there are {limits.max_clients} clients already"))
+
+    @property
+    def unfinished(self) -> int:
+        """The number of the request that has arrived in part; 0 when there is none."""
+        return self._lines.unfinished
+
+    @property
+    def rest(self) -> float:
+        """Seconds that a client has to wait before `replies` are asked for; 0 for not at all."""
+        return 0.0
 
     def receive(self, data: bytes) -> bytes:
         """Take what was read and give the first portion of replies; not while `waiting`."""
@@ -94,7 +101,7 @@ class ServerSession:
             try:
                 command = decode(line)
                 if len(line) > harmless_line:
-                    self._limits.check_request(command)
+                    self._check(command)
                 result = execute(command)
                 if type(command) is not kind:
                     self._count(kind, len(replies) - others)
@@ -105,9 +112,11 @@ class ServerSession:
                     reply = _TRUE
                 else:
                     reply = self._success(command.id, result)
+                    size += command.effort * _A_KEY
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 first = not (self._speaks_json or any(replies))
                 reply = self._refusal(line, error, first)
+                size += _TROUBLE
                 others += 1
             replies.append(reply)
             size += len(reply)
@@ -116,16 +125,38 @@ class ServerSession:
                 break
         else:
             self.waiting = False
-            if self._lines.overflowed and self.open:
-                replies.append(self._too_long())
-                others += 1
         self._count(kind, len(replies) - others)
         self._speaks_json = self._speaks_json or any(replies)
-        return b"".join(replies)
+        if (self._lines.overflow or not self._speaks_json) and not self.waiting:
+            self._look_at_the_rest()
+        said = b"".join(replies)
+        return said + self._last_words() if self._farewell else said
+
+    def time_out(self) -> None:
+        """The request that has arrived in part took too long: say so in `replies`, and end."""
+        self._end(TimedOut(f"a request takes at most {self._limits.request_timeout:g} s to arrive"))
+
+    def give_up(self, why: str) -> None:
+        """The connection will be closed without another word."""
+        self._figures.cut += 1
+        log.warning("cut a client", extra={"client": self._client, "why": why})
 
     def close(self) -> None:
         """The connection is gone."""
-        self._figures.connected -= 1
+        self._leave()
+
+    def _leave(self) -> None:
+        self._lines.close()
+        self._figures.connected -= self._welcome
+        self._welcome = False
+
+    def _check(self, command: Command[Any]) -> None:
+        """Raise when `command` names too many keys, or one that is too long."""
+        keys, limits = command.keys_named(), self._limits
+        if len(keys) > limits.max_keys_per_request:
+            raise TooLarge(f"{len(keys)} keys; at most {limits.max_keys_per_request} in a request")
+        if any(len(key.encode()) > limits.max_key_bytes for key in keys):
+            raise BadRequest(f"a key is over {limits.max_key_bytes} bytes")
 
     def _count(self, kind: Optional[Type[Command[Any]]], carried_out: int) -> None:
         if kind is not None:
@@ -134,39 +165,58 @@ class ServerSession:
     def _success(self, id: Id, result: object) -> bytes:
         if type(result) is Report:
             self._figures.complete(result)
-        reply = _encode(_Success(id, True, encodable(result))) + b"\n"
-        self._limits.check_reply(reply)
-        return reply
+        bound = self._limits.max_reply_bytes
+        if least_size(result) <= bound:
+            reply = _encode(_Success(id, True, encodable(result))) + b"\n"
+            if len(reply) <= bound:
+                return reply
+        raise TooLarge(f"the reply is over {bound} bytes")
 
     def _refusal(self, line: bytes, error: Exception, first: bool) -> bytes:
         """The reply to a line that is no command or whose command failed; to a blank one, none."""
         try:
-            id = _decode_command(line).id
+            command = _decode_command(line)
         except _UNREADABLE as unreadable:
             if not line.strip(b" \t\r"):
                 return b""
-            id, error = _diagnosis(line, unreadable)
-            if first and isinstance(error, BadJson):
-                self._hang_up()
+            id, refusal = _diagnosis(line, unreadable)
+            if first and isinstance(refusal, BadJson):
+                self._end(refusal)
+                return b""
+            return self._refused(id, refusal)
         if not isinstance(error, KvError):
-            log.error("a command failed", exc_info=error)
+            what = {"client": self._client, "command": name_of(type(command))}
+            log.error("a command failed", exc_info=error, extra=what)
             error = Internal("a bug in the server; its log has the details")
-        return self._refused(id, error)
+        return self._refused(command.id, error)
 
     def _refused(self, id: Id, error: KvError) -> bytes:
         self._figures.errors[error.code] += 1
         index = UNSET if error.index is None else error.index
         return _encode(_Refusal(id, False, _Error(error.code, str(error), index))) + b"\n"
 
-    def _hang_up(self) -> None:
-        """Give no more than what has been said; what else has arrived is not looked at."""
-        self.open = False
-        deque(self._unanswered, maxlen=0)
+    def _look_at_the_rest(self) -> None:
+        """End if the line that has arrived in part is too long, or none of this protocol's."""
+        if not self.open:
+            return
+        if self._lines.overflow:
+            self._end(TooLarge(self._lines.overflow))
+        elif not self._lines.starts_with(b"{"):
+            self._end(BadJson("a request is one JSON object on one line"))
 
-    def _too_long(self) -> bytes:
-        self._hang_up()
-        bound = self._limits.max_request_bytes
-        return self._refused(UNSET, TooLarge(f"a request is at most {bound} bytes"))
+    def _end(self, error: KvError) -> None:
+        """Say why in the last of the replies; what else has arrived is not looked at."""
+        self.open = False
+        self.waiting = True
+        deque(self._unanswered, maxlen=0)
+        self._leave()
+        self._farewell = self._refused(UNSET, error)
+        log.warning("refused a client", extra={"client": self._client, "why": str(error)})
+
+    def _last_words(self) -> bytes:
+        words, self._farewell = self._farewell, b""
+        self.waiting = False
+        return words
 
 
 class _Success(Struct, gc=False):

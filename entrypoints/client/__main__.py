@@ -12,7 +12,14 @@ from domain.errors import KvError
 from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable
 from entrypoints.client.container import ClientContainer
 from entrypoints.client.output import failure, show
-from entrypoints.settings import CONTEXT, VERSION, config_option
+from entrypoints.settings import (
+    CONTEXT,
+    FILE,
+    VERSION,
+    config_option,
+    password_file_option,
+    read_password,
+)
 
 _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
 
@@ -39,6 +46,11 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
     default=10.0,
     help="Seconds to wait for a connection, and for each piece of an answer.",
 )
+@password_file_option("File with the server's password; or set KV_PASSWORD.")
+@click.option("--tls", is_flag=True, help="Speak TLS.")
+@click.option("--tls-ca", type=FILE, help="Whom to trust, PEM, instead of whom the system does.")
+@click.option("--tls-cert", type=FILE, help="Certificate to show to the server, PEM.")
+@click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there.")
 @click.option(
     "--max-reply-bytes",
     type=click.IntRange(min=1),
@@ -50,8 +62,11 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
 def main(context: click.Context, /, **settings: Any) -> None:
     """Put the client together and choose between one command, the prompt and the pipe."""
     container = ClientContainer()
-    container.config.from_dict(settings)
-    executor = container.executor()
+    container.config.from_dict({**settings, "password": read_password(settings["password_file"])})
+    try:
+        executor = container.executor()
+    except OSError as error:
+        raise click.UsageError(f"cannot use the TLS files: {error}") from error
     at_prompt = context.invoked_subcommand is None and sys.stdin.isatty()
 
     def run(command: Command[Any]) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from typing import Dict, Iterable, Optional
 
 from dependency_injector import containers, providers
 
 from adapters.gevent_housekeeper import GeventHousekeeper
 from adapters.gevent_server import Connection, GeventServer, Session
-from adapters.json_lines.server import Limits, ServerSession
+from adapters.json_lines.guarded import GuardedSession
+from adapters.json_lines.lines import Allowance
+from adapters.json_lines.server import ServerSession
 from adapters.process import resident_memory
+from adapters.tls import Certificates, TlsSession
 from application.executor import Executor, LocalExecutor
+from application.limits import Limits
+from application.password import Password
 from application.report import Figures
 from domain.bounded import BoundedStore, EvictingStore
 from domain.memory import InMemoryStore
@@ -20,6 +26,16 @@ from entrypoints.settings import VERSION
 
 def _policy(max_memory: int, policy: str) -> str:
     return policy if max_memory else "unbounded"
+
+
+def _whether(setting: Optional[str]) -> str:
+    return "yes" if setting else "no"
+
+
+def _settings(
+    config: providers.Configuration, names: Iterable[str]
+) -> Dict[str, providers.ConfigurationOption]:
+    return {name: getattr(config, name) for name in names}
 
 
 class ServerContainer(containers.DeclarativeContainer):
@@ -34,19 +50,25 @@ class ServerContainer(containers.DeclarativeContainer):
         refuse=providers.Singleton(BoundedStore, clock, config.max_memory.as_int()),
         evict=providers.Singleton(EvictingStore, clock, config.max_memory.as_int()),
     )
-    executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store)
-    limits = providers.Singleton(
-        Limits,
-        max_request_bytes=config.max_request_bytes.as_int(),
-        max_reply_bytes=config.max_reply_bytes.as_int(),
-        max_key_bytes=config.max_key_bytes.as_int(),
-        max_keys_per_request=config.max_keys_per_request.as_int(),
-    )
+    limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
+    executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
     figures = providers.Singleton(
-        Figures, VERSION, clock, resident_memory=providers.Object(resident_memory)
+        Figures, VERSION, limits, clock, resident_memory=providers.Object(resident_memory)
     )
-    session: providers.Provider[Session] = providers.Factory(
-        ServerSession, executor, limits, figures
+    allowance = providers.Singleton(Allowance, limits.provided.max_input_bytes)
+    password = providers.Singleton(Password, config.password, clock)
+    conversation: providers.Provider[ServerSession] = providers.Selector(
+        providers.Callable(_whether, config.password),
+        no=providers.Factory(ServerSession, executor, limits, figures, allowance),
+        yes=providers.Factory(GuardedSession, executor, limits, figures, allowance, password),
+    )
+    certificates = providers.Singleton(
+        Certificates, config.tls_cert, config.tls_key, config.tls_client_ca
+    )
+    session: providers.Provider[Session] = providers.Selector(
+        providers.Callable(_whether, config.tls_cert),
+        no=conversation,
+        yes=providers.Factory(TlsSession, certificates, conversation.provider),
     )
     connection = providers.Object(Connection)
     server = providers.Singleton(
@@ -54,6 +76,8 @@ class ServerContainer(containers.DeclarativeContainer):
         host=config.host,
         port=config.port.as_int(),
         new_session=session.provider,
+        limits=limits,
+        clock=clock,
         connection=connection,
     )
     housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.tidy)

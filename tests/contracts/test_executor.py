@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw
 from adapters.gevent_server import GreenletConnection
 from application.commands import (
     COMMANDS,
+    Auth,
     Batch,
     Command,
     Count,
@@ -78,6 +79,10 @@ def raw(value: Any) -> Raw:
 def value(result: Any) -> Any:
     assert isinstance(result, bytes)
     return json.loads(result)
+
+
+def test_where_no_password_is_set_every_one_is_right(executor: Executor) -> None:
+    assert executor.execute(Auth("anything")) is True
 
 
 def test_ping_is_answered(executor: Executor) -> None:

@@ -1,0 +1,127 @@
+"""The server's side of a conversation that begins with a password.
+
+Rule: until AUTH was answered with true no other command runs, no more than `MAX_HEARD` bytes are
+looked at and `MAX_SAID` said, and attempts take as long as the password's rule says.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeVar
+
+from adapters.json_lines.lines import Allowance
+from adapters.json_lines.server import ServerSession
+from application.commands import Auth, Command
+from application.executor import Executor
+from application.limits import Limits
+from application.password import Password
+from application.report import Figures
+from domain.errors import Unauthenticated
+
+R = TypeVar("R")
+log = logging.getLogger(__name__)
+
+MAX_HEARD, MAX_SAID = 16 * 1024, 1024
+"""Bytes each way before the right password."""
+
+_FAREWELL = 128
+"""Bytes kept for the last reply."""
+
+_COMING_IN = -1
+"""The number of the request that coming in is, as a whole."""
+
+
+class GuardedSession(ServerSession):
+    """A `ServerSession` behind a password."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        limits: Limits,
+        figures: Figures,
+        allowance: Allowance,
+        password: Password,
+        client: str = "a client",
+    ) -> None:
+        super().__init__(executor, limits, figures, allowance, client)
+        self._password = password
+        self._address = client.rpartition(":")[0]
+        self._run = executor.execute
+        self._execute = self._ask_first
+        self._inside = False
+        self._unread = b""
+        self._heard = self._said = 0
+        self._rest = 0.0
+
+    @property
+    def unfinished(self) -> int:
+        """Coming in counts as one request, from connecting to the right password."""
+        return super().unfinished if self._inside else _COMING_IN
+
+    @property
+    def rest(self) -> float:
+        """Seconds until the next attempt has its turn."""
+        return self._rest
+
+    def receive(self, data: bytes) -> bytes:
+        """Take what was read and give the first portion of replies; not while `waiting`."""
+        if self._inside:
+            return super().receive(data)
+        self._unread += data
+        self._heard += len(data)
+        return self.replies()
+
+    def replies(self) -> bytes:
+        """The next portion of replies; outside, line by line, for after each all may be allowed."""
+        said = super().replies()
+        return said if self._inside else said + self._knock()
+
+    def _knock(self) -> bytes:
+        said = b""
+        while b"\n" in self._unread and self._outside and not self._must_wait():
+            line, _, self._unread = self._unread.partition(b"\n")
+            answer = self._answer(line + b"\n")
+            self._said += len(answer)
+            if self._said > MAX_SAID - _FAREWELL:
+                return said + self._show_out()
+            said += answer
+        if self._inside:
+            data, self._unread = self._unread, b""
+            return said + self._answer(data)
+        if self.open and self._heard > MAX_HEARD:
+            return said + self._show_out()
+        return said
+
+    def _show_out(self) -> bytes:
+        self._end(Unauthenticated("that was too much without the password"))
+        return super().replies()
+
+    @property
+    def _outside(self) -> bool:
+        return self.open and not self._inside
+
+    def _answer(self, data: bytes) -> bytes:
+        self._unanswered = iter(self._lines.feed(data))
+        return super().replies()
+
+    def _must_wait(self) -> bool:
+        """Whether the next line has to wait for its turn; asked again, that has come."""
+        waited = self._rest > 0
+        self._rest = 0.0 if waited else self._password.wait(self._address)
+        self.waiting = self._rest > 0
+        return self.waiting
+
+    def _ask_first(self, command: Command[R]) -> R:
+        if self._inside:
+            return self._run(command)
+        if not isinstance(command, Auth):
+            raise Unauthenticated("AUTH with the password comes first")
+        if not self._password.matches(command.password, self._address):
+            log.warning("a wrong password", extra={"client": self._client})
+            raise Unauthenticated("the password is not right")
+        self._let_in()
+        return self._run(command)  # type: ignore[return-value]  # mypy holds R to be bool here, too
+
+    def _let_in(self) -> None:
+        self._inside = True
+        self._execute = self._run

@@ -1,0 +1,148 @@
+"""Log records: one line each, as text or as JSON, with what happened, to whom and why.
+
+Rule: logging never holds serving up and tells no secrets. A thread of its own writes; when nobody
+reads what it writes, records are dropped and counted. Records of one kind are limited in rate,
+since clients can cause them. Of an error there is the type and the place, and not its message,
+which may quote a value.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import logging.handlers
+import queue
+import time
+import traceback
+from datetime import datetime, timezone
+from typing import IO, Any, Callable, Dict, Tuple
+
+import msgspec
+
+BURST, SECONDS = 10, 10.0
+"""How many records of one kind are written in how long; the next one tells how many were not."""
+
+WAITING = 1000
+"""How many records may wait to be written."""
+
+PATIENCE = 1.0
+"""Seconds that the last records have at the end."""
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
+
+
+def fields(record: logging.LogRecord) -> Dict[str, Any]:
+    """What a record says, by name, in the order to show it."""
+    said = {
+        "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat("T", "milliseconds"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "event": record.getMessage(),
+    }
+    said.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+    if record.exc_info and record.exc_info[1]:
+        said["error"] = _without_message(record.exc_info[1])
+    return said
+
+
+def as_json(record: logging.LogRecord) -> str:
+    """A JSON object."""
+    return msgspec.json.encode(fields(record), enc_hook=str).decode()
+
+
+def as_text(record: logging.LogRecord) -> str:
+    """Words for people: time, level and event, then the rest by name."""
+    said = fields(record)
+    head = f"{said.pop('time')} {said.pop('level').upper():7} {said.pop('event')}"
+    del said["logger"]
+    return " ".join([head, *(f"{name}={_word(value)}" for name, value in said.items())])
+
+
+FORMATS: Dict[str, Callable[[logging.LogRecord], str]] = {"text": as_text, "json": as_json}
+
+
+class RateLimit(logging.Filter):
+    """Lets `BURST` records of each kind through in `SECONDS`. A kind is a level and a message, as
+    it stands in the source."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._kinds: Dict[Tuple[int, object], Tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write the record; it is told how many of its kind were left out before."""
+        kind, now = (record.levelno, record.msg), self._clock()
+        since, count = self._kinds.get(kind, (now, 0))
+        if now - since >= SECONDS:
+            if count > BURST:
+                record.left_out = count - BURST
+            since, count = now, 0
+        self._kinds[kind] = since, count + 1
+        return count < BURST
+
+
+class _Format(logging.Formatter):
+    def __init__(self, form: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__()
+        self._form = form
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._form(record)
+
+
+class _Queue(logging.handlers.QueueHandler):
+    """Hands records over to the thread that writes them, or drops them when there are too many."""
+
+    dropped = 0
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return copy.copy(record)
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        if self.dropped:
+            record.dropped = self.dropped
+        try:
+            self.queue.put_nowait(record)
+            self.dropped = 0
+        except queue.Full:
+            self.dropped += 1
+
+
+def start(stream: IO[str], level: str, form: str) -> Callable[[], None]:
+    """Write what is logged from now on to `stream`, in one of `FORMATS`; gives what ends it."""
+    records: queue.Queue[Any] = queue.Queue(WAITING)
+    writer = logging.StreamHandler(stream)
+    writer.setFormatter(_Format(FORMATS[form]))
+    listener = logging.handlers.QueueListener(records, writer)
+    handler = _Queue(records)
+    handler.addFilter(RateLimit())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    listener.start()
+
+    def stop() -> None:
+        root.removeHandler(handler)
+        end = time.monotonic() + PATIENCE
+        while not records.empty() and time.monotonic() < end:
+            time.sleep(0.01)
+        if records.empty():
+            listener.stop()
+
+    return stop
+
+
+def _without_message(error: BaseException) -> str:
+    """Of what type an error is and where it was raised, and the same of those that led to it."""
+    kind = type(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    places = ", ".join(f"{at.filename}:{at.lineno} in {at.name}" for at in reversed(frames))
+    before = error.__cause__ or error.__context__
+    after = f"; after {_without_message(before)}" if before else ""
+    return f"{kind.__module__}.{kind.__qualname__} at {places}{after}"
+
+
+def _word(value: object) -> str:
+    text = str(value)
+    return msgspec.json.encode(text).decode() if set(text) & set(' "=\n\r') or not text else text
