@@ -7,11 +7,11 @@ reply or anything else that interrupts, it is closed, and the next command opens
 from __future__ import annotations
 
 import socket
-import ssl
+import time
 from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, cast
 
 from application.commands import Auth, Command
-from domain.errors import KvError, TimedOut, Unavailable
+from domain.errors import KvError, TimedOut, Unavailable, Unreachable
 
 R = TypeVar("R")
 
@@ -37,69 +37,41 @@ class Session(Protocol):
 
 
 class Socket(Protocol):
-    """What is used of a socket, blocking and with its time-out set; gevent's fits too."""
+    """What is used of a socket that blocks; gevent's fits too."""
 
     def sendall(self, data: bytes) -> object: ...
 
     def recv(self, size: int) -> bytes: ...
 
+    def settimeout(self, timeout: Optional[float]) -> None: ...
+
     def close(self) -> None: ...
 
 
-Connect = Callable[[Tuple[str, int], float], Socket]
-"""Opens a connection to an address; the time-out, in seconds, is for each wait on it."""
-
-
-def connect(address: Tuple[str, int], timeout: float) -> Socket:
-    """A TCP connection by the standard library; `timeout` in seconds, for each wait."""
-    sock = socket.create_connection(address, timeout)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def secured(context: ssl.SSLContext) -> Connect:
-    """Connects as `connect` does, and in TLS."""
-
-    def connect_in_tls(address: Tuple[str, int], timeout: float) -> Socket:
-        sock = connect(address, timeout)
-        assert isinstance(sock, socket.socket)
-        try:
-            return context.wrap_socket(sock, server_hostname=address[0])
-        except BaseException:
-            sock.close()
-            raise
-
-    return connect_in_tls
-
-
-def trusting(
-    authorities: Optional[str], certificate: Optional[str], key: Optional[str]
-) -> ssl.SSLContext:
-    """What a TLS client goes by: whom it trusts (by default, whom the system does), and what it
-    shows to servers that ask; all of them PEM files. Raises `OSError`."""
-    context = ssl.create_default_context(cafile=authorities)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
-    return context
+Connect = Callable[[Tuple[str, int], Optional[float]], Socket]
+"""Opens a connection to an address, within so many seconds."""
 
 
 class TcpClient:
     """Sends commands to one server, over one connection that it opens when first needed.
 
-    For one thread, or one greenlet, at a time. Where there is a password, it comes first.
+    For one thread, or one greenlet, at a time. `connect_timeout` is in seconds for a connection,
+    `timeout` for each piece of an answer; 0 is for as long as it takes. Where there is a password,
+    it comes first.
     """
 
     def __init__(
         self,
         host: str,
         port: int,
+        connect_timeout: float,
         timeout: float,
         new_session: Callable[[], Session],
-        connect: Connect = connect,
+        connect: Connect,
         password: str = "",
     ) -> None:
         self._address = (host, port)
+        self._connect_timeout = connect_timeout
         self._timeout = timeout
         self._new_session = new_session
         self._connect = connect
@@ -108,20 +80,25 @@ class TcpClient:
 
     def execute(self, command: Command[R]) -> R:
         """The command's result; raises the `KvError` it was refused with, `TimedOut` when no answer
-        came in time, or `Unavailable` when there is no connection or it was lost."""
+        came in time, or `Unavailable` when the connection was lost; `Unreachable`, which is one of
+        these, when there was none and nothing was sent."""
         outcome = self.execute_all((command,))[0]
         if isinstance(outcome, KvError):
             raise outcome
         return cast(R, outcome)
 
-    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+    def execute_all(
+        self, commands: Sequence[Command[Any]], end: Optional[float] = None
+    ) -> List[object]:
         """Pipeline: send the commands without waiting for the reply to each.
 
         Gives the results in order, a refused one's `KvError` in its place; raises `TimedOut` and
-        `Unavailable` as `execute` does.
+        `Unavailable` as `execute` does, `TimedOut` also at `end` by `time.monotonic`.
         """
+        if self._connection is None:
+            self._open(end)
         try:
-            return self._exchange(commands)
+            return self._exchange(commands, end)
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -134,29 +111,53 @@ class TcpClient:
             self._connection[0].close()
             self._connection = None
 
-    def _exchange(self, commands: Sequence[Command[Any]]) -> List[object]:
-        if self._connection is None:
-            self._connection = self._connect(self._address, self._timeout), self._new_session()
+    def _open(self, end: Optional[float]) -> None:
+        """Connect and come in; whatever fails here, no command was sent."""
+        try:
+            sock = self._connect(self._address, _within(self._connect_timeout, end))
+            self._connection = sock, self._new_session()
+            sock.settimeout(self._timeout or None)
             if self._password:
-                self._come_in()
+                (outcome,) = self._exchange((Auth(self._password),), end)
+                if isinstance(outcome, KvError):
+                    raise outcome
+        except BaseException as error:
+            self.close()
+            if isinstance(error, (OSError, Unavailable, TimedOut)):
+                raise Unreachable(str(self._explained(error))) from error
+            raise
+
+    def _exchange(
+        self, commands: Sequence[Command[Any]], end: Optional[float] = None
+    ) -> List[object]:
+        assert self._connection
         sock, session = self._connection
         outcomes: List[object] = []
         for piece in session.ask(commands):
+            if end:
+                sock.settimeout(_within(self._timeout, end))
             sock.sendall(piece)
             while session.owed:
+                if end:
+                    sock.settimeout(_within(self._timeout, end))
                 data = sock.recv(READ_SIZE)
                 if not data:
                     raise ConnectionResetError("the server closed the connection")
                 outcomes += session.receive(data)
         return outcomes
 
-    def _come_in(self) -> None:
-        (outcome,) = self._exchange((Auth(self._password),))
-        if isinstance(outcome, KvError):
-            raise outcome
-
-    def _explained(self, error: OSError) -> KvError:
+    def _explained(self, error: Exception) -> KvError:
         host, port = self._address
         if isinstance(error, socket.timeout):
-            return TimedOut(f"no answer from {host}:{port} within {self._timeout:g} s")
-        return Unavailable(f"{host}:{port}: {error.strerror or error}")
+            return TimedOut(f"no answer from {host}:{port} in time")
+        return Unavailable(f"{host}:{port}: {getattr(error, 'strerror', None) or error}")
+
+
+def _within(timeout: float, end: Optional[float]) -> Optional[float]:
+    """Seconds to wait at the most; None for as long as it takes."""
+    if end is None:
+        return timeout or None
+    left = end - time.monotonic()
+    if left <= 0:
+        raise socket.timeout("timed out")
+    return min(timeout or left, left)

@@ -53,6 +53,8 @@ class Command(
 
     effort: ClassVar[int] = 0
     """How many keys it may look at without naming them, roughly, at the most."""
+    only_reads: ClassVar[bool] = False
+    """Whether it changes nothing, so that it can be repeated."""
 
     id: Id = UNSET
 
@@ -81,6 +83,8 @@ class _ManyKeys(Command[R], kw_only=False, gc=False):
 
 class Get(_OneKey[MaybeText], tag="GET", gc=False):
     """Give the value of a key; nothing when it is missing."""
+
+    only_reads = True
 
     def run(self, store: Store) -> MaybeText:
         text = store.get(self.key)
@@ -149,6 +153,8 @@ class Flush(Command[int], tag="FLUSH", gc=False):
 class MGet(_ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
     """Give an object of those of the keys that are there, with their values."""
 
+    only_reads = True
+
     def run(self, store: Store) -> Dict[str, bytes]:
         return store.get_many(self.keys)
 
@@ -184,6 +190,8 @@ class MDelete(_ManyKeys[int], tag="MDELETE", gc=False):
 
 class Exists(_OneKey[bool], tag="EXISTS", gc=False):
     """Tell whether a key is there."""
+
+    only_reads = True
 
     def run(self, store: Store) -> bool:
         return store.get(self.key) is not None
@@ -234,6 +242,8 @@ class Incr(_OneKey[Union[int, float]], tag="INCR", gc=False):
 class GetTtl(_OneKey[Union[float, None, UnsetType]], tag="TTL", gc=False):
     """Give the seconds left to a key; null when it does not expire, nothing when it is missing."""
 
+    only_reads = True
+
     def run(self, store: Store) -> Union[float, UnsetType, None]:
         entry, _ = store.update(self.key, lambda before: before)
         return entry.ttl if entry else UNSET
@@ -262,6 +272,7 @@ class Persist(_OneKey[bool], tag="PERSIST", gc=False):
 class Count(Command[int], tag="COUNT", gc=False):
     """Give how many keys there are."""
 
+    only_reads = True
     effort = 100
 
     def run(self, store: Store) -> int:
@@ -282,6 +293,7 @@ class Scan(Command[Keys], tag="SCAN", gc=False):
     before the end.
     """
 
+    only_reads = True
     effort = 4000
 
     prefix: str = ""
@@ -297,6 +309,8 @@ class Scan(Command[Keys], tag="SCAN", gc=False):
 class Ping(Command[str], tag="PING", gc=False):
     """Answer "PONG"."""
 
+    only_reads = True
+
     def run(self, store: Store) -> str:
         return "PONG"
 
@@ -304,6 +318,7 @@ class Ping(Command[str], tag="PING", gc=False):
 class Info(Command[Report], tag="INFO", gc=False):
     """Give figures about the server and its keys."""
 
+    only_reads = True
     effort = 100
 
     def run(self, store: Store) -> Report:
@@ -382,6 +397,8 @@ class Batch(Command[List[Reply]], tag="BATCH", kw_only=False):
 
 class Auth(Command[bool], tag="AUTH", kw_only=False, gc=False):
     """Show the password; true when it is right. Where none is set, every one is."""
+
+    only_reads = True
 
     password: str
 

@@ -6,10 +6,11 @@ socket, a client is a socket dressed as one; limits, metrics or retries wrap one
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar, cast
+from typing import Any, List, Protocol, Sequence, TypeVar, cast
 
 from application.commands import Batch, Command
 from application.limits import DEFAULTS, Limits
+from domain.errors import KvError
 from domain.store import Store
 
 R = TypeVar("R")
@@ -20,6 +21,18 @@ class Executor(Protocol):
 
     def execute(self, command: Command[R]) -> R:
         """The command's result; raises `KvError` when it is refused."""
+        ...
+
+
+class Pipelined(Executor, Protocol):
+    """An executor that also takes many commands at once."""
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        """The results in order, a refused command's `KvError` in its place."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds open; the next command opens it again."""
         ...
 
 
@@ -34,3 +47,15 @@ class LocalExecutor:
         if type(command) is Batch:
             return cast(R, command.run(self._store, self._limits))
         return command.run(self._store)
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        return [self._outcome(command) for command in commands]
+
+    def close(self) -> None:
+        """It holds nothing open."""
+
+    def _outcome(self, command: Command[Any]) -> object:
+        try:
+            return self.execute(command)
+        except KvError as error:
+            return error

@@ -22,7 +22,6 @@ import msgspec
 import psutil
 import redis
 
-from adapters.tcp_client import TcpClient
 from application.commands import Get, Set
 from benchmarks import report, results
 from benchmarks.environment import command_line, machine, say, start_servers, today, versions
@@ -30,6 +29,7 @@ from benchmarks.results import OURS
 from benchmarks.servers import BY_NAME, HOST, Running
 from entrypoints.client.__main__ import main as client_program
 from entrypoints.client.container import ClientContainer
+from entrypoints.client.options import DEFAULTS
 
 KEYS = [f"key:{number:012}" for number in range(100)]
 VALUE = "abcdefghijklmnopqrst"
@@ -50,9 +50,8 @@ def our_tasks(port: int) -> dict[str, Task]:
     """Our client, put together as the client program does it by default."""
     container = ClientContainer()
     settings = client_program.make_context("kv", ["--port", str(port)]).params
-    container.config.from_dict({**settings, "password": ""})
+    container.config.from_dict({**DEFAULTS, **settings})
     client = container.executor()
-    assert isinstance(client, TcpClient)
     client.execute_all([Set(key, msgspec.Raw(STORED[OURS])) for key in KEYS])
 
     def one_by_one() -> Replies:

@@ -93,6 +93,10 @@ class Unavailable(KvError):
     code = "UNAVAILABLE"
 
 
+class Unreachable(Unavailable):
+    """There was no connection: the request was not sent, and has had no effect."""
+
+
 class TimedOut(KvError):
     """No answer came in time; whether the request took effect is not known."""
 

@@ -16,6 +16,8 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 
 import click
 
+from entrypoints.address import settings_of
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -45,6 +47,14 @@ def number_of_bytes(size: str) -> int:
     if not found or found.group(2) not in _UNITS:
         raise click.BadParameter(f"{size!r} is not a size such as 512mb")
     return int(found.group(1)) * _UNITS[found.group(2)]
+
+
+def address(url: str) -> Dict[str, Any]:
+    """The settings that an address such as `kv://127.0.0.1:7379` stands for."""
+    try:
+        return settings_of(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _read(context: click.Context, parameter: click.Parameter, path: Optional[str]) -> None:

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import gevent
-import gevent.socket
 import msgspec
 
 from adapters.json_lines.lines import Allowance
 from adapters.json_lines.server import ServerSession
-from adapters.tcp_client import Socket, TcpClient
+from adapters.tcp_client import TcpClient
 from application.executor import Executor, LocalExecutor
 from application.limits import Limits
 from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client.container import ClientContainer
+from entrypoints.client.options import DEFAULTS
 from entrypoints.server.container import ServerContainer
 
 ROOT = Path(__file__).parent.parent
@@ -46,12 +46,10 @@ SETTINGS: Dict[str, Any] = {
 
 
 CLIENT_SETTINGS: Dict[str, Any] = {
-    "max_reply_bytes": 1 << 26,
-    "password": "",
-    "tls": False,
-    "tls_ca": None,
-    "tls_cert": None,
-    "tls_key": None,
+    **DEFAULTS,
+    "connect_timeout": TIMEOUT,
+    "attempts": 1,
+    "network": "gevent",
 }
 
 
@@ -98,12 +96,7 @@ def client_container(
     container.config.from_dict(
         {**CLIENT_SETTINGS, "host": host, "port": port, "timeout": timeout, **settings}
     )
-    container.connect.override(_connect_by_gevent)
     return container
-
-
-def _connect_by_gevent(address: Tuple[str, int], timeout: float) -> Socket:
-    return gevent.socket.create_connection(address, timeout)
 
 
 @contextlib.contextmanager
@@ -121,8 +114,7 @@ def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
 @contextlib.contextmanager
 def new_client(address: Tuple[str, int], timeout: float = TIMEOUT) -> Iterator[TcpClient]:
     """A client for a server in the same thread, closed at the end."""
-    client = client_container(*address, timeout).executor()
-    assert isinstance(client, TcpClient)
+    client = client_container(*address, timeout).connection()
     try:
         yield client
     finally:

@@ -23,7 +23,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from adapters.json_lines.client import ClientSession
-from adapters.tcp_client import Socket, TcpClient, connect
+from adapters.tcp_client import Socket, TcpClient
 from application.commands import Delete, Get, Incr, Set
 from domain.errors import KvError, Unavailable
 from domain.memory import InMemoryStore
@@ -61,6 +61,7 @@ class UnreliableSocket:
         self._sock = sock
         self._chance = chance
         self.recv = sock.recv
+        self.settimeout = sock.settimeout
         self.close = sock.close
 
     def sendall(self, data: bytes) -> None:
@@ -84,7 +85,7 @@ class Client:
         self._chance = random.Random(number)
         self._seen: Dict[str, Raw] = {}
         new_session = partial(ClientSession, 1 << 20)
-        self._tcp = TcpClient("127.0.0.1", port, TIMEOUT, new_session, self._connect)
+        self._tcp = TcpClient("127.0.0.1", port, TIMEOUT, TIMEOUT, new_session, self._connect)
         self.close = self._tcp.close
 
     def run(self, keys: Sequence[str]) -> List[Operation]:
@@ -92,10 +93,8 @@ class Client:
         asked = (self._ask(self._command(self._chance.choice(keys))) for _ in range(COMMANDS))
         return [operation for operation in asked if operation]
 
-    def _connect(self, address: Tuple[str, int], timeout: float) -> Socket:
-        sock = connect(address, timeout)
-        assert isinstance(sock, socket.socket)
-        return UnreliableSocket(sock, self._chance)
+    def _connect(self, address: Tuple[str, int], timeout: Optional[float]) -> Socket:
+        return UnreliableSocket(socket.create_connection(address, timeout), self._chance)
 
     def _ask(self, command: OneKeyCommand) -> Optional[Operation]:
         invoked = next(self._clock)

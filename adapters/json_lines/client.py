@@ -6,6 +6,7 @@ is not of this protocol, raises `Unavailable`: after it no reply on that connect
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from typing import (
     Any,
@@ -21,6 +22,7 @@ from typing import (
     Type,
     TypeVar,
     Union,
+    cast,
     get_args,
 )
 
@@ -28,7 +30,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from adapters.json_lines.lines import Lines
-from application.commands import COMMANDS, Command, MaybeText
+from application.commands import COMMANDS, Command, MaybeText, Reply
 from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
 
 R = TypeVar("R")
@@ -117,7 +119,10 @@ Decode = Callable[[bytes], _Reply[Any]]
 def _outcome(reply: _Reply[Any]) -> object:
     if not reply.ok:
         return _raised_again(reply.error)
-    result = reply.result
+    return _opened(reply.result)
+
+
+def _opened(result: object) -> object:
     if type(result) is Raw:
         return bytes(result)
     if type(result) is dict:
@@ -134,10 +139,25 @@ def _raised_again(error: Union[_Error, UnsetType]) -> KvError:
     return raised
 
 
-def _decoder(kind: Type[Command[Any]]) -> Decode:
+def _unopened(kind: Type[Command[Any]]) -> Any:
     (result,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined]
-    unopened = _UNOPENED.get(result, result)
-    return msgspec.json.Decoder(_Reply[unopened]).decode  # type: ignore[valid-type]
+    return _UNOPENED.get(result, result)
+
+
+def _decoder(kind: Type[Command[Any]]) -> Decode:
+    return msgspec.json.Decoder(_Reply[_unopened(kind)]).decode  # type: ignore[misc]
+
+
+def result_in_batch(command: Command[R], reply: Reply) -> R:
+    """What a command of a batch gave, as it gives it by itself."""
+    if isinstance(reply.result, UnsetType):
+        return cast(R, UNSET)
+    return cast(R, _opened(_decoder_in_batch(type(command))(reply.result)))
+
+
+@functools.lru_cache(maxsize=None)
+def _decoder_in_batch(kind: Type[Command[Any]]) -> Callable[[Raw], Any]:
+    return msgspec.json.Decoder(_unopened(kind)).decode
 
 
 _UNOPENED: Dict[Any, Any] = {

@@ -181,7 +181,7 @@ class ServerSession:
                 return b""
             id, refusal = _diagnosis(line, unreadable)
             if first and isinstance(refusal, BadJson):
-                self._end(refusal)
+                self._end(BadJson(_ONE_OBJECT))
                 return b""
             return self._refused(id, refusal)
         if not isinstance(error, KvError):
@@ -202,7 +202,7 @@ class ServerSession:
         if self._lines.overflow:
             self._end(TooLarge(self._lines.overflow))
         elif not self._lines.starts_with(b"{"):
-            self._end(BadJson("a request is one JSON object on one line"))
+            self._end(BadJson(_ONE_OBJECT))
 
     def _end(self, error: KvError) -> None:
         """Say why in the last of the replies; what else has arrived is not looked at."""
@@ -255,6 +255,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BEFORE, _AFTER = b'{"ok":true,"result":', b"}\n"
 _TRUE = _BEFORE + b"true" + _AFTER
 
+_ONE_OBJECT = "a request is one JSON object on one line"
+
 _MAX_ECHO = 200
 """How many characters of what a client sent are told back to it in an error message."""
 
@@ -268,7 +270,7 @@ def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except RecursionError:
         return UNSET, BadJson("nested too deep to be read")
     except _UNREADABLE as not_json:
-        return UNSET, BadJson(f"a request is one JSON object on one line: {not_json}")
+        return UNSET, BadJson(f"{_ONE_OBJECT}: {not_json}")
     id = envelope.id if type(envelope.id) in (str, int) else UNSET
     return id, _unknown(envelope.type) or _in_batch(envelope) or BadRequest(str(error)[:_MAX_ECHO])
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Dict, Optional
 
 import click
 
 from application.commands import Command
 from domain.errors import KvError
+from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
 from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable
 from entrypoints.client.container import ClientContainer
+from entrypoints.client.options import DEFAULTS
 from entrypoints.client.output import failure, show
 from entrypoints.settings import (
     CONTEXT,
     FILE,
     VERSION,
+    address,
     config_option,
     password_file_option,
     read_password,
@@ -38,35 +41,46 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
     context_settings=CONTEXT,
 )
 @config_option
-@click.option("--host", default="127.0.0.1", help="The server's address.")
-@click.option("--port", type=click.IntRange(1, 65535), default=7379, help="The server's port.")
+@click.option(
+    "--url",
+    type=address,
+    metavar="kv://HOST:PORT",
+    help="The server's address in one, kvs:// for TLS; instead of --host, --port and --tls.",
+)
+@click.option("--host", default=DEFAULT_HOST, help="The server's address.")
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, help="And port.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    help="Seconds to wait for a connection, and for each piece of an answer.",
+    default=DEFAULTS["timeout"],
+    help="Seconds to wait for each piece of an answer.",
+)
+@click.option(
+    "--connect-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=DEFAULTS["connect_timeout"],
+    help="Seconds to wait for a connection.",
+)
+@click.option(
+    "--max-reply-bytes",
+    type=click.IntRange(min=1),
+    default=DEFAULTS["max_reply_bytes"],
+    help="Longest reply line to take.",
 )
 @password_file_option("File with the server's password; or set KV_PASSWORD.")
 @click.option("--tls", is_flag=True, help="Speak TLS.")
 @click.option("--tls-ca", type=FILE, help="Whom to trust, PEM, instead of whom the system does.")
 @click.option("--tls-cert", type=FILE, help="Certificate to show to the server, PEM.")
 @click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there.")
-@click.option(
-    "--max-reply-bytes",
-    type=click.IntRange(min=1),
-    default=64 * 1024 * 1024 + 1024,
-    help="Longest reply line to take.",
-)
 @click.version_option(VERSION, prog_name="kv")
 @click.pass_context
-def main(context: click.Context, /, **settings: Any) -> None:
+def main(context: click.Context, /, url: Optional[Dict[str, Any]], **settings: Any) -> None:
     """Put the client together and choose between one command, the prompt and the pipe."""
+    password = read_password(settings["password_file"])
+    settings = {**DEFAULTS, **settings, "password": password, **(url or {})}
     container = ClientContainer()
-    container.config.from_dict({**settings, "password": read_password(settings["password_file"])})
-    try:
-        executor = container.executor()
-    except OSError as error:
-        raise click.UsageError(f"cannot use the TLS files: {error}") from error
+    container.config.from_dict(settings)
+    executor = container.executor()
     at_prompt = context.invoked_subcommand is None and sys.stdin.isatty()
 
     def run(command: Command[Any]) -> None:

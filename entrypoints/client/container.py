@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
+import time
+from typing import Any
+
 from dependency_injector import containers, providers
 
 from adapters.json_lines.client import ClientSession
-from adapters.tcp_client import Connect, Session, TcpClient, connect, secured, trusting
-from application.executor import Executor
+from adapters.network import Modules, Network, Trust
+from adapters.pool import Pool
+from adapters.tcp_client import Session, TcpClient
+from application.executor import Pipelined
 
 
-def _tls_or_not(tls: bool) -> str:
-    return "tls" if tls else "plain"
+def _threads() -> Modules:
+    return Modules(socket, ssl, threading.Semaphore, time.sleep)
+
+
+def _gevent() -> Modules:
+    import gevent.lock
+    import gevent.socket
+    import gevent.ssl
+
+    return Modules(gevent.socket, gevent.ssl, gevent.lock.Semaphore, gevent.sleep)
+
+
+def _whether(setting: Any) -> str:
+    return "yes" if setting else "no"
 
 
 class ClientContainer(containers.DeclarativeContainer):
@@ -18,23 +38,36 @@ class ClientContainer(containers.DeclarativeContainer):
 
     config = providers.Configuration(strict=True)
 
+    modules = providers.Selector(
+        config.network,
+        threads=providers.Callable(_threads),
+        gevent=providers.Callable(_gevent),
+    )
+    trust = providers.Selector(
+        providers.Callable(_whether, config.tls),
+        no=providers.Object(None),
+        yes=providers.Factory(Trust, config.tls_ca, config.tls_cert, config.tls_key),
+    )
+    network = providers.Singleton(Network, modules, trust)
     session: providers.Provider[Session] = providers.Factory(
         ClientSession, max_reply_bytes=config.max_reply_bytes.as_int()
     )
-    connect: providers.Provider[Connect] = providers.Selector(
-        providers.Callable(_tls_or_not, config.tls.as_(bool)),
-        plain=providers.Object(connect),
-        tls=providers.Callable(
-            secured,
-            providers.Callable(trusting, config.tls_ca, config.tls_cert, config.tls_key),
-        ),
-    )
-    executor: providers.Provider[Executor] = providers.Singleton(
+    connection = providers.Factory(
         TcpClient,
         host=config.host,
         port=config.port.as_int(),
+        connect_timeout=config.connect_timeout.as_float(),
         timeout=config.timeout.as_float(),
         new_session=session.provider,
-        connect=connect,
+        connect=network.provided.connect,
         password=config.password,
+    )
+    executor: providers.Provider[Pipelined] = providers.Singleton(
+        Pool,
+        new_connection=connection.provider,
+        network=network,
+        size=config.max_connections.as_int(),
+        attempts=config.attempts.as_int(),
+        wait=config.connect_timeout.as_float(),
+        total=config.total_timeout.as_float(),
     )

@@ -1,0 +1,66 @@
+"""The network as one kind of program sees it: threads, or greenlets on gevent without patching.
+
+Rule: which modules do the work is said from outside; nothing here imports any. Where gevent has
+patched the standard library, that of threads serves greenlets too.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional, Tuple
+
+from msgspec import Struct
+
+
+class Modules(Struct, frozen=True):
+    """`socket` and `ssl` as the standard library has them, a semaphore with its count and
+    `acquire(timeout=)`, and a way to sleep, all of them for the same kind of program."""
+
+    socket: Any
+    ssl: Any
+    semaphore: Callable[[int], Any]
+    sleep: Callable[[float], object]
+
+
+class Trust(Struct, frozen=True):
+    """Whom a TLS client trusts (by default, whom the system does), and what it shows to servers
+    that ask; names of PEM files."""
+
+    authorities: Optional[str] = None
+    certificate: Optional[str] = None
+    key: Optional[str] = None
+
+
+class Network:
+    """Connects, in TLS when `trust` is given, and waits."""
+
+    def __init__(self, modules: Modules, trust: Optional[Trust] = None) -> None:
+        self._modules = modules
+        self._trust = trust
+        self._context: Any = None
+        self.semaphore = modules.semaphore
+        self.sleep = modules.sleep
+
+    def connect(self, address: Tuple[str, int], timeout: Optional[float]) -> Any:
+        """A socket with `timeout` set, in seconds. Raises `OSError`."""
+        socket = self._modules.socket
+        sock = socket.create_connection(address, timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self._in_tls(sock, address[0], self._trust) if self._trust else sock
+        except BaseException:
+            sock.close()
+            raise
+
+    def _in_tls(self, sock: Any, host: str, trust: Trust) -> Any:
+        if self._context is None:
+            self._context = context_of(self._modules.ssl, trust)
+        return self._context.wrap_socket(sock, server_hostname=host)
+
+
+def context_of(ssl: Any, trust: Trust) -> Any:
+    """A client's `SSLContext` of the given module, for TLS 1.2 or newer. Raises `OSError`."""
+    context = ssl.create_default_context(cafile=trust.authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if trust.certificate is not None:
+        context.load_cert_chain(trust.certificate, trust.key)
+    return context

@@ -1,0 +1,93 @@
+"""Python objects as the JSON texts that are stored, and back.
+
+Rule: what comes back equals what went in, for whatever JSON knows: None, bool, int, float, str,
+list, and dict with str keys; a tuple comes back as a list. Bytes, which JSON does not know, go as
+MongoDB's Extended JSON v2 writes them: `{"$binary":{"base64":"...","subType":"00"}}`. What would
+come back as something else, such as NaN or a dict with keys that are numbers, is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import json
+from typing import Any, Callable, Dict, Union
+
+import msgspec
+
+from domain.errors import BadRequest, Blame, KvError
+
+
+def to_json(value: object) -> bytes:
+    """The JSON text of a value; dataclasses and msgspec's Structs become objects.
+
+    Raises `BadRequest` when there is none.
+    """
+    try:
+        if type(value) is str:
+            return msgspec.json.encode(value)
+        _refuse_odd_keys(value)
+        return _encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRequest(f"cannot be stored as JSON: {error}") from error
+
+
+def from_json(text: bytes, kind: Any = Any) -> Any:
+    """The value of a JSON text, as a `kind` if one is given: a dataclass, a Struct, a TypedDict, or
+    any other type that msgspec knows. Raises `NotOfType` when it is none."""
+    try:
+        if b'"$binary"' not in text:
+            return _decode(text) if kind is Any else _decoder(kind)(text)
+        value = json.loads(text, object_hook=_revived)
+        return msgspec.convert(value, kind, builtin_types=(bytes,))
+    except msgspec.ValidationError as error:
+        raise NotOfType(str(error)) from error
+
+
+class NotOfType(KvError, ValueError):
+    """The value that is there is not of the type asked for."""
+
+    code = "NOT_OF_TYPE"
+    blame = Blame.CLIENT
+
+
+def _jsonable(value: object) -> object:
+    """What stands in JSON for an object that is none of JSON's own."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        payload = base64.b64encode(value).decode("ascii")
+        return {"$binary": {"base64": payload, "subType": "00"}}
+    return msgspec.to_builtins(value, builtin_types=(bytes,))
+
+
+def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
+    """The bytes that an object stands for, or the object."""
+    inner = document.get("$binary")
+    if len(document) == 1 and isinstance(inner, dict) and set(inner) == {"base64", "subType"}:
+        with contextlib.suppress(ValueError, TypeError):
+            return base64.b64decode(inner["base64"], validate=True)
+    return document
+
+
+def _refuse_odd_keys(value: object) -> None:
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            for key in node:
+                if type(key) is not str:
+                    raise TypeError(f"keys must be str, not {type(key).__name__}")
+            waiting.extend(node.values())
+        elif isinstance(node, (list, tuple)):
+            waiting.extend(node)
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder(kind: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(kind).decode
+
+
+_decode = msgspec.json.Decoder().decode
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable
+).encode
