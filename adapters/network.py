@@ -46,21 +46,22 @@ class Network:
         sock = socket.create_connection(address, timeout)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return self._in_tls(sock, address[0], self._trust) if self._trust else sock
+            tls = self.tls()
+            return tls.wrap_socket(sock, server_hostname=address[0]) if tls else sock
         except BaseException:
             sock.close()
             raise
 
-    def _in_tls(self, sock: Any, host: str, trust: Trust) -> Any:
-        if self._context is None:
-            self._context = context_of(self._modules.ssl, trust)
-        return self._context.wrap_socket(sock, server_hostname=host)
+    def tls(self) -> Any:
+        """What a TLS client goes by, as the module's `SSLContext`, made once; None without TLS.
 
-
-def context_of(ssl: Any, trust: Trust) -> Any:
-    """A client's `SSLContext` of the given module, for TLS 1.2 or newer. Raises `OSError`."""
-    context = ssl.create_default_context(cafile=trust.authorities)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if trust.certificate is not None:
-        context.load_cert_chain(trust.certificate, trust.key)
-    return context
+        For TLS 1.2 or newer. Raises `OSError` when a file cannot be used.
+        """
+        if self._context is None and self._trust:
+            ssl, trust = self._modules.ssl, self._trust
+            context = ssl.create_default_context(cafile=trust.authorities)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if trust.certificate is not None:
+                context.load_cert_chain(trust.certificate, trust.key)
+            self._context = context
+        return self._context

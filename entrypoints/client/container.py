@@ -10,6 +10,7 @@ from typing import Any
 
 from dependency_injector import containers, providers
 
+from adapters.asyncio_pool import AsyncioConnection, AsyncioPool
 from adapters.json_lines.client import ClientSession
 from adapters.network import Modules, Network, Trust
 from adapters.pool import Pool
@@ -66,6 +67,24 @@ class ClientContainer(containers.DeclarativeContainer):
         Pool,
         new_connection=connection.provider,
         network=network,
+        size=config.max_connections.as_int(),
+        attempts=config.attempts.as_int(),
+        wait=config.connect_timeout.as_float(),
+        total=config.total_timeout.as_float(),
+    )
+    asyncio_connection = providers.Factory(
+        AsyncioConnection,
+        host=config.host,
+        port=config.port.as_int(),
+        connect_timeout=config.connect_timeout.as_float(),
+        timeout=config.timeout.as_float(),
+        new_session=session.provider,
+        tls=network.provided.tls,
+        password=config.password,
+    )
+    asyncio_executor = providers.Singleton(
+        AsyncioPool,
+        new_connection=asyncio_connection.provider,
         size=config.max_connections.as_int(),
         attempts=config.attempts.as_int(),
         wait=config.connect_timeout.as_float(),

@@ -19,23 +19,29 @@ from domain.errors import (
     UnknownCommand,
     Unreachable,
 )
+from entrypoints.library.asyncio_client import AsyncClient
 from entrypoints.library.client import Client
-from entrypoints.library.queues import Answer, Pipeline
+from entrypoints.library.queues import Answer, AsyncPipeline, Pipeline
+from entrypoints.library.recipes import Lock, RateLimiter, cached
 from entrypoints.library.requests import Page
 
 __all__ = [
     "Answer",
+    "AsyncClient",
+    "AsyncPipeline",
     "BadJson",
     "BadRequest",
     "Client",
     "Internal",
     "KvError",
+    "Lock",
     "NotANumber",
     "NotOfType",
     "OutOfMemory",
     "OutOfRange",
     "Page",
     "Pipeline",
+    "RateLimiter",
     "TimedOut",
     "TooLarge",
     "TooManyClients",
@@ -43,4 +49,5 @@ __all__ = [
     "Unavailable",
     "UnknownCommand",
     "Unreachable",
+    "cached",
 ]

@@ -51,6 +51,8 @@ class Client:
         container = ClientContainer()
         container.config.from_dict(settings(host, port, options))
         self._executor: Pipelined = container.executor()
+        self.sleep: Callable[[float], object] = container.network().sleep
+        """How to let time pass in this kind of program."""
 
     @classmethod
     def local(cls) -> Client:
