@@ -118,15 +118,21 @@ def cached(
 def _found_or_ours(client: Client, key: str, patience: float) -> Any:
     """The value at `key`, once it is there; `_MISSING` when it is on us to make it."""
     end = time.monotonic() + patience
+    ours = False
     while True:
         found = client.get(key, _MISSING)
-        if found is not _MISSING:
-            return found
-        if client.set(key + ":making", True, ttl=patience, if_="absent"):
-            return _MISSING
-        if time.monotonic() >= end:
-            return _MISSING
-        _pause(client)
+        if found is not _MISSING or ours or time.monotonic() >= end:
+            break
+        ours = client.set(_claim(key), True, ttl=patience, if_="absent")
+        if not ours:
+            _pause(client)
+    if ours and found is not _MISSING:
+        client.delete(_claim(key))
+    return found
+
+
+def _claim(key: str) -> str:
+    return key + ":making"
 
 
 def _computed(client: Client, key: str, ttl: float, compute: Callable[[], T]) -> T:
@@ -137,7 +143,7 @@ def _computed(client: Client, key: str, ttl: float, compute: Callable[[], T]) ->
         return value
     finally:
         with contextlib.suppress(Unavailable, TimedOut):
-            client.delete(key + ":making")
+            client.delete(_claim(key))
 
 
 def _pause(client: Client) -> None:
