@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import sys
-from pathlib import Path
-from typing import Iterator, List
+from typing import List
 
-import pexpect
 import pytest
 
 from application.commands import COMMANDS, name_of
-from entrypoints.client.shell import words
-from tests.support import ROOT, Server, environment, kv
+from tests.support import Server, kv
 
 
 class TestOneCommand:
@@ -141,78 +136,3 @@ class TestPipe:
         ended = kv(1, stdin="PING\nPING\n")
         assert ended.returncode == 3
         assert ended.stderr.count("UNAVAILABLE") == 1
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("", []),
-        ("  GET   k ", ["GET", "k"]),
-        ('SET "a b" {"x": [1, "} y"]} tail', ["SET", "a b", '{"x": [1, "} y"]}', "tail"]),
-        ("SET 'single quoted' ''", ["SET", "single quoted", ""]),
-        ('SET k "not ended', ["SET", "k", '"not', "ended"]),
-        ("SET k {broken json", ["SET", "k", "{broken", "json"]),
-        ("SET k it's", ["SET", "k", "it's"]),
-        ('SET k "\\u00e9"', ["SET", "k", "é"]),
-    ],
-)
-def test_a_line_is_cut_into_words(line: str, expected: List[str]) -> None:
-    assert words(line) == expected
-
-
-PROMPT = "127.0.0.1:"
-"""How the prompt begins; what follows is interspersed with the terminal's control sequences."""
-
-
-class TestPrompt:
-    @pytest.fixture
-    def shell(self, server: Server, tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
-        child = pexpect.spawn(
-            sys.executable,
-            ["-m", "entrypoints.client", "--port", str(server.port)],
-            cwd=str(ROOT),
-            env=environment(XDG_STATE_HOME=str(tmp_path), TERM="xterm", PROMPT_TOOLKIT_NO_CPR="1"),
-            encoding="utf-8",
-            timeout=10,
-            dimensions=(24, 100),
-        )
-        child.expect_exact(PROMPT)
-        yield child
-        child.close(force=True)
-
-    def test_runs_what_is_typed(self, shell: pexpect.spawn[str]) -> None:
-        for typed, shown in [
-            ('SET user {"name": "Ada"}', "true"),
-            ("get user", '{"name": "Ada"}'),
-            ("get nobody", "(nothing there)"),
-            ("SET n 1e999", "BAD_REQUEST"),
-            ("GTE n", "the closest is GET"),
-            ("set n", "Usage: set [OPTIONS] KEY VALUE"),
-            ('batch [{"type":"INCR","key":"user"}]', "command 0 of the batch"),
-            ("help SET", "Store a value at a key"),
-            ("help", "Remove every key"),
-        ]:
-            shell.sendline(typed)
-            shell.expect_exact(shown)
-            shell.expect_exact(PROMPT)
-        shell.sendline("exit")
-        shell.expect(pexpect.EOF)
-        shell.wait()
-        assert shell.exitstatus == 0
-
-    def test_ctrl_c_drops_the_line_and_ctrl_d_leaves(self, shell: pexpect.spawn[str]) -> None:
-        shell.send("SET half")
-        shell.sendcontrol("c")
-        shell.sendline("PING")
-        shell.expect_exact('"PONG"')
-        shell.expect_exact(PROMPT)
-        shell.sendcontrol("d")
-        shell.expect(pexpect.EOF)
-        shell.wait()
-        assert shell.exitstatus == 0
-
-    def test_what_was_typed_is_remembered(self, shell: pexpect.spawn[str], tmp_path: Path) -> None:
-        shell.sendline("PING")
-        shell.expect_exact('"PONG"')
-        assert "PING" in (tmp_path / "kvjson" / "history").read_text()
-        assert os.listdir(tmp_path) == ["kvjson"]

@@ -8,12 +8,14 @@ from typing import Any, Dict, Optional
 import click
 
 from application.commands import Command
+from application.executor import Pipelined
 from domain.errors import KvError
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
-from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable
+from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable, Target
 from entrypoints.client.container import ClientContainer
 from entrypoints.client.options import DEFAULTS
 from entrypoints.client.output import failure, show
+from entrypoints.client.tools import TOOLS
 from entrypoints.settings import (
     CONTEXT,
     FILE,
@@ -35,7 +37,7 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
 
 @click.group(
     cls=CommandTable,
-    commands=COMMAND_LINES,
+    commands=[*COMMAND_LINES, *TOOLS],
     help=_HELP,
     invoke_without_command=True,
     context_settings=CONTEXT,
@@ -72,32 +74,44 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
 @click.option("--tls-ca", type=FILE, help="Whom to trust, PEM, instead of whom the system does.")
 @click.option("--tls-cert", type=FILE, help="Certificate to show to the server, PEM.")
 @click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there.")
+@click.option("--json", is_flag=True, help="Print results for scripts, on a terminal too.")
 @click.version_option(VERSION, prog_name="kv")
 @click.pass_context
-def main(context: click.Context, /, url: Optional[Dict[str, Any]], **settings: Any) -> None:
+def main(
+    context: click.Context, /, url: Optional[Dict[str, Any]], json: bool, **settings: Any
+) -> None:
     """Put the client together and choose between one command, the prompt and the pipe."""
     password = read_password(settings["password_file"])
-    settings = {**DEFAULTS, **settings, "password": password, **(url or {})}
+    settings = {**DEFAULTS, **settings, "attempts": 1, "password": password, **(url or {})}
     container = ClientContainer()
     container.config.from_dict(settings)
-    executor = container.executor()
+    name = f"{settings['host']}:{settings['port']}"
     at_prompt = context.invoked_subcommand is None and sys.stdin.isatty()
+    executor: Pipelined = container.executor()
+    if at_prompt:
+        executor = _with_notices(executor)
 
     def run(command: Command[Any]) -> None:
         try:
             result = executor.execute(command)
         except KvError as error:
             raise failure(error) from error
-        show(result, missing="(nothing there)" if at_prompt else "")
+        show(result, missing="(nothing there)" if at_prompt else "", for_scripts=json)
 
-    context.obj = run
+    context.obj = Target(name, executor, run, container.connection)
     if context.invoked_subcommand is None:
         from entrypoints.client import shell  # prompt_toolkit is slow to import
 
         if at_prompt:
-            shell.run_prompt(f"{settings['host']}:{settings['port']}", run)
+            shell.run_prompt(context.obj)
         else:
-            context.exit(shell.run_pipe(sys.stdin, run))
+            context.exit(shell.run_pipe(sys.stdin, context.obj))
+
+
+def _with_notices(executor: Pipelined) -> Pipelined:
+    from entrypoints.client.shell import Reconnecting
+
+    return Reconnecting(executor, lambda notice: click.echo(notice, err=True))
 
 
 if __name__ == "__main__":

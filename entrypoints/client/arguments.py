@@ -6,10 +6,12 @@ becomes the help, so that a command added to the table is in the shell at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import (
     Any,
     Callable,
     Dict,
+    Iterable,
     List,
     Literal,
     Optional,
@@ -22,12 +24,27 @@ from typing import (
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 from msgspec import Raw, UnsetType
 
 from application.commands import COMMANDS, Command, closest_name, name_of
+from application.executor import Pipelined
+from entrypoints.client.examples import example_of
 
 Run = Callable[[Command[Any]], None]
 """What is done with the command that was typed."""
+
+
+@dataclass
+class Target:
+    """The server that commands go to: what it is called, how to ask it, how to ask and show, and a
+    connection of one's own to it."""
+
+    name: str
+    executor: Pipelined
+    run: Run
+    connect: Callable[[], Pipelined]
+
 
 VALUE_RULE = (
     "A VALUE that is JSON is stored as it is; one that is not is stored as a string, "
@@ -121,8 +138,8 @@ def _command_line(kind: Type[Command[Any]]) -> click.Command:
     fields = [field for field in msgspec.structs.fields(kind) if field.name != "id"]
 
     @click.pass_obj
-    def callback(run: Run, /, **members: Any) -> None:
-        run(kind(**{name: given for name, given in members.items() if given is not None}))
+    def callback(target: Target, /, **members: Any) -> None:
+        target.run(kind(**{name: given for name, given in members.items() if given is not None}))
 
     takes_values = any(field.type in (Raw, Dict[str, Raw]) for field in fields)
     return click.Command(
@@ -130,10 +147,16 @@ def _command_line(kind: Type[Command[Any]]) -> click.Command:
         params=list(map(_parameter, fields)),
         callback=callback,
         help=kind.__doc__,
-        epilog=VALUE_RULE if takes_values else None,
+        epilog="\n\n".join([*example_of(name_of(kind)), *([VALUE_RULE] if takes_values else [])]),
         # A value may begin with a minus sign.
         context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
     )
+
+
+def names_like(begun: str, names: Iterable[str]) -> List[str]:
+    """Those of `names` that begin so, in the case that was begun with."""
+    in_case = str.upper if begun[:1].isupper() else str.lower
+    return [in_case(name) for name in names if name.lower().startswith(begun.lower())]
 
 
 class CommandTable(click.Group):
@@ -141,10 +164,18 @@ class CommandTable(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         """The command line of a name in either case; an unknown one fails with the closest."""
-        found = super().get_command(ctx, cmd_name.upper())
+        found = super().get_command(ctx, cmd_name.upper()) or super().get_command(
+            ctx, cmd_name.lower()
+        )
         if found is None:
             ctx.fail(f"No such command {cmd_name!r}; the closest is {closest_name(cmd_name)}.")
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> List[CompletionItem]:
+        """The names that begin so, in the case that was begun with."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return list(map(CompletionItem, names_like(incomplete, self.commands)))
 
     def list_commands(self, ctx: click.Context) -> List[str]:
         """The names, as the table has them."""

@@ -1,11 +1,13 @@
 """What the client prints, and the exit code it ends with (2, for usage, is click's own).
 
-Rule: results are JSON on standard output, one a line, for scripts to read; everything else goes to
-standard error. A result that is not there is an empty line, told apart from `null`.
+Rule: results go to standard output and everything else to standard error. For scripts a result is
+one line of JSON, and an empty line when there is none, which `null` is not; on a terminal it is
+laid out and coloured, and nothing that was stored can steer the terminal.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import IO, Any, Optional
 
 import click
@@ -14,6 +16,9 @@ from msgspec import UNSET
 
 from application.values import encodable
 from domain.errors import KvError, TimedOut, Unavailable
+
+_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Characters that JSON leaves as they are and some terminals obey."""
 
 
 class Refused(click.ClickException):
@@ -38,6 +43,27 @@ def failure(error: KvError) -> Refused:
     return kind(f"{error.code}: {where}{error}")
 
 
-def show(result: object, missing: str = "") -> None:
+def show(result: object, missing: str = "", for_scripts: bool = False) -> None:
     """Print a command's result; `missing` stands for one that is not there."""
-    click.echo(missing if result is UNSET else msgspec.json.encode(encodable(result)))
+    if result is UNSET:
+        click.echo(missing)
+        return
+    text = msgspec.json.encode(encodable(result))
+    if for_scripts or not sys.stdout.isatty():
+        click.echo(text)
+    else:
+        _lay_out(text)
+
+
+def _lay_out(text: bytes) -> None:
+    from rich.console import Console  # slow to import
+    from rich.highlighter import JSONHighlighter
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    line = msgspec.json.format(text, indent=0)
+    if len(line) > console.width:
+        line = msgspec.json.format(text, indent=2)
+    shown = Text(line.decode().translate(_CONTROLS))
+    JSONHighlighter().highlight(shown)
+    console.print(shown)

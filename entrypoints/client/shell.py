@@ -1,72 +1,50 @@
-"""Commands typed one a line, at a prompt or through a pipe.
+"""Commands typed at a prompt, or piped in, one a line.
 
-Rule: a line is cut into words as a system shell does it, but for JSON: a word that begins with a
-bracket, a brace or a double quote reaches to the end of that JSON value, spaces and all.
+Rule: nothing that is typed ends the shell but `exit` and the end of input: not what cannot be run,
+not a lost connection, and Ctrl-C ends one command.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Iterable, Iterator, List
+import time
+from typing import Any, Callable, Iterable
 
 import click
-from prompt_toolkit import PromptSession
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from entrypoints.client.arguments import COMMAND_LINES, CommandTable, QuotedWord, Run
+from application.commands import Command
+from application.executor import Pipelined
+from domain.errors import Unavailable, Unreachable
+from entrypoints.client.arguments import COMMAND_LINES, CommandTable, Target
 from entrypoints.client.output import NoConnection
+from entrypoints.client.prompt import typed_lines
+from entrypoints.client.words import words
 
 _TABLE = CommandTable(
-    "", commands=COMMAND_LINES, help="Type a command; help COMMAND explains it; exit leaves."
+    "",
+    commands=COMMAND_LINES,
+    help="Type a command; help COMMAND explains it, timing tells how long each takes, exit leaves.",
+    add_help_option=False,
 )
-_json = json.JSONDecoder()
 
 
-def words(line: str) -> List[str]:
-    """The words of a line."""
-    found: List[str] = []
-    at = 0
-    while True:
-        at += len(line[at:]) - len(line[at:].lstrip())
-        if at == len(line):
-            return found
-        word, at = _word(line, at)
-        found.append(word)
-
-
-def _word(line: str, start: int) -> tuple[str, int]:
-    if line[start] in '"[{':
-        try:
-            value, end = _json.raw_decode(line, start)
-        except ValueError:
-            pass
-        else:
-            text = line[start:end]
-            return (QuotedWord(value, text) if isinstance(value, str) else text), end
-    if line[start] == "'" and "'" in line[start + 1 :]:
-        end = line.index("'", start + 1)
-        return line[start + 1 : end], end + 1
-    end = next((at for at in range(start, len(line)) if line[at].isspace()), len(line))
-    return line[start:end], end
-
-
-def run_line(line: str, run: Run) -> None:
+def run_line(line: str, target: Target) -> None:
     """Run the command on one line; raises what click raises when it cannot be run."""
     typed = words(line)
     if typed and typed[0].lower() == "help":
-        typed = [*typed[1:], "--help"]
-    if typed:
-        _TABLE.main(typed, prog_name="", obj=run, standalone_mode=False)
+        typed = [*typed[1:2], "--help"]
+    if typed == ["--help"]:
+        context = click.Context(_TABLE, info_name="")
+        click.echo(_TABLE.get_help(context))
+    elif typed:
+        _TABLE.main(typed, prog_name="", obj=target, standalone_mode=False)
 
 
-def run_pipe(lines: Iterable[str], run: Run) -> int:
+def run_pipe(lines: Iterable[str], target: Target) -> int:
     """Run a command a line; tells what failed by line number, goes on, and gives the exit code."""
     worst = 0
     for number, line in enumerate(lines, 1):
         try:
-            run_line(line, run)
+            run_line(line, target)
         except click.ClickException as error:
             click.echo(f"line {number}: {error.format_message()}", err=True)
             worst = max(worst, error.exit_code)
@@ -75,17 +53,30 @@ def run_pipe(lines: Iterable[str], run: Run) -> int:
     return worst
 
 
-def run_prompt(name: str, run: Run) -> None:
-    """Run what is typed at a prompt until the end of input, or `exit`. Ctrl-C ends one command."""
-    for line in _typed_lines(f"{name}> "):
-        if line.strip().lower() in ("exit", "quit"):
+def run_prompt(target: Target) -> None:
+    """Run what is typed at a prompt until the end of input, or `exit`."""
+    timing = False
+    for line in typed_lines(target, _TABLE):
+        word = line.strip().lower()
+        if word in ("exit", "quit"):
             return
-        try:
-            run_line(line, run)
-        except click.ClickException as error:
-            click.echo(_explained(error), err=True)
-        except click.Abort:
-            click.echo("interrupted", err=True)
+        if word == "timing":
+            timing = not timing
+            click.echo(f"timing is {'on' if timing else 'off'}", err=True)
+            continue
+        start = time.perf_counter()
+        _run_at_prompt(line, target)
+        if timing and word:
+            click.echo(f"{(time.perf_counter() - start) * 1000:.2f} ms", err=True)
+
+
+def _run_at_prompt(line: str, target: Target) -> None:
+    try:
+        run_line(line, target)
+    except click.ClickException as error:
+        click.echo(_explained(error), err=True)
+    except click.Abort:
+        click.echo("interrupted", err=True)
 
 
 def _explained(error: click.ClickException) -> str:
@@ -96,21 +87,30 @@ def _explained(error: click.ClickException) -> str:
     return f"{error.format_message()}\n{context.command.get_usage(context)}"
 
 
-def _typed_lines(prompt: str) -> Iterator[str]:
-    session: PromptSession[str] = PromptSession(prompt, history=_history())
-    while True:
+class Reconnecting:
+    """An executor that tells when the connection was lost, and when there is one again; what only
+    reads is asked once more at once."""
+
+    def __init__(self, executor: Pipelined, tell: Callable[[str], None]) -> None:
+        self._executor = executor
+        self._tell = tell
+        self._is_lost = False
+        self.execute_all = executor.execute_all
+        self.close = executor.close
+
+    def execute(self, command: Command[Any]) -> Any:
+        """See `Executor`."""
         try:
-            yield session.prompt()
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return
-
-
-def _history() -> History:
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    try:
-        (state / "kvjson").mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return InMemoryHistory()
-    return FileHistory(str(state / "kvjson" / "history"))
+            result = self._executor.execute(command)
+        except Unavailable as error:
+            self._is_lost = True
+            if isinstance(error, Unreachable):
+                raise
+            self._tell(f"connection lost: {error}")
+            if not command.only_reads:
+                raise Unavailable("whether the command took effect is not known") from error
+            result = self._executor.execute(command)
+        if self._is_lost:
+            self._is_lost = False
+            self._tell("connected again")
+        return result

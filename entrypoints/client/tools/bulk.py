@@ -1,0 +1,145 @@
+"""All keys out of a store, and into one, as JSON lines: `{"key":K,"value":V,"ttl":S}`.
+
+Rule: no more is held than one chunk, and no value is opened on the way. Every line that could not
+be stored is told by its number, and how far an import came can be read off it at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from application.commands import Get, GetTtl, MGet, MSet, Scan, Set
+from application.executor import Pipelined
+from domain.errors import KvError, TooLarge
+
+PAGE = 1000
+"""How many keys are asked for at once."""
+
+CHUNK_LINES, CHUNK_BYTES = 1000, 1 << 20
+"""How much is stored in one go."""
+
+
+class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """A key with what is kept there; `ttl` in seconds, for good when it is missing."""
+
+    key: str
+    value: Raw
+    ttl: Optional[float] = None
+
+
+Numbered = Tuple[int, Line]
+
+
+def exported(executor: Pipelined, prefix: str = "") -> Iterator[List[bytes]]:
+    """The lines of all keys that begin with `prefix`, page by page.
+
+    A key that is there from start to end is among them; one that comes or goes meanwhile may be.
+    """
+    cursor: Optional[str] = None
+    while True:
+        page = executor.execute(Scan(prefix=prefix, cursor=cursor, limit=PAGE))
+        yield [_encode(line) + b"\n" for line in _lines(executor, page.keys)]
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+class Import:
+    """Stores lines, and knows what came of them. `told` is called with each bad line's number, from
+    1 on, and what is wrong with it."""
+
+    def __init__(self, executor: Pipelined, told: Callable[[int, str], None]) -> None:
+        self._executor = executor
+        self._told = told
+        self.dealt_with = 0
+        """How many lines have been stored or refused."""
+        self.stored = 0
+        self.refused = 0
+
+    def run(self, lines: Iterable[bytes]) -> Iterator[None]:
+        """Store all lines; yields after each chunk."""
+        for chunk in _chunks(lines):
+            good: Dict[str, Numbered] = {}
+            for number, text in chunk:
+                try:
+                    line = _decode(text) if text.strip() else None
+                except _UNREADABLE as error:
+                    self._store(good, number - 1)
+                    good = {}
+                    self._refuse(number, str(error))
+                else:
+                    if line and line.key in good:
+                        self._store(good, number - 1)
+                        good = {}
+                    if line:
+                        good[line.key] = number, line
+            self._store(good, chunk[-1][0])
+            yield
+
+    def _store(self, lines: Mapping[str, Numbered], last: int) -> None:
+        """Store those for good together; one by one when that is refused, to see which is at
+        fault, and those with a ttl. `last` is the number of the last line dealt with then."""
+        lasting = {key: line.value for key, (_, line) in lines.items() if line.ttl is None}
+        each = list(lines.values())
+        if lasting:
+            (outcome,) = self._executor.execute_all([MSet(lasting)])
+            if not isinstance(outcome, KvError):
+                self.stored += len(lasting)
+                each = [(number, line) for number, line in each if line.ttl is not None]
+        self._store_each(each)
+        self.dealt_with = last
+
+    def _store_each(self, lines: Sequence[Numbered]) -> None:
+        sets = [Set(line.key, line.value, ttl=_or_unset(line.ttl)) for _, line in lines]
+        for (number, _), outcome in zip(lines, self._executor.execute_all(sets)):
+            if isinstance(outcome, KvError):
+                self._refuse(number, str(outcome))
+            else:
+                self.stored += 1
+
+    def _refuse(self, number: int, why: str) -> None:
+        self.refused += 1
+        self._told(number, why)
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[List[Tuple[int, bytes]]]:
+    """The lines with their numbers, some at a time."""
+    chunk: List[Tuple[int, bytes]] = []
+    size = 0
+    for number, text in enumerate(lines, 1):
+        chunk.append((number, text))
+        size += len(text)
+        if len(chunk) == CHUNK_LINES or size > CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _lines(executor: Pipelined, keys: List[str]) -> Iterator[Line]:
+    """What is at the keys, of those that are still there."""
+    if not keys:
+        return
+    outcomes: List[Any] = executor.execute_all([MGet(keys), *map(GetTtl, keys)])
+    found, *ttls = outcomes
+    values: Dict[str, bytes] = _by_one(executor, keys) if isinstance(found, TooLarge) else found
+    for key, ttl in zip(keys, ttls):
+        if key in values and ttl is not UNSET:
+            yield Line(key, Raw(values[key]), ttl)
+
+
+def _by_one(executor: Pipelined, keys: List[str]) -> Dict[str, bytes]:
+    texts = [executor.execute(Get(key)) for key in keys]
+    return {key: text for key, text in zip(keys, texts) if isinstance(text, bytes)}
+
+
+def _or_unset(ttl: Optional[float]) -> Any:
+    return UNSET if ttl is None else ttl
+
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Line).decode
