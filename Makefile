@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo check test format lint layers types bench bench-quick
+.PHONY: demo check test format lint layers types bench bench-quick fuzz
 
 demo: $(VENV)/ready-run           ## a server answering a client
 	@sh docs/demo.sh $(BIN)
@@ -53,4 +53,19 @@ bench-quick: $(VENV)/ready-bench  ## the same in two minutes, to look at only
 
 $(VENV)/ready-bench: $(VENV)/ready-run
 	$(BIN)/pip install --quiet --editable '.[bench]'
+	@touch $@
+
+FUZZ_SECONDS ?= 600
+FUZZED = $(VENV)/fuzz
+
+fuzz: $(VENV)/ready-fuzz          ## the codec against bytes that nobody would send
+	$(BIN)/python -m tests.fuzz.seeds $(FUZZED)
+	for side in server client; do \
+	    $(BIN)/python -m tests.fuzz.json_lines $$side -max_total_time=$$(($(FUZZ_SECONDS) / 2)) \
+	        -max_len=1500 -timeout=10 -dict=$(FUZZED)/tokens -artifact_prefix=$(FUZZED)/$$side- \
+	        $(FUZZED)/$$side tests/fuzz/samples/$$side || exit 1; \
+	done
+
+$(VENV)/ready-fuzz: $(VENV)/ready-run
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
 	@touch $@

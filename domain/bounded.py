@@ -23,6 +23,9 @@ OVERHEAD = 64
 ALARM = 200
 """Bytes; what they are measured against is in docs/decisions/0002-what-memory-counts.md."""
 
+WIDE_KEY = 80
+"""Bytes of a key that is not ASCII, beside its characters."""
+
 TOUCHED = 10_000
 """How many reads are remembered until they are looked at; older ones are forgotten."""
 
@@ -32,8 +35,16 @@ def cost(key: str, held: Optional[Held]) -> int:
     if held is None:
         return 0
     if isinstance(held, bytes):
-        return getsizeof(key) + getsizeof(held) + OVERHEAD
-    return getsizeof(key) + getsizeof(held[0]) + OVERHEAD + ALARM
+        return _key_size(key) + getsizeof(held) + OVERHEAD
+    return _key_size(key) + getsizeof(held[0]) + OVERHEAD + ALARM
+
+
+def _key_size(key: str) -> int:
+    """The bytes of a key, at most. Python keeps the UTF-8 of one that is not ASCII beside it once
+    somebody has asked for that, so `getsizeof` would tell more later than now."""
+    if key.isascii():
+        return getsizeof(key)
+    return WIDE_KEY + 2 * len(key.encode("utf-8", "surrogatepass"))
 
 
 class BoundedStore(InMemoryStore):

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from typing import Callable, Dict, List, Optional, Tuple, Type
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,3 +189,15 @@ def test_what_is_counted_is_what_the_process_grows_by(policy: str, length: int) 
         check=True,
     )
     assert 0.8 < float(done.stdout) < 1.2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_counts_for_the_same_however_it_was_used(kind: Type[BoundedStore]) -> None:
+    store = kind(Clock(), 1_000_000)
+    keys = ["ключ" * 100 + str(number) for number in range(100)]
+    for key in keys:
+        store.set(key, b"1")
+    for key in store.scan(None, "", 1000).keys:
+        msgspec.json.encode(key)  # from now on Python keeps its UTF-8 with it
+    store.delete(keys)
+    assert store.stats().memory == 0

@@ -11,6 +11,7 @@ from collections import deque
 from typing import (
     Any,
     Callable,
+    ClassVar,
     Deque,
     Dict,
     Generic,
@@ -108,9 +109,18 @@ class _Error(Struct):
 
 
 class _Reply(Struct, Generic[R]):
+    """A reply to a command that may have nothing to give."""
+
+    has_result: ClassVar[bool] = False
     ok: bool
     result: Union[R, UnsetType] = UNSET
     error: Union[_Error, UnsetType] = UNSET
+
+
+class _FullReply(_Reply[R]):
+    """A reply to a command that always gives something."""
+
+    has_result = True
 
 
 Decode = Callable[[bytes], _Reply[Any]]
@@ -119,6 +129,8 @@ Decode = Callable[[bytes], _Reply[Any]]
 def _outcome(reply: _Reply[Any]) -> object:
     if not reply.ok:
         return _raised_again(reply.error)
+    if reply.result is UNSET and reply.has_result:
+        raise msgspec.ValidationError("Object missing required field `result`")
     return _opened(reply.result)
 
 
@@ -145,7 +157,9 @@ def _unopened(kind: Type[Command[Any]]) -> Any:
 
 
 def _decoder(kind: Type[Command[Any]]) -> Decode:
-    return msgspec.json.Decoder(_Reply[_unopened(kind)]).decode  # type: ignore[misc]
+    result = _unopened(kind)
+    reply: Any = _Reply if UnsetType in get_args(result) else _FullReply
+    return msgspec.json.Decoder(reply[result]).decode
 
 
 def result_in_batch(command: Command[R], reply: Reply) -> R:

@@ -12,6 +12,9 @@ PIECE = 4 * 1024
 """Bytes; parts that are smaller are put together as they come, since each would cost as an object
 more than its bytes."""
 
+_SHOWN = 100
+"""How many bytes are looked at to see how a line starts."""
+
 
 class Allowance:
     """How many bytes of lines that are not whole yet several streams may hold together."""
@@ -49,8 +52,8 @@ class Lines:
         return lines
 
     def starts_with(self, start: bytes) -> bool:
-        """Whether the line that is held in part may be one that starts with `start`."""
-        held = self._parts[0][:100].lstrip(b" \t\r") if self._parts else b""
+        """Whether the line that is held in part, or was too long, may start with `start`."""
+        held = self._parts[0][:_SHOWN].lstrip(b" \t\r") if self._parts else b""
         return held.startswith(start) if held else True
 
     def close(self) -> None:
@@ -69,7 +72,7 @@ class Lines:
             self.close()
         for index, line in enumerate(lines):
             if len(line) > self._max_bytes:
-                self._overflow(f"a request is at most {self._max_bytes} bytes")
+                self._overflow(line, f"a request is at most {self._max_bytes} bytes")
                 return lines[:index]
         return lines
 
@@ -86,10 +89,12 @@ class Lines:
         self._held += len(rest)
         self._allowance.held += len(rest)
         if self._held > self._max_bytes:
-            self._overflow(f"a request is at most {self._max_bytes} bytes")
+            self._overflow(self._parts[0], f"a request is at most {self._max_bytes} bytes")
         elif self._allowance.held > self._allowance.max_bytes:
-            self._overflow("too much has been sent of requests that are not whole; try again later")
+            self._overflow(self._parts[0], "too much is held of requests that are not whole")
 
-    def _overflow(self, bound: str) -> None:
+    def _overflow(self, line: Union[bytes, bytearray], bound: str) -> None:
+        start = line[:_SHOWN]
         self.close()
+        self._parts.append(start)
         self.overflow = bound

@@ -9,9 +9,10 @@ object spread over two lines, or two objects on one, for requests.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
-from typing import Any, Iterator, List, Optional, Tuple, Type, Union
+from typing import Any, Callable, Iterator, List, Optional, Tuple, Type, Union
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -39,7 +40,7 @@ PORTION = 64 * 1024
 """Replies are handed out in portions of about this many bytes, so that one client's pipeline
 neither holds the server for long nor fills its memory."""
 
-_A_KEY, _TROUBLE = 16, 64
+_A_KEY, _TROUBLE = 16, 512
 """What looking at a key, and refusing or skipping a line, count for in a portion, in bytes."""
 
 
@@ -111,6 +112,9 @@ class ServerSession:
                 elif result is True and command.id is UNSET:
                     reply = _TRUE
                 else:
+                    if type(result) is Report:  # it tells of the commands before it
+                        self._count(kind, len(replies) - others)
+                        others = len(replies)
                     reply = self._success(command.id, result)
                     size += command.effort * _A_KEY
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
@@ -199,10 +203,10 @@ class ServerSession:
         """End if the line that has arrived in part is too long, or none of this protocol's."""
         if not self.open:
             return
-        if self._lines.overflow:
-            self._end(TooLarge(self._lines.overflow))
-        elif not self._lines.starts_with(b"{"):
+        if not (self._speaks_json or self._lines.starts_with(b"{")):
             self._end(BadJson(_ONE_OBJECT))
+        elif self._lines.overflow:
+            self._end(TooLarge(self._lines.overflow))
 
     def _end(self, error: KvError) -> None:
         """Say why in the last of the replies; what else has arrived is not looked at."""
@@ -240,8 +244,8 @@ class _Refusal(Struct, gc=False):
 class _Envelope(Struct):
     """What can still be read of a request that is no command: any of it may be missing or odd."""
 
-    type: Any = UNSET
-    id: Any = UNSET
+    type: Union[Raw, UnsetType] = UNSET
+    id: Union[Raw, UnsetType] = UNSET
     commands: Union[Raw, UnsetType] = UNSET
 
 
@@ -250,6 +254,8 @@ _decode_command = msgspec.json.Decoder(Union[COMMANDS]).decode
 _decode_in_batch = msgspec.json.Decoder(InBatch).decode
 _decode_each = msgspec.json.Decoder(List[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_id = msgspec.json.Decoder(Union[str, int]).decode
+_decode_name = msgspec.json.Decoder(str).decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _BEFORE, _AFTER = b'{"ok":true,"result":', b"}\n"
@@ -271,8 +277,9 @@ def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
         return UNSET, BadJson("nested too deep to be read")
     except _UNREADABLE as not_json:
         return UNSET, BadJson(f"{_ONE_OBJECT}: {not_json}")
-    id = envelope.id if type(envelope.id) in (str, int) else UNSET
-    return id, _unknown(envelope.type) or _in_batch(envelope) or BadRequest(str(error)[:_MAX_ECHO])
+    id: Id = _read(_decode_id, envelope.id)
+    name = _read(_decode_name, envelope.type)
+    return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
 
 
 def _unknown(name: object) -> Optional[UnknownCommand]:
@@ -282,9 +289,9 @@ def _unknown(name: object) -> Optional[UnknownCommand]:
     return UnknownCommand(f"unknown command `{name}`; the closest is `{closest_name(name)}`")
 
 
-def _in_batch(envelope: _Envelope) -> Optional[KvError]:
+def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
     """What is wrong with the first command of a batch that is none; None when it is not that."""
-    if envelope.type != name_of(Batch) or envelope.commands is UNSET:
+    if name != name_of(Batch) or envelope.commands is UNSET:
         return None
     try:
         commands = _decode_each(bytes(envelope.commands))
@@ -302,6 +309,13 @@ def _in_batch(envelope: _Envelope) -> Optional[KvError]:
 
 def _name(command: Raw) -> object:
     try:
-        return _decode_envelope(command).type
+        return _read(_decode_name, _decode_envelope(command).type)
     except _UNREADABLE:
         return None
+
+
+def _read(decode: Callable[[Raw], Any], member: Union[Raw, UnsetType]) -> Any:
+    """What a member says; `UNSET` when it is not there, or not what it should be."""
+    with contextlib.suppress(*_UNREADABLE):
+        return UNSET if isinstance(member, UnsetType) else decode(member)
+    return UNSET
