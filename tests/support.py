@@ -178,14 +178,17 @@ def running_server(*arguments: str, **variables: str) -> Iterator[Server]:
             process.kill()
 
 
-def kv(port: int, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the client program to its end."""
+def kv(
+    port: int, *arguments: str, stdin: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the client program to its end; port 0 is not told to it."""
+    where = ["--port", str(port)] if port else []
     return subprocess.run(
-        [sys.executable, "-m", "entrypoints.client", "--port", str(port), *arguments],
+        [sys.executable, "-m", "entrypoints.client", *where, *arguments],
         input=stdin,
         capture_output=True,
         encoding="utf-8",
         cwd=ROOT,
-        env=environment(),
+        env=environment(**variables),
         timeout=TIMEOUT,
     )

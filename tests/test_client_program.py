@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 from typing import List
 
 import pytest
 
 from application.commands import COMMANDS, name_of
-from tests.support import Server, kv
+from tests.support import Server, kv, running_server
 
 
 class TestOneCommand:
@@ -136,3 +137,35 @@ class TestPipe:
         ended = kv(1, stdin="PING\nPING\n")
         assert ended.returncode == 3
         assert ended.stderr.count("UNAVAILABLE") == 1
+
+
+class TestWhere:
+    """The server's address, as options, in one, or in the environment."""
+
+    def test_an_address_in_one(self, server: Server) -> None:
+        url = f"kv://127.0.0.1:{server.port}"
+        assert kv(0, "--url", url, "ping").stdout == '"PONG"\n'
+        assert kv(0, "ping", KV_URL=url).stdout == '"PONG"\n'
+
+    def test_what_is_typed_wins_over_the_environment(self, server: Server) -> None:
+        assert kv(server.port, "ping", KV_URL="kv://127.0.0.1:1").stdout == '"PONG"\n'
+        assert kv(1, "--url", f"kv://127.0.0.1:{server.port}", "ping").stdout == '"PONG"\n'
+
+    @pytest.mark.parametrize("url", ["127.0.0.1", "http://h", "kv://h/path", "kv://h:99999"])
+    def test_an_address_that_is_none_is_named(self, url: str) -> None:
+        ended = kv(0, "--url", url, "ping")
+        assert ended.returncode == 2
+        assert "--url" in ended.stderr
+
+    def test_a_password_from_a_file_an_address_or_the_environment(self, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("open sesame\n")
+        with running_server("--password-file", str(secret)) as server:
+            assert kv(server.port, "ping").stderr.startswith("UNAUTHENTICATED")
+            assert kv(server.port, "--password-file", str(secret), "ping").returncode == 0
+            assert kv(server.port, "ping", KV_PASSWORD="open sesame").returncode == 0
+            url = f"kv://:open%20sesame@127.0.0.1:{server.port}"
+            assert kv(0, "--url", url, "ping").returncode == 0
+            wrong = kv(server.port, "ping", KV_PASSWORD="wrong")
+            assert wrong.returncode == 1
+            assert "wrong" not in wrong.stdout + wrong.stderr.replace("wrong password", "")

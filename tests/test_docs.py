@@ -69,7 +69,9 @@ def test_a_shell_session_prints_what_it_says(server: Server, block: str) -> None
         assert (typed, done.stdout + done.stderr) == (typed, expected)
 
 
-@pytest.mark.parametrize("block", blocks("python", [ROOT / "README.md", ROOT / "docs" / "python.md"]))
+@pytest.mark.parametrize(
+    "block", blocks("python", [ROOT / "README.md", ROOT / "docs" / "python.md"])
+)
 def test_a_python_example_runs(server: Server, block: str) -> None:
     program = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
     program += block.replace("7379", str(server.port))

@@ -177,6 +177,15 @@ def test_what_was_stored_cannot_steer_the_terminal(shell: Terminal) -> None:
     shell.wait_for('"\\u001b[2J"')
 
 
+def test_for_scripts_a_terminal_shows_the_text_as_it_is(server: Server, tmp_path: Path) -> None:
+    kv(server.port, "SET", "k", '{"a":1,"b":2}')
+    arguments = ["--port", str(server.port)]
+    with on_terminal(tmp_path, *arguments, "--json", "get", "k") as terminal:
+        assert terminal.wait_for("b") == ['{"a":1,"b":2}']
+    with on_terminal(tmp_path, *arguments, "get", "k") as terminal:
+        assert terminal.wait_for("b") == ['{"a": 1, "b": 2}']
+
+
 def test_every_command_has_an_example() -> None:
     assert set(EXAMPLES) == set(NAMES)
 

@@ -6,6 +6,7 @@ import sys
 from typing import Any, Dict, Optional
 
 import click
+from click.core import ParameterSource
 
 from application.commands import Command
 from application.executor import Pipelined
@@ -82,7 +83,8 @@ def main(
 ) -> None:
     """Put the client together and choose between one command, the prompt and the pipe."""
     password = read_password(settings["password_file"])
-    settings = {**DEFAULTS, **settings, "attempts": 1, "password": password, **(url or {})}
+    settings = {**DEFAULTS, **settings, "attempts": 1, "password": password}
+    settings.update(_unless_typed(context, url or {}))
     container = ClientContainer()
     container.config.from_dict(settings)
     name = f"{settings['host']}:{settings['port']}"
@@ -106,6 +108,18 @@ def main(
             shell.run_prompt(context.obj)
         else:
             context.exit(shell.run_pipe(sys.stdin, context.obj))
+
+
+def _unless_typed(context: click.Context, url: Dict[str, Any]) -> Dict[str, Any]:
+    """What an address says; one from the environment or a file yields to what was typed."""
+    typed = ParameterSource.COMMANDLINE
+    if context.get_parameter_source("url") is typed:
+        return url
+    return {
+        name: value
+        for name, value in url.items()
+        if context.get_parameter_source(name) is not typed
+    }
 
 
 def _with_notices(executor: Pipelined) -> Pipelined:
