@@ -12,12 +12,12 @@ from msgspec import Struct
 
 
 class Modules(Struct, frozen=True):
-    """`socket` and `ssl` as the standard library has them, a semaphore with its count and
-    `acquire(timeout=)`, and a way to sleep, all of them for the same kind of program."""
+    """`socket` and `ssl` as the standard library has them, a queue like `queue.SimpleQueue`, and a
+    way to sleep, all of them for the same kind of program."""
 
     socket: Any
     ssl: Any
-    semaphore: Callable[[int], Any]
+    queue: Callable[[], Any]
     sleep: Callable[[float], object]
 
 
@@ -37,7 +37,7 @@ class Network:
         self._modules = modules
         self._trust = trust
         self._context: Any = None
-        self.semaphore = modules.semaphore
+        self.queue = modules.queue
         self.sleep = modules.sleep
 
     def connect(self, address: Tuple[str, int], timeout: Optional[float]) -> Any:

@@ -6,6 +6,7 @@ they were most likely lost together, so a restart of the server is noticed at mo
 
 from __future__ import annotations
 
+import queue
 import time
 from collections import deque
 from typing import Any, Callable, Deque, List, Optional, Protocol, Sequence, TypeVar, cast
@@ -30,7 +31,7 @@ class Connection(Protocol):
 class Network(Protocol):
     """How to wait in this kind of program."""
 
-    semaphore: Callable[[int], Any]
+    queue: Callable[[], Any]
     sleep: Callable[[float], object]
 
 
@@ -53,7 +54,9 @@ class Pool:
         self._new_connection = new_connection
         self._sleep = network.sleep
         self._size = size
-        self._room = network.semaphore(size)
+        self._turns = network.queue()
+        for _ in range(size):
+            self._turns.put(None)
         self._attempts = attempts
         self._wait = wait
         self._total = total
@@ -69,40 +72,53 @@ class Pool:
         """The results in order, a refused command's `KvError` in its place; raises `TimedOut` and
         `Unavailable` when whether they took effect is not known."""
         end = time.monotonic() + self._total if self._total else None
-        for pause in pauses(self._attempts):
-            try:
-                return self._lend(commands, end)
-            except Unavailable as error:
-                if not may_repeat(commands, error) or _is_over(end, pause):
-                    raise
-                self._sleep(pause)
-        return self._lend(commands, end)
+        try:
+            return self._lend(commands, end)
+        except Unavailable as error:
+            return self._try_again(commands, end, error)
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
         while self._idle:
             self._idle.pop().close()
 
-    def _lend(self, commands: Sequence[Command[Any]], end: Optional[float]) -> List[object]:
-        if not self._room.acquire(timeout=_within(self._wait, end)):
-            raise TimedOut(f"all {self._size} connections are in use")
-        try:
-            connection = self._take()
+    def _try_again(
+        self, commands: Sequence[Command[Any]], end: Optional[float], error: Unavailable
+    ) -> List[object]:
+        for pause in pauses(self._attempts):
+            if not may_repeat(commands, error) or _is_over(end, pause):
+                break
+            self._sleep(pause)
             try:
-                return connection.execute_all(commands, end)
-            except Unavailable:
-                self.close()
-                raise
-            finally:
-                self._idle.append(connection)
+                return self._lend(commands, end)
+            except Unavailable as another:
+                error = another
+        raise error
+
+    def _lend(self, commands: Sequence[Command[Any]], end: Optional[float]) -> List[object]:
+        turn = self._turn(end)
+        connection = self._take()
+        try:
+            return connection.execute_all(commands, end)
+        except Unavailable:
+            self.close()
+            raise
         finally:
-            self._room.release()
+            self._idle.append(connection)
+            self._turns.put(turn)
 
     def _take(self) -> Connection:
         try:
             return self._idle.pop()
         except IndexError:
             return self._new_connection()
+
+    def _turn(self, end: Optional[float]) -> object:
+        """One of as many as there may be connections at once, to be put back."""
+        try:
+            return self._turns.get(timeout=_within(self._wait, end))
+        except queue.Empty as error:
+            raise TimedOut(f"all {self._size} connections are in use") from error
 
 
 def _within(wait: float, end: Optional[float]) -> Optional[float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import queue
 import socket
-import threading
 import time
 from typing import Any, List
 
@@ -80,7 +80,7 @@ def test_the_clients_network_can_be_swapped() -> None:
     sent: List[bytes] = []
 
     class Loopback:
-        semaphore = threading.Semaphore
+        queue = queue.SimpleQueue
         sleep = time.sleep
 
         def connect(self, address: object, timeout: object) -> Loopback:

@@ -222,7 +222,7 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
 def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
     container = server_container(max_request_bytes=100)
     with serving(container) as address, gevent.socket.create_connection(address, TIMEOUT) as sock:
-        sock.sendall(b"x" * 3_000_000)
+        sock.sendall(b"{" * 3_000_000)
         sock.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: sock.recv(1000), b""))
         assert b"TOO_LARGE" in received

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import ssl
-import threading
 import time
 from typing import Any
 
@@ -19,15 +19,15 @@ from application.executor import Pipelined
 
 
 def _threads() -> Modules:
-    return Modules(socket, ssl, threading.Semaphore, time.sleep)
+    return Modules(socket, ssl, queue.SimpleQueue, time.sleep)
 
 
 def _gevent() -> Modules:
-    import gevent.lock
+    import gevent.queue
     import gevent.socket
     import gevent.ssl
 
-    return Modules(gevent.socket, gevent.ssl, gevent.lock.Semaphore, gevent.sleep)
+    return Modules(gevent.socket, gevent.ssl, gevent.queue.Queue, gevent.sleep)
 
 
 def _whether(setting: Any) -> str:
