@@ -109,11 +109,25 @@ class AsyncioConnection:
         for piece in self._session.ask(commands):
             writer.write(piece)
             while self._session.owed:
-                data = await asyncio.wait_for(reader.read(READ_SIZE), self._timeout)
+                data = await self._read(reader)
                 if not data:
                     raise ConnectionResetError("the server closed the connection")
                 outcomes += self._session.receive(data)
         return outcomes
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        """What comes next. When nothing comes in time the connection is cut, which ends the wait;
+        `asyncio.wait_for` would make a task of every read."""
+        if self._timeout is None:
+            return await reader.read(READ_SIZE)
+        timer = asyncio.get_running_loop().call_later(self._timeout, self.close)
+        try:
+            data = await reader.read(READ_SIZE)
+        finally:
+            timer.cancel()
+        if self._streams is None:
+            raise asyncio.TimeoutError
+        return data
 
     def _explained(self, error: BaseException) -> KvError:
         host, port = self._address
@@ -172,7 +186,12 @@ class AsyncioPool:
     async def _lend(self, commands: Sequence[Command[Any]]) -> List[object]:
         if self._room is None:  # not before there is a loop: it belongs to one
             self._room = asyncio.Semaphore(self._size)
-        await _in_time(self._room.acquire(), self._wait, f"all {self._size} connections are in use")
+        if self._room.locked():
+            await _in_time(
+                self._room.acquire(), self._wait, f"all {self._size} connections are in use"
+            )
+        else:
+            await self._room.acquire()
         connection = self._idle.pop() if self._idle else self._new_connection()
         try:
             return await connection.execute_all(commands)

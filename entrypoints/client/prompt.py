@@ -129,5 +129,5 @@ class _Discreet(FileHistory):
     """Keeps no passwords."""
 
     def store_string(self, string: str) -> None:
-        if words(string)[:1] not in (["AUTH"], ["auth"]):
+        if not string.lstrip().lower().startswith("auth"):
             super().store_string(string)
