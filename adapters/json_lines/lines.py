@@ -97,4 +97,5 @@ class Lines:
         start = line[:_SHOWN]
         self.close()
         self._parts.append(start)
+        self._max_bytes = -1  # whatever comes is too much
         self.overflow = bound
