@@ -13,6 +13,7 @@ round all connections every second or so sees which of them left none for too lo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from functools import partial
@@ -145,7 +146,7 @@ class Connection:
         if self._moved:
             self._moved = False
             self._quiet_since = now
-        sending = bool(self._unsent) or self._session.waiting
+        sending = bool(self._unsent) or (self._session.waiting and not self._session.rest)
         if sending or self._session.unfinished != self._unfinished:
             self._unfinished = self._session.unfinished
             self._unfinished_since = now
@@ -247,18 +248,16 @@ class Connection:
         """
         if self._ending:
             self.close()
-        elif not self._lingering:
+            return
+        if not self._lingering:
             self._lingering = self._moved = True
             self._sock.shutdown(socket.SHUT_WR)
-            self._readable.start(self._turn, self._discard)
+        self._readable.start(self._turn, self._discard)
 
     def _discard(self) -> None:
-        try:
-            gone = not self._sock.recv(LARGE_READ)
-        except BlockingIOError:
-            return
-        if gone:
-            self.close()
+        with contextlib.suppress(BlockingIOError):
+            self._at_eof = not self._sock.recv(LARGE_READ)
+        self._go_on()
 
 
 class GreenletConnection(Connection):
@@ -398,7 +397,7 @@ def _name(address: Tuple[Any, ...]) -> str:
 def _patrol_period(limits: Limits) -> float:
     """Seconds between two rounds: often enough for the shortest time-out, at most once a second."""
     timeouts = (limits.request_timeout, limits.send_timeout, limits.idle_timeout)
-    return min(1.0, *(timeout / 4 for timeout in timeouts if timeout))
+    return min([1.0, *(timeout / 4 for timeout in timeouts if timeout)])
 
 
 def _keep_alive(listener: socket.socket, seconds: int) -> None:

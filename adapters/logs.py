@@ -8,16 +8,17 @@ which may quote a value.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 import logging
-import logging.handlers
+import os
 import queue
+import threading
 import time
 import traceback
 from datetime import datetime, timezone
-from typing import IO, Any, Callable, Dict, Tuple
-
-import msgspec
+from typing import Any, Callable, Dict, Optional, Tuple
 
 BURST, SECONDS = 10, 10.0
 """How many records of one kind are written in how long; the next one tells how many were not."""
@@ -47,13 +48,16 @@ def fields(record: logging.LogRecord) -> Dict[str, Any]:
 
 def as_json(record: logging.LogRecord) -> str:
     """A JSON object."""
-    return msgspec.json.encode(fields(record), enc_hook=str).decode()
+    return json.dumps(fields(record), default=str)
 
 
 def as_text(record: logging.LogRecord) -> str:
     """Words for people: time, level and event, then the rest by name."""
     said = fields(record)
-    head = f"{said.pop('time')} {said.pop('level').upper():7} {said.pop('event')}"
+    event = said.pop("event")
+    if not event.isprintable():
+        event = json.dumps(event)
+    head = f"{said.pop('time')} {said.pop('level').upper():7} {event}"
     del said["logger"]
     return " ".join([head, *(f"{name}={_word(value)}" for name, value in said.items())])
 
@@ -82,55 +86,59 @@ class RateLimit(logging.Filter):
         return count < BURST
 
 
-class _Format(logging.Formatter):
-    def __init__(self, form: Callable[[logging.LogRecord], str]) -> None:
-        super().__init__()
-        self._form = form
-
-    def format(self, record: logging.LogRecord) -> str:
-        return self._form(record)
-
-
-class _Queue(logging.handlers.QueueHandler):
+class Handover(logging.Handler):
     """Hands records over to the thread that writes them, or drops them when there are too many."""
 
-    dropped = 0
+    def __init__(self, records: queue.Queue[Optional[logging.LogRecord]]) -> None:
+        super().__init__()
+        self._records = records
+        self._dropped = 0
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        return copy.copy(record)
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        if self.dropped:
-            record.dropped = self.dropped
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never waits."""
+        record = copy.copy(record)
+        if self._dropped:
+            record.dropped = self._dropped
         try:
-            self.queue.put_nowait(record)
-            self.dropped = 0
+            self._records.put_nowait(record)
+            self._dropped = 0
         except queue.Full:
-            self.dropped += 1
+            self._dropped += 1
 
 
-def start(stream: IO[str], level: str, form: str) -> Callable[[], None]:
-    """Write what is logged from now on to `stream`, in one of `FORMATS`; gives what ends it."""
-    records: queue.Queue[Any] = queue.Queue(WAITING)
-    writer = logging.StreamHandler(stream)
-    writer.setFormatter(_Format(FORMATS[form]))
-    listener = logging.handlers.QueueListener(records, writer)
-    handler = _Queue(records)
+def start(write: Callable[[str], object], level: str, form: str) -> Callable[[], None]:
+    """Give what is logged from now on to `write`, line by line, in one of `FORMATS`; gives what
+    ends it, which waits `PATIENCE` for the last records."""
+    records: queue.Queue[Optional[logging.LogRecord]] = queue.Queue(WAITING)
+    as_line = FORMATS[form]
+
+    def write_all() -> None:
+        for record in iter(records.get, None):
+            with contextlib.suppress(OSError):  # there is nowhere to tell it
+                write(as_line(record) + "\n")
+
+    writer = threading.Thread(target=write_all, name="log", daemon=True)
+    handler = Handover(records)
     handler.addFilter(RateLimit())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level.upper())
-    listener.start()
+    writer.start()
 
     def stop() -> None:
         root.removeHandler(handler)
-        end = time.monotonic() + PATIENCE
-        while not records.empty() and time.monotonic() < end:
-            time.sleep(0.01)
-        if records.empty():
-            listener.stop()
+        with contextlib.suppress(queue.Full):
+            records.put(None, timeout=PATIENCE)
+            writer.join(PATIENCE)
 
     return stop
+
+
+def to_standard_error(text: str) -> None:
+    """Past Python's own buffers, whose locks nobody could take at the end if this never returns."""
+    data = text.encode("utf-8", "backslashreplace")
+    while data:
+        data = data[os.write(2, data) :]
 
 
 def _without_message(error: BaseException) -> str:
@@ -145,4 +153,4 @@ def _without_message(error: BaseException) -> str:
 
 def _word(value: object) -> str:
     text = str(value)
-    return msgspec.json.encode(text).decode() if set(text) & set(' "=\n\r') or not text else text
+    return text if text.isprintable() and text and not set(text) & set(' "=') else json.dumps(text)

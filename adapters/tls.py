@@ -90,7 +90,7 @@ class TlsSession:
     @property
     def open(self) -> bool:
         """Whether the conversation goes on once what it gave is sent."""
-        return self._inner.open and not self._ended
+        return not self._ended and (self._inner.open or not self._has_shaken_hands)
 
     @property
     def unfinished(self) -> int:
@@ -113,8 +113,6 @@ class TlsSession:
             self._converse()
         except ssl.SSLWantReadError:
             self._has_more = False
-        except ssl.SSLZeroReturnError:
-            self._say_goodbye()
         except ssl.SSLError as error:
             why = error.reason or str(error)
             log.warning("broke off TLS", extra={"client": self._client, "why": why})
@@ -147,7 +145,11 @@ class TlsSession:
         if self._inner.waiting:
             self._say(self._inner.replies())
         while self._inner.open and not self._inner.waiting and self._to_send.pending < PORTION:
-            self._say(self._inner.receive(self._tls.read(PORTION)))
+            data = self._tls.read(PORTION)
+            if not data:
+                self._say_goodbye()
+                return
+            self._say(self._inner.receive(data))
         if not self._inner.open and not self._inner.waiting:
             self._say_goodbye()
 

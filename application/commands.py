@@ -382,16 +382,18 @@ class Batch(Command[List[Reply]], tag="BATCH", kw_only=False):
 
     def _run_all(self, room: int, store: Store) -> List[Reply]:
         replies: List[Reply] = []
+        room -= _room_for(self.id)
         for command in self.commands:
             try:
                 result = command.run(store)
-                room -= least_size(result)
+                reply = Reply(command.id, True, _text(result, room))
+                room -= _room_for(command.id) + _length(reply.result)
                 if room < 0:
-                    raise TooLarge("the results of the batch are more than a reply can hold")
+                    raise TooLarge(_NO_ROOM)
             except KvError as error:
                 error.index = len(replies)
                 raise
-            replies.append(Reply(command.id, True, _text(result)))
+            replies.append(reply)
         return replies
 
 
@@ -455,5 +457,22 @@ def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> 
     return True
 
 
-def _text(result: object) -> Union[Raw, UnsetType]:
-    return UNSET if result is UNSET else Raw(msgspec.json.encode(encodable(result)))
+_NO_ROOM = "the results of the batch are more than a reply can hold"
+
+
+def _text(result: object, room: int) -> Union[Raw, UnsetType]:
+    """The text of a result, which is not made when there is no room for it."""
+    if result is UNSET:
+        return UNSET
+    if least_size(result) > room:
+        raise TooLarge(_NO_ROOM)
+    return Raw(result if type(result) is bytes else msgspec.json.encode(encodable(result)))
+
+
+def _room_for(id: Id) -> int:
+    """The bytes round a result in a reply, at the most."""
+    return 64 if id is UNSET else 64 + len(msgspec.json.encode(id))
+
+
+def _length(text: Union[Raw, UnsetType]) -> int:
+    return 0 if isinstance(text, UnsetType) else memoryview(text).nbytes

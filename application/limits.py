@@ -29,8 +29,9 @@ class Limits(Struct, frozen=True):
     """Until the system probes whether a silent peer is still there."""
 
     def __post_init__(self) -> None:
-        if self.max_reply_bytes < self.max_request_bytes:
-            raise ValueError("max_reply_bytes cannot be less than max_request_bytes")
+        if self.max_reply_bytes < 2 * self.max_request_bytes:
+            # One value and the asker's mark always fit, so nothing is done and then not told.
+            raise ValueError("max_reply_bytes cannot be less than twice max_request_bytes")
         if self.max_input_bytes < self.max_request_bytes:
             raise ValueError("max_input_bytes cannot be less than max_request_bytes")
 

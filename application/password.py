@@ -39,7 +39,7 @@ class Password:
         count, turn = self._failures.get(address, (0, now))
         if count < FREE or now - turn > FORGIVEN:
             return 0.0
-        turn = max(now, turn) + min(LONGEST, DELAY * 2.0 ** (count - FREE))
+        turn = max(now, turn) + min(LONGEST, DELAY * 2.0 ** min(count - FREE, 10))
         self._remember(address, count, turn)
         return turn - now
 

@@ -5,6 +5,7 @@ from typing import Iterator
 import hypothesis
 import pytest
 
+from tests import certificates
 from tests.support import Server, running_server
 
 hypothesis.settings.register_profile("default", deadline=None)  # a shared machine may stall
@@ -22,3 +23,9 @@ def server(shared_server: Server) -> Server:
     """A real server process, empty."""
     shared_server.ask(b'{"type":"FLUSH"}\n')
     return shared_server
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> certificates.Files:
+    """Certificates and keys, on files."""
+    return certificates.make(tmp_path_factory.mktemp("certificates"))

@@ -157,12 +157,14 @@ def environment(**variables: str) -> Dict[str, str]:
 
 
 @contextlib.contextmanager
-def running_server(*arguments: str, **variables: str) -> Iterator[Server]:
+def running_server(
+    *arguments: str, stderr: int = subprocess.DEVNULL, **variables: str
+) -> Iterator[Server]:
     """A real server process on a free port; nothing of it is left at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "entrypoints.server", "--port", "0", *arguments],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         cwd=ROOT,
         env=environment(**variables),

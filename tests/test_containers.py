@@ -2,25 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import time
-from typing import Any, List
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
+import gevent
 import pytest
 from dependency_injector import containers, errors
 
 from adapters.gevent_server import GreenletConnection
+from adapters.json_lines.guarded import GuardedSession
+from adapters.json_lines.server import ServerSession
+from adapters.tls import TlsSession
 from application.commands import Command, Get, Ping
+from domain.errors import Unauthenticated, Unavailable
 from entrypoints.client.container import ClientContainer
 from entrypoints.server.container import ServerContainer
+from tests.certificates import Files, Issued
 from tests.model import ModelStore
-from tests.support import Clock, client_container, served, server_container
+from tests.support import Clock, client_container, served, server_container, serving
+
+SECRET = "open sesame"
 
 
-@pytest.fixture(params=[server_container, lambda: client_container("127.0.0.1", 1)])
-def container(request: pytest.FixtureRequest) -> containers.DeclarativeContainer:
-    made: containers.DeclarativeContainer = request.param()
+def guarded(files: Files) -> ServerContainer:
+    return server_container(password=SECRET)
+
+
+def encrypted(files: Files, **settings: Any) -> ServerContainer:
+    """A server that speaks TLS, with the certificates read, which is done when it starts."""
+    certificate, key = files.server
+    container = server_container(tls_cert=certificate, tls_key=key, **settings)
+    container.certificates().load()
+    return container
+
+
+def encrypted_and_guarded(files: Files) -> ServerContainer:
+    return encrypted(files, password=SECRET)
+
+
+def for_known_clients(files: Files) -> ServerContainer:
+    return encrypted(files, tls_client_ca=files.authority)
+
+
+def client(address: Tuple[str, int] = ("127.0.0.1", 1), **settings: Any) -> ClientContainer:
+    """A client as its program has it, on the sockets of the standard library."""
+    container = client_container(*address, **settings)
+    container.config.network.from_value("threads")
+    return container
+
+
+def client_in_tls(files: Files) -> ClientContainer:
+    certificate, key = files.client
+    settings: Dict[str, Any] = {"tls_ca": files.authority, "tls_cert": certificate, "tls_key": key}
+    return client(tls=True, password=SECRET, **settings)
+
+
+@pytest.fixture(
+    params=[
+        lambda files: server_container(),
+        guarded,
+        encrypted,
+        encrypted_and_guarded,
+        for_known_clients,
+        lambda files: client_container("127.0.0.1", 1),
+        lambda files: client(),
+        lambda files: client(password=SECRET),
+        lambda files: client(tls=True),
+        client_in_tls,
+    ]
+)
+def container(request: pytest.FixtureRequest, files: Files) -> containers.DeclarativeContainer:
+    made: containers.DeclarativeContainer = request.param(files)
     return made
 
 
@@ -104,6 +159,71 @@ def test_the_clients_network_can_be_swapped() -> None:
     assert client.execute(Ping()) == "PONG"
     client.close()
     assert sent == [b'{"type":"PING"}\n', b"closed"]
+
+
+@contextlib.contextmanager
+def executing(container: ClientContainer) -> Iterator[Callable[[Command[Any]], Any]]:
+    """Runs commands on the container's client in a thread of its own, where it may block while the
+    server has this one."""
+    executor = container.executor()
+    threads = gevent.get_hub().threadpool
+    try:
+        yield lambda command: threads.apply(executor.execute, (command,))
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize("serve", [guarded, encrypted_and_guarded])
+def test_who_has_the_password_is_let_in_and_no_one_else(
+    serve: Callable[[Files], ServerContainer], files: Files
+) -> None:
+    with serving(serve(files)) as address:
+        tls = {"tls": serve is encrypted_and_guarded, "tls_ca": files.authority}
+        for password, error in ((SECRET, None), ("", Unauthenticated), ("no", Unauthenticated)):
+            with executing(client(address, password=password, **tls)) as execute:
+                if error is None:
+                    assert execute(Ping()) == "PONG"
+                else:
+                    with pytest.raises(error):
+                        execute(Ping())
+
+
+def test_a_server_with_tls_serves_clients_with_tls_that_trust_it_alone(files: Files) -> None:
+    with serving(encrypted(files)) as address:
+        with executing(client(address, tls=True, tls_ca=files.authority)) as execute:
+            assert execute(Ping()) == "PONG"
+        for stranger in (client(address), client(address, tls=True)):
+            with executing(stranger) as execute, pytest.raises(Unavailable):
+                execute(Ping())
+
+
+def test_where_clients_show_certificates_one_without_is_not_served(files: Files) -> None:
+    with serving(for_known_clients(files)) as address:
+        known = client(address, tls=True, tls_ca=files.authority, **_shown(files.client))
+        with executing(known) as execute:
+            assert execute(Ping()) == "PONG"
+        for shown in ({}, _shown(files.stranger)):
+            unknown = client(address, tls=True, tls_ca=files.authority, **shown)
+            with executing(unknown) as execute, pytest.raises(Unavailable):
+                execute(Ping())
+
+
+def _shown(issued: Issued) -> Dict[str, str]:
+    return {"tls_cert": issued.certificate, "tls_key": issued.key}
+
+
+def test_the_password_and_the_certificates_are_the_same_for_all_connections(files: Files) -> None:
+    container = encrypted_and_guarded(files)
+    assert container.password() is container.password()
+    assert container.certificates() is container.certificates()
+    assert isinstance(container.session("a client"), TlsSession)
+    assert isinstance(container.conversation("a client"), GuardedSession)
+
+
+def test_without_a_password_or_certificates_there_is_neither(files: Files) -> None:
+    assert type(server_container().session("a client")) is ServerSession
+    assert type(guarded(files).session("a client")) is GuardedSession
+    assert type(encrypted(files).conversation("a client")) is ServerSession
 
 
 def test_a_session_is_made_for_each_connection_and_one_store_for_all() -> None:

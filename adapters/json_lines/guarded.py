@@ -10,13 +10,13 @@ import logging
 from typing import TypeVar
 
 from adapters.json_lines.lines import Allowance
-from adapters.json_lines.server import ServerSession
+from adapters.json_lines.server import ONE_OBJECT, ServerSession
 from application.commands import Auth, Command
 from application.executor import Executor
 from application.limits import Limits
 from application.password import Password
 from application.report import Figures
-from domain.errors import Unauthenticated
+from domain.errors import BadJson, KvError, Unauthenticated
 
 R = TypeVar("R")
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ MAX_HEARD, MAX_SAID = 16 * 1024, 1024
 
 _FAREWELL = 128
 """Bytes kept for the last reply."""
+
+_TOO_MUCH = "that was too much without the password"
 
 _COMING_IN = -1
 """The number of the request that coming in is, as a whole."""
@@ -61,14 +63,13 @@ class GuardedSession(ServerSession):
     @property
     def rest(self) -> float:
         """Seconds until the next attempt has its turn."""
-        return self._rest
+        return self._rest if self.open else 0.0
 
     def receive(self, data: bytes) -> bytes:
         """Take what was read and give the first portion of replies; not while `waiting`."""
         if self._inside:
             return super().receive(data)
         self._unread += data
-        self._heard += len(data)
         return self.replies()
 
     def replies(self) -> bytes:
@@ -78,27 +79,36 @@ class GuardedSession(ServerSession):
 
     def _knock(self) -> bytes:
         said = b""
-        while b"\n" in self._unread and self._outside and not self._must_wait():
+        while b"\n" in self._unread and self._is_outside() and not self._must_wait():
             line, _, self._unread = self._unread.partition(b"\n")
-            answer = self._answer(line + b"\n")
+            self._heard += len(line) + 1
+            answer = self._answer(line + b"\n") if self._heard <= MAX_HEARD else b""
             self._said += len(answer)
-            if self._said > MAX_SAID - _FAREWELL:
-                return said + self._show_out()
+            if self._is_outside() and (
+                self._heard > MAX_HEARD or self._said > MAX_SAID - _FAREWELL
+            ):
+                return said + self._show_out(Unauthenticated(_TOO_MUCH))
             said += answer
         if self._inside:
             data, self._unread = self._unread, b""
             return said + self._answer(data)
-        if self.open and self._heard > MAX_HEARD:
-            return said + self._show_out()
-        return said
+        return said + self._look_at_half_a_line()
 
-    def _show_out(self) -> bytes:
-        self._end(Unauthenticated("that was too much without the password"))
-        return super().replies()
+    def _look_at_half_a_line(self) -> bytes:
+        if not self._is_outside() or self.waiting:
+            return b""
+        if not self._speaks_json and self._unread.lstrip()[:1] not in (b"", b"{"):
+            return self._show_out(BadJson(ONE_OBJECT))
+        if self._heard + len(self._unread) > MAX_HEARD:
+            return self._show_out(Unauthenticated(_TOO_MUCH))
+        return b""
 
-    @property
-    def _outside(self) -> bool:
+    def _is_outside(self) -> bool:
         return self.open and not self._inside
+
+    def _show_out(self, error: KvError) -> bytes:
+        self._end(error)
+        return super().replies()
 
     def _answer(self, data: bytes) -> bytes:
         self._unanswered = iter(self._lines.feed(data))

@@ -185,7 +185,7 @@ class ServerSession:
                 return b""
             id, refusal = _diagnosis(line, unreadable)
             if first and isinstance(refusal, BadJson):
-                self._end(BadJson(_ONE_OBJECT))
+                self._end(BadJson(ONE_OBJECT))
                 return b""
             return self._refused(id, refusal)
         if not isinstance(error, KvError):
@@ -204,7 +204,7 @@ class ServerSession:
         if not self.open:
             return
         if not (self._speaks_json or self._lines.starts_with(b"{")):
-            self._end(BadJson(_ONE_OBJECT))
+            self._end(BadJson(ONE_OBJECT))
         elif self._lines.overflow:
             self._end(TooLarge(self._lines.overflow))
 
@@ -261,7 +261,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BEFORE, _AFTER = b'{"ok":true,"result":', b"}\n"
 _TRUE = _BEFORE + b"true" + _AFTER
 
-_ONE_OBJECT = "a request is one JSON object on one line"
+ONE_OBJECT = "a request is one JSON object on one line"
 
 _MAX_ECHO = 200
 """How many characters of what a client sent are told back to it in an error message."""
@@ -276,7 +276,7 @@ def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except RecursionError:
         return UNSET, BadJson("nested too deep to be read")
     except _UNREADABLE as not_json:
-        return UNSET, BadJson(f"{_ONE_OBJECT}: {not_json}")
+        return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
     id: Id = _read(_decode_id, envelope.id)
     name = _read(_decode_name, envelope.type)
     return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import ssl
-import sys
 from functools import partial
 from typing import Any, Dict, Iterator
 
@@ -42,7 +41,7 @@ def main(**settings: Any) -> None:
     """
     settings["password"] = read_password(settings["password_file"])
     _check(settings)
-    end_log = logs.start(sys.stderr, settings["log_level"], settings["log_format"])
+    end_log = logs.start(logs.to_standard_error, settings["log_level"], settings["log_format"])
     try:
         _fit_clients(settings)
         _serve(settings)

@@ -47,7 +47,7 @@ from domain.store import Store
 CUT = b"\xfe"
 
 LIMITS = Limits(
-    max_request_bytes=1_000, max_reply_bytes=1_500, max_key_bytes=64, max_keys_per_request=8
+    max_request_bytes=1_000, max_reply_bytes=2_000, max_key_bytes=64, max_keys_per_request=8
 )
 PORTION = 400
 """Bounds so low that inputs of a thousand bytes come to all of them."""

@@ -1,0 +1,503 @@
+"""The bounds that hold whoever connects: on what is held, what is answered, and for how many."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tracemalloc
+from typing import Any, Callable, Iterator, List, Tuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.json_lines.lines import PIECE, Allowance, Lines
+from adapters.json_lines.server import PORTION, ServerSession
+from application.executor import LocalExecutor
+from application.limits import Limits
+from application.report import Figures
+from domain.memory import InMemoryStore
+from tests.support import Clock, new_session
+from tests.test_json_lines import answer, replies
+
+PING = b'{"type":"PING"}\n'
+OK, PONG = {"ok": True, "result": True}, {"ok": True, "result": "PONG"}
+
+
+class TestAllowance:
+    """What several streams may hold together of lines that are not whole."""
+
+    def test_whoever_is_over_it_overflows_and_the_others_go_on(self) -> None:
+        allowance = Allowance(100)
+        one, other = Lines(80, allowance), Lines(80, allowance)
+        assert one.feed(b"x" * 60) == other.feed(b"y" * 40) == []
+        assert (one.overflow, other.overflow, allowance.held) == (None, None, 100)
+        assert other.feed(b"y") == []
+        assert other.overflow
+        assert "not whole" in other.overflow
+        assert one.feed(b"x\n") == [b"x" * 61]
+        assert (one.overflow, allowance.held) == (None, 0)
+
+    def test_a_line_that_is_whole_gives_back_what_it_held(self) -> None:
+        allowance = Allowance(100)
+        lines = Lines(80, allowance)
+        for _ in range(10):
+            lines.feed(b"x" * 70)
+            assert lines.feed(b"\nyy") == [b"x" * 70]
+            assert allowance.held == 2
+            assert lines.feed(b"\n") == [b"yy"]
+            assert allowance.held == 0
+
+    @pytest.mark.parametrize(
+        "fed", [[b"x" * 50, b"x" * 31], [b"x" * 81], [b"x" * 50, b"x" * 40 + b"\n"]]
+    )
+    def test_a_line_that_is_too_long_gives_it_back(self, fed: List[bytes]) -> None:
+        allowance = Allowance(100)
+        lines = Lines(80, allowance)
+        for data in fed:
+            lines.feed(data)
+        assert lines.overflow == "a request is at most 80 bytes"
+        assert allowance.held == 0
+        lines.feed(b"more")
+        lines.close()
+        assert allowance.held == 0
+
+    def test_one_that_is_closed_gives_it_back_once(self) -> None:
+        allowance = Allowance(100)
+        one, other = Lines(80, allowance), Lines(80, allowance)
+        one.feed(b"x" * 50)
+        other.feed(b"x" * 20)
+        one.close()
+        one.close()
+        assert allowance.held == 20
+
+    def test_whole_lines_take_nothing_of_it(self) -> None:
+        allowance = Allowance(10)
+        lines = Lines(1000, allowance)
+        assert lines.feed(b"x" * 900 + b"\n" + b"y" * 900 + b"\n") == [b"x" * 900, b"y" * 900]
+        assert lines.overflow is None
+
+    @given(
+        st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=30) | st.just(b"\n")), max_size=40)
+    )
+    def test_what_is_held_is_what_the_streams_hold(self, fed: List[Tuple[int, bytes]]) -> None:
+        allowance = Allowance(60)
+        streams = [Lines(40, allowance) for _ in range(3)]
+        for which, data in fed:
+            streams[which].feed(data)
+            assert 0 <= allowance.held <= 60
+            assert (allowance.held > 0) == any(lines.unfinished for lines in streams)
+        for lines in streams:
+            lines.close()
+        assert allowance.held == 0
+
+    def test_sessions_share_it_and_the_one_over_it_is_told(self) -> None:
+        house = House(Limits(max_request_bytes=1000, max_reply_bytes=2000, max_input_bytes=1500))
+        first, second = house.session(), house.session()
+        assert answer(first, [PING + b'{"type":"' + b"x" * 900]).count(b"\n") == 1
+        assert replies(answer(second, [b'{"type":"' + b"x" * 900, PING])) == ["TOO_LARGE"]
+        assert not second.open
+        assert first.open
+        first.close()
+        third = house.session()
+        assert answer(third, [b'{"type":"' + b"x" * 900]) == b""
+        assert third.open
+
+
+class TestUnfinished:
+    """The number of the line that is held in part."""
+
+    def test_it_is_none_where_no_line_is_held(self) -> None:
+        lines = Lines(100)
+        for data in (b"", b"x\n", b"\n", b"x\ny\n"):
+            lines.feed(data)
+            assert lines.unfinished == 0
+
+    def test_it_stays_while_a_line_trickles_in(self) -> None:
+        lines = Lines(100)
+        lines.feed(b"x")
+        number = lines.unfinished
+        assert number
+        for _ in range(50):
+            lines.feed(b"x")
+            assert lines.unfinished == number
+        lines.feed(b"\n")
+        assert lines.unfinished == 0
+
+    def test_no_two_lines_have_the_same(self) -> None:
+        lines = Lines(100)
+        seen = []
+        lines.feed(b"x")
+        for _ in range(50):
+            seen.append(lines.unfinished)
+            lines.feed(b"\nwhole\nx")
+        assert len(set(seen)) == 50
+        assert 0 not in seen
+
+    def test_a_session_has_that_of_its_lines(self) -> None:
+        session = new_session()
+        answer(session, [PING])
+        assert session.unfinished == 0
+        answer(session, [b'{"type":'])
+        first = session.unfinished
+        answer(session, [b'"PING"'])
+        assert session.unfinished == first != 0
+        answer(session, [b"}\n{"])
+        assert session.unfinished not in (0, first)
+
+
+class TestStart:
+    """What is known of a line from its beginning."""
+
+    @pytest.mark.parametrize("fed", [[], [b""], [b" "], [b"\t\r "], [b" ", b"{"], [b"{"], [b" {x"]])
+    def test_it_may_still_be_an_object(self, fed: List[bytes]) -> None:
+        lines = Lines(100)
+        for data in fed:
+            lines.feed(data)
+        assert lines.starts_with(b"{")
+
+    @pytest.mark.parametrize(
+        "fed", [[b"x"], [b" x"], [b" ", b" [{"], [b"{}\n", b"x"], [b"\x16\x03"]]
+    )
+    def test_it_is_none(self, fed: List[bytes]) -> None:
+        lines = Lines(100)
+        for data in fed:
+            lines.feed(data)
+        assert not lines.starts_with(b"{")
+
+    def test_a_line_that_is_whole_is_not_looked_at(self) -> None:
+        lines = Lines(100)
+        lines.feed(b"x\n")
+        assert lines.starts_with(b"{")
+
+    @pytest.mark.parametrize("first", [b"G", b"\x16", b" \t[", b"\r\n\r\nx"])
+    def test_a_session_ends_at_the_first_character_that_is_not_of_ours(self, first: bytes) -> None:
+        session = new_session()
+        assert replies(answer(session, [first, PING])) == ["BAD_JSON"]
+        assert not session.open
+
+    def test_after_a_good_line_it_waits_for_the_whole_of_a_bad_one(self) -> None:
+        session = new_session()
+        assert replies(answer(session, [PING, b"x"])) == [PONG]
+        assert replies(answer(session, [b"\n", PING])) == ["BAD_JSON", PONG]
+
+
+def pieces(size: int, of: int) -> Iterator[bytes]:
+    return (b"x" * min(size, of - at) for at in range(0, of, size))
+
+
+class TestMemory:
+    """A long line, in pieces of any size, takes little more than its bytes."""
+
+    LENGTH = 100_000
+
+    @pytest.mark.parametrize("size", [1, 2, 100, PIECE - 1, PIECE, PIECE + 1, 50_000])
+    def test_what_is_held_and_what_it_takes_at_its_height(self, size: int) -> None:
+        lines = Lines(1 << 20)
+        tracemalloc.start()
+        try:
+            for piece in pieces(size, of=self.LENGTH):
+                lines.feed(piece)
+            _, height = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert height < 1.3 * self.LENGTH + size
+
+    def test_one_small_piece_and_one_large_in_turn(self) -> None:
+        lines = Lines(1 << 20)
+        for _ in range(20):
+            lines.feed(b"x")
+            lines.feed(b"x" * PIECE)
+        held = sum(map(sys.getsizeof, lines._parts))
+        assert held < 1.1 * 20 * (PIECE + 1)
+
+    def test_after_the_line_nothing_is_held(self) -> None:
+        lines = Lines(1 << 20)
+        tracemalloc.start()
+        try:
+            for piece in pieces(1000, of=self.LENGTH):
+                lines.feed(piece)
+            assert lines.feed(b"\n") == [b"x" * self.LENGTH]
+            now, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert now < 10_000
+
+    def test_after_an_overflow_nothing_is_held_or_looked_at(self) -> None:
+        lines = Lines(1000)
+        lines.feed(b"x" * 1001)
+        for _ in range(100):
+            assert lines.feed(b"x" * 900) == []
+        assert lines.unfinished == 0
+        assert sum(map(len, lines._parts)) <= 100
+
+    def test_after_an_overflow_no_line_comes_out(self) -> None:
+        lines = Lines(10)
+        assert lines.feed(b"x" * 11) == []
+        assert lines.feed(b"of it\n") == []
+
+
+def store(key: str, size: int) -> bytes:
+    return b'{"type":"SET","key":"%b","value":"%b"}\n' % (key.encode(), b"x" * size)
+
+
+def get(*keys: str) -> bytes:
+    return json.dumps({"type": "MGET", "keys": keys}).encode()
+
+
+def batch(*commands: bytes) -> bytes:
+    return b'{"type":"BATCH","commands":[%b]}\n' % b",".join(line.strip() for line in commands)
+
+
+class TestReplies:
+    """How long one is, at most."""
+
+    LIMITS = Limits(max_request_bytes=1000, max_reply_bytes=2000)
+
+    def ask(self, *lines: bytes) -> List[Any]:
+        """The replies to lines that come after three values of 700 bytes were stored."""
+        session = new_session(self.LIMITS)
+        answer(session, [store("a", 700), store("b", 700), store("c", 700)])
+        return replies(answer(session, [line.strip() + b"\n" for line in lines]))
+
+    def test_of_many_values(self) -> None:
+        assert self.ask(get("a", "b", "c"), get("a"), PING) == [
+            "TOO_LARGE",
+            {"ok": True, "result": {"a": "x" * 700}},
+            PONG,
+        ]
+
+    def test_the_same_value_asked_for_often_counts_once(self) -> None:
+        assert self.ask(get("a", "a", "a")) == [{"ok": True, "result": {"a": "x" * 700}}]
+
+    @pytest.mark.parametrize("kind", ["GET", "GETDEL"])
+    def test_one_value_and_the_mark_of_the_asker_always_fit(self, kind: str) -> None:
+        room = self.LIMITS.max_request_bytes - len('{"type":"GETDEL","key":"a","id":""}')
+        request = {"type": kind, "key": "a", "id": "m" * room}
+        session = new_session(self.LIMITS)
+        line = store("a", 0)[:-1]
+        answer(session, [store("a", self.LIMITS.max_request_bytes - len(line))])
+        (reply,) = replies(
+            answer(session, [json.dumps(request, separators=(",", ":")).encode(), b"\n"])
+        )
+        assert reply["id"] == "m" * room
+        assert len(reply["result"]) == self.LIMITS.max_request_bytes - len(line)
+
+    def test_a_refusal_of_a_reply_has_the_mark_too(self) -> None:
+        session = new_session(self.LIMITS)
+        answer(session, [store(key, 700) for key in "abc"])
+        request = json.dumps({"type": "MGET", "keys": ["a", "b", "c"], "id": "m" * 500}).encode()
+        reply = json.loads(answer(session, [request + b"\n"]))
+        assert (reply["id"], reply["error"]["code"]) == ("m" * 500, "TOO_LARGE")
+
+    @pytest.mark.parametrize("again", [b'{"type":"GET","key":"c"}', get("c"), get("nothing", "c")])
+    def test_of_a_batch_and_then_nothing_of_it_was_done(self, again: bytes) -> None:
+        session = new_session(self.LIMITS)
+        answer(session, [store(key, 700) for key in "abc"])
+        first, second = b'{"type":"GETDEL","key":"a"}', b'{"type":"GET","key":"b"}'
+        line = batch(store("new", 1), first, second, again, b'{"type":"FLUSH"}')
+        error = json.loads(answer(session, [line]))["error"]
+        assert (error["code"], error["index"]) == ("TOO_LARGE", 3)
+        assert replies(answer(session, [get("new", "a"), b"\n", b'{"type":"COUNT"}\n'])) == [
+            {"ok": True, "result": {"a": "x" * 700}},
+            {"ok": True, "result": 3},
+        ]
+
+    def test_within_it_a_batch_gives_all(self) -> None:
+        line = batch(get("a"), store("d", 1), PING)
+        assert self.ask(line)[0]["result"][0]["result"] == {"a": "x" * 700}
+
+    def test_of_a_batch_whose_results_just_fit(self) -> None:
+        line = batch(store("new", 1), get("a"), get("b"), *[PING] * 20)
+        assert self.ask(line, b'{"type":"EXISTS","key":"new"}') == [
+            "TOO_LARGE",
+            {"ok": True, "result": False},
+        ]
+
+    def test_of_keys_in_a_scan(self) -> None:
+        session = new_session(self.LIMITS)
+        for number in range(20):
+            answer(session, [store(f"{number}" + "k" * 200, 1)])
+        asked = [b'{"type":"SCAN"}\n', b'{"type":"SCAN","limit":2}\n']
+        first, second = replies(answer(session, asked))
+        assert first == "TOO_LARGE"
+        assert len(second["result"]["keys"]) == 2
+
+
+class TestWork:
+    """What one request may make the server look at."""
+
+    SCAN, FLUSH = b'{"type":"SCAN"}', b'{"type":"FLUSH"}'
+
+    @pytest.mark.parametrize(
+        ("commands", "outcome"),
+        [
+            ([SCAN] * 24, True),
+            ([SCAN] * 25, "TOO_LARGE"),
+            ([FLUSH] * 99, True),
+            ([FLUSH] * 100, "TOO_LARGE"),
+            ([PING] * 20_000, True),
+            ([SCAN] * 24 + [PING] * 3976, True),
+            ([SCAN] * 24 + [PING] * 3977, "TOO_LARGE"),
+        ],
+        ids=[f"{number}" for number in range(7)],
+    )
+    def test_a_batch_of_too_much_work_is_refused(
+        self, commands: List[bytes], outcome: object
+    ) -> None:
+        (reply,) = replies(answer(new_session(), [batch(*commands)]))
+        assert (reply if reply == "TOO_LARGE" else reply["ok"]) == outcome
+
+    def test_a_batch_of_too_much_work_has_done_nothing(self) -> None:
+        session = new_session()
+        line = batch(store("k", 1), *[self.SCAN] * 25)
+        assert replies(answer(session, [line, b'{"type":"COUNT"}\n'])) == [
+            "TOO_LARGE",
+            {"ok": True, "result": 0},
+        ]
+
+    def test_the_keys_of_all_its_commands_count_together(self) -> None:
+        limits = Limits(max_keys_per_request=50)
+        keys = [str(number) for number in range(17)]
+        session = new_session(limits)
+        assert answer(session, [batch(get(*keys), get(*keys))]).startswith(b'{"ok":true')
+        assert replies(answer(session, [batch(get(*keys), get(*keys), get(*keys))])) == [
+            "TOO_LARGE"
+        ]
+
+    def test_nor_may_one_of_them_name_a_key_that_is_too_long(self) -> None:
+        limits = Limits(max_key_bytes=10)
+        line = batch(store("k", 1), store("k" * 11, 1))
+        asked = [line, b'{"type":"COUNT"}\n']
+        assert replies(answer(new_session(limits), asked)) == [
+            "BAD_REQUEST",
+            {"ok": True, "result": 0},
+        ]
+
+
+class TestPortions:
+    """After so much work the others have their turn, whether or not much is said."""
+
+    def portions(self, data: bytes) -> List[bytes]:
+        session = new_session()
+        answer(session, [PING])
+        said = [session.receive(data)]
+        while session.waiting:
+            said.append(session.replies())
+        return said
+
+    def test_blank_lines_end_one(self) -> None:
+        said = self.portions(b"\n" * 5000 + PING)
+        assert len(said) > 5
+        assert replies(b"".join(said)) == [PONG]
+
+    def test_blank_lines_before_anything_was_said_do_so_too(self) -> None:
+        session = new_session()
+        assert session.receive(b"\r\n" * 5000 + PING) == b""
+        assert session.waiting
+
+    @pytest.mark.parametrize(
+        "line", [b'{"type":"NO"}\n', b"{}\n", b"bad\n", b'{"type":"GET","key":1}\n']
+    )
+    def test_refused_lines_count_for_more_than_their_replies(self, line: bytes) -> None:
+        said = self.portions(line * 2000)
+        assert b"".join(said).count(b"\n") == 2000
+        assert max(map(len, said)) < 0.7 * PORTION
+
+    def test_scans_that_find_nothing_end_one(self) -> None:
+        said = self.portions(b'{"type":"SCAN","prefix":"nothing"}\n' * 21)
+        assert [part.count(b"\n") for part in said] == [2] * 10 + [1]
+
+    def test_cheap_commands_do_not(self) -> None:
+        assert len(self.portions(PING * 2000)) == 1
+
+
+class House:
+    """Sessions beside one another: one store, one allowance, and one count of clients."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.figures = Figures("test", limits, Clock(), lambda: 1)
+        self._limits = limits
+        self._executor = LocalExecutor(InMemoryStore(Clock()), limits)
+        self._allowance = Allowance(limits.max_input_bytes)
+
+    def session(self) -> ServerSession:
+        return ServerSession(self._executor, self._limits, self.figures, self._allowance)
+
+    def counts(self) -> Tuple[int, int, int, int]:
+        """Clients connected now, and ever accepted, refused and cut, as INFO has them."""
+        session = self.session()
+        server = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]["server"]
+        session.close()
+        names = ("connected", "accepted", "refused", "cut")
+        connected, accepted, refused, was_cut = (server[f"{name}_clients"] for name in names)
+        self.figures.accepted -= 1
+        return connected - 1, accepted - 1, refused, was_cut
+
+
+class TestClients:
+    def test_they_are_counted_from_connecting_to_being_closed(self) -> None:
+        house = House(Limits())
+        sessions = [house.session() for _ in range(3)]
+        assert house.counts() == (3, 3, 0, 0)
+        sessions[0].close()
+        sessions[0].close()
+        assert house.counts() == (2, 3, 0, 0)
+
+    def test_one_too_many_is_told_so_and_there_is_room_again_when_one_has_gone(self) -> None:
+        house = House(Limits(max_clients=2))
+        first, _ = house.session(), house.session()
+        third = house.session()
+        assert third.waiting
+        assert not third.open
+        assert replies(answer(third, [b""])) == ["TOO_MANY_CLIENTS"]
+        assert not third.waiting
+        third.close()
+        assert (house.figures.connected, house.figures.refused) == (2, 1)
+        first.close()
+        assert replies(answer(house.session(), [PING])) == [PONG]
+        assert (house.figures.connected, house.figures.accepted) == (2, 3)
+
+    @pytest.mark.parametrize(
+        "end",
+        [
+            lambda session: answer(session, [b"no JSON\n"]),
+            lambda session: answer(session, [b"x" * 1001]),
+            lambda session: session.time_out(),
+        ],
+    )
+    def test_whose_conversation_is_over_makes_room_at_once_and_only_once(
+        self, end: Callable[[ServerSession], object]
+    ) -> None:
+        house = House(Limits(max_request_bytes=1000, max_clients=2))
+        _, session = house.session(), house.session()
+        end(session)
+        assert house.figures.connected == 1
+        session.close()
+        assert house.figures.connected == 1
+
+    def test_a_request_that_took_too_long_is_told_and_gives_back_what_it_held(self) -> None:
+        house = House(Limits(max_request_bytes=1000, max_reply_bytes=2000, max_input_bytes=1000))
+        session = house.session()
+        answer(session, [PING + b'{"type":"' + b"x" * 900])
+        session.time_out()
+        assert session.waiting
+        assert replies(session.replies()) == ["TIMEOUT"]
+        assert not session.open
+        assert not session.waiting
+        assert answer(house.session(), [b'{"type":"' + b"x" * 900]) == b""
+
+    def test_one_that_is_cut_is_counted_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        house = House(Limits())
+        session = house.session()
+        session.give_up("it took nothing")
+        session.close()
+        assert house.counts() == (0, 1, 0, 1)
+        assert "it took nothing" in repr(vars(caplog.records[0]))
+
+
+@pytest.mark.parametrize(("bound", "least"), [("max_reply_bytes", 2000), ("max_input_bytes", 1000)])
+def test_bounds_leave_room_for_one_request_and_its_reply(bound: str, least: int) -> None:
+    with pytest.raises(ValueError, match=bound):
+        Limits(max_request_bytes=1000, **{bound: least - 1})
+    assert getattr(Limits(max_request_bytes=1000, **{bound: least}), bound) == least

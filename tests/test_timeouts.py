@@ -1,0 +1,380 @@
+"""Connections that take too long, on real sockets and a clock that a test moves.
+
+The server's own rounds go on by the real clock, and find that no time has passed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import ssl
+from typing import Any, Dict, Iterator
+
+import gevent.socket
+import gevent.ssl
+import pytest
+
+from adapters.gevent_server import LINGER, Connection, GreenletConnection
+from application import password
+from tests.certificates import HOST, Files
+from tests.support import TIMEOUT, Clock, server_container
+
+PING, PONG = b'{"type":"PING"}\n', b'{"ok":true,"result":"PONG"}\n'
+GET = b'{"type":"GET","key":"k"}\n'
+ROUND = 1.0
+"""Seconds between two rounds, at most."""
+
+
+class House:
+    """A server in this thread, and the time in it."""
+
+    def __init__(self, connection: Any, settings: Dict[str, Any]) -> None:
+        self.clock = Clock()
+        container = server_container(**settings)
+        container.clock.override(self.clock)
+        container.connection.override(connection)
+        self._in_tls = bool(container.config.tls_cert())
+        if self._in_tls:
+            container.certificates().load()
+        self.password = container.password()
+        self.server = container.server()
+        self.address = self.server.bind()
+        self.server.start()
+        self._asking = self._connect_to_ask()
+
+    def connect(self) -> Any:
+        return gevent.socket.create_connection(self.address, TIMEOUT)
+
+    def _connect_to_ask(self) -> Any:
+        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(self.connect()) if self._in_tls else self.connect()
+
+    def close(self) -> None:
+        self._asking.close()
+        self.server.stop(grace=0.05)
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes as it does for a server: it makes its rounds meanwhile."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.settle()
+            self.clock.now = min(end, self.clock.now + ROUND)
+            self.server._patrol()
+        self.settle()
+
+    def settle(self) -> None:
+        """Give the server turns enough to see all that has been sent to it."""
+        for _ in range(3):
+            self.ask(PING)
+
+    def info(self) -> Any:
+        return self.ask(b'{"type":"INFO"}\n')["result"]["server"]
+
+    def connections(self) -> int:
+        """How many sockets it holds; INFO does not count those of ended conversations."""
+        return len(self.server._connections)
+
+    def ask(self, line: bytes) -> Any:
+        self._asking.sendall(line)
+        return json.loads(self._asking.recv(10_000))
+
+
+@pytest.fixture(params=[Connection, GreenletConnection])
+def connection(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def house(connection: Any, **settings: Any) -> contextlib.closing[House]:
+    return contextlib.closing(House(connection, settings))
+
+
+def rest_of(sock: Any) -> bytes:
+    """All that is still to come on a connection that the other side closes."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        for data in iter(lambda: sock.recv(1 << 20), b""):
+            received += data
+    return received
+
+
+def is_open(house: House, sock: Any) -> bool:
+    """Whether the server still listens to a client to which it owes nothing."""
+    try:
+        sock.sendall(PING)
+        return bool(sock.recv(len(PONG)) == PONG)
+    except OSError:
+        return False
+
+
+class TestRequest:
+    """A request has its time from the first byte to the last."""
+
+    def test_one_that_is_not_whole_in_time_is_told_and_closed(self, connection: Any) -> None:
+        with house(connection, request_timeout=30) as here, here.connect() as sock:
+            sock.sendall(PING + b'{"type":')
+            here.pass_time(29)
+            sock.sendall(b'"PING"')
+            here.pass_time(4)
+            assert sock.recv(len(PONG)) == PONG
+            (reply,) = rest_of(sock).splitlines()
+            assert json.loads(reply)["error"]["code"] == "TIMEOUT"
+
+    def test_a_byte_now_and_then_gives_it_no_more_time(self, connection: Any) -> None:
+        with house(connection, request_timeout=30) as here, here.connect() as sock:
+            sock.sendall(b'{"type":"SET","key":"')
+            for _ in range(29):
+                sock.sendall(b"k")
+                here.pass_time(1)
+            assert here.info()["connected_clients"] == 2
+            sock.sendall(b"k")
+            here.pass_time(3)
+            assert b"TIMEOUT" in rest_of(sock)
+
+    def test_in_time_it_is_answered_and_the_next_one_has_its_own(self, connection: Any) -> None:
+        with house(connection, request_timeout=30) as here, here.connect() as sock:
+            for _ in range(3):
+                sock.sendall(PING[:5])
+                here.pass_time(29)
+                sock.sendall(PING[5:])
+                assert sock.recv(100) == PONG
+                here.pass_time(29)
+
+    def test_a_busy_client_that_always_owes_the_end_of_one_is_not_cut(
+        self, connection: Any
+    ) -> None:
+        with house(connection, request_timeout=30) as here, here.connect() as sock:
+            sock.sendall(PING[:5])
+            for _ in range(10):
+                here.pass_time(20)
+                sock.sendall(PING[5:] + PING + PING[:5])
+                assert sock.recv(2 * len(PONG), socket.MSG_WAITALL) == 2 * PONG
+            assert here.info()["cut_clients"] == 0
+
+    def test_it_may_take_for_ever_where_that_is_set(self, connection: Any) -> None:
+        with house(connection, request_timeout=0) as here, here.connect() as sock:
+            sock.sendall(PING[:5])
+            here.pass_time(500)
+            sock.sendall(PING[5:])
+            assert sock.recv(100) == PONG
+
+    def test_while_replies_are_not_taken_the_next_one_has_no_time_to_lose(
+        self, connection: Any
+    ) -> None:
+        """Its rest would not even be read."""
+        limits = {"request_timeout": 30, "send_timeout": 0}
+        with house(connection, **limits) as here, slow_reader(here, more=PING[:5]) as sock:
+            here.pass_time(100)
+            take(sock, REPLIES)
+            here.pass_time(25)
+            sock.sendall(PING[5:])
+            assert sock.recv(100) == PONG
+
+    def test_coming_in_is_a_request_and_silence_or_talk_give_it_no_more_time(
+        self, connection: Any
+    ) -> None:
+        with house(connection, request_timeout=30, password="secret") as here:
+            here.ask(b'{"type":"AUTH","password":"secret"}\n')
+            with here.connect() as silent, here.connect() as talking:
+                for _ in range(6):
+                    talking.sendall(PING)
+                    here.pass_time(4)
+                assert here.info()["connected_clients"] == 3
+                here.pass_time(8)
+                assert b"TIMEOUT" in rest_of(silent)
+                assert b"TIMEOUT" in rest_of(talking)
+
+    def test_a_handshake_is_one_too(self, connection: Any, files: Files) -> None:
+        tls = {"tls_cert": files.server.certificate, "tls_key": files.server.key}
+        with house(connection, request_timeout=30, **tls) as here, here.connect() as sock:
+            sock.sendall(b"\x16\x03\x01")
+            here.pass_time(29)
+            assert here.connections() == 2
+            sock.sendall(b"\x02")
+            here.pass_time(4)
+            assert rest_of(sock) == b""
+            assert here.info()["cut_clients"] == 1
+
+
+REPLIES = 40_000_000
+"""Bytes of replies that no buffers of the system take."""
+
+
+@contextlib.contextmanager
+def slow_reader(here: House, more: bytes = b"") -> Iterator[Any]:
+    """A client that takes nothing of many replies until it is told to; `more` is behind their
+    requests, and read with them."""
+    value = b'"%b"' % (b"x" * (1_000_000 - len(b'{"ok":true,"result":""}\n')))
+    with here.connect() as sock:
+        sock.sendall(b'{"type":"SET","key":"k","value":%b}\n' % value)
+        assert sock.recv(1000) == b'{"ok":true,"result":true}\n'
+        sock.sendall(GET * (REPLIES // 1_000_000) + more)
+        here.settle()
+        yield sock
+
+
+def take(sock: Any, size: int) -> None:
+    while size > 0:
+        data = sock.recv(min(size, 1 << 20))
+        assert data
+        size -= len(data)
+
+
+class TestReplies:
+    """A client takes something of its replies within a time."""
+
+    def test_one_that_takes_nothing_is_cut(
+        self, connection: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with house(connection, send_timeout=30) as here, slow_reader(here) as sock:
+            here.pass_time(29)
+            assert here.info()["connected_clients"] == 2
+            here.pass_time(4)
+            assert here.info()["connected_clients"] == 1
+            assert here.info()["cut_clients"] == 1
+            assert len(rest_of(sock)) < REPLIES
+        assert "took nothing" in repr([vars(record) for record in caplog.records])
+
+    def test_one_that_takes_a_little_each_time_gets_all(self, connection: Any) -> None:
+        with house(connection, send_timeout=30) as here, slow_reader(here) as sock:
+            for _ in range(4):
+                here.pass_time(25)
+                take(sock, REPLIES // 4)
+            assert here.info()["cut_clients"] == 0
+            assert is_open(here, sock)
+
+    def test_it_may_take_for_ever_where_that_is_set(self, connection: Any) -> None:
+        with house(connection, send_timeout=0) as here, slow_reader(here) as sock:
+            here.pass_time(500)
+            take(sock, REPLIES)
+            assert is_open(here, sock)
+
+    def test_one_who_owes_nothing_is_not_cut(self, connection: Any) -> None:
+        with house(connection, send_timeout=3) as here, here.connect() as sock:
+            here.pass_time(100)
+            assert is_open(here, sock)
+
+
+class TestIdle:
+    def test_one_that_is_silent_is_cut_where_that_is_set(
+        self, connection: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with house(connection, idle_timeout=60) as here, here.connect() as sock:
+            assert is_open(here, sock)
+            here.pass_time(59)
+            assert is_open(here, sock)
+            here.pass_time(59)
+            assert here.info()["cut_clients"] == 0
+            here.pass_time(4)
+            assert here.info()["cut_clients"] == 1
+            assert rest_of(sock) == b""
+        assert "idle" in repr([vars(record) for record in caplog.records])
+
+    def test_one_that_never_said_a_word_is_cut_too(self, connection: Any) -> None:
+        with house(connection, idle_timeout=60) as here, here.connect() as sock:
+            here.pass_time(63)
+            assert rest_of(sock) == b""
+
+    def test_it_may_be_silent_for_ever_otherwise(self, connection: Any) -> None:
+        with house(connection) as here, here.connect() as sock:
+            here.pass_time(500)
+            assert is_open(here, sock)
+
+    def test_nothing_at_all_may_have_a_time(self, connection: Any) -> None:
+        with house(connection, request_timeout=0, send_timeout=0, idle_timeout=0) as here:
+            here.pass_time(100)
+
+
+class TestRest:
+    """An attempt at the password that waits for its turn."""
+
+    SECRET = "secret"
+    RIGHT, WRONG = (b'{"type":"AUTH","password":"%b"}\n' % word for word in (b"secret", b"no"))
+
+    def test_it_is_answered_in_its_turn_and_others_meanwhile(
+        self, connection: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(password, "DELAY", 0.001)
+        with house(connection, password=self.SECRET) as here, here.connect() as sock:
+            here.ask(self.RIGHT)
+            sock.sendall(self.WRONG * 5 + self.RIGHT + PING)
+            here.settle()
+            said = [sock.recv(1000)]
+            while b"PONG" not in said[-1]:
+                said.append(sock.recv(1000))
+            told = [json.loads(line)["ok"] for line in b"".join(said).splitlines()]
+            assert told == [False] * 5 + [True, True]
+
+    def test_while_it_waits_it_may_hang_up(self, connection: Any) -> None:
+        with house(connection, password=self.SECRET) as here, here.connect() as sock:
+            here.ask(self.RIGHT)
+            sock.sendall(self.WRONG * 4)
+            here.settle()
+            sock.close()
+            here.pass_time(40)
+            assert here.connections() == 1
+
+    def test_whose_turn_is_too_far_off_is_told_so_as_one_who_is_too_slow(
+        self, connection: Any
+    ) -> None:
+        limits = {"request_timeout": 30, "send_timeout": 60}
+        with house(connection, password=self.SECRET, **limits) as here, here.connect() as sock:
+            here.ask(self.RIGHT)
+            for _ in range(10):
+                here.password.matches("wrong", HOST)
+            for _ in range(100):
+                here.password.wait(HOST)
+            sock.sendall(self.RIGHT)
+            here.pass_time(35)
+            sock.settimeout(0.05)
+            assert b"TIMEOUT" in sock.recv(1000)
+
+
+class TestLinger:
+    """Who is told the last word has a while to take it."""
+
+    def refused(self, here: House) -> Any:
+        sock = here.connect()
+        sock.sendall(b"no JSON\n")
+        assert b"BAD_JSON" in rest_of(sock)
+        return sock
+
+    def test_then_it_is_closed(self, connection: Any) -> None:
+        with house(connection) as here, contextlib.closing(self.refused(here)):
+            here.pass_time(LINGER - ROUND)
+            assert here.connections() == 2
+            here.pass_time(3 * ROUND)
+            assert here.connections() == 1
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            Connection,
+            GreenletConnection,
+        ],
+    )
+    def test_also_if_it_goes_on_sending(self, kind: Any) -> None:
+        with house(kind) as here, contextlib.closing(self.refused(here)) as sock:
+            for _ in range(int(LINGER - ROUND)):
+                sock.sendall(b"x" * 1000)
+                here.pass_time(ROUND)
+            assert here.connections() == 2
+            here.pass_time(3 * ROUND)
+            assert here.connections() == 1
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            Connection,
+            GreenletConnection,
+        ],
+    )
+    def test_or_as_soon_as_it_hangs_up(self, kind: Any) -> None:
+        with house(kind) as here, contextlib.closing(self.refused(here)) as sock:
+            sock.sendall(b"x")
+            here.settle()
+            assert here.connections() == 2
+            sock.close()
+            here.settle()
+            assert here.connections() == 1

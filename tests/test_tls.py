@@ -1,0 +1,588 @@
+"""The TLS round a conversation, spoken without a socket by the standard library's own client."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import shutil
+import socket
+import ssl
+import time
+import warnings
+from operator import attrgetter
+from pathlib import Path
+from typing import Callable, Iterable, List, Optional, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.json_lines.guarded import GuardedSession
+from adapters.json_lines.lines import Allowance
+from adapters.json_lines.server import ServerSession
+from adapters.network import Modules, Network, Trust
+from adapters.tls import PORTION, Certificates, TlsSession
+from application.executor import LocalExecutor
+from application.limits import Limits
+from application.password import DELAY, FREE, Password
+from application.report import Figures
+from domain.memory import InMemoryStore
+from tests.certificates import HOST, Files, Issued
+from tests.support import Clock
+from tests.test_json_lines import CONVERSATION, REPLIES, answer, bytewise, replies
+
+R = TypeVar("R")
+Cut = Callable[[bytes], Iterable[bytes]]
+
+LIMITS = Limits(max_key_bytes=100)
+PING, PONG = b'{"type":"PING"}\n', b'{"ok":true,"result":"PONG"}\n'
+ENVELOPE = 5 + 256
+"""Bytes that a TLS record has at most beside what it carries."""
+
+BAD = {"missing": "", "empty": os.devnull, "not PEM": __file__}
+
+
+def trusting(
+    authorities: Optional[str], certificate: Optional[str] = None, key: Optional[str] = None
+) -> ssl.SSLContext:
+    """What our own clients go by."""
+    modules = Modules(socket, ssl, queue.SimpleQueue, time.sleep)
+    context = Network(modules, Trust(authorities, certificate, key)).tls()
+    assert isinstance(context, ssl.SSLContext)
+    return context
+
+
+def certificates(files: Files, ask_clients: bool = False) -> Certificates:
+    loaded = Certificates(*files.server, files.authority if ask_clients else None)
+    loaded.load()
+    return loaded
+
+
+class Attentive(ServerSession):
+    """Notices when it is handed nothing, which to do for ever would hold the server."""
+
+    def receive(self, data: bytes) -> bytes:
+        assert data, "nothing was read, and handed in all the same"
+        return super().receive(data)
+
+
+class Inner:
+    """What is inside: a store, and the figures and password of the sessions before it."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.clock = Clock()
+        self.password = Password("secret", self.clock)
+        self.figures = Figures("test", limits, self.clock, lambda: 1)
+        self._limits = limits
+        self._executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
+        self._allowance = Allowance(limits.max_input_bytes)
+
+    def session(self, client: str) -> ServerSession:
+        return Attentive(self._executor, self._limits, self.figures, self._allowance, client)
+
+    def guarded(self, client: str) -> ServerSession:
+        return GuardedSession(
+            self._executor, self._limits, self.figures, self._allowance, self.password, client
+        )
+
+
+def whole(data: bytes) -> Iterable[bytes]:
+    return [data]
+
+
+def at_random(seed: int) -> Cut:
+    chance = random.Random(seed)
+
+    def cut(data: bytes) -> Iterable[bytes]:
+        cuts = sorted(chance.randrange(len(data)) for _ in range(10))
+        return [data[a:b] for a, b in zip([0, *cuts], [*cuts, None])]
+
+    return cut
+
+
+class Client:
+    """The client's end, joined to a session by a wire that cuts what it carries."""
+
+    def __init__(self, session: TlsSession, context: ssl.SSLContext, cut: Cut = whole) -> None:
+        self.session = session
+        self.said: List[bytes] = []
+        """What the session gave to send, piece by piece."""
+        self._cut = cut
+        self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self.outgoing, server_hostname=HOST)
+
+    def shake_hands(self) -> None:
+        self.until_it_works(self.tls.do_handshake)
+        self.carry()
+
+    def ask(self, data: bytes) -> bytes:
+        """All that is answered to `data`, decrypted."""
+        self.tls.write(data)
+        self.carry()
+        return self.read()
+
+    def ask_first(self, data: bytes) -> bytes:
+        """The same, and the handshake before."""
+        self.shake_hands()
+        return self.ask(data)
+
+    def read(self) -> bytes:
+        answered: List[bytes] = []
+        try:
+            while True:
+                answered.append(self.tls.read(1 << 20))
+                if not answered[-1]:
+                    break
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            pass
+        return b"".join(answered)
+
+    def say_goodbye(self) -> None:
+        """Close the way TLS has it; returns when the other side did so, too."""
+        self.until_it_works(self.tls.unwrap)
+
+    def is_told_goodbye(self) -> bool:
+        """Whether the other side has closed the way TLS has it, all else having been read."""
+        try:
+            return self.tls.read(1) == b""
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLWantReadError:
+            return False
+
+    def version(self) -> Optional[str]:
+        return self.tls.version()
+
+    def certificate(self) -> Optional[bytes]:
+        return self.tls.getpeercert(binary_form=True)
+
+    def until_it_works(self, step: Callable[[], R]) -> R:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                if not self.carry():
+                    raise
+
+    def carry(self) -> bool:
+        """Move what there is, there and back; whether there was any."""
+        sent, came = self.outgoing.read(), b""
+        for piece in self._cut(sent) if sent else ():
+            if self.session.open:
+                self.said.append(self.session.receive(piece))
+                came += self.said[-1]
+            came += self.rest_of_replies()
+        self._incoming.write(came)
+        return bool(sent or came)
+
+    def rest_of_replies(self) -> bytes:
+        came = b""
+        while self.session.waiting:
+            assert len(self.said) < 10_000, "it says that there is more, and there is none"
+            self.said.append(self.session.replies())
+            came += self.said[-1]
+        return came
+
+    def is_given(self, data: bytes) -> None:
+        self._incoming.write(data)
+
+
+Connect = Callable[..., Client]
+
+
+@pytest.fixture
+def inner() -> Inner:
+    return Inner()
+
+
+@pytest.fixture
+def connect(files: Files, inner: Inner) -> Connect:
+    """Connects a client that trusts the server, with `certificates` if not those of the server."""
+
+    def connect(
+        certified: Optional[Certificates] = None,
+        context: Optional[ssl.SSLContext] = None,
+        cut: Cut = whole,
+    ) -> Client:
+        session = TlsSession(certified or certificates(files), inner.session, "192.0.2.1:5000")
+        return Client(session, context or trusting(files.authority, None, None), cut)
+
+    return connect
+
+
+class TestConversation:
+    def test_a_conversation_in_tls_is_the_same_as_without(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        assert replies(client.ask(CONVERSATION)) == REPLIES
+        assert client.ask(PING) == PONG
+
+    def test_byte_by_byte(self, connect: Connect) -> None:
+        client = connect(cut=bytewise)
+        client.shake_hands()
+        assert replies(client.ask(CONVERSATION)) == REPLIES
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_cut_at_random(self, connect: Connect, seed: int) -> None:
+        client = connect(cut=at_random(seed))
+        client.shake_hands()
+        assert replies(client.ask(CONVERSATION)) == REPLIES
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_both_versions_of_today(
+        self, connect: Connect, files: Files, version: ssl.TLSVersion
+    ) -> None:
+        context = trusting(files.authority, None, None)
+        context.maximum_version = version
+        client = connect(context=context)
+        client.shake_hands()
+        assert client.version() == version.name.replace("_", ".")
+        assert replies(client.ask(CONVERSATION)) == REPLIES
+
+    def test_a_request_on_the_heels_of_the_handshake_is_answered(self, connect: Connect) -> None:
+        """In one read with the end of the handshake, as a network may bring it."""
+        client = connect(cut=whole)
+        client.until_it_works(client.tls.do_handshake)
+        assert client.ask(PING) == PONG
+
+    def test_nothing_is_readable_on_the_wire(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        assert b"PONG" in client.ask(PING)
+        assert b"PONG" not in b"".join(client.said)
+
+    def test_a_request_that_has_arrived_in_part_is_numbered_as_inside(
+        self, connect: Connect
+    ) -> None:
+        client = connect()
+        handshake = client.session.unfinished
+        assert handshake
+        client.shake_hands()
+        assert client.session.unfinished == 0
+        client.ask(b'{"type":')
+        first = client.session.unfinished
+        assert first not in (0, handshake)
+        assert client.ask(b'"PING"}\n{"type"') == PONG
+        assert client.session.unfinished not in (0, handshake, first)
+
+    def test_a_password_inside_has_to_wait_as_it_does_outside(
+        self, files: Files, inner: Inner
+    ) -> None:
+        session = TlsSession(certificates(files), inner.guarded, "192.0.2.1:5000")
+        client = Client(session, trusting(files.authority, None, None))
+        client.shake_hands()
+        assert session.unfinished
+        for _ in range(FREE):
+            inner.password.matches("wrong", "192.0.2.1")
+        client.tls.write(b'{"type":"AUTH","password":"secret"}\n' + PING)
+        assert session.receive(client.outgoing.read()) == b""
+        assert session.waiting
+        assert session.rest == pytest.approx(DELAY)
+        client.is_given(client.rest_of_replies())
+        assert client.read() == b'{"ok":true,"result":true}\n' + PONG
+        assert session.unfinished == 0
+
+
+class TestLargeReplies:
+    def test_they_come_in_portions_and_in_order(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
+        client.said.clear()
+        asked = b"".join(b'{"type":"GET","key":"k","id":%d}\n' % n for n in range(500))
+        answered = client.ask(asked)
+        assert [reply["id"] for reply in replies(answered)] == list(range(500))
+        assert len(answered) > 5_000_000
+        assert max(map(len, client.said)) < 2 * PORTION + 10_000 + 20 * ENVELOPE
+
+    def test_also_where_each_request_is_a_record_of_its_own(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
+        client.said.clear()
+        for _ in range(100):
+            client.tls.write(b'{"type":"GET","key":"k"}\n')
+        assert client.ask(PING).count(b"\n") == 101
+        assert max(map(len, client.said)) < PORTION + 10_000 + 10 * ENVELOPE
+
+    def test_one_of_several_megabytes_arrives_whole(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        value = b'"%b"' % (b"x" * 3_000_000)
+        client.ask(b'{"type":"SET","key":"k","value":%b}\n' % value)
+        assert client.ask(b'{"type":"GET","key":"k"}\n') == b'{"ok":true,"result":%b}\n' % value
+
+    def test_while_replies_are_owed_requests_behind_them_are_not_answered_yet(
+        self, connect: Connect
+    ) -> None:
+        client = connect()
+        client.shake_hands()
+        client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
+        client.tls.write(b'{"type":"GET","key":"k"}\n' * 20_000 + b'{"type":"FLUSH"}\n')
+        first = client.session.receive(client.outgoing.read())
+        assert client.session.waiting
+        assert len(first) < 2 * PORTION + 10_000 + 20 * ENVELOPE
+
+
+class TestEnding:
+    def test_a_goodbye_is_answered_with_one(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        client.ask(PING)
+        client.say_goodbye()
+        assert not client.session.open
+        assert not client.session.waiting
+
+    def test_all_that_came_before_a_goodbye_is_answered_first(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
+        client.tls.write(b'{"type":"GET","key":"k"}\n' * 100)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.tls.unwrap()
+        client.carry()
+        assert client.read().count(b"\n") == 100
+        assert client.is_told_goodbye()
+        assert not client.session.open
+
+    def test_a_conversation_that_ends_is_ended_with_a_goodbye(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        assert replies(client.ask(b"hello\n" + PING)) == ["BAD_JSON"]
+        assert client.is_told_goodbye()
+        assert not client.session.open
+        assert not client.session.waiting
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_garbage_in_place_of_a_hello_ends_it(
+        self, connect: Connect, seed: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = connect()
+        client.session.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
+        assert not client.session.open
+        assert not client.session.waiting
+        (record,) = caplog.records
+        assert record.getMessage() == "broke off TLS"
+        assert "192.0.2.1:5000" in vars(record).values()
+
+    @pytest.mark.parametrize(
+        "asked", [PING, PING * 100, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\n" * 100]
+    )
+    def test_a_client_without_tls_is_cut_off_and_nothing_is_run(
+        self, connect: Connect, inner: Inner, asked: bytes
+    ) -> None:
+        client = connect()
+        sent = answer(client.session, [asked])
+        assert b"PONG" not in sent
+        assert not client.session.open
+        assert not inner.figures.commands
+
+    def test_a_broken_record_after_the_handshake_ends_it(
+        self, connect: Connect, inner: Inner
+    ) -> None:
+        client = connect()
+        client.shake_hands()
+        client.tls.write(PING)
+        record = bytearray(client.outgoing.read())
+        record[-1] ^= 1
+        client.session.receive(bytes(record))
+        assert not client.session.open
+        assert not client.session.waiting
+        assert not inner.figures.commands
+
+    def test_a_record_in_the_clear_after_the_handshake_ends_it(
+        self, connect: Connect, inner: Inner
+    ) -> None:
+        client = connect()
+        client.shake_hands()
+        client.session.receive(b"\x17\x03\x03\x00" + bytes([len(PING)]) + PING)
+        assert not client.session.open
+        assert not inner.figures.commands
+
+    def test_being_closed_lets_go_of_what_is_inside(self, connect: Connect, inner: Inner) -> None:
+        session = connect().session
+        assert inner.figures.connected == 1
+        session.close()
+        assert inner.figures.connected == 0
+
+    def test_one_client_too_many_is_told_so_in_tls(self, files: Files) -> None:
+        crowded = Inner(Limits(max_clients=0))
+        session = TlsSession(certificates(files), crowded.session, "192.0.2.1:5000")
+        client = Client(session, trusting(files.authority, None, None))
+        assert session.open
+        client.shake_hands()
+        assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
+        assert client.is_told_goodbye()
+        assert not session.open
+
+
+class TestTimeOut:
+    def test_before_the_handshake_it_ends_without_a_word(
+        self, connect: Connect, inner: Inner, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session = connect().session
+        session.time_out()
+        assert not session.open
+        assert not session.waiting
+        assert inner.figures.cut == 1
+        assert "took too long" in repr(vars(caplog.records[-1]))
+
+    def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
+        client = connect()
+        with pytest.raises(ssl.SSLWantReadError):
+            client.tls.do_handshake()
+        client.session.receive(client.outgoing.read()[:100])
+        client.session.time_out()
+        assert not client.session.open
+        assert not client.session.waiting
+
+    def test_after_it_the_client_is_told_and_said_goodbye_to(
+        self, connect: Connect, inner: Inner
+    ) -> None:
+        client = connect()
+        client.shake_hands()
+        client.ask(b'{"type":')
+        client.session.time_out()
+        assert client.session.waiting
+        client.is_given(client.rest_of_replies())
+        assert replies(client.read()) == ["TIMEOUT"]
+        assert client.is_told_goodbye()
+        assert not client.session.open
+
+    def test_being_given_up_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
+        client = connect()
+        client.shake_hands()
+        client.session.give_up("it took nothing")
+        assert inner.figures.cut == 1
+
+
+class TestCertificates:
+    def test_without_one_a_client_is_let_in_where_none_is_asked_for(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        assert client.ask(PING) == PONG
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    @pytest.mark.parametrize("shows", ["client", "stranger", "nothing"])
+    def test_where_one_is_asked_for_only_those_of_the_authority_are_let_in(
+        self,
+        connect: Connect,
+        files: Files,
+        inner: Inner,
+        shows: str,
+        version: ssl.TLSVersion,
+    ) -> None:
+        context = trusting(files.authority, *getattr(files, shows, (None, None)))
+        context.maximum_version = version
+        client = connect(certificates(files, ask_clients=True), context)
+        if shows == "client":
+            client.shake_hands()
+            assert client.ask(PING) == PONG
+            return
+        with pytest.raises(ssl.SSLError):
+            client.ask_first(PING)
+        assert not client.session.open
+        assert not inner.figures.commands
+
+    def test_a_client_does_not_trust_a_server_of_another_authority(
+        self, connect: Connect, files: Files
+    ) -> None:
+        strange = Certificates(*files.stranger, None)
+        strange.load()
+        client = connect(strange)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            client.shake_hands()
+        client.carry()
+        assert not client.session.open
+
+    def test_old_versions_are_refused(self, connect: Connect, files: Files) -> None:
+        certified = certificates(files)
+        # So that nothing else than the version is in the way.
+        certified.context.set_ciphers("ALL:@SECLEVEL=0")
+        context = trusting(files.authority, None, None)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+        client = connect(certified, context)
+        with pytest.raises(ssl.SSLError) as refusal:
+            client.shake_hands()
+        assert "PROTOCOL_VERSION" in str(refusal.value.reason)
+        assert not client.session.open
+
+    def test_read_again_new_clients_see_the_new_one_and_old_ones_go_on(
+        self, connect: Connect, files: Files, tmp_path: Path
+    ) -> None:
+        path, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+        _copy(files.server, path, key)
+        certified = Certificates(str(path), str(key), None)
+        certified.load()
+        old = connect(certified)
+        old.shake_hands()
+        _copy(files.renewed, path, key)
+        certified.load()
+        new = connect(certified)
+        new.shake_hands()
+        assert new.certificate() == _der(files.renewed.certificate)
+        assert old.certificate() == _der(files.server.certificate)
+        assert old.ask(PING) == new.ask(PING) == PONG
+
+    @pytest.mark.parametrize(
+        ("file", "becomes"),
+        [
+            *((file, bad) for file in ("certificate", "key", "authority") for bad in BAD),
+            ("certificate", "stranger.certificate"),
+            ("certificate", "server.key"),
+            ("key", "stranger.key"),
+            ("key", "server.certificate"),
+            ("key", "protected_key"),
+            ("authority", "server.key"),
+        ],
+    )
+    def test_read_again_but_bad_the_old_ones_are_kept(
+        self, connect: Connect, files: Files, tmp_path: Path, file: str, becomes: str
+    ) -> None:
+        paths = {name: tmp_path / name for name in ("certificate", "key", "authority")}
+        _copy(files.server, paths["certificate"], paths["key"])
+        shutil.copy(files.authority, paths["authority"])
+        certified = Certificates(*map(str, paths.values()))
+        certified.load()
+        paths[file].unlink()
+        if becomes != "missing":
+            shutil.copy(BAD.get(becomes) or attrgetter(becomes)(files), paths[file])
+        with pytest.raises((FileNotFoundError, ssl.SSLError)):
+            certified.load()
+        client = connect(certified, trusting(files.authority, *files.client))
+        assert client.ask_first(PING) == PONG
+        assert client.certificate() == _der(files.server.certificate)
+
+
+@given(
+    data=st.binary(max_size=2000), hello=st.integers(0, 600), cuts=st.lists(st.integers(0, 2000))
+)
+def test_whatever_arrives_no_error_but_of_ours_comes_out(
+    files: Files, data: bytes, hello: int, cuts: List[int]
+) -> None:
+    """After so many bytes of a good hello, anything."""
+    session = TlsSession(certificates(files), Inner().session, "a client")
+    client = Client(session, trusting(files.authority, None, None))
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    data = client.outgoing.read()[:hello] + data
+    ends = sorted(cuts)
+    answer(session, (data[a:b] for a, b in zip([0, *ends], [*ends, None])))
+    assert not session.waiting
+    session.time_out()
+    session.close()
+
+
+def _copy(issued: Issued, certificate: Path, key: Path) -> None:
+    shutil.copy(issued.certificate, certificate)
+    shutil.copy(issued.key, key)
+
+
+def _der(path: str) -> bytes:
+    first = Path(path).read_text().split("-----END CERTIFICATE-----")[0]
+    return ssl.PEM_cert_to_DER_cert(first + "-----END CERTIFICATE-----\n")
