@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo check test format lint layers types bench bench-quick fuzz
+.PHONY: demo check test torture format lint layers types bench bench-quick fuzz
 
 demo: $(VENV)/ready-run           ## a server answering a client
 	@sh docs/demo.sh $(BIN)
@@ -22,6 +22,9 @@ types: $(VENV)/ready-dev
 
 test: $(VENV)/ready-test
 	$(BIN)/python -m pytest
+
+torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
+	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s
 
 format: $(VENV)/ready-dev
 	$(BIN)/ruff format .

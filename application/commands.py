@@ -424,7 +424,7 @@ NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
 
 def closest_name(name: str) -> str:
     """The command that whoever typed `name` most likely meant."""
-    return difflib.get_close_matches(name.upper(), NAMES, n=1, cutoff=0.0)[0]
+    return difflib.get_close_matches(name[:40].upper(), NAMES, n=1, cutoff=0.0)[0]
 
 
 def _legal(ttl: Ttl) -> Optional[float]:

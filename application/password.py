@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
-from typing import Callable, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 FREE = 3
 """How many failures from one address cost nothing."""
@@ -25,39 +25,51 @@ ADDRESSES = 10_000
 """How many addresses are remembered; the oldest are forgotten for new ones."""
 
 
+class Turn(NamedTuple):
+    """When an attempt may be made, and how much later than the one before it, in seconds."""
+
+    at: float
+    after: float
+
+
 class Password:
     """A secret, and the patience with those who guess. `clock` gives seconds."""
 
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
         self._digest = _digest(secret)
         self._clock = clock
-        self._failures: OrderedDict[str, Tuple[int, float]] = OrderedDict()
+        self._attempts: OrderedDict[str, Tuple[int, float]] = OrderedDict()
 
-    def wait(self, address: str) -> float:
-        """Seconds until the turn of one more attempt from `address`, which is taken by asking."""
+    def turn(self, address: str) -> Turn:
+        """The turn of one more attempt from `address`. It counts as a failure until it `matches`,
+        so that many at once wait as long as one after the other."""
         now = self._clock()
-        count, turn = self._failures.get(address, (0, now))
-        if count < FREE or now - turn > FORGIVEN:
-            return 0.0
-        turn = max(now, turn) + min(LONGEST, DELAY * 2.0 ** min(count - FREE, 10))
-        self._remember(address, count, turn)
-        return turn - now
+        count, last = self._attempts.get(address, (0, now))
+        if now - last > FORGIVEN:
+            count = 0
+        after = 0.0 if count < FREE else min(LONGEST, DELAY * 2.0 ** min(count - FREE, 10))
+        turn = Turn(max(now, last) + after if after else now, after)
+        self._remember(address, count + 1, max(turn.at, last))
+        return turn
+
+    def forgo(self, address: str, turn: Turn) -> None:
+        """Give a turn back that was not waited for; it goes on counting as a failure."""
+        count, last = self._attempts.get(address, (0, 0.0))
+        self._remember(address, count, last - turn.after)
 
     def matches(self, attempt: str, address: str) -> bool:
-        """Whether `attempt`, made from `address`, is right."""
-        if hmac.compare_digest(_digest(attempt), self._digest):
-            return True
-        count, turn = self._failures.get(address, (0, self._clock()))
-        if self._clock() - turn > FORGIVEN:
-            count = 0
-        self._remember(address, count + 1, max(turn, self._clock()))
-        return False
+        """Whether `attempt`, made from `address` in its turn, is right."""
+        if not hmac.compare_digest(_digest(attempt), self._digest):
+            return False
+        count, last = self._attempts.get(address, (1, self._clock()))
+        self._remember(address, count - 1, last)
+        return True
 
-    def _remember(self, address: str, count: int, turn: float) -> None:
-        self._failures[address] = count, turn
-        self._failures.move_to_end(address)
-        if len(self._failures) > ADDRESSES:
-            self._failures.popitem(last=False)
+    def _remember(self, address: str, count: int, last: float) -> None:
+        self._attempts[address] = count, last
+        self._attempts.move_to_end(address)
+        if len(self._attempts) > ADDRESSES:
+            self._attempts.popitem(last=False)
 
 
 def _digest(secret: str) -> bytes:

@@ -52,7 +52,7 @@ class Figures:
     ) -> None:
         self._version = version
         self._limits = limits
-        self._clock = clock
+        self.clock = clock
         self._resident_memory = resident_memory
         self._started = clock()
         self.connected = 0
@@ -75,7 +75,7 @@ class Figures:
         """The report of a store, with the figures of the server before it."""
         report.server = Server(
             version=self._version,
-            uptime=round(self._clock() - self._started, 3),
+            uptime=round(self.clock() - self._started, 3),
             resident_memory=self._resident_memory(),
             connected_clients=self.connected,
             accepted_clients=self.accepted,

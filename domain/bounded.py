@@ -100,10 +100,15 @@ class BoundedStore(InMemoryStore):
         return cost(key, self._shards[hash(key) & MASK].get(key))
 
     def _check_room(self, items: Mapping[str, bytes], extra: int) -> None:
-        """Many are stored all or none, so make room for all of them before the first."""
+        """Many are stored all or none, so make room for all of them before the first.
+
+        What `items` replace is added up anew only when it seems that there is room: keys that had
+        to go may have been among them.
+        """
         size = sum(cost(key, text) + extra for key, text in items.items())
-        while self._memory + size - sum(map(self._cost_of, items)) > self._max_memory:
-            self._make_room(size)
+        while self._memory + size - (replaced := sum(map(self._cost_of, items))) > self._max_memory:
+            while self._memory + size - replaced > self._max_memory:
+                self._make_room(size)
 
     def _make_room(self, size: int) -> None:
         """Remove something, or raise `OutOfMemory` if there is no making room for `size` bytes."""

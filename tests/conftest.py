@@ -12,6 +12,22 @@ hypothesis.settings.register_profile("default", deadline=None)  # a shared machi
 hypothesis.settings.load_profile("default")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="torture for minutes instead of seconds")
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time for what takes minutes."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def seconds(long: bool) -> float:
+    """How long a test goes on with what it does to a server."""
+    return 30.0 if long else 2.0
+
+
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[Server]:
     with running_server() as server:

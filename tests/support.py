@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import gevent
 import msgspec
@@ -76,9 +76,13 @@ def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> Ser
     return session_of(LocalExecutor(store or InMemoryStore(time.monotonic), limits), limits)
 
 
-def session_of(executor: Executor, limits: Limits = Limits()) -> ServerSession:  # noqa: B008
+def session_of(
+    executor: Executor,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    clock: Callable[[], float] = time.monotonic,
+) -> ServerSession:
     """A server's session on an executor."""
-    figures = Figures("test", limits, time.monotonic, lambda: 1)
+    figures = Figures("test", limits, clock, lambda: 1)
     return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
 
 
@@ -156,13 +160,22 @@ def environment(**variables: str) -> Dict[str, str]:
     return {**inherited, **variables}
 
 
+SERVER = (sys.executable, "-m", "entrypoints.server")
+
+
 @contextlib.contextmanager
 def running_server(
-    *arguments: str, stderr: int = subprocess.DEVNULL, **variables: str
+    *arguments: str,
+    program: Sequence[str] = SERVER,
+    stderr: Union[int, IO[str]] = subprocess.DEVNULL,
+    **variables: str,
 ) -> Iterator[Server]:
-    """A real server process on a free port; nothing of it is left at the end."""
+    """A real server process on a free port; nothing of it is left at the end.
+
+    `program` is what to start in place of the server, and `stderr` where its log goes.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "entrypoints.server", "--port", "0", *arguments],
+        [*program, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

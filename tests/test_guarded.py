@@ -310,14 +310,14 @@ class TestWaiting:
     def test_what_is_no_attempt_waits_as_well(self, door: Door) -> None:
         door.send(WRONG * FREE)
         assert door.ask(PING, b"{}\n", b"\n") == [NO, "BAD_REQUEST"]
-        assert door.rests == [0.1, 0.1, 0.1]
+        assert door.rests == [0.1, 0.2]
 
     def test_of_two_connections_from_an_address_one_waits_for_the_other(self, door: Door) -> None:
         beside = Door(beside=door)
         door.send(WRONG * FREE)
         assert (door.session.receive(WRONG), beside.session.receive(RIGHT)) == (b"", b"")
         assert door.session.rest == pytest.approx(DELAY)
-        assert beside.session.rest == pytest.approx(2 * DELAY)
+        assert beside.session.rest == pytest.approx(3 * DELAY)
         assert replies(door.session.replies()) == [NO]
         assert replies(beside.session.replies()) == [OK]
 

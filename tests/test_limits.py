@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.json_lines.lines import PIECE, Allowance, Lines
-from adapters.json_lines.server import PORTION, ServerSession
+from adapters.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.report import Figures
 from domain.memory import InMemoryStore
-from tests.support import Clock, new_session
+from tests.support import Clock, new_session, session_of
 from tests.test_json_lines import answer, replies
 
 PING = b'{"type":"PING"}\n'
@@ -375,41 +375,58 @@ class TestWork:
         ]
 
 
+class Ticking(Clock):
+    """Time that passes by a millisecond with every look."""
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
 class TestPortions:
     """After so much work the others have their turn, whether or not much is said."""
 
     def portions(self, data: bytes) -> List[bytes]:
-        session = new_session()
+        executor = LocalExecutor(InMemoryStore(Clock()))
+        session = session_of(executor, clock=Ticking())
         answer(session, [PING])
         said = [session.receive(data)]
         while session.waiting:
             said.append(session.replies())
         return said
 
-    def test_blank_lines_end_one(self) -> None:
-        said = self.portions(b"\n" * 5000 + PING)
-        assert len(said) > 5
-        assert replies(b"".join(said)) == [PONG]
-
-    def test_blank_lines_before_anything_was_said_do_so_too(self) -> None:
-        session = new_session()
-        assert session.receive(b"\r\n" * 5000 + PING) == b""
-        assert session.waiting
-
     @pytest.mark.parametrize(
-        "line", [b'{"type":"NO"}\n', b"{}\n", b"bad\n", b'{"type":"GET","key":1}\n']
+        "line",
+        [
+            b"\n",
+            b'{"type":"NO"}\n',
+            b"bad\n",
+            b'{"type":"SCAN","prefix":"nothing"}\n',
+            b'{"type":"COUNT"}\n',
+            b'{"type":"INCR","key":"n"}\n',
+        ],
     )
-    def test_refused_lines_count_for_more_than_their_replies(self, line: bytes) -> None:
-        said = self.portions(line * 2000)
-        assert b"".join(said).count(b"\n") == 2000
-        assert max(map(len, said)) < 0.7 * PORTION
+    def test_one_ends_when_its_time_is_up(self, line: bytes) -> None:
+        said = self.portions(line * 100)
+        assert len(said) > 10
+        assert b"".join(said).count(b"\n") == (0 if line == b"\n" else 100)
 
-    def test_scans_that_find_nothing_end_one(self) -> None:
-        said = self.portions(b'{"type":"SCAN","prefix":"nothing"}\n' * 21)
-        assert [part.count(b"\n") for part in said] == [2] * 10 + [1]
+    def test_commands_that_are_known_to_be_quick_are_not_timed(self) -> None:
+        stored = b'{"type":"SET","key":"k","value":1}\n'
+        assert len(self.portions(stored + b'{"type":"GET","key":"k"}\n' * 1000)) == 1
 
-    def test_cheap_commands_do_not(self) -> None:
-        assert len(self.portions(PING * 2000)) == 1
+    def test_a_long_request_has_turns_of_its_own(self) -> None:
+        keys = [f"key:{number}" for number in range(30_000)]
+        line = json.dumps({"type": "MGET", "keys": keys}).encode() + b"\n"
+        said = self.portions(PING + line + PING)
+        assert [part.count(b"\n") for part in said] == [1, 0, 1, 1]
+        assert replies(b"".join(said)) == [PONG, {"ok": True, "result": {}}, PONG]
+
+    def test_a_long_request_that_is_refused_is_refused_in_its_place(self) -> None:
+        line = b'{"type":"SET","key":"k","id":7,"value":[%b1e999]}\n' % (b"1," * 200_000)
+        sent = b"".join(self.portions(PING + line + PING))
+        assert replies(sent) == [PONG, "BAD_REQUEST", PONG]
+        assert json.loads(sent.splitlines()[1])["id"] == 7
 
 
 class House:

@@ -25,19 +25,18 @@ def password(clock: Clock) -> Password:
     return Password(SECRET, clock)
 
 
-def fail(password: Password, times: int, address: str = HERE) -> None:
-    for _ in range(times):
-        assert not password.matches("wrong", address)
+def waited(password: Password, clock: Clock, attempt: str, address: str = HERE) -> float:
+    """How long an attempt waits for its turn; then it is made."""
+    turn = password.turn(address)
+    wait = round(turn.at - clock.now, 6)
+    clock.now = max(clock.now, turn.at)
+    assert password.matches(attempt, address) == (attempt == SECRET)
+    return wait
 
 
-def guess(password: Password, clock: Clock, times: int) -> List[float]:
-    """How long each of so many wrong attempts had to wait, one after the other."""
-    waits = []
-    for _ in range(times):
-        waits.append(round(password.wait(HERE), 6))
-        clock.now += waits[-1]
-        fail(password, 1)
-    return waits
+def guess(password: Password, clock: Clock, times: int, address: str = HERE) -> List[float]:
+    """How long each of so many wrong attempts waits, one after the other."""
+    return [waited(password, clock, "wrong", address) for _ in range(times)]
 
 
 def test_the_right_one_matches_and_no_other(password: Password) -> None:
@@ -70,78 +69,67 @@ def test_the_secret_itself_is_not_kept(password: Password) -> None:
 def test_a_few_failures_cost_nothing_and_the_next_ones_twice_as_long_each_up_to_the_longest(
     password: Password, clock: Clock
 ) -> None:
-    assert guess(password, clock, 11) == [0, 0, 0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+    doubled = [DELAY, 2 * DELAY, 4 * DELAY, 8 * DELAY, 16 * DELAY, LONGEST, LONGEST]
+    assert guess(password, clock, FREE + 7) == [0.0] * FREE + doubled
 
 
-def test_the_right_one_waits_as_the_wrong_ones_do(password: Password) -> None:
-    fail(password, FREE)
-    assert password.wait(HERE) == pytest.approx(DELAY)
-    assert password.matches(SECRET, HERE)
-    assert password.wait(HERE) > DELAY
-
-
-def test_attempts_that_are_made_at_once_have_their_turns_one_after_the_other(
+def test_the_right_one_waits_as_a_wrong_one_does_and_counts_for_nothing(
     password: Password, clock: Clock
 ) -> None:
-    fail(password, FREE)
-    assert [round(password.wait(HERE), 6) for _ in range(4)] == [0.1, 0.2, 0.3, 0.4]
-    clock.now += 0.3
-    assert password.wait(HERE) == pytest.approx(0.2)
+    guess(password, clock, FREE)
+    assert waited(password, clock, SECRET) == DELAY
+    assert waited(password, clock, SECRET) == DELAY
 
 
-def test_a_turn_that_nobody_waits_for_is_not_saved_up(password: Password, clock: Clock) -> None:
-    fail(password, FREE)
-    clock.now += 100
-    assert [round(password.wait(HERE), 6) for _ in range(2)] == [0.1, 0.2]
+def test_who_is_always_right_never_waits(password: Password, clock: Clock) -> None:
+    assert [waited(password, clock, SECRET) for _ in range(100)] == [0.0] * 100
+
+
+def test_attempts_at_once_wait_as_long_as_one_after_the_other(
+    password: Password, clock: Clock
+) -> None:
+    turns = [password.turn(HERE) for _ in range(FREE + 4)]
+    waits = [round(turn.at - clock.now, 6) for turn in turns]
+    assert waits[:FREE] == [0.0] * FREE
+    assert waits[FREE:] == [
+        pytest.approx(DELAY * total) for total in (1, 1 + 2, 1 + 2 + 4, 1 + 2 + 4 + 8)
+    ]
+
+
+def test_a_turn_that_is_given_back_is_not_waited_for_by_others(
+    password: Password, clock: Clock
+) -> None:
+    guess(password, clock, FREE)
+    given_up = [password.turn(HERE) for _ in range(30)]
+    for turn in given_up:
+        password.forgo(HERE, turn)
+    assert waited(password, clock, SECRET) == LONGEST
 
 
 def test_failures_at_one_address_cost_nothing_at_another(password: Password, clock: Clock) -> None:
     guess(password, clock, 10)
-    assert [password.wait(ELSEWHERE) for _ in range(10)] == [0.0] * 10
-    fail(password, FREE - 1, ELSEWHERE)
-    assert password.wait(ELSEWHERE) == 0.0
+    assert waited(password, clock, SECRET, ELSEWHERE) == 0.0
 
 
 def test_an_address_is_forgiven_after_a_time_without_an_attempt(
     password: Password, clock: Clock
 ) -> None:
-    fail(password, FREE)
-    clock.now += FORGIVEN
-    assert password.wait(HERE) > 0
-    clock.now += FORGIVEN
-    assert password.wait(HERE) > 0, "the attempt before was a new one"
+    guess(password, clock, FREE)
     clock.now += FORGIVEN + 1
-    assert guess(password, clock, FREE + 1) == [0.0] * FREE + [DELAY]
+    assert guess(password, clock, FREE) == [0.0] * FREE
+    assert waited(password, clock, SECRET) == DELAY
 
 
-def test_failures_long_before_do_not_count_with_new_ones(password: Password, clock: Clock) -> None:
-    fail(password, FREE - 1)
-    clock.now += FORGIVEN + 1
-    fail(password, FREE - 1)
-    assert password.wait(HERE) == 0.0
-    fail(password, 1)
-    assert password.wait(HERE) > 0
-
-
-def test_of_very_many_addresses_those_that_tried_last_are_remembered(password: Password) -> None:
-    fail(password, FREE, "early")
-    fail(password, FREE, "early and late")
+def test_of_very_many_addresses_those_that_tried_last_are_remembered(
+    password: Password, clock: Clock
+) -> None:
+    guess(password, clock, FREE, "early")
+    guess(password, clock, FREE, "early and late")
     for number in range(ADDRESSES - 2):
-        fail(password, FREE, f"address {number}")
-    assert password.wait("early and late") > 0
-    fail(password, 1, "one too many")
-    fail(password, 1, "two too many")
-    assert password.wait("early") == 0.0
-    assert password.wait("address 0") == 0.0
-    for address in ("early and late", "address 1", f"address {ADDRESSES - 3}"):
-        assert password.wait(address) > 0
-
-
-def test_asking_for_a_turn_does_not_make_an_address_one_to_remember(password: Password) -> None:
-    fail(password, FREE)
-    for number in range(ADDRESSES + 1):
-        password.wait(f"address {number}")
-    assert password.wait(HERE) > 0
+        password.turn(f"address {number}")
+    assert password.turn("early and late").after == DELAY
+    password.turn("one more")
+    assert password.turn("early").after == 0.0
 
 
 def test_whoever_guesses_for_hours_waits_the_longest_and_no_longer(

@@ -7,14 +7,15 @@ looked at and `MAX_SAID` said, and attempts take as long as the password's rule 
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from collections import deque
+from typing import Deque, Optional, TypeVar
 
 from adapters.json_lines.lines import Allowance
 from adapters.json_lines.server import ONE_OBJECT, ServerSession
 from application.commands import Auth, Command
 from application.executor import Executor
 from application.limits import Limits
-from application.password import Password
+from application.password import Password, Turn
 from application.report import Figures
 from domain.errors import BadJson, KvError, Unauthenticated
 
@@ -51,9 +52,9 @@ class GuardedSession(ServerSession):
         self._run = executor.execute
         self._execute = self._ask_first
         self._inside = False
-        self._unread = b""
+        self._unread: Deque[bytes] = deque([b""])
         self._heard = self._said = 0
-        self._rest = 0.0
+        self._turn: Optional[Turn] = None
 
     @property
     def unfinished(self) -> int:
@@ -63,13 +64,15 @@ class GuardedSession(ServerSession):
     @property
     def rest(self) -> float:
         """Seconds until the next attempt has its turn."""
-        return self._rest if self.open else 0.0
+        return max(0.001, self._turn.at - self._clock()) if self._turn and self.open else 0.0
 
     def receive(self, data: bytes) -> bytes:
         """Take what was read and give the first portion of replies; not while `waiting`."""
         if self._inside:
             return super().receive(data)
-        self._unread += data
+        first, *others = data.split(b"\n")
+        self._unread[-1] += first
+        self._unread.extend(others)
         return self.replies()
 
     def replies(self) -> bytes:
@@ -77,29 +80,39 @@ class GuardedSession(ServerSession):
         said = super().replies()
         return said if self._inside else said + self._knock()
 
+    def close(self) -> None:
+        """The connection is gone, and with it the turn that was not waited for."""
+        if self._turn:
+            self._password.forgo(self._address, self._turn)
+        super().close()
+
     def _knock(self) -> bytes:
         said = b""
-        while b"\n" in self._unread and self._is_outside() and not self._must_wait():
-            line, _, self._unread = self._unread.partition(b"\n")
-            self._heard += len(line) + 1
-            answer = self._answer(line + b"\n") if self._heard <= MAX_HEARD else b""
-            self._said += len(answer)
-            if self._is_outside() and (
-                self._heard > MAX_HEARD or self._said > MAX_SAID - _FAREWELL
-            ):
-                return said + self._show_out(Unauthenticated(_TOO_MUCH))
-            said += answer
+        while len(self._unread) > 1 and self._is_outside():
+            if self._unread[0].strip() and self._must_wait():
+                return said
+            said += self._look_at(self._unread.popleft() + b"\n")
         if self._inside:
-            data, self._unread = self._unread, b""
+            data = b"\n".join(self._unread)
+            self._unread.clear()
             return said + self._answer(data)
-        return said + self._look_at_half_a_line()
+        return said + self._look_at_half_a_line() if self._is_outside() else said
+
+    def _look_at(self, line: bytes) -> bytes:
+        self._heard += len(line)
+        if self._heard > MAX_HEARD:
+            return self._show_out(Unauthenticated(_TOO_MUCH))
+        answer = self._answer(line) if line.strip() else b""
+        self._said += len(answer)
+        if self._is_outside() and self._said > MAX_SAID - _FAREWELL:
+            return self._show_out(Unauthenticated(_TOO_MUCH))
+        return answer
 
     def _look_at_half_a_line(self) -> bytes:
-        if not self._is_outside() or self.waiting:
-            return b""
-        if not self._speaks_json and self._unread.lstrip()[:1] not in (b"", b"{"):
+        begun = self._unread[-1]
+        if not self._speaks_json and begun.lstrip()[:1] not in (b"", b"{"):
             return self._show_out(BadJson(ONE_OBJECT))
-        if self._heard + len(self._unread) > MAX_HEARD:
+        if self._heard + len(begun) > MAX_HEARD:
             return self._show_out(Unauthenticated(_TOO_MUCH))
         return b""
 
@@ -116,9 +129,12 @@ class GuardedSession(ServerSession):
 
     def _must_wait(self) -> bool:
         """Whether the next line has to wait for its turn; asked again, that has come."""
-        waited = self._rest > 0
-        self._rest = 0.0 if waited else self._password.wait(self._address)
-        self.waiting = self._rest > 0
+        if self._turn:
+            self._turn = None
+        else:
+            turn = self._password.turn(self._address)
+            self._turn = turn if turn.after else None
+        self.waiting = self._turn is not None
         return self.waiting
 
     def _ask_first(self, command: Command[R]) -> R:

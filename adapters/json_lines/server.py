@@ -40,8 +40,11 @@ PORTION = 64 * 1024
 """Replies are handed out in portions of about this many bytes, so that one client's pipeline
 neither holds the server for long nor fills its memory."""
 
-_A_KEY, _TROUBLE = 16, 512
-"""What looking at a key, and refusing or skipping a line, count for in a portion, in bytes."""
+STEP = 0.005
+"""Seconds after which a portion ends, when commands take long."""
+
+LONG = 256 * 1024
+"""Bytes of a request that is decoded, carried out and answered in turns of its own."""
 
 
 class ServerSession:
@@ -62,11 +65,13 @@ class ServerSession:
         self._execute = executor.execute
         self._limits = limits
         self._figures = figures
+        self._clock = figures.clock
         self._client = client
         # A line of up to this many bytes can hold neither too long a key nor too many keys.
         self._harmless_line = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
         self._lines = Lines(limits.max_request_bytes, allowance)
         self._unanswered: Iterator[bytes] = iter(())
+        self._long_request: Optional[Iterator[bytes]] = None
         self._farewell = b""
         self._speaks_json = False
         self.waiting = False
@@ -94,15 +99,21 @@ class ServerSession:
 
     def replies(self) -> bytes:
         """The next portion of replies to the requests that have arrived."""
+        if self._long_request:
+            return self._go_on_with(self._long_request)
         decode, execute, harmless_line = _decode_command, self._execute, self._harmless_line
         replies: List[bytes] = []
-        size = 0
+        size, end = 0, 0.0
         kind, others = None, 0
         for line in self._unanswered:
             try:
                 command = decode(line)
                 if len(line) > harmless_line:
                     self._check(command)
+                    if len(line) > LONG:
+                        self._long_request = self._in_turns(line, command)
+                        self._speaks_json = self.waiting = True
+                        break
                 result = execute(command)
                 if type(command) is not kind:
                     self._count(kind, len(replies) - others)
@@ -116,11 +127,11 @@ class ServerSession:
                         self._count(kind, len(replies) - others)
                         others = len(replies)
                     reply = self._success(command.id, result)
-                    size += command.effort * _A_KEY
+                    size, end = self._charged(size, end)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 first = not (self._speaks_json or any(replies))
                 reply = self._refusal(line, error, first)
-                size += _TROUBLE
+                size, end = self._charged(size, end)
                 others += 1
             replies.append(reply)
             size += len(reply)
@@ -135,6 +146,28 @@ class ServerSession:
             self._look_at_the_rest()
         said = b"".join(replies)
         return said + self._last_words() if self._farewell else said
+
+    def _in_turns(self, line: bytes, command: Command[Any]) -> Iterator[bytes]:
+        """Carries a command out, and then gives the reply, with turns of others in between."""
+        try:
+            result = self._execute(command)
+            yield b""
+            reply = self._success(command.id, result)
+            self._count(type(command), 1)
+        except Exception as error:  # noqa: BLE001 - the outermost edge, here too
+            reply = self._refusal(line, error, first=False)
+        yield reply
+
+    def _go_on_with(self, request: Iterator[bytes]) -> bytes:
+        reply = next(request)
+        if reply:
+            self._long_request = None
+        return reply
+
+    def _charged(self, size: int, end: float) -> Tuple[int, float]:
+        """The size and the end of a portion, after a command that may have taken long."""
+        now = self._clock()
+        return (PORTION + 1 if end and now > end else size), end or now + STEP
 
     def time_out(self) -> None:
         """The request that has arrived in part took too long: say so in `replies`, and end."""
@@ -159,7 +192,10 @@ class ServerSession:
         keys, limits = command.keys_named(), self._limits
         if len(keys) > limits.max_keys_per_request:
             raise TooLarge(f"{len(keys)} keys; at most {limits.max_keys_per_request} in a request")
-        if any(len(key.encode()) > limits.max_key_bytes for key in keys):
+        longest = 4 * max(map(len, keys), default=0)  # bytes, at most
+        if longest > limits.max_key_bytes and any(
+            len(key.encode()) > limits.max_key_bytes for key in keys
+        ):
             raise BadRequest(f"a key is over {limits.max_key_bytes} bytes")
 
     def _count(self, kind: Optional[Type[Command[Any]]], carried_out: int) -> None:
@@ -212,6 +248,7 @@ class ServerSession:
         """Say why in the last of the replies; what else has arrived is not looked at."""
         self.open = False
         self.waiting = True
+        self._long_request = None
         deque(self._unanswered, maxlen=0)
         self._leave()
         self._farewell = self._refused(UNSET, error)
@@ -290,11 +327,14 @@ def _unknown(name: object) -> Optional[UnknownCommand]:
 
 
 def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
-    """What is wrong with the first command of a batch that is none; None when it is not that."""
-    if name != name_of(Batch) or envelope.commands is UNSET:
+    """What is wrong with the first command of a batch that is none; None when it is not that, or
+    the batch is so long that its commands should not all be decoded for it."""
+    if name != name_of(Batch) or isinstance(envelope.commands, UnsetType):
+        return None
+    if memoryview(envelope.commands).nbytes > LONG:
         return None
     try:
-        commands = _decode_each(bytes(envelope.commands))
+        commands = _decode_each(envelope.commands)
     except _UNREADABLE:
         return None
     for index, command in enumerate(commands):

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+if not Path("/proc/self/status").exists():
+    collect_ignore_glob = ["test_*.py"]  # what is measured is told by Linux alone
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Shows figures in a line with the test's name, where output is not captured."""
+
+    def show(**figures: object) -> None:
+        said = "; ".join(f"{name.replace('_', ' ')} {figure}" for name, figure in figures.items())
+        print(f"\n{request.node.name}: {said}")
+
+    return show

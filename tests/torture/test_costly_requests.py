@@ -1,0 +1,169 @@
+"""Requests that cost the server much, one by one or over and over: in time, and in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Dict, Iterator, Tuple
+
+import pytest
+
+from tests.support import Server, running_server
+from tests.torture.peers import (
+    TELLER,
+    Client,
+    Waits,
+    calm,
+    client_of,
+    fill,
+    flooding,
+    growing,
+    pinging,
+    request,
+)
+
+KEYS = 100_000
+MIB = 1 << 20
+
+COSTLY: Dict[str, bytes] = {
+    "MGET of 100,000 keys": request("MGET", keys=[f"key:{n:012}" for n in range(KEYS)]),
+    "BATCH of 20,000 INCRs": request("BATCH", commands=[{"type": "INCR", "key": "n"}] * 20_000),
+    "commands with long unknown names": request("PING") + request("E" * 199) * 100,
+}
+
+
+@pytest.fixture(scope="module")
+def full_server() -> Iterator[Server]:
+    """One with `KEYS` keys, which these tests leave there."""
+    with running_server() as server:
+        fill(server, KEYS)
+        yield server
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_one_that_sends_what_is_costly_over_and_over(
+    full_server: Server,
+    name: str,
+    seconds: float,
+    long: bool,
+    tell: TELLER,
+    request: pytest.FixtureRequest,
+) -> None:
+    if long:
+        why = "a portion of these is one step of 100 ms and more"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=why))
+    with pinging(full_server) as waits, flooding(full_server, COSTLY[name]) as flood:
+        time.sleep(seconds / 4)
+    tell(others_waited=waits, replies=flood.replies)
+    assert flood.replies > 0
+    assert not flood.was_cut
+    calm(waits, long, worst=50.0 if long else 200.0)
+
+
+@pytest.fixture(scope="module")
+def large_value(full_server: Server) -> str:
+    """The key of a value that takes long to open."""
+    with client_of(full_server) as client:
+        assert client.ask("SET", key="large", value=[[]] * 150_000)["ok"]
+    return "large"
+
+
+@pytest.mark.xfail(strict=True, reason="a portion is bounded in what is said, and not in time")
+@pytest.mark.parametrize("type", ["INCR", "DELETE"])
+def test_others_have_a_turn_between_two_requests_that_open_a_large_value(
+    full_server: Server, large_value: str, type: str, tell: TELLER
+) -> None:
+    members = {} if type == "INCR" else {"if_equals": 0}
+    opening = request(type, key=large_value, **members)
+    with client_of(full_server) as client:
+        one = min(seconds_for(client, opening) for _ in range(3)) * 1e3
+        with pinging(full_server) as waits:
+            seconds_for(client, opening * 10, replies=10)
+    tell(one_takes=f"{one:.0f} ms", while_ten_were_answered_others_waited=waits)
+    assert waits.worst < 5 * one
+
+
+def seconds_for(client: Client, line: bytes, replies: int = 1) -> float:
+    """How long it takes until what is sent has got so many replies."""
+    started = time.monotonic()
+    client.send(line)
+    for _ in range(replies):
+        client.reply()
+    return time.monotonic() - started
+
+
+@pytest.mark.xfail(strict=True, reason="for each key that is evicted, all new ones are looked at")
+def test_making_room_for_many_keys_takes_no_longer_than_for_each_of_them(tell: TELLER) -> None:
+    settings = ("--max-memory", "4mb", "--memory-policy", "evict")
+    with running_server(*settings) as server, client_of(server) as client:
+        seconds_for(client, sets("old", 30_000), replies=30_000)
+        single = seconds_for(client, sets("new", 800), replies=800)
+        many = {f"newer:{number}": "abcdefghijklmnopqrst" for number in range(800)}
+        with pinging(server) as waits:
+            together = seconds_for(client, request("MSET", items=many))
+        assert client.ask("INFO")["result"]["keyspace"]["evicted"] > 1600
+    tell(one_by_one=f"{single:.2f} s", together=f"{together:.2f} s", others_waited=waits)
+    assert together < 5 * single + 0.2
+
+
+def sets(name: str, count: int) -> bytes:
+    """Requests that store so many keys, one by one."""
+    line = '{"type":"SET","key":"%s:%d","value":"abcdefghijklmnopqrst"}\n'
+    return "".join(line % (name, number) for number in range(count)).encode()
+
+
+LINE = 4
+"""MiB of the longest request here, a quarter of what is allowed by default."""
+
+LONGEST_DOCUMENTED = 20.0 * LINE * 10
+"""Milliseconds: 20 for each MiB, ten times over because the machine may be busy or slow."""
+
+OF_NO_COMMANDS = b'{"type":"BATCH","commands":[' + b"1," * (LINE * MIB // 2 - 20) + b"1]}\n"
+OF_MANY_KEYS = b'{"type":"MGET","keys":[' + b'"a",' * (LINE * MIB // 4 - 20) + b'"a"]}\n'
+OF_A_BAD_ONE = (
+    b'{"type":"BATCH","commands":[' + b'{"type":"PING"},' * (LINE * MIB // 16 - 20) + b"1]}\n"
+)
+NESTED = b'{"type":"SET","key":"k","value":[' + b"[]," * (LINE * MIB // 3 - 20) + b"1]}\n"
+
+decoded_whole = pytest.mark.xfail(strict=True, reason="a list is decoded whole before its refusal")
+
+
+@contextlib.contextmanager
+def taking_long_lines() -> Iterator[Server]:
+    with running_server("--max-request-bytes", str(LINE * MIB)) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(OF_NO_COMMANDS, id="a batch of what are no commands", marks=decoded_whole),
+        pytest.param(OF_MANY_KEYS, id="far too many keys", marks=decoded_whole),
+        pytest.param(OF_A_BAD_ONE, id="a batch whose last command is none"),
+    ],
+)
+def test_refusing_a_long_line_takes_little_more_memory_than_it_does(
+    line: bytes, tell: TELLER
+) -> None:
+    with taking_long_lines() as server, growing(server) as growth:
+        waits, reply = cost(server, line)
+    tell(memory_grew=growth, of_a_line_of=f"{LINE} MB", others_waited=waits)
+    assert reply["ok"] is False
+    assert growth.mb < 10 * LINE
+    assert waits.worst < LONGEST_DOCUMENTED
+
+
+def test_a_long_document_holds_others_up_no_longer_than_is_documented(tell: TELLER) -> None:
+    with taking_long_lines() as server, growing(server) as growth:
+        waits, reply = cost(server, NESTED)
+    tell(others_waited=waits, memory_grew=growth, of_a_line_of=f"{LINE} MB")
+    assert reply["ok"] is True
+    assert waits.worst < LONGEST_DOCUMENTED
+
+
+def cost(server: Server, line: bytes) -> Tuple[Waits, Any]:
+    """What others wait while a line is answered, and the answer."""
+    with pinging(server) as waits, client_of(server) as client:
+        client.send(line)
+        reply = client.reply()
+    return waits, reply

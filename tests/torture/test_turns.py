@@ -1,0 +1,83 @@
+"""What others wait while a client sends without end, and while many keys come to their end."""
+
+from __future__ import annotations
+
+import time
+from typing import Dict, Iterator
+
+import pytest
+
+from tests.support import Server, running_server
+from tests.torture.peers import (
+    TELLER,
+    calm,
+    client_of,
+    fill,
+    flooding,
+    info,
+    pinging,
+    request,
+)
+
+KEYS = 300_000
+
+FLOODS: Dict[str, bytes] = {
+    "PING": request("PING"),
+    "blank lines": request("PING") + b"\n" * 5000,
+    "SCAN that finds nothing": request("SCAN", prefix="no"),
+    "COUNT": request("COUNT"),
+    "bad JSON": request("PING") + b"{\n" * 5000,
+}
+
+
+@pytest.fixture(scope="module")
+def full_server() -> Iterator[Server]:
+    """One with `KEYS` keys; nothing that these tests do to it changes them."""
+    with running_server() as server:
+        fill(server, KEYS)
+        yield server
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_one_that_sends_flat_out(
+    full_server: Server, name: str, seconds: float, long: bool, tell: TELLER
+) -> None:
+    with pinging(full_server) as waits, flooding(full_server, FLOODS[name]) as flood:
+        time.sleep(seconds / 4)
+    tell(others_waited=waits, replies=flood.replies)
+    assert flood.replies > 10
+    assert not flood.was_cut
+    calm(waits, long)
+
+
+def test_flushing_all_keys(long: bool, tell: TELLER) -> None:
+    keys = 1_000_000 if long else KEYS
+    with running_server() as server:
+        fill(server, keys)
+        with pinging(server) as waits, client_of(server) as client:
+            assert client.ask("FLUSH")["result"] == keys
+            assert client.ask("COUNT")["result"] == 0
+            time.sleep(0.5)  # what was removed is let go after the reply
+        tell(keys=keys, others_waited=waits)
+        assert waits.worst < 500
+        if long:
+            assert waits.p99 < 50
+
+
+def test_all_keys_coming_to_their_end_in_one_instant(long: bool, tell: TELLER) -> None:
+    keys = 1_000_000 if long else KEYS
+    with running_server() as server:
+        fill(server, keys, ttl=12.0 if long else 1.2)
+        with pinging(server) as waits:
+            wait_until_all_expired(server, keys)
+        tell(keys=keys, others_waited=waits)
+        assert waits.worst < 500
+        if long:
+            assert waits.p99 < 50
+
+
+def wait_until_all_expired(server: Server, keys: int) -> None:
+    """INFO tells without making it happen, as COUNT would."""
+    while info(server)["keyspace"]["expired"] < keys:
+        time.sleep(0.05)
+    assert info(server)["keyspace"]["keys"] == 0
