@@ -339,10 +339,10 @@ class GeventServer:
 
     def stop(self, grace: float) -> None:
         """Accept no more clients, answer what has arrived, and close; cut after `grace` seconds."""
-        self._pause.stop()
-        self._acceptable.stop()
         while self._accept():
             pass
+        self._acceptable.stop()
+        self._pause.stop()
         self._listener.close()
         for connection in list(self._connections):
             connection.end()
@@ -363,6 +363,8 @@ class GeventServer:
             except OSError as error:
                 log.warning("cannot accept clients for now", extra={"why": str(error)})
                 self._acceptable.stop()
+                self._pause.close()
+                self._pause = gevent.get_hub().loop.timer(ACCEPT_PAUSE)
                 self._pause.start(self._acceptable.start, self._accept)
                 return 0
             if len(self._connections) < self._limits.max_clients + SPARE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
-from typing import Callable, NamedTuple, Tuple
+from typing import Callable, Optional, Tuple
 
 FREE = 3
 """How many failures from one address cost nothing."""
@@ -18,18 +18,14 @@ FREE = 3
 DELAY, LONGEST = 0.1, 2.0
 """Seconds between attempts after these; doubled with every failure, up to the longest."""
 
+QUEUE = 10.0
+"""Seconds that the attempts which wait at an address take together; more are turned away."""
+
 FORGIVEN = 600.0
 """Seconds without an attempt until an address is forgotten."""
 
 ADDRESSES = 10_000
 """How many addresses are remembered; the oldest are forgotten for new ones."""
-
-
-class Turn(NamedTuple):
-    """When an attempt may be made, and how much later than the one before it, in seconds."""
-
-    at: float
-    after: float
 
 
 class Password:
@@ -40,29 +36,32 @@ class Password:
         self._clock = clock
         self._attempts: OrderedDict[str, Tuple[int, float]] = OrderedDict()
 
-    def turn(self, address: str) -> Turn:
-        """The turn of one more attempt from `address`. It counts as a failure until it `matches`,
-        so that many at once wait as long as one after the other."""
+    def wait(self, address: str) -> Optional[float]:
+        """Seconds until the turn of one more attempt from `address`, which is taken by asking; None
+        when too many wait there already.
+
+        An attempt counts as a failure from then on until it `matches`, so that many at once wait as
+        long as one after the other.
+        """
         now = self._clock()
         count, last = self._attempts.get(address, (0, now))
         if now - last > FORGIVEN:
             count = 0
-        after = 0.0 if count < FREE else min(LONGEST, DELAY * 2.0 ** min(count - FREE, 10))
-        turn = Turn(max(now, last) + after if after else now, after)
-        self._remember(address, count + 1, max(turn.at, last))
-        return turn
-
-    def forgo(self, address: str, turn: Turn) -> None:
-        """Give a turn back that was not waited for; it goes on counting as a failure."""
-        count, last = self._attempts.get(address, (0, 0.0))
-        self._remember(address, count, last - turn.after)
+        if count < FREE:
+            self._remember(address, count + 1, max(now, last))
+            return 0.0
+        turn = max(now, last) + min(LONGEST, DELAY * 2.0 ** min(count - FREE, 10))
+        if turn - now > QUEUE:
+            return None
+        self._remember(address, count + 1, turn)
+        return turn - now
 
     def matches(self, attempt: str, address: str) -> bool:
-        """Whether `attempt`, made from `address` in its turn, is right."""
+        """Whether `attempt`, made from `address` in its turn, is right; then failures there are
+        forgiven."""
         if not hmac.compare_digest(_digest(attempt), self._digest):
             return False
-        count, last = self._attempts.get(address, (1, self._clock()))
-        self._remember(address, count - 1, last)
+        self._attempts.pop(address, None)
         return True
 
     def _remember(self, address: str, count: int, last: float) -> None:

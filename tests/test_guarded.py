@@ -307,10 +307,18 @@ class TestWaiting:
         assert door.ask(WRONG * (FREE + 3) + RIGHT + PING) == [NO] * (FREE + 3) + [OK, PONG]
         assert door.rests == [0.1, 0.2, 0.4, 0.8]
 
-    def test_what_is_no_attempt_waits_as_well(self, door: Door) -> None:
+    def test_what_is_no_attempt_does_not_wait_but_one_in_disguise_does(self, door: Door) -> None:
         door.send(WRONG * FREE)
         assert door.ask(PING, b"{}\n", b"\n") == [NO, "BAD_REQUEST"]
-        assert door.rests == [0.1, 0.2]
+        assert door.rests == []
+        assert door.ask(RIGHT.replace(b"AUTH", b"\\u0041UTH")) == [OK]
+        assert door.rests == [0.1]
+
+    def test_when_too_many_wait_already_one_more_is_sent_away(self, door: Door) -> None:
+        while door.password.wait("192.0.2.1") is not None:
+            pass
+        assert door.ask(RIGHT, RIGHT) == [NO]
+        assert not door.session.open
 
     def test_of_two_connections_from_an_address_one_waits_for_the_other(self, door: Door) -> None:
         beside = Door(beside=door)

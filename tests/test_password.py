@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.password import ADDRESSES, DELAY, FORGIVEN, FREE, LONGEST, Password
+from application.password import ADDRESSES, DELAY, FORGIVEN, FREE, LONGEST, QUEUE, Password
 from tests.support import Clock
 
 SECRET = "open sesame"
@@ -27,11 +27,11 @@ def password(clock: Clock) -> Password:
 
 def waited(password: Password, clock: Clock, attempt: str, address: str = HERE) -> float:
     """How long an attempt waits for its turn; then it is made."""
-    turn = password.turn(address)
-    wait = round(turn.at - clock.now, 6)
-    clock.now = max(clock.now, turn.at)
+    wait = password.wait(address)
+    assert wait is not None
+    clock.now += wait
     assert password.matches(attempt, address) == (attempt == SECRET)
-    return wait
+    return round(wait, 6)
 
 
 def guess(password: Password, clock: Clock, times: int, address: str = HERE) -> List[float]:
@@ -73,36 +73,33 @@ def test_a_few_failures_cost_nothing_and_the_next_ones_twice_as_long_each_up_to_
     assert guess(password, clock, FREE + 7) == [0.0] * FREE + doubled
 
 
-def test_the_right_one_waits_as_a_wrong_one_does_and_counts_for_nothing(
+def test_the_right_one_waits_as_a_wrong_one_does_and_all_is_forgiven(
     password: Password, clock: Clock
 ) -> None:
     guess(password, clock, FREE)
     assert waited(password, clock, SECRET) == DELAY
-    assert waited(password, clock, SECRET) == DELAY
+    assert waited(password, clock, SECRET) == 0.0
 
 
 def test_who_is_always_right_never_waits(password: Password, clock: Clock) -> None:
     assert [waited(password, clock, SECRET) for _ in range(100)] == [0.0] * 100
 
 
-def test_attempts_at_once_wait_as_long_as_one_after_the_other(
-    password: Password, clock: Clock
-) -> None:
-    turns = [password.turn(HERE) for _ in range(FREE + 4)]
-    waits = [round(turn.at - clock.now, 6) for turn in turns]
+def test_attempts_at_once_wait_as_long_as_one_after_the_other(password: Password) -> None:
+    waits = [password.wait(HERE) for _ in range(FREE + 4)]
     assert waits[:FREE] == [0.0] * FREE
-    assert waits[FREE:] == [
-        pytest.approx(DELAY * total) for total in (1, 1 + 2, 1 + 2 + 4, 1 + 2 + 4 + 8)
-    ]
+    assert waits[FREE:] == [pytest.approx(DELAY * total) for total in (1, 3, 7, 15)]
 
 
-def test_a_turn_that_is_given_back_is_not_waited_for_by_others(
+def test_when_many_wait_already_more_are_turned_away_for_a_while(
     password: Password, clock: Clock
 ) -> None:
-    guess(password, clock, FREE)
-    given_up = [password.turn(HERE) for _ in range(30)]
-    for turn in given_up:
-        password.forgo(HERE, turn)
+    waits = [password.wait(HERE) for _ in range(100)]
+    longest = max(wait for wait in waits if wait is not None)
+    assert QUEUE - LONGEST < longest <= QUEUE
+    assert password.wait(HERE) is None
+    assert password.wait(ELSEWHERE) == 0.0
+    clock.now += longest
     assert waited(password, clock, SECRET) == LONGEST
 
 
@@ -126,10 +123,10 @@ def test_of_very_many_addresses_those_that_tried_last_are_remembered(
     guess(password, clock, FREE, "early")
     guess(password, clock, FREE, "early and late")
     for number in range(ADDRESSES - 2):
-        password.turn(f"address {number}")
-    assert password.turn("early and late").after == DELAY
-    password.turn("one more")
-    assert password.turn("early").after == 0.0
+        password.wait(f"address {number}")
+    assert password.wait("early and late") == pytest.approx(DELAY)
+    password.wait("one more")
+    assert password.wait("early") == 0.0
 
 
 def test_whoever_guesses_for_hours_waits_the_longest_and_no_longer(

@@ -318,13 +318,13 @@ class TestRest:
     def test_whose_turn_is_too_far_off_is_told_so_as_one_who_is_too_slow(
         self, connection: Any
     ) -> None:
-        limits = {"request_timeout": 30, "send_timeout": 60}
+        limits = {"request_timeout": 2, "send_timeout": 60}
         with house(connection, password=self.SECRET, **limits) as here, here.connect() as sock:
             here.ask(self.RIGHT)
-            for _ in range(100):
-                here.password.turn(HOST)
+            for _ in range(8):
+                here.password.wait(HOST)
             sock.sendall(self.RIGHT)
-            here.pass_time(35)
+            here.pass_time(4)
             sock.settimeout(0.05)
             assert b"TIMEOUT" in sock.recv(1000)
 

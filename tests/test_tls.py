@@ -274,7 +274,7 @@ class TestConversation:
         client.shake_hands()
         assert session.unfinished
         for _ in range(FREE):
-            inner.password.turn("192.0.2.1")
+            inner.password.wait("192.0.2.1")
         client.tls.write(b'{"type":"AUTH","password":"secret"}\n' + PING)
         assert session.receive(client.outgoing.read()) == b""
         assert session.waiting

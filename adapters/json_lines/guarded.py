@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Deque, Optional, TypeVar
+from typing import Deque, TypeVar
 
 from adapters.json_lines.lines import Allowance
 from adapters.json_lines.server import ONE_OBJECT, ServerSession
 from application.commands import Auth, Command
 from application.executor import Executor
 from application.limits import Limits
-from application.password import Password, Turn
+from application.password import Password
 from application.report import Figures
 from domain.errors import BadJson, KvError, Unauthenticated
 
@@ -54,7 +54,7 @@ class GuardedSession(ServerSession):
         self._inside = False
         self._unread: Deque[bytes] = deque([b""])
         self._heard = self._said = 0
-        self._turn: Optional[Turn] = None
+        self._rest = 0.0
 
     @property
     def unfinished(self) -> int:
@@ -64,7 +64,7 @@ class GuardedSession(ServerSession):
     @property
     def rest(self) -> float:
         """Seconds until the next attempt has its turn."""
-        return max(0.001, self._turn.at - self._clock()) if self._turn and self.open else 0.0
+        return self._rest if self.open else 0.0
 
     def receive(self, data: bytes) -> bytes:
         """Take what was read and give the first portion of replies; not while `waiting`."""
@@ -80,18 +80,13 @@ class GuardedSession(ServerSession):
         said = super().replies()
         return said if self._inside else said + self._knock()
 
-    def close(self) -> None:
-        """The connection is gone, and with it the turn that was not waited for."""
-        if self._turn:
-            self._password.forgo(self._address, self._turn)
-        super().close()
-
     def _knock(self) -> bytes:
         said = b""
         while len(self._unread) > 1 and self._is_outside():
-            if self._unread[0].strip() and self._must_wait():
+            if self._must_wait(self._unread[0]):
                 return said
-            said += self._look_at(self._unread.popleft() + b"\n")
+            if self._is_outside():
+                said += self._look_at(self._unread.popleft() + b"\n")
         if self._inside:
             data = b"\n".join(self._unread)
             self._unread.clear()
@@ -127,15 +122,17 @@ class GuardedSession(ServerSession):
         self._unanswered = iter(self._lines.feed(data))
         return super().replies()
 
-    def _must_wait(self) -> bool:
-        """Whether the next line has to wait for its turn; asked again, that has come."""
-        if self._turn:
-            self._turn = None
+    def _must_wait(self, line: bytes) -> bool:
+        """Whether a line, if it may be an attempt, has to wait; asked again, its turn has come."""
+        if self._rest or not (b"AUTH" in line or b"\\" in line):
+            self._rest = 0.0
         else:
-            turn = self._password.turn(self._address)
-            self._turn = turn if turn.after else None
-        self.waiting = self._turn is not None
-        return self.waiting
+            wait = self._password.wait(self._address)
+            if wait is None:
+                self._end(Unauthenticated("there were too many attempts; try again later"))
+            self._rest = wait or 0.0
+        self.waiting = self.waiting or self._rest > 0
+        return self._rest > 0
 
     def _ask_first(self, command: Command[R]) -> R:
         if self._inside:

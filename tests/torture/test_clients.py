@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Iterator, List
 
-import gevent
 import pytest
 
 from tests.support import SERVER, TIMEOUT, Server, running_server
@@ -125,7 +124,6 @@ def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
     assert log.read_text().count("cannot accept clients") <= 12
 
 
-@pytest.mark.xfail(strict=True, reason="the pause before the next try is one only the first time")
 def test_without_descriptors_it_does_not_spin(
     short_of_descriptors: Server, log: Path, seconds: float, tell: TELLER
 ) -> None:
@@ -143,11 +141,6 @@ def share_of_a_processor(server: Server, seconds: float) -> float:
     return (cpu_seconds(server) - before) / seconds
 
 
-@pytest.mark.xfail(
-    gevent.__version__ >= "25",  # older ones overlook it
-    strict=True,
-    reason="it goes on trying to accept clients on a closed socket, and is aborted",
-)
 def test_without_descriptors_it_ends_as_cleanly(short_of_descriptors: Server, log: Path) -> None:
     with client_of(short_of_descriptors) as deaf:
         assert deaf.ask("SET", key="k", value="x" * MB)["ok"]

@@ -59,10 +59,9 @@ def hasty(server: Server) -> TcpClient:
     """A client that does not wait for long."""
     container = ClientContainer()
     address = {"host": "127.0.0.1", "port": server.port}
-    container.config.from_dict({**CLIENT_SETTINGS, **address, "timeout": 0.3})
-    executor = container.executor()
-    assert isinstance(executor, TcpClient)
-    return executor
+    settings = {**CLIENT_SETTINGS, **address, "timeout": 0.3, "network": "threads"}
+    container.config.from_dict(settings)
+    return container.connection()
 
 
 def test_a_reply_that_comes_too_late_is_nobody_elses(server: Server, hasty: TcpClient) -> None:
@@ -72,7 +71,7 @@ def test_a_reply_that_comes_too_late_is_nobody_elses(server: Server, hasty: TcpC
     for _ in range(3):
         os.kill(pid, signal.SIGSTOP)
         try:
-            with pytest.raises(TimedOut, match=r"within 0\.3 s"):
+            with pytest.raises(TimedOut, match="in time"):
                 hasty.execute(Get("one"))
         finally:
             os.kill(pid, signal.SIGCONT)

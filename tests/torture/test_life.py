@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Iterator, List
 
-import pytest
-
 from tests.support import TIMEOUT, Server, running_server
 from tests.torture.peers import (
     MB,
@@ -158,13 +156,11 @@ def test_the_service_manager_is_told_of_the_start_and_of_the_end(tmp_path: Path)
             assert manager.recv(100) == b"STOPPING=1"
 
 
-@pytest.mark.xfail(strict=True, reason="it dies of an OSError that nobody catches")
 def test_a_service_manager_that_is_gone_does_not_keep_it_from_serving(tmp_path: Path) -> None:
     with running_server(NOTIFY_SOCKET=str(tmp_path / "gone")) as server:
         assert server.ask(request("PING")) == b'{"ok":true,"result":"PONG"}\n'
 
 
-@pytest.mark.xfail(strict=True, reason="at exit, logging waits for the thread that is stuck")
 def test_it_ends_although_nobody_reads_its_log() -> None:
     reader, writer = os.pipe()
     talkative = with_changes("import adapters.logs; adapters.logs.BURST = 10**9")

@@ -82,7 +82,6 @@ def test_a_reply_over_the_bound_is_refused_before_it_is_built(laden: Server, tel
         assert client.ask("MGET", keys=KEYS[:1])["ok"]
 
 
-@pytest.mark.xfail(strict=True, reason="a batch copies each result as it goes, up to the bound")
 def test_a_batch_whose_reply_is_over_the_bound_is_refused_before_it_is_built(
     laden: Server, tell: TELLER
 ) -> None:
