@@ -39,6 +39,11 @@ class Session(Protocol):
         """How many replies are still to come to what was asked."""
         ...
 
+    @property
+    def may_be_over(self) -> bool:
+        """Whether the server may hang up after what it has replied."""
+        ...
+
     def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
         """What to send, in pieces; before the next piece, receive all that is owed."""
         ...
@@ -74,7 +79,10 @@ class AsyncioConnection:
         if self._streams is None:
             await self._open()
         try:
-            return await self._exchange(commands)
+            outcomes = await self._exchange(commands)
+            if self._session.may_be_over:
+                self.close()
+            return outcomes
         except BaseException as error:
             self.close()
             if isinstance(error, (OSError, asyncio.TimeoutError)):
@@ -98,7 +106,8 @@ class AsyncioConnection:
                     raise outcome
         except BaseException as error:
             self.close()
-            if isinstance(error, (OSError, asyncio.TimeoutError, Unavailable, TimedOut)):
+            kinds = (OSError, UnicodeError, asyncio.TimeoutError, Unavailable, TimedOut)
+            if isinstance(error, kinds):
                 raise Unreachable(str(self._explained(error))) from error
             raise
 
@@ -170,6 +179,10 @@ class AsyncioPool:
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
+        self._room = None
+        self._let_go()
+
+    def _let_go(self) -> None:
         while self._idle:
             self._idle.pop().close()
 
@@ -186,21 +199,22 @@ class AsyncioPool:
     async def _lend(self, commands: Sequence[Command[Any]]) -> List[object]:
         if self._room is None:  # not before there is a loop: it belongs to one
             self._room = asyncio.Semaphore(self._size)
+        room = self._room
         if self._room.locked():
             await _in_time(
                 self._room.acquire(), self._wait, f"all {self._size} connections are in use"
             )
         else:
-            await self._room.acquire()
+            await room.acquire()
         connection = self._idle.pop() if self._idle else self._new_connection()
         try:
             return await connection.execute_all(commands)
         except Unavailable:
-            self.close()
+            self._let_go()
             raise
         finally:
             self._idle.append(connection)
-            self._room.release()
+            room.release()
 
 
 async def _in_time(work: Awaitable[R], timeout: Optional[float], otherwise: str) -> R:

@@ -6,8 +6,11 @@ they were most likely lost together, so a restart of the server is noticed at mo
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import time
+import weakref
 from collections import deque
 from typing import Any, Callable, Deque, List, Optional, Protocol, Sequence, TypeVar, cast
 
@@ -54,13 +57,19 @@ class Pool:
         self._new_connection = new_connection
         self._sleep = network.sleep
         self._size = size
-        self._turns = network.queue()
-        for _ in range(size):
-            self._turns.put(None)
+        self._new_queue = network.queue
+        self._start_afresh()
         self._attempts = attempts
         self._wait = wait
         self._total = total
+        _POOLS.add(self)
+
+    def _start_afresh(self) -> None:
+        """Have no connections, and as many turns as there may be."""
         self._idle: Deque[Connection] = deque()
+        self._turns = self._new_queue()
+        for _ in range(self._size):
+            self._turns.put(None)
 
     def execute(self, command: Command[R]) -> R:
         outcome = self.execute_all((command,))[0]
@@ -79,15 +88,18 @@ class Pool:
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
-        while self._idle:
-            self._idle.pop().close()
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def _try_again(
         self, commands: Sequence[Command[Any]], end: Optional[float], error: Unavailable
     ) -> List[object]:
         for pause in pauses(self._attempts):
-            if not may_repeat(commands, error) or _is_over(end, pause):
+            if not may_repeat(commands, error):
                 break
+            if end is not None and time.monotonic() + pause >= end:
+                raise TimedOut("there was no answer in time") from error
             self._sleep(pause)
             try:
                 return self._lend(commands, end)
@@ -121,10 +133,22 @@ class Pool:
             raise TimedOut(f"all {self._size} connections are in use") from error
 
 
+_POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _part_from_parent() -> None:
+    """A process that was forked leaves its parent's connections to it."""
+    for pool in _POOLS:
+        pool.close()
+        pool._start_afresh()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_from_parent)
+
+
 def _within(wait: float, end: Optional[float]) -> Optional[float]:
-    left = wait or None if end is None else min(wait or end, end - time.monotonic())
-    return left if left is None else max(0.0, left)
-
-
-def _is_over(end: Optional[float], pause: float) -> bool:
-    return end is not None and time.monotonic() + pause >= end
+    if end is None:
+        return wait or None
+    left = max(0.0, end - time.monotonic())
+    return min(wait, left) if wait else left

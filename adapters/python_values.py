@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
+import dataclasses
 import json
-from typing import Any, Callable, Dict, Union
+from typing import Any, Dict, Union
 
 import msgspec
 
@@ -27,8 +27,9 @@ def to_json(value: object) -> bytes:
     try:
         if type(value) is str:
             return msgspec.json.encode(value)
-        _refuse_odd_keys(value)
-        return _encode(value).encode()
+        text = _encode(value).encode()
+        _refuse_odd_objects(value)
+        return text
     except (TypeError, ValueError, RecursionError) as error:
         raise BadRequest(f"cannot be stored as JSON: {error}") from error
 
@@ -36,11 +37,12 @@ def to_json(value: object) -> bytes:
 def from_json(text: bytes, kind: Any = Any) -> Any:
     """The value of a JSON text, as a `kind` if one is given: a dataclass, a Struct, a TypedDict, or
     any other type that msgspec knows. Raises `NotOfType` when it is none."""
+    binary = b'"$binary"' in text
+    value = json.loads(text, object_hook=_revived) if binary else _decode(text)
+    if kind is Any:
+        return value
     try:
-        if b'"$binary"' not in text:
-            return _decode(text) if kind is Any else _decoder(kind)(text)
-        value = json.loads(text, object_hook=_revived)
-        return msgspec.convert(value, kind, builtin_types=(bytes,))
+        return msgspec.convert(value, kind, builtin_types=_BYTES, str_keys=True)
     except msgspec.ValidationError as error:
         raise NotOfType(str(error)) from error
 
@@ -54,10 +56,14 @@ class NotOfType(KvError, ValueError):
 
 def _jsonable(value: object) -> object:
     """What stands in JSON for an object that is none of JSON's own."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        payload = base64.b64encode(value).decode("ascii")
+    if isinstance(value, _BYTES):
+        payload = base64.b64encode(bytes(value)).decode("ascii")
         return {"$binary": {"base64": payload, "subType": "00"}}
-    return msgspec.to_builtins(value, builtin_types=(bytes,))
+    if not (dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct)):
+        raise TypeError(f"{type(value).__name__} is none of JSON's types")
+    document = msgspec.to_builtins(value, builtin_types=_BYTES)
+    _refuse_odd_objects(document)
+    return document
 
 
 def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
@@ -69,24 +75,23 @@ def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
     return document
 
 
-def _refuse_odd_keys(value: object) -> None:
+def _refuse_odd_objects(value: object) -> None:
+    """Raise for an object whose keys would become others, or that would come back as bytes."""
     waiting = [value]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
             for key in node:
-                if type(key) is not str:
+                if not isinstance(key, str):
                     raise TypeError(f"keys must be str, not {type(key).__name__}")
+            if _revived(node) is not node:
+                raise TypeError("an object with $binary alone stands for bytes")
             waiting.extend(node.values())
         elif isinstance(node, (list, tuple)):
             waiting.extend(node)
 
 
-@functools.lru_cache(maxsize=256)
-def _decoder(kind: Any) -> Callable[[bytes], Any]:
-    return msgspec.json.Decoder(kind).decode
-
-
+_BYTES = (bytes, bytearray, memoryview)
 _decode = msgspec.json.Decoder().decode
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable

@@ -27,6 +27,11 @@ class Session(Protocol):
         """How many replies are still to come to what was asked."""
         ...
 
+    @property
+    def may_be_over(self) -> bool:
+        """Whether the server may hang up after what it has replied."""
+        ...
+
     def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
         """What to send, in pieces; before the next piece, receive all that is owed."""
         ...
@@ -98,7 +103,10 @@ class TcpClient:
         if self._connection is None:
             self._open(end)
         try:
-            return self._exchange(commands, end)
+            outcomes = self._exchange(commands, end)
+            if self._connection and self._connection[1].may_be_over:
+                self.close()
+            return outcomes
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -123,7 +131,9 @@ class TcpClient:
                     raise outcome
         except BaseException as error:
             self.close()
-            if isinstance(error, (OSError, Unavailable, TimedOut)):
+            if end is not None and time.monotonic() >= end:
+                raise TimedOut("there was no connection in time") from error
+            if isinstance(error, (OSError, UnicodeError, Unavailable, TimedOut)):
                 raise Unreachable(str(self._explained(error))) from error
             raise
 

@@ -10,7 +10,6 @@ from typing import Any, List, Protocol, Sequence, TypeVar, cast
 
 from application.commands import Batch, Command
 from application.limits import DEFAULTS, Limits
-from domain.errors import KvError
 from domain.store import Store
 
 R = TypeVar("R")
@@ -47,15 +46,3 @@ class LocalExecutor:
         if type(command) is Batch:
             return cast(R, command.run(self._store, self._limits))
         return command.run(self._store)
-
-    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
-        return [self._outcome(command) for command in commands]
-
-    def close(self) -> None:
-        """It holds nothing open."""
-
-    def _outcome(self, command: Command[Any]) -> object:
-        try:
-            return self.execute(command)
-        except KvError as error:
-            return error

@@ -13,14 +13,18 @@ SCHEMES = {"kv": False, "kvs": True}
 
 def settings_of(url: str) -> Dict[str, Any]:
     """The settings that an address stands for; raises `ValueError` when it is none."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORT
+    except ValueError:  # its message would quote the password
+        raise ValueError("an address is kv://[:password@]host[:port] and no more") from None
     if parts.scheme not in SCHEMES or not parts.hostname:
         raise ValueError(f"an address looks like kv://127.0.0.1:{DEFAULT_PORT}")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise ValueError("an address is kv://[:password@]host[:port] and no more")
     settings = {
         "host": parts.hostname,
-        "port": parts.port or DEFAULT_PORT,
+        "port": port,
         "tls": SCHEMES[parts.scheme],
     }
     if parts.password:

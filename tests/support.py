@@ -16,8 +16,10 @@ from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequ
 import gevent
 import msgspec
 
+from adapters.json_lines.client import ClientSession
 from adapters.json_lines.lines import Allowance
 from adapters.json_lines.server import ServerSession
+from adapters.loopback import Loopback
 from adapters.tcp_client import TcpClient
 from application.executor import Executor, LocalExecutor
 from application.limits import Limits
@@ -84,6 +86,12 @@ def session_of(
     """A server's session on an executor."""
     figures = Figures("test", limits, clock, lambda: 1)
     return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
+
+
+def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:
+    """A client of a store in this process."""
+    server = session_of(LocalExecutor(InMemoryStore(clock)))
+    return Loopback(ClientSession(DEFAULTS["max_reply_bytes"]), server)
 
 
 def server_container(**settings: Any) -> ServerContainer:

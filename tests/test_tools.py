@@ -10,26 +10,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 from msgspec import Raw
 
+from adapters.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
-from application.executor import LocalExecutor
 from domain.errors import TooLarge
-from domain.memory import InMemoryStore
 from entrypoints.client.tools.bench import Measured, told
 from entrypoints.client.tools.bulk import CHUNK_LINES, Import, exported
 from entrypoints.client.tools.monitor import figures_between
-from tests.support import ROOT, TIMEOUT, Clock, Server, environment, kv
+from tests.support import ROOT, TIMEOUT, Clock, Server, environment, kv, loopback
 from tests.terminal import on_terminal
 
 STRANGE = {"": None, "spaced key": [1, {"x": 1.5}], "ключ": "línea\n", "n": 10**30}
 
 
-def imported(lines: List[bytes]) -> Tuple[LocalExecutor, Import, List[Tuple[int, str]]]:
-    executor = LocalExecutor(InMemoryStore(Clock()))
+def imported(lines: List[bytes]) -> Tuple[Loopback, Import, List[Tuple[int, str]]]:
+    executor = loopback(Clock())
     wrong: List[Tuple[int, str]] = []
     job = Import(executor, lambda number, why: wrong.append((number, why)))
     for _ in job.run(lines):
@@ -82,7 +81,7 @@ class TestImport:
 
 class TestExport:
     def test_what_is_exported_is_imported_as_it_was(self) -> None:
-        executor = LocalExecutor(InMemoryStore(Clock()))
+        executor = loopback(Clock())
         for key, value in STRANGE.items():
             executor.execute(Set(key, Raw(json.dumps(value).encode()), ttl=7.5))
         lines = [line for page in exported(executor) for line in page]
@@ -95,22 +94,28 @@ class TestExport:
             assert back.execute(GetTtl(key)) == 7.5
 
     def test_only_keys_with_a_prefix(self) -> None:
-        executor = LocalExecutor(InMemoryStore(Clock()))
+        executor = loopback(Clock())
         for key in ("a:1", "a:2", "b:1"):
             executor.execute(Set(key, Raw(b"1")))
         lines = [json.loads(line) for page in exported(executor, "a:") for line in page]
         assert sorted(line["key"] for line in lines) == ["a:1", "a:2"]
 
     def test_values_that_are_too_large_for_one_reply_come_one_by_one(self) -> None:
-        class Small(LocalExecutor):
-            def execute(self, command: Command[Any]) -> Any:
-                if isinstance(command, MGet):
-                    raise TooLarge("the reply is too large")
-                return super().execute(command)
+        executor = loopback()
 
-        executor = Small(InMemoryStore(Clock()))
+        class Small:
+            execute = executor.execute
+            close = executor.close
+
+            def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+                outcomes = executor.execute_all(commands)
+                return [
+                    TooLarge("the reply is too large") if isinstance(command, MGet) else outcome
+                    for command, outcome in zip(commands, outcomes)
+                ]
+
         executor.execute(Set("k", Raw(b"[1]")))
-        assert [line for page in exported(executor) for line in page] == [
+        assert [line for page in exported(Small()) for line in page] == [
             b'{"key":"k","value":[1]}\n'
         ]
 

@@ -49,7 +49,26 @@ def test_the_wheel_has_the_scripts_and_says_that_it_is_typed(installed: Path) ->
     assert "kv = entrypoints.client.__main__:main" in scripts
     assert "kv-server = entrypoints.server.__main__:main" in scripts
     packages = {path.name for path in installed.iterdir() if path.is_dir()}
-    for layer in ("domain", "application", "adapters", "entrypoints"):
+    for layer in ("domain", "application", "adapters", "entrypoints", "kvjson"):
         assert layer in packages
         assert (installed / layer / "py.typed").exists()
     assert "tests" not in packages
+
+
+def test_the_library_is_imported_by_its_short_name_from_the_wheel_alone(installed: Path) -> None:
+    program = (
+        "import kvjson, entrypoints; "
+        f"assert kvjson.__file__.startswith({str(installed)!r}), kvjson.__file__; "
+        f"assert entrypoints.__file__.startswith({str(installed)!r}), entrypoints.__file__; "
+        "client = kvjson.Client.local(); client['k'] = b'x'; print(client['k'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=installed,
+        env=environment(PYTHONPATH=str(installed)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert (done.stdout, done.stderr) == ("b'x'\n", "")
+    assert (installed / "kvjson" / "__init__.py").exists()

@@ -32,7 +32,17 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from adapters.json_lines.lines import Lines
 from application.commands import COMMANDS, Command, MaybeText, Reply
-from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
+from domain.errors import (
+    BY_CODE,
+    BadJson,
+    BadRequest,
+    KvError,
+    TimedOut,
+    TooLarge,
+    TooManyClients,
+    Unauthenticated,
+    Unavailable,
+)
 
 R = TypeVar("R")
 
@@ -47,6 +57,8 @@ class ClientSession:
     def __init__(self, max_reply_bytes: int) -> None:
         self._lines = Lines(max_reply_bytes)
         self._owed: Deque[Decode] = deque()
+        self.may_be_over = False
+        """Whether the server may hang up after what it has replied."""
 
     @property
     def owed(self) -> int:
@@ -75,9 +87,12 @@ class ClientSession:
             raise Unavailable("the server sent a reply that was not asked for")
         next_decoder = self._owed.popleft
         try:
-            return [_outcome(next_decoder()(line)) for line in lines]
+            outcomes = [_outcome(next_decoder()(line)) for line in lines]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
+        if b'"ok":false' in data:
+            self.may_be_over |= any(isinstance(outcome, _LAST_WORDS) for outcome in outcomes)
+        return outcomes
 
 
 def _requests(commands: Sequence[Command[Any]]) -> bytes:
@@ -181,5 +196,8 @@ _UNOPENED: Dict[Any, Any] = {
 """How results that are made of JSON texts are decoded, so that the texts are not."""
 
 _DECODERS: Dict[Type[Command[Any]], Decode] = {kind: _decoder(kind) for kind in COMMANDS}
+_LAST_WORDS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
+"""Refusals after some of which a server hangs up."""
+
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines

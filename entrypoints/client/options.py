@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, TypedDict
+from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
+
+import msgspec
 
 from entrypoints.address import settings_of
 
@@ -23,7 +25,7 @@ class Settings(TypedDict, total=False):
     """How many connections threads or greenlets share: 10."""
     max_reply_bytes: int
     """The longest reply to take: 64 MiB and a little."""
-    network: str
+    network: Literal["threads", "gevent"]
     """`"threads"`, also where gevent has patched the standard library, or `"gevent"` where it has
     not."""
     tls: bool
@@ -50,9 +52,14 @@ DEFAULTS: Settings = {
 
 
 def settings(host: str, port: int, options: Mapping[str, Any]) -> Dict[str, Any]:
-    """All settings of a client; raises `TypeError` for an option that there is none of."""
+    """All settings of a client; raises `TypeError` for an option that there is none of,
+    and `ValueError` for a value that makes no sense."""
     unknown = set(options) - set(DEFAULTS)
     if unknown:
         raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
     where = settings_of(host) if "://" in host else {"host": host, "port": port}
+    try:
+        msgspec.convert(dict(options), Settings)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
     return {**DEFAULTS, **where, **options}

@@ -5,7 +5,6 @@ Rule: the same methods as `Client`, from the same table, each of them awaited.
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,7 +23,7 @@ from entrypoints.client.container import ClientContainer
 from entrypoints.client.options import Settings, settings
 from entrypoints.library import requests
 from entrypoints.library.queues import AsyncPipeline, as_batch, from_batch
-from entrypoints.library.requests import Request
+from entrypoints.library.requests import Request, method_of
 
 if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec, Unpack
@@ -37,7 +36,7 @@ T = TypeVar("T")
 def _awaited(make: Callable[P, Request[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
     """The method that makes this request, sends it and waits for the result."""
 
-    @wraps(make)
+    @method_of(make)
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         request = make(*args, **kwargs)
         return request.decode(await self._executor.execute(request.command))
@@ -55,6 +54,8 @@ class AsyncClient:
         self, host: str = "127.0.0.1", port: int = 7379, **options: Unpack[Settings]
     ) -> None:
         """See `Client`."""
+        if "network" in options:
+            raise TypeError("asyncio is the network; there is no such option")
         container = ClientContainer()
         container.config.from_dict(settings(host, port, options))
         self._executor = container.asyncio_executor()

@@ -6,17 +6,24 @@ Rule: it holds no logic of its own but Python's manners; every method is a reque
 from __future__ import annotations
 
 import time
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar
 
+from adapters.json_lines.client import ClientSession
+from adapters.json_lines.lines import Allowance
+from adapters.json_lines.server import ServerSession
+from adapters.loopback import Loopback
+from adapters.process import resident_memory
 from application.commands import Command
 from application.executor import LocalExecutor, Pipelined
+from application.limits import Limits
+from application.report import Figures
 from domain.memory import InMemoryStore
 from entrypoints.client.container import ClientContainer
-from entrypoints.client.options import Settings, settings
+from entrypoints.client.options import DEFAULTS, Settings, settings
 from entrypoints.library import requests
 from entrypoints.library.queues import Pipeline, as_batch, from_batch
-from entrypoints.library.requests import Request
+from entrypoints.library.requests import Request, method_of
+from entrypoints.settings import VERSION
 
 if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec, Unpack
@@ -30,7 +37,7 @@ _MISSING = object()
 def _sent(make: Callable[P, Request[T]]) -> Callable[Concatenate[Client, P], T]:
     """The method that makes this request, sends it and waits for the result."""
 
-    @wraps(make)
+    @method_of(make)
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         request = make(*args, **kwargs)
         return request.decode(self._executor.execute(request.command))
@@ -56,9 +63,17 @@ class Client:
 
     @classmethod
     def local(cls) -> Client:
-        """A client of a store of its own in this process, without a server; for tests."""
+        """A client of a store of its own in this process, without a server; for tests.
+
+        It behaves as a server's client does, and can be shared by threads.
+        """
+        limits = Limits()
+        figures = Figures(VERSION, limits, time.monotonic, resident_memory)
+        executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
+        allowance = Allowance(limits.max_input_bytes)
+        server = ServerSession(executor, limits, figures, allowance)
         client = cls()
-        client._executor = LocalExecutor(InMemoryStore(time.monotonic))
+        client._executor = Loopback(ClientSession(DEFAULTS["max_reply_bytes"]), server)
         return client
 
     get = _sent(requests.get)

@@ -7,7 +7,6 @@ order of the commands, and an error is the answer to its command alone, unless a
 from __future__ import annotations
 
 import contextlib
-from functools import wraps
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -30,7 +29,7 @@ from adapters.json_lines.client import result_in_batch
 from application.commands import Batch, Command, Reply
 from domain.errors import KvError
 from entrypoints.library import requests
-from entrypoints.library.requests import Request
+from entrypoints.library.requests import Request, method_of
 
 if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec
@@ -69,7 +68,7 @@ class Answer(Generic[T]):
 def queued(make: Callable[P, Request[T]]) -> Callable[Concatenate[Queue, P], Answer[T]]:
     """The method that makes this request and puts it in line."""
 
-    @wraps(make)
+    @method_of(make)
     def method(self: Queue, /, *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
         answer = Answer(make(*args, **kwargs))
         self.answers.append(answer)

@@ -14,7 +14,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from adapters.python_values import to_json
-from domain.errors import TimedOut, Unavailable
+from domain.errors import Blame, KvError, OutOfMemory, TimedOut, Unavailable
 from entrypoints.library.client import Client
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def cached(
 
     Arguments and result must be JSON values. Of many that miss at the same time one calls the
     function, and the others wait for its result, for up to `patience` seconds, then call it too.
-    Without a server the function is called as if it were not cached.
+    Without a server, or where that is full, the function is called as if it were not cached.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -104,7 +104,9 @@ def cached(
             key = f"{name}:{to_json([args, sorted(kwargs.items())]).decode()}"
             try:
                 found = _found_or_ours(client, key, patience)
-            except (Unavailable, TimedOut):
+            except KvError as error:
+                if error.blame is Blame.CLIENT:
+                    raise
                 return function(*args, **kwargs)
             if found is not _MISSING:
                 return found  # type: ignore[no-any-return]  # it is what the function gave
@@ -138,7 +140,7 @@ def _claim(key: str) -> str:
 def _computed(client: Client, key: str, ttl: float, compute: Callable[[], T]) -> T:
     try:
         value = compute()
-        with contextlib.suppress(Unavailable, TimedOut):
+        with contextlib.suppress(OutOfMemory, Unavailable, TimedOut):
             client.set(key, value, ttl=ttl)
         return value
     finally:

@@ -6,6 +6,8 @@ and docstring, once; `Client`, `AsyncClient`, `Pipeline` and `Batch` differ only
 
 from __future__ import annotations
 
+import inspect
+from functools import update_wrapper
 from typing import (
     Any,
     Callable,
@@ -29,7 +31,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from adapters.python_values import from_json, to_json
 from application import commands
 from application.commands import Command
+from domain.errors import BadRequest
 
+F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 D = TypeVar("D")
 
@@ -39,6 +43,24 @@ class Request(Struct, Generic[T], frozen=True):
 
     command: Command[Any]
     decode: Callable[[Any], T]
+
+
+def method_of(make: Callable[..., Request[Any]]) -> Callable[[F], F]:
+    """Gives a method the name, the docstring and the arguments of the function that makes its
+    request, for `help` and for editors."""
+
+    def dress(method: F) -> F:
+        update_wrapper(method, make)
+        signature = inspect.signature(make)
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        dressed: Any = method
+        dressed.__signature__ = signature.replace(
+            parameters=[me, *signature.parameters.values()],
+            return_annotation=inspect.Signature.empty,
+        )
+        return method
+
+    return dress
 
 
 class Page(NamedTuple):
@@ -66,7 +88,7 @@ def get(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
     As a `decode_as`, such as a dataclass, if one is given; `NotOfType` is raised when the value is
     none. Repeated when the connection is lost.
     """
-    return Request(commands.Get(key), _value_or(default, decode_as))
+    return Request(commands.Get(_key(key)), _value_or(default, decode_as))
 
 
 def set(
@@ -84,7 +106,7 @@ def set(
     conditions: the key is there or not, what is there equals a value. Never repeated.
     """
     command = commands.Set(
-        key,
+        _key(key),
         Raw(to_json(value)),
         ttl=_seconds(ttl),
         keep_ttl=keep_ttl,
@@ -99,7 +121,7 @@ def delete(key: str, *, if_equals: object = _ANY) -> Request[bool]:
 
     Never repeated.
     """
-    return Request(commands.Delete(key, if_equals=_condition(if_equals)), bool)
+    return Request(commands.Delete(_key(key), if_equals=_condition(if_equals)), bool)
 
 
 def flush() -> Request[int]:
@@ -120,7 +142,7 @@ def mget(keys: Iterable[str], *, decode_as: Any = Any) -> Request[Dict[str, Any]
     def decode(texts: Dict[str, bytes]) -> Dict[str, Any]:
         return {key: from_json(text, decode_as) for key, text in texts.items()}
 
-    return Request(commands.MGet(list(keys)), decode)
+    return Request(commands.MGet(list(map(_key, keys))), decode)
 
 
 def mset(
@@ -133,19 +155,19 @@ def mset(
 
     With `if_="absent"` False, and none is stored, when any of the keys is there. Never repeated.
     """
-    texts = {key: Raw(to_json(value)) for key, value in items.items()}
+    texts = {_key(key): Raw(to_json(value)) for key, value in items.items()}
     command = commands.MSet(texts, ttl=_seconds(ttl), if_=UNSET if if_ is None else if_)
     return Request(command, bool)
 
 
 def mdelete(keys: Iterable[str]) -> Request[int]:
     """Remove `keys`; how many of them were there. Never repeated."""
-    return Request(commands.MDelete(list(keys)), int)
+    return Request(commands.MDelete(list(map(_key, keys))), int)
 
 
 def exists(key: str) -> Request[bool]:
     """Whether `key` is there. Repeated when the connection is lost."""
-    return Request(commands.Exists(key), bool)
+    return Request(commands.Exists(_key(key)), bool)
 
 
 @overload
@@ -174,7 +196,7 @@ def getset(
 
     Never repeated.
     """
-    command = commands.GetSet(key, Raw(to_json(value)), ttl=_seconds(ttl))
+    command = commands.GetSet(_key(key), Raw(to_json(value)), ttl=_seconds(ttl))
     return Request(command, _value_or(default, decode_as))
 
 
@@ -188,7 +210,7 @@ def getdel(key: str, *, decode_as: Type[T]) -> Request[Optional[T]]: ...
 def getdel(key: str, default: D, *, decode_as: Type[T]) -> Request[Union[T, D]]: ...
 def getdel(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
     """Remove `key`; what was there, or `default`. Never repeated."""
-    return Request(commands.GetDel(key), _value_or(default, decode_as))
+    return Request(commands.GetDel(_key(key)), _value_or(default, decode_as))
 
 
 def incr(key: str, by: float = 1, *, ttl: Optional[float] = None) -> Request[float]:
@@ -197,7 +219,7 @@ def incr(key: str, by: float = 1, *, ttl: Optional[float] = None) -> Request[flo
     Whole numbers stay whole and within 64 bits. `ttl`, in seconds, counts only when the key is
     made. Raises `NotANumber` and `OutOfRange`. Never repeated.
     """
-    return Request(commands.Incr(key, by=by, ttl=_seconds(ttl)), _unchanged)
+    return Request(commands.Incr(_key(key), by=by, ttl=_seconds(ttl)), _unchanged)
 
 
 def ttl(key: str, default: Optional[float] = None) -> Request[Optional[float]]:
@@ -205,17 +227,17 @@ def ttl(key: str, default: Optional[float] = None) -> Request[Optional[float]]:
 
     Repeated when the connection is lost.
     """
-    return Request(commands.GetTtl(key), lambda left: default if left is UNSET else left)
+    return Request(commands.GetTtl(_key(key)), lambda left: default if left is UNSET else left)
 
 
 def expire(key: str, ttl: float) -> Request[bool]:
     """Give `key` so many seconds to live; False when it is not there. Never repeated."""
-    return Request(commands.Expire(key, ttl), bool)
+    return Request(commands.Expire(_key(key), ttl), bool)
 
 
 def persist(key: str) -> Request[bool]:
     """Let `key` live for good; False when it did, or is not there. Never repeated."""
-    return Request(commands.Persist(key), bool)
+    return Request(commands.Persist(_key(key)), bool)
 
 
 def count() -> Request[int]:
@@ -243,6 +265,12 @@ def info() -> Request[Dict[str, Any]]:
     Repeated when the connection is lost.
     """
     return Request(commands.Info(), msgspec.to_builtins)
+
+
+def _key(key: str) -> str:
+    if isinstance(key, str):
+        return key
+    raise BadRequest(f"a key is a str, not {type(key).__name__}")
 
 
 def _value_or(default: Any, kind: Any) -> Callable[[Any], Any]:

@@ -40,11 +40,15 @@ from domain.errors import BadRequest, NotANumber, OutOfRange
 from domain.memory import InMemoryStore
 from domain.store import Stats
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
-from tests.support import BlockingStore, Clock, served, server_container
+from tests.support import BlockingStore, Clock, loopback, served, server_container
 
 
 def _local(clock: Clock) -> Iterator[Executor]:
     yield LocalExecutor(InMemoryStore(clock))
+
+
+def _loopback(clock: Clock) -> Iterator[Executor]:
+    yield loopback(clock)
 
 
 def _tcp(clock: Clock) -> Iterator[Executor]:
@@ -67,7 +71,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[_local, _tcp, _tcp_to_a_store_that_blocks])
+@pytest.fixture(params=[_local, _loopback, _tcp, _tcp_to_a_store_that_blocks])
 def executor(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Executor]:
     yield from request.param(clock)
 

@@ -1,0 +1,97 @@
+"""Values come back as the type that was asked for, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Dict, List, Optional, Tuple, TypedDict, Union
+
+import msgspec
+import pytest
+from kvjson import Client, KvError, NotOfType
+
+
+@dataclass
+class User:
+    name: str
+    langs: List[str] = field(default_factory=list)
+    photo: Optional[bytes] = None
+
+
+class Point(msgspec.Struct):
+    x: float
+    y: float = 0.0
+    tag: Optional[bytes] = None
+
+
+class Options(TypedDict):
+    depth: int
+
+
+def test_a_dataclass_and_a_struct_go_in_as_objects_and_come_back_as_what_is_asked_for(
+    client: Client,
+) -> None:
+    ada = User("Ada", ["en", "fr"], b"\x89PNG")
+    client.mset({"user": ada, "point": Point(1, 2, b"t"), "options": {"depth": 3}})
+    assert client.get("user") == {"name": "Ada", "langs": ["en", "fr"], "photo": b"\x89PNG"}
+    assert client.get("user", decode_as=User) == ada
+    assert client.get("point", decode_as=Point) == Point(1.0, 2.0, b"t")
+    assert client.get("options", decode_as=Options) == {"depth": 3}
+    assert client.mget(["user"], decode_as=User) == {"user": ada}
+    assert client.getset("user", {"name": "Bob"}, decode_as=User) == ada
+    assert client.getdel("user", decode_as=User) == User("Bob")
+
+
+def test_types_of_types_can_be_asked_for(client: Client) -> None:
+    client.mset({"numbers": [1, 2], "users": {"a": {"name": "Ada"}}, "pair": [1, b"x"]})
+    client.mset({"large": 2**70, "dates": ["2024-01-02T03:04:05"]})
+    assert client.get("numbers", decode_as=List[int]) == [1, 2]
+    assert client.get("users", decode_as=Dict[str, User]) == {"a": User("Ada")}
+    assert client.get("large", decode_as=int) == 2**70
+    assert client.get("dates", decode_as=List[datetime]) == [datetime(2024, 1, 2, 3, 4, 5)]
+    pair: Any = Tuple[int, bytes]
+    assert client.get("pair", decode_as=pair) == (1, b"x")
+    either: Any = Union[Point, List[int]]
+    assert client.get("numbers", decode_as=either) == [1, 2]
+
+
+def test_a_value_of_another_type_is_told_and_stays_there(client: Client) -> None:
+    client.mset({"user": {"name": 5}, "bytes": b"x", "null": None})
+    with pytest.raises(NotOfType, match=r"\$\.name"):
+        client.get("user", decode_as=User)
+    with pytest.raises(NotOfType):
+        client.get("bytes", decode_as=str)
+    with pytest.raises(NotOfType):
+        client.get("null", decode_as=int)
+    with pytest.raises(NotOfType):
+        client.mget(["user", "bytes"], decode_as=User)
+    with pytest.raises(ValueError, match="name"):
+        client.get("user", decode_as=User)
+    assert client.count() == 3
+    assert issubclass(NotOfType, KvError)
+
+
+def test_the_default_is_not_of_the_type_and_need_not_be(client: Client) -> None:
+    assert client.get("missing", decode_as=User) is None
+    assert client.get("missing", 0, decode_as=User) == 0
+    assert client.getset("missing", 1, "none", decode_as=User) == "none"
+    assert client.mget(["other"], decode_as=User) == {}
+
+
+def test_beside_bytes_a_text_is_not_taken_for_bytes(client: Client) -> None:
+    client.set("k", ["aGk=", b"x"])
+    with pytest.raises(NotOfType):
+        client.get("k", decode_as=List[bytes])
+
+
+def test_a_text_is_not_taken_for_bytes(client: Client) -> None:
+    client.set("k", "aGk=")
+    with pytest.raises(NotOfType):
+        client.get("k", decode_as=bytes)
+
+
+def test_bytes_in_a_value_change_nothing_for_keys_that_are_numbers(client: Client) -> None:
+    client.set("k", {"1": "x"})
+    assert client.get("k", decode_as=Dict[int, str]) == {1: "x"}
+    client.set("k", {"1": b"x"})
+    assert client.get("k", decode_as=Dict[int, bytes]) == {1: b"x"}

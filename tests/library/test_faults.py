@@ -1,0 +1,226 @@
+"""Clients on a network that fails, and with a server that comes and goes."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Awaitable, Callable, Dict, Iterator, Tuple
+
+import pytest
+from kvjson import AsyncClient, Client, TimedOut, TooLarge, TooManyClients, Unavailable, Unreachable
+
+from application import retries
+from tests.library.crowd import at_once
+from tests.library.kinds import CALLS, METHODS, Kind
+from tests.library.proxy import (
+    Fault,
+    Proxy,
+    reply_cut,
+    reply_lost,
+    request_cut,
+    request_lost,
+    reset,
+)
+from tests.support import Server, running_server
+
+DONE: Dict[Fault, int] = {
+    request_lost: 0,
+    request_cut: 0,
+    reply_lost: 1,
+    reply_cut: 1,
+    reset: 1,
+}
+"""How often a request is carried out that meets with this fault once."""
+
+FAULTS = pytest.mark.parametrize("fault", DONE, ids=lambda fault: fault.__name__)
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST", 0.002)
+
+
+@FAULTS
+def test_what_is_read_is_asked_for_again(
+    kind: Kind, fault: Fault, proxy: Proxy, direct: Client
+) -> None:
+    direct.set("k", "right")
+    with kind(proxy.port) as client:
+        proxy.faults.append(fault)
+        assert client.get("k") == "right"
+        proxy.faults.extend([fault, fault])
+        assert client.mget(["k"]) == {"k": "right"}
+        proxy.faults.append(fault)
+        queue = client.pipeline()
+        queue.get("k")
+        queue.count()
+        assert queue.run() == ["right", 1]
+
+
+@FAULTS
+def test_what_changes_something_is_never_sent_twice(
+    kind: Kind, fault: Fault, proxy: Proxy, direct: Client
+) -> None:
+    with kind(proxy.port) as client:
+        proxy.faults.append(fault)
+        with pytest.raises(Unavailable):
+            client.incr("alone")
+        assert direct.get("alone", 0) == DONE[fault]
+        for queue in (client.pipeline(), client.batch()):
+            direct.flush()
+            proxy.faults.append(fault)
+            queue.get("in line")
+            queue.incr("in line")
+            with pytest.raises(Unavailable):
+                queue.run()
+            assert direct.get("in line", 0) == DONE[fault]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_command_is_repeated_if_and_only_if_it_changes_nothing(
+    kind: Kind, name: str, proxy: Proxy
+) -> None:
+    with kind(proxy.port) as client:
+        proxy.faults.append(reply_lost)
+        if METHODS[name].only_reads:
+            getattr(client, name)(*CALLS[name])
+        else:
+            with pytest.raises(Unavailable):
+                getattr(client, name)(*CALLS[name])
+        assert proxy.requests == 1 + METHODS[name].only_reads
+
+
+@FAULTS
+def test_after_any_fault_the_next_answers_are_the_right_ones(
+    kind: Kind, fault: Fault, proxy: Proxy, direct: Client
+) -> None:
+    direct.mset({"a": "wrong", "b": "right"})
+    with kind(proxy.port, attempts=1) as client:
+        for _ in range(3):
+            proxy.faults.append(fault)
+            with pytest.raises(Unavailable):
+                client.get("a")
+            assert [client.get("b") for _ in range(3)] == ["right"] * 3
+
+
+def test_an_answer_that_does_not_come_in_time_is_never_given_to_another(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    direct.mset({"a": "wrong", "b": "right"})
+    with kind(proxy.port, timeout=0.5) as client:
+        proxy.hold()
+        with pytest.raises(TimedOut):
+            client.get("a")
+        assert proxy.requests == 1, "it is not asked for again"
+        proxy.release()
+        assert [client.get("b") for _ in range(3)] == ["right"] * 3
+
+
+def test_an_answer_that_is_late_and_comes_in_time_is_waited_for(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    direct.set("k", "right")
+    with kind(proxy.port) as client:
+        proxy.hold(then=threading.Timer(0.1, proxy.release).start)
+        assert client.get("k") == "right"
+    assert proxy.requests == 1
+
+
+def test_where_nobody_listens_is_unreachable_and_nothing_is_sent(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    with kind(proxy.port) as client:
+        with proxy.refusing():
+            for attempt in (client.ping, client.flush, client.pipeline().run):
+                with pytest.raises(Unreachable, match=str(proxy.port)):
+                    attempt()
+        assert client.incr("n") == 1
+    assert direct.get("n") == 1
+
+
+def test_even_a_change_is_tried_again_where_it_was_not_sent(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    with kind(proxy.port, attempts=50) as client, contextlib.ExitStack() as until:
+        until.enter_context(proxy.refusing())
+        back = threading.Timer(0.1, until.close)
+        back.start()
+        assert client.incr("n") == 1
+        back.join()
+    assert direct.get("n") == 1
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_connection_that_fails_before_anything_was_sent_is_tried_so_often(
+    kind: Kind, attempts: int, proxy: Proxy, direct: Client
+) -> None:
+    with kind(proxy.port, attempts=attempts, password="comes first") as client:
+        proxy.faults.extend([reply_lost] * attempts)
+        with pytest.raises(Unreachable):
+            client.incr("n")
+        assert proxy.accepted == attempts
+        assert client.incr("n") == 1
+    assert direct.get("n") == 1
+
+
+@contextlib.contextmanager
+def restarting() -> Iterator[Tuple[int, Callable[[], None]]]:
+    """The port of a server, and how to kill it and start another one in its place."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port: int = unused.getsockname()[1]
+    with contextlib.ExitStack() as running:
+
+        def restart() -> None:
+            running.close()
+            running.enter_context(running_server("--port", str(port)))
+
+        restart()
+        yield port, restart
+
+
+async def ping(client: AsyncClient) -> int:
+    return await errors(client.ping)
+
+
+async def count(client: AsyncClient) -> int:
+    return await errors(lambda: client.incr("n"))
+
+
+async def errors(call: Callable[[], Awaitable[object]]) -> int:
+    """How many of ten calls find the server gone."""
+    found = 0
+    for _ in range(10):
+        try:
+            await call()
+        except Unavailable:
+            found += 1
+    return found
+
+
+def test_a_new_server_is_noticed_once_a_caller_at_the_most_and_by_no_read(kind: Kind) -> None:
+    with restarting() as (port, restart), Proxy(port) as proxy, kind(proxy.port) as client:
+        for callers, most in (([count], 1), ([count] * 8, 1), ([ping] * 8, 0)):
+            proxy.gather(5)
+            at_once(client, [ping] * 5)
+            restart()
+            assert max(at_once(client, callers)) == most
+            proxy.gather(5)
+            assert at_once(client, [count] * 5) == [0] * 5, "one has noticed for all"
+
+
+def test_a_request_that_is_too_large_does_no_harm_to_the_next(kind: Kind, server: Server) -> None:
+    with kind(server.port) as client:
+        with pytest.raises(TooLarge):
+            client.set("k", "x" * (17 * 1024 * 1024))
+        client.set("k", 1)
+
+
+def test_a_server_that_was_full_is_told_as_such_each_time(kind: Kind) -> None:
+    with running_server("--max-clients", "1") as server, server.connect() as other:
+        other.sendall(b'{"type":"PING"}\n')
+        assert other.recv(1000)
+        with kind(server.port) as client:
+            for _ in range(3):
+                with pytest.raises(TooManyClients):
+                    client.set("k", 1)

@@ -1,0 +1,142 @@
+"""Calls that are broken off: what they leave behind is nobody else's answer.
+
+Rule: each breaks off a call whose request has arrived and whose reply has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from typing import Any, Callable, Iterator, List
+
+import gevent
+import pytest
+from kvjson import AsyncClient, Client
+
+from tests.library.crowd import at_once
+from tests.library.kinds import greenlets, tasks, threads
+from tests.library.proxy import Link, Proxy
+from tests.support import TIMEOUT
+
+
+class Interrupted(BaseException):
+    """As `KeyboardInterrupt`, which would end the tests."""
+
+
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Interrupts the main thread, from another one."""
+
+    def handle(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    yield lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_thread_that_is_interrupted_leaves_no_answer_to_the_next(
+    proxy: Proxy, direct: Client, interrupt: Callable[[], None]
+) -> None:
+    direct.mset({"a": "wrong", "b": "right"})
+    with threads(proxy.port, max_connections=1) as client:
+        proxy.hold(then=interrupt)
+        with pytest.raises(Interrupted):
+            client.get("a")
+        proxy.release()
+        assert [client.get("b") for _ in range(3)] == ["right"] * 3
+
+
+def test_a_greenlet_that_is_timed_out_or_killed_leaves_no_answer_to_the_next(
+    proxy: Proxy, direct: Client
+) -> None:
+    direct.mset({"a": "wrong", "b": "right"})
+    with greenlets(proxy.port, max_connections=1) as client:
+        proxy.hold()
+        with pytest.raises(gevent.Timeout), gevent.Timeout(0.1):
+            client.get("a")
+        proxy.release()
+        assert [client.get("b") for _ in range(3)] == ["right"] * 3
+        asked = threading.Event()
+        proxy.hold(then=asked.set)
+        killed = gevent.spawn(client.get, "a")
+        while not asked.is_set():
+            gevent.sleep(0.001)
+        killed.kill()
+        proxy.release()
+        assert [client.get("b") for _ in range(3)] == ["right"] * 3
+
+
+def test_a_task_that_is_cancelled_leaves_no_answer_to_the_next(
+    proxy: Proxy, direct: Client
+) -> None:
+    direct.mset({"a": "wrong", "b": "right"})
+    asked = threading.Event()
+
+    async def cancelled(client: AsyncClient) -> Any:
+        task = asyncio.ensure_future(client.get("a"))
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        proxy.release()
+        return [await client.get("b") for _ in range(3)]
+
+    with tasks(proxy.port, max_connections=1) as client:
+        proxy.hold(then=asked.set)
+        assert at_once(client, [cancelled]) == [["right"] * 3]
+
+
+def test_a_task_that_is_cancelled_ends_even_if_its_answer_has_just_arrived(
+    proxy: Proxy, direct: Client
+) -> None:
+    direct.set("k", 1)
+
+    async def attempt(client: AsyncClient, turns: int) -> bool:
+        """Whether a cancelled task ends, after so many turns of the loop with the answer there."""
+        asked, go_on, sent = threading.Event(), threading.Event(), threading.Event()
+
+        def answered(link: Link, request: bytes) -> None:
+            reply = link.ask(request)
+            asked.set()
+            go_on.wait(TIMEOUT)
+            link.client.sendall(reply)
+            sent.set()
+
+        proxy.faults.append(answered)
+        task = asyncio.ensure_future(client.get("k"))
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        go_on.set()
+        sent.wait(TIMEOUT)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        told = task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled() if told else task.result() == 1
+
+    async def attempts(client: AsyncClient) -> List[bool]:
+        return [await attempt(client, turns) for turns in range(10)]
+
+    with tasks(proxy.port) as client:
+        assert at_once(client, [attempts]) == [[True] * 10]
+
+
+def test_connections_of_calls_that_were_broken_off_can_be_used_again(proxy: Proxy) -> None:
+    async def crowd(client: AsyncClient) -> None:
+        broken_off = [asyncio.ensure_future(client.ping()) for _ in range(20)]
+        for number, task in enumerate(broken_off):
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait(broken_off)
+
+    async def ping(client: AsyncClient) -> str:
+        return await client.ping()
+
+    with tasks(proxy.port, max_connections=3) as client:
+        at_once(client, [crowd] * 5)
+        proxy.gather(3)
+        assert at_once(client, [ping] * 3) == ["PONG"] * 3

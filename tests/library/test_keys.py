@@ -1,0 +1,69 @@
+"""What a key may be, and that a store in this process is as strict as a server."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import pytest
+from kvjson import BadRequest, Client, KvError
+
+from tests.library.kinds import local, threads
+from tests.support import Server
+
+
+@pytest.mark.parametrize("key", ["", " ", "a\nb", "\x00", "ключ 🗝️", "x" * 65_536], ids=ascii)
+def test_any_text_is_a_key(client: Client, key: str) -> None:
+    client.mset({key: 1})
+    assert client.incr(key) == 2
+    assert client.mget([key]) == {key: 2}
+    assert list(client.keys()) == [key]
+    assert client.delete(key)
+
+
+@pytest.mark.parametrize("key", ["\ud800", 5, None, "x" * 65_537], ids=lambda key: ascii(key)[:9])
+def test_a_server_takes_no_other_key(server: Server, key: Any) -> None:
+    with threads(server.port) as client:
+        for attempt in (client.get, client.exists, client.delete, client.incr):
+            with pytest.raises(BadRequest):
+                attempt(key)
+        assert client.ping() == "PONG"
+
+
+@pytest.mark.parametrize("key", ["\ud800", 5, None, "x" * 65_537], ids=lambda key: ascii(key)[:9])
+def test_a_store_in_this_process_takes_no_other_key(key: Any) -> None:
+    with local() as client, pytest.raises(BadRequest):
+        client.set(key, 1)
+
+
+@pytest.mark.parametrize("key", [b"k", 5])
+def test_what_is_no_text_is_not_made_one(server: Server, key: Any) -> None:
+    with threads(server.port) as client:
+        with pytest.raises(KvError):
+            client.mset({key: 1})
+        assert client.count() == 0
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda client: client.set("k", 1, ttl="5"),
+        lambda client: client.set("k", 1, if_="maybe"),
+        lambda client: client.incr("k", "1"),
+        lambda client: client.scan(limit="1"),
+        lambda client: client.scan(prefix=5),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "server",
+        "local",
+    ],
+)
+def test_an_argument_of_another_type_is_a_bad_request(
+    server: Server, attempt: Callable[[Client], object], kind: str
+) -> None:
+    with threads(server.port) if kind == "server" else local() as client:
+        client.set("k", 1)
+        with pytest.raises(BadRequest):
+            attempt(client)

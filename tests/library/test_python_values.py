@@ -1,0 +1,185 @@
+"""Python objects go into a store and come back as they were, or are refused."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Dict, Iterator, List, Optional
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kvjson import BadRequest, Client
+
+JSON_AND_BYTES: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(10**50), 10**50)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(blacklist_categories=["Cs"]))
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text(st.characters(blacklist_categories=["Cs"])), inner)
+        | st.dictionaries(st.sampled_from(["$binary", "base64", "subType"]), inner)
+    ),
+    max_leaves=30,
+)
+
+
+@dataclass
+class User:
+    name: str
+    langs: List[str] = field(default_factory=list)
+    photo: Optional[bytes] = None
+
+
+class Point(msgspec.Struct):
+    x: float
+    y: float = 0.0
+    tag: Optional[bytes] = None
+
+
+class Box:
+    """Not a type that anything is known of."""
+
+
+@given(value=JSON_AND_BYTES)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_json_value_with_any_bytes_in_it_comes_back_as_it_was(
+    client: Client, value: Any
+) -> None:
+    client.set("k", value)
+    assert repr(client.get("k")) == repr(value)
+    assert repr(client.mget(["k"])) == repr({"k": value})
+    assert client.set("k", value, if_equals=value) is True
+
+
+def test_bytes_come_back_as_bytes_however_deep_and_whatever_they_came_as(client: Client) -> None:
+    everything = bytes(range(256))
+    client.set("k", {"a": [everything, b""], "b": {"c": bytearray(b"x")}, "d": memoryview(b"y")})
+    assert client.get("k") == {"a": [everything, b""], "b": {"c": b"x"}, "d": b"y"}
+    client.set("k", b"alone")
+    assert client.get("k") == b"alone"
+    assert client.getset("k", 1) == b"alone"
+
+
+def test_bytes_can_be_told_from_the_text_that_they_spell(client: Client) -> None:
+    client.set("k", b"x")
+    assert client.set("k", 1, if_equals="x") is False
+    assert client.set("k", 1, if_equals=b"x") is True
+
+
+def test_what_looks_like_bytes_and_is_not_quite_comes_back_as_it_was(client: Client) -> None:
+    for value in (
+        {"$binary": 1},
+        {"$binary": {"base64": "no base64!", "subType": "00"}},
+        {"$binary": {"base64": 5, "subType": "00"}},
+        {"$binary": {"base64": "eA==", "subType": "00"}, "and": "more"},
+        {"$binary": {"base64": "eA=="}},
+    ):
+        client.set("k", [value, b"x"])
+        assert client.get("k") == [value, b"x"]
+
+
+def test_a_tuple_comes_back_as_a_list(client: Client) -> None:
+    client.set("k", (1, (2, b"x")))
+    assert client.get("k") == [1, [2, b"x"]]
+
+
+def nested(depth: int) -> List[Any]:
+    value: List[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+REFUSED: Dict[str, Any] = {
+    "not a number": float("nan"),
+    "infinity, inside": {"a": [float("-inf")]},
+    "infinity in a dataclass": Point(float("inf")),
+    "a key that is a number": {1: "a"},
+    "a key that is true": {True: 1},
+    "a key that is none, inside": [{"a": {None: 1}}],
+    "half a surrogate pair": "\ud800",
+    "one inside": ["\udc00"],
+    "one in a name": {"\ud800": 1},
+    "nesting one too deep": nested(129),
+    "nesting beyond any encoder": nested(100_000),
+    "too many digits": 10**4000,
+    "far too many digits": 10**5000,
+    "an object": object(),
+    "a complex number": 1j,
+    "a generator": (letter for letter in "abc"),
+    "a class": Box,
+}
+
+
+@pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
+def test_what_would_not_come_back_as_it_was_is_refused(client: Client, value: Any) -> None:
+    for attempt in (
+        lambda: client.set("k", value),
+        lambda: client.set("k", 1, if_equals=value),
+        lambda: client.mset({"a": 1, "k": value}),
+        lambda: client.getset("k", value),
+        lambda: client.delete("k", if_equals=value),
+    ):
+        with pytest.raises(BadRequest):
+            attempt()
+    assert client.count() == 0
+
+
+def test_the_deepest_value_that_is_taken_comes_back(client: Client) -> None:
+    client.set("k", nested(128))
+    assert client.get("k") == nested(128)
+
+
+CHANGED: Dict[str, Any] = {
+    "a set": {1, 2},
+    "a frozen set, inside": [frozenset("a")],
+    "a time": datetime(2024, 1, 2),
+    "an object that stands for bytes": {"$binary": {"base64": "aGk=", "subType": "00"}},
+    "keys that are numbers, in a dataclass": User({1: "a", "1": "b"}),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("value", CHANGED.values(), ids=CHANGED.keys())
+def test_what_would_come_back_as_something_else_is_refused(client: Client, value: Any) -> None:
+    with pytest.raises(BadRequest):
+        client.set("k", value)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_every_kind_of_bytes_in_a_dataclass_comes_back_as_bytes(client: Client, kind: Any) -> None:
+    client.set("k", User("Ada", photo=kind(b"x")))
+    assert client.get("k")["photo"] == b"x"
+
+
+def test_bytes_that_are_scattered_in_memory_are_stored_or_refused(client: Client) -> None:
+    client.set("k", memoryview(b"abcd")[::2])
+    assert client.get("k") == b"ac"
+
+
+@pytest.fixture
+def impatience() -> Iterator[None]:
+    """Ends what runs in Python without an end."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("impatience")
+def test_a_value_that_holds_itself_is_refused() -> None:
+    value: List[Any] = []
+    value.append(value)
+    with pytest.raises(BadRequest):
+        Client.local().set("k", value)

@@ -1,0 +1,135 @@
+"""Clients of a server that wants a password and speaks TLS, and those that are not let in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterator, NamedTuple
+
+import pytest
+from kvjson import KvError, Unauthenticated, Unavailable, Unreachable
+
+from tests.library.crowd import at_once
+from tests.library.kinds import Kind
+from tests.support import running_server
+
+pytestmark = pytest.mark.filterwarnings("ignore:Python 3.8")
+"""What trustme is built on warns that it will leave that one."""
+
+PASSWORD = "pässword: 50% @ home/ключ?#"
+IN_ADDRESS = "p%C3%A4ssword%3A%2050%25%20%40%20home%2Fключ%3F%23"
+
+
+class Guarded(NamedTuple):
+    """A server behind a password and TLS that asks its clients for certificates, and the files
+    to be let in by."""
+
+    port: int
+    tls_ca: str
+    tls_cert: str
+    stranger: str
+
+    def address(self, password: str = IN_ADDRESS) -> str:
+        return f"kvs://:{password}@127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    import trustme
+
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = trustme.CA()
+
+    def written(name: str, certificate: Any) -> str:
+        path = folder / name
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
+        return str(path)
+
+    ca = str(folder / "ca.pem")
+    authority.cert_pem.write_to_path(ca)
+    server_cert = written("server.pem", authority.issue_cert("127.0.0.1"))
+    client_cert = written("client.pem", authority.issue_cert("client.example"))
+    stranger = written("stranger.pem", trustme.CA().issue_cert("stranger.example"))
+    options = ("--tls-cert", server_cert, "--tls-client-ca", ca)
+    with running_server(*options, KV_PASSWORD=PASSWORD) as server:
+        yield Guarded(server.port, ca, client_cert, stranger)
+
+
+@pytest.fixture
+def client(kind: Kind, guarded: Guarded) -> Iterator[Any]:
+    files = {"tls_ca": guarded.tls_ca, "tls_cert": guarded.tls_cert}
+    with kind(0, host=guarded.address(), **files) as client:
+        client.flush()
+        yield client
+
+
+def test_with_the_password_and_certificates_all_is_as_without(client: Any) -> None:
+    client.set("k", {"bytes": b"x", "large": "x" * 1_000_000})
+    assert client.get("k") == {"bytes": b"x", "large": "x" * 1_000_000}
+    with client.pipeline() as pipeline:
+        answers = [pipeline.get("k") for _ in range(20)]
+    assert {len(answer.result["large"]) for answer in answers} == {1_000_000}
+    client.close()
+    assert client.count() == 1
+
+
+def test_many_callers_each_come_in(client: Any) -> None:
+    async def count(one: Any) -> None:
+        for _ in range(20):
+            await one.incr("n")
+
+    at_once(client, [count] * 5)
+    assert client.get("n") == 100
+
+
+def refusal(kind: Kind, host: str, **options: Any) -> KvError:
+    """How a client is told that it is not let in."""
+    with kind(0, host=host, attempts=1, **options) as client:
+        attempt = client.ping
+        with pytest.raises(KvError) as told:
+            attempt()
+    return told.value
+
+
+def test_a_wrong_password_is_told_as_such(kind: Kind, guarded: Guarded) -> None:
+    files = {"tls_ca": guarded.tls_ca, "tls_cert": guarded.tls_cert}
+    for error in (
+        refusal(kind, guarded.address("wrong"), **files),
+        refusal(kind, f"kvs://127.0.0.1:{guarded.port}", **files),
+    ):
+        assert type(error) is Unauthenticated
+        assert "wrong" not in str(error)
+
+
+def test_a_server_that_nobody_trusted_vouches_for_is_unreachable(
+    kind: Kind, guarded: Guarded
+) -> None:
+    error = refusal(kind, guarded.address())
+    assert type(error) is Unreachable
+    assert "certificate verify failed" in str(error).lower()
+
+
+def test_a_server_of_another_name_is_unreachable(kind: Kind, guarded: Guarded) -> None:
+    error = refusal(kind, f"kvs://localhost:{guarded.port}", tls_ca=guarded.tls_ca)
+    assert type(error) is Unreachable
+    assert "certificate" in str(error).lower()
+
+
+def test_a_client_that_shows_no_certificate_that_the_server_trusts_is_not_let_in(
+    kind: Kind, guarded: Guarded
+) -> None:
+    for shown in (None, guarded.stranger):
+        error = refusal(kind, guarded.address(), tls_ca=guarded.tls_ca, tls_cert=shown)
+        assert type(error) is Unreachable
+
+
+def test_without_tls_a_server_that_speaks_it_is_unavailable(kind: Kind, guarded: Guarded) -> None:
+    error = refusal(kind, f"kv://127.0.0.1:{guarded.port}")
+    assert isinstance(error, Unavailable)
+
+
+def test_a_file_that_is_not_there_is_told_by_the_first_command(
+    kind: Kind, guarded: Guarded, tmp_path: Path
+) -> None:
+    error = refusal(kind, guarded.address(), tls_ca=str(tmp_path / "none.pem"))
+    assert type(error) is Unreachable
+    assert "No such file" in str(error)
