@@ -21,7 +21,7 @@ types: $(VENV)/ready-dev
 	$(BIN)/mypy
 
 test: $(VENV)/ready-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
 
 torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
 	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s
