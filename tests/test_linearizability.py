@@ -31,9 +31,6 @@ from domain.store import Change, Entry
 from tests.linearizability import OneKeyCommand, Operation, find_violation
 from tests.support import ROOT, TIMEOUT, BlockingStore, Server, environment, running_server
 
-SECONDS = 2.0
-"""How long clients are at the server."""
-
 CLIENTS = 5
 COMMANDS = 4
 """How many a client runs in a round, at whose end it waits for the others."""
@@ -147,9 +144,9 @@ def _histories(clients: Sequence[Client], threads: ThreadPoolExecutor) -> Iterat
         yield history
 
 
-def test_what_clients_with_cut_connections_see_of_a_server_is_linearizable() -> None:
+def test_what_clients_with_cut_connections_see_of_a_server_is_linearizable(seconds: float) -> None:
     with running_server() as server, recording(server.port) as histories:
-        end = time.monotonic() + SECONDS
+        end = time.monotonic() + seconds
         for history in histories:
             violation = find_violation(history)
             assert violation is None, str(violation)
