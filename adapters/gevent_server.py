@@ -17,7 +17,7 @@ import contextlib
 import logging
 import socket
 from functools import partial
-from typing import Any, Callable, Optional, Protocol, Set, Tuple, Type, Union
+from typing import Any, Callable, List, Optional, Protocol, Set, Tuple, Type, Union
 
 import gevent
 from gevent.event import Event
@@ -32,6 +32,9 @@ MAX_ACCEPT = 16
 
 ACCEPT_PAUSE = 0.1
 """Seconds until the next try when the system could not accept (out of descriptors)."""
+
+PARTS = 8
+"""In how many parts the patrol visits the connections, one after another."""
 
 SPARE = 32
 """How many connections beyond `max_clients` are kept as long as it takes to tell them so."""
@@ -140,6 +143,8 @@ class Connection:
 
     def patrol(self, now: float) -> None:
         """End what has taken too long at `now`, in seconds that never go back."""
+        if self._sock.fileno() < 0:
+            return
         self._guarded(partial(self._check_time, now))
 
     def _check_time(self, now: float) -> None:
@@ -310,6 +315,7 @@ class GeventServer:
         self._clock = clock
         self._connection = connection
         self._connections: Set[Connection] = set()
+        self._to_visit: List[Connection] = []
         self._all_closed = Event()
 
     def bind(self) -> Tuple[str, int]:
@@ -333,7 +339,7 @@ class GeventServer:
         self._acceptable = loop.io(self._listener.fileno(), _READ)
         self._pause = loop.timer(ACCEPT_PAUSE)
         self._acceptable.start(self._accept)
-        period = _patrol_period(self._limits)
+        period = _patrol_period(self._limits) / PARTS
         self._rounds = loop.timer(period, period)
         self._rounds.start(self._patrol)
 
@@ -386,9 +392,13 @@ class GeventServer:
             self._all_closed.set()
 
     def _patrol(self) -> None:
+        """Visit the next part of all connections, so that no round is one long step."""
         now = self._clock()
-        for connection in list(self._connections):
+        self._to_visit = self._to_visit or list(self._connections)
+        part = max(100, len(self._connections) // PARTS)
+        for connection in self._to_visit[-part:]:
             connection.patrol(now)
+        del self._to_visit[-part:]
 
 
 def _name(address: Tuple[Any, ...]) -> str:
