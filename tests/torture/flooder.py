@@ -16,14 +16,17 @@ from typing import Any, List, Tuple
 
 
 def flood(sock: socket.socket, payload: bytes, deaf: bool) -> Tuple[int, bool]:
-    """Send until standard input ends; gives the number of reply lines, and whether it was cut."""
+    """Send until standard input ends; gives the number of reply lines, and whether it was cut.
+
+    Unless it is deaf it does not end before it has read one.
+    """
     unsent = memoryview(payload)
     lines = 0
-    reading: List[Any] = [sys.stdin] if deaf else [sys.stdin, sock]
-    while True:
-        readable, writable, _ = select.select(reading, [sock], [])
-        if sys.stdin in readable:
-            return lines, False
+    told_to_end = False
+    while not (told_to_end and (lines or deaf)):
+        listening: List[Any] = [*([] if told_to_end else [sys.stdin]), *([] if deaf else [sock])]
+        readable, writable, _ = select.select(listening, [sock], [])
+        told_to_end = told_to_end or sys.stdin in readable
         try:
             if sock in readable:
                 data = sock.recv(1 << 20)
@@ -34,6 +37,7 @@ def flood(sock: socket.socket, payload: bytes, deaf: bool) -> Tuple[int, bool]:
                 unsent = unsent[sock.send(unsent) :] or memoryview(payload)
         except OSError:
             return lines, True
+    return lines, False
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -101,12 +101,17 @@ def clients_of(server: Server, count: int) -> Iterator[List[Client]]:
         yield [stack.enter_context(client_of(server)) for _ in range(count)]
 
 
-def fill(server: Server, keys: int, value: Any = "abcdefghijklmnopqrst", **members: Any) -> None:
-    """Store many keys, `key:000000000000` and on."""
+def fill(
+    server: Server, keys: int, value: str = "abcdefghijklmnopqrst", until: Optional[float] = None
+) -> None:
+    """Store many keys, `key:000000000000` and on, that all end at one time by our clock, if any."""
+    ttl = {}
     with client_of(server) as client:
         for at in range(0, keys, 50_000):
             items = {f"key:{n:012}": value for n in range(at, min(keys, at + 50_000))}
-            assert client.ask("MSET", items=items, **members)["ok"]
+            if until is not None:
+                ttl = {"ttl": max(0.01, until - time.monotonic())}
+            assert client.ask("MSET", items=items, **ttl)["ok"]
 
 
 def info(server: Server) -> Any:
