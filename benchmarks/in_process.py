@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from statistics import median
 
-from adapters.gevent_server import Session
+from adapters.gevent_tcp.connection import Session
 from entrypoints.server.__main__ import main as server_program
 from entrypoints.server.container import ServerContainer
 

@@ -12,7 +12,7 @@ import gevent
 import pytest
 from dependency_injector import containers, errors
 
-from adapters.gevent_server import GreenletConnection
+from adapters.gevent_tcp.connection import GreenletConnection
 from adapters.json_lines.guarded import GuardedSession
 from adapters.json_lines.server import ServerSession
 from adapters.tls import TlsSession

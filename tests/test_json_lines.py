@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from adapters.gevent_server import Session
+from adapters.gevent_tcp.connection import Session
 from adapters.json_lines import client as client_side
 from adapters.json_lines.client import ClientSession
 from adapters.json_lines.lines import Lines

@@ -15,7 +15,7 @@ import gevent.socket
 import gevent.ssl
 import pytest
 
-from adapters.gevent_server import LINGER, Connection, GreenletConnection
+from adapters.gevent_tcp.connection import LINGER, Connection, GreenletConnection
 from application import password
 from tests.certificates import HOST, Files
 from tests.support import TIMEOUT, Clock, server_container

@@ -15,7 +15,7 @@ from gevent.pool import Group
 from msgspec import UNSET, Raw
 
 from adapters.gevent_housekeeper import GeventHousekeeper
-from adapters.gevent_server import Connection, GreenletConnection
+from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.tcp_client import TcpClient
 from application.commands import Get, MSet, Ping, Set
 from domain.errors import KvError, TimedOut, Unavailable

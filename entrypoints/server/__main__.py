@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 
 from adapters import logs
-from adapters.gevent_server import SPARE
+from adapters.gevent_tcp.server import SPARE
 from adapters.process import allow_descriptors, keep_buffers, notify
 from adapters.tls import Certificates
 from entrypoints.server.container import ServerContainer

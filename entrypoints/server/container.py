@@ -8,7 +8,8 @@ from typing import Dict, Iterable, Optional
 from dependency_injector import containers, providers
 
 from adapters.gevent_housekeeper import GeventHousekeeper
-from adapters.gevent_server import Connection, GeventServer, Session
+from adapters.gevent_tcp.connection import Connection, Session
+from adapters.gevent_tcp.server import GeventServer
 from adapters.json_lines.guarded import GuardedSession
 from adapters.json_lines.lines import Allowance
 from adapters.json_lines.server import ServerSession

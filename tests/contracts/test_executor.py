@@ -9,7 +9,7 @@ from typing import Any, Iterator, List
 import pytest
 from msgspec import UNSET, Raw
 
-from adapters.gevent_server import GreenletConnection
+from adapters.gevent_tcp.connection import GreenletConnection
 from application.commands import (
     COMMANDS,
     Auth,

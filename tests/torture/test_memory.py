@@ -47,7 +47,7 @@ def test_a_line_without_end_is_cut_off_at_the_bound(tell: TELLER) -> None:
 
 
 def test_one_that_goes_on_sending_after_that_is_hung_up_on(tell: TELLER) -> None:
-    sooner = with_changes("import adapters.gevent_server; adapters.gevent_server.LINGER = 0.5")
+    sooner = with_changes("import adapters.gevent_tcp.connection as c; c.LINGER = 0.5")
     settings = ("--max-request-bytes", "1000", "--send-timeout", "1")  # looks every 0.25 s
     with running_server(*settings, program=sooner) as server, client_of(server) as client:
         started = time.monotonic()
