@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 READ_SIZE = 64 * 1024
 
+Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Session(Protocol):
     """The conversation with a server, in bytes."""
@@ -72,10 +74,12 @@ class AsyncioConnection:
         self._new_session = new_session
         self._tls = tls
         self._password = password
-        self._streams: Optional[Tuple[asyncio.StreamReader, asyncio.StreamWriter]] = None
+        self._streams: Optional[Streams] = None
 
     async def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place."""
+        if self._streams and self._streams[0].at_eof():
+            self.close()
         if self._streams is None:
             await self._open()
         try:
@@ -98,7 +102,7 @@ class AsyncioConnection:
     async def _open(self) -> None:
         try:
             connecting = asyncio.open_connection(*self._address, ssl=self._tls())
-            self._streams = await asyncio.wait_for(connecting, self._connect_timeout)
+            self._streams = await _in_time(connecting, self._connect_timeout, _hang_up)
             self._session = self._new_session()
             if self._password:
                 (outcome,) = await self._exchange((Auth(self._password),))
@@ -175,7 +179,10 @@ class AsyncioPool:
         """The results in order, a refused command's `KvError` in its place."""
         if self._total is None:
             return await self._try(commands)
-        return await _in_time(self._try(commands), self._total, "no answer in time")
+        try:
+            return await _in_time(self._try(commands), self._total, _nothing)
+        except asyncio.TimeoutError as error:
+            raise TimedOut("no answer in time") from error
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
@@ -200,10 +207,11 @@ class AsyncioPool:
         if self._room is None:  # not before there is a loop: it belongs to one
             self._room = asyncio.Semaphore(self._size)
         room = self._room
-        if self._room.locked():
-            await _in_time(
-                self._room.acquire(), self._wait, f"all {self._size} connections are in use"
-            )
+        if room.locked():
+            try:
+                await _in_time(room.acquire(), self._wait, lambda _: room.release())
+            except asyncio.TimeoutError as error:
+                raise TimedOut(f"all {self._size} connections are in use") from error
         else:
             await room.acquire()
         connection = self._idle.pop() if self._idle else self._new_connection()
@@ -217,8 +225,31 @@ class AsyncioPool:
             room.release()
 
 
-async def _in_time(work: Awaitable[R], timeout: Optional[float], otherwise: str) -> R:
+async def _in_time(
+    work: Awaitable[R], timeout: Optional[float], give_back: Callable[[R], object]
+) -> R:
+    """What `work` gives within `timeout` seconds; raises `asyncio.TimeoutError`.
+
+    `asyncio.wait_for` may swallow a cancellation that comes together with the result (before Python
+    3.12, bpo-37658). Here what comes to nobody any more is given back.
+    """
+    task = asyncio.ensure_future(work)
     try:
-        return await asyncio.wait_for(work, timeout)
-    except asyncio.TimeoutError as error:
-        raise TimedOut(otherwise) from error
+        await asyncio.wait((task,), timeout=timeout)
+        if task.done():
+            return task.result()
+        raise asyncio.TimeoutError
+    except (asyncio.CancelledError, asyncio.TimeoutError):
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled() and task.exception() is None:
+            give_back(task.result())
+        raise
+
+
+def _hang_up(streams: Streams) -> None:
+    streams[1].transport.abort()
+
+
+def _nothing(result: object) -> None:
+    """Gives nothing back."""

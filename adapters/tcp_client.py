@@ -6,6 +6,7 @@ reply or anything else that interrupts, it is closed, and the next command opens
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, cast
@@ -17,6 +18,10 @@ R = TypeVar("R")
 
 READ_SIZE = 64 * 1024
 """Bytes asked for by one read. Larger buffers come from the system each time, at 16 µs apiece."""
+
+
+RESTED = 0.5
+"""Seconds without use after which a connection is looked at before it is used again."""
 
 
 class Session(Protocol):
@@ -50,6 +55,8 @@ class Socket(Protocol):
 
     def settimeout(self, timeout: Optional[float]) -> None: ...
 
+    def fileno(self) -> int: ...
+
     def close(self) -> None: ...
 
 
@@ -82,6 +89,7 @@ class TcpClient:
         self._connect = connect
         self._password = password
         self._connection: Optional[Tuple[Socket, Session]] = None
+        self._used = 0.0
 
     def execute(self, command: Command[R]) -> R:
         """The command's result; raises the `KvError` it was refused with, `TimedOut` when no answer
@@ -100,12 +108,15 @@ class TcpClient:
         Gives the results in order, a refused one's `KvError` in its place; raises `TimedOut` and
         `Unavailable` as `execute` does, `TimedOut` also at `end` by `time.monotonic`.
         """
+        if self._connection and time.monotonic() - self._used > RESTED and self._is_stale():
+            self.close()
         if self._connection is None:
             self._open(end)
         try:
             outcomes = self._exchange(commands, end)
             if self._connection and self._connection[1].may_be_over:
                 self.close()
+            self._used = time.monotonic()
             return outcomes
         except BaseException as error:
             self.close()
@@ -118,6 +129,13 @@ class TcpClient:
         if self._connection:
             self._connection[0].close()
             self._connection = None
+
+    def _is_stale(self) -> bool:
+        """Whether the server has hung up meanwhile, or said what it was not asked for."""
+        assert self._connection
+        poll = select.poll()
+        poll.register(self._connection[0].fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _open(self, end: Optional[float]) -> None:
         """Connect and come in; whatever fails here, no command was sent."""

@@ -141,6 +141,9 @@ def test_the_clients_network_can_be_swapped() -> None:
         def connect(self, address: object, timeout: object) -> Loopback:
             return self
 
+        def fileno(self) -> int:
+            return -1
+
         def settimeout(self, timeout: object) -> None:
             pass
 

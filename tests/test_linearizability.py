@@ -60,6 +60,7 @@ class UnreliableSocket:
         self.recv = sock.recv
         self.settimeout = sock.settimeout
         self.close = sock.close
+        self.fileno = sock.fileno
 
     def sendall(self, data: bytes) -> None:
         if self._chance.random() >= CUT:

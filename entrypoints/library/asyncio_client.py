@@ -9,8 +9,8 @@ from typing import (
     TYPE_CHECKING,
     Any,
     AsyncIterator,
-    Awaitable,
     Callable,
+    Coroutine,
     List,
     Optional,
     Sequence,
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _awaited(make: Callable[P, Request[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+def _awaited(
+    make: Callable[P, Request[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
     """The method that makes this request, sends it and waits for the result."""
 
     @method_of(make)

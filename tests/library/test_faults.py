@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import Awaitable, Callable, Dict, Iterator, Tuple
 
 import pytest
@@ -204,7 +205,7 @@ def test_a_new_server_is_noticed_once_a_caller_at_the_most_and_by_no_read(kind: 
             proxy.gather(5)
             at_once(client, [ping] * 5)
             restart()
-            assert max(at_once(client, callers)) == most
+            assert max(at_once(client, callers)) <= most
             proxy.gather(5)
             assert at_once(client, [count] * 5) == [0] * 5, "one has noticed for all"
 
@@ -224,3 +225,11 @@ def test_a_server_that_was_full_is_told_as_such_each_time(kind: Kind) -> None:
             for _ in range(3):
                 with pytest.raises(TooManyClients):
                     client.set("k", 1)
+
+
+def test_a_connection_that_the_server_cut_while_it_was_idle_is_replaced(kind: Kind) -> None:
+    with running_server("--idle-timeout", "0.2") as server, kind(server.port) as client:
+        client.set("k", 1)
+        time.sleep(1.2)  # for the server to see that nothing comes
+        client.set("k", 2)
+        assert client.get("k") == 2

@@ -97,9 +97,8 @@ async def what_is_awaited(client: AsyncClient) -> None:
         user = pipeline.get("user", decode_as=User)
     assert_type(user.result, Optional[User])
     assert_type(await pipeline.run(), List[Any])
-    total, there = await asyncio.gather(client.incr("n"), client.exists("user"))
-    assert_type(total, float)
-    assert_type(there, bool)
+    total = asyncio.create_task(client.incr("n"))
+    assert_type(await total, float)
 
 
 def what_is_built_from_commands(client: Client) -> None:
@@ -155,5 +154,4 @@ def not_yet(client: Client, awaited: AsyncClient) -> NoReturn:
     """What programs may well write, and a type checker refuses so far."""
     client.get("k", decode_as=Union[int, str])  # type: ignore[call-overload]
     client.get("k", decode_as=Optional[int])  # type: ignore[call-overload]
-    print(asyncio.create_task(awaited.get("k")))  # type: ignore[arg-type]
     raise AssertionError("this is not to be run")
