@@ -7,7 +7,9 @@ answer, after a time-out or because a task was cancelled, is closed and never us
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
+import time
 from typing import (
     Any,
     Awaitable,
@@ -29,6 +31,9 @@ from domain.errors import KvError, TimedOut, Unavailable, Unreachable
 R = TypeVar("R")
 
 READ_SIZE = 64 * 1024
+
+RESTED = 0.5
+"""Seconds without use after which a connection is looked at before it is used again."""
 
 Streams = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -75,10 +80,11 @@ class AsyncioConnection:
         self._tls = tls
         self._password = password
         self._streams: Optional[Streams] = None
+        self._used = 0.0
 
     async def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place."""
-        if self._streams and self._streams[0].at_eof():
+        if self._streams and self._is_stale(self._streams):
             self.close()
         if self._streams is None:
             await self._open()
@@ -86,6 +92,7 @@ class AsyncioConnection:
             outcomes = await self._exchange(commands)
             if self._session.may_be_over:
                 self.close()
+            self._used = time.monotonic()
             return outcomes
         except BaseException as error:
             self.close()
@@ -98,6 +105,14 @@ class AsyncioConnection:
         if self._streams:
             self._streams[1].transport.abort()
             self._streams = None
+
+    def _is_stale(self, streams: Streams) -> bool:
+        """Whether the server has hung up meanwhile, which the loop may not have seen yet."""
+        if time.monotonic() - self._used < RESTED:
+            return False
+        poll = select.poll()
+        poll.register(streams[1].get_extra_info("socket").fileno(), select.POLLIN)
+        return streams[0].at_eof() or bool(poll.poll(0))
 
     async def _open(self) -> None:
         try:
