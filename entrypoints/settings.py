@@ -8,7 +8,6 @@ that over the default.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import sys
@@ -35,7 +34,14 @@ CONTEXT = {
 FILE = click.Path(exists=True, dir_okay=False)
 """The type of an option that names a file to read."""
 
-VERSION = importlib.metadata.version("kvjson")
+PACKAGE = "kvjson"
+
+
+def version() -> str:
+    """The installed version."""
+    import importlib.metadata  # slow to import, and a single command does not need it
+
+    return importlib.metadata.version(PACKAGE)
 
 
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}

@@ -20,7 +20,7 @@ from entrypoints.client.tools import TOOLS
 from entrypoints.settings import (
     CONTEXT,
     FILE,
-    VERSION,
+    PACKAGE,
     address,
     config_option,
     password_file_option,
@@ -76,7 +76,7 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
 @click.option("--tls-cert", type=FILE, help="Certificate to show to the server, PEM.")
 @click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there.")
 @click.option("--json", is_flag=True, help="Print results for scripts, on a terminal too.")
-@click.version_option(VERSION, prog_name="kv")
+@click.version_option(package_name=PACKAGE, prog_name="kv")
 @click.pass_context
 def main(
     context: click.Context, /, url: Optional[Dict[str, Any]], json: bool, **settings: Any

@@ -23,7 +23,7 @@ from entrypoints.client.options import DEFAULTS, Settings, settings
 from entrypoints.library import requests
 from entrypoints.library.queues import Pipeline, as_batch, from_batch
 from entrypoints.library.requests import Request, method_of
-from entrypoints.settings import VERSION
+from entrypoints.settings import version
 
 if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec, Unpack
@@ -68,7 +68,7 @@ class Client:
         It behaves as a server's client does, and can be shared by threads.
         """
         limits = Limits()
-        figures = Figures(VERSION, limits, time.monotonic, resident_memory)
+        figures = Figures(version(), limits, time.monotonic, resident_memory)
         executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
         allowance = Allowance(limits.max_input_bytes)
         server = ServerSession(executor, limits, figures, allowance)

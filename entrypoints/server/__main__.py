@@ -22,7 +22,7 @@ from adapters.process import allow_descriptors, keep_buffers, notify
 from adapters.tls import Certificates
 from entrypoints.server.container import ServerContainer
 from entrypoints.server.options import server_options
-from entrypoints.settings import CONTEXT, VERSION, read_password
+from entrypoints.settings import CONTEXT, PACKAGE, read_password, version
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ DESCRIPTORS = 64
 
 @click.command(context_settings=CONTEXT)
 @server_options
-@click.version_option(VERSION, prog_name="kv-server")
+@click.version_option(package_name=PACKAGE, prog_name="kv-server")
 def main(**settings: Any) -> None:
     """Serve a JSON key-value store over TCP, one JSON object a line each way.
 
@@ -72,7 +72,7 @@ def _serve(settings: Dict[str, Any]) -> None:
     housekeeper.start()
     scheme = "kvs" if settings["tls_cert"] else "kv"
     host = f"[{host}]" if ":" in host else host
-    click.echo(f"kv-server {VERSION} listens on {scheme}://{host}:{port}")
+    click.echo(f"kv-server {version()} listens on {scheme}://{host}:{port}")
     notify("READY=1")
     stopping.wait()
     log.info("stopping")

@@ -22,7 +22,7 @@ from application.report import Figures
 from domain.bounded import BoundedStore, EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
-from entrypoints.settings import VERSION
+from entrypoints.settings import version
 
 
 def _policy(max_memory: int, policy: str) -> str:
@@ -54,7 +54,11 @@ class ServerContainer(containers.DeclarativeContainer):
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
     figures = providers.Singleton(
-        Figures, VERSION, limits, clock, resident_memory=providers.Object(resident_memory)
+        Figures,
+        providers.Callable(version),
+        limits,
+        clock,
+        resident_memory=providers.Object(resident_memory),
     )
     allowance = providers.Singleton(Allowance, limits.provided.max_input_bytes)
     password = providers.Singleton(Password, config.password, clock)
