@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import subprocess
 import sys
 import threading
-import time
-from typing import Any, Callable, Deque, List, TypeVar
+from typing import Any, Deque, List, TypeVar
 
-import pytest
-from kvjson import AsyncClient, Client, TimedOut, Unavailable, Unreachable
+from kvjson import AsyncClient, Client
 
 from tests.library.crowd import Script, at_once, in_threads
-from tests.library.kinds import Kind, greenlets, local, tasks, threads
-from tests.library.proxy import Proxy, request_lost
+from tests.library.kinds import Kind, local
+from tests.library.proxy import Proxy
 from tests.support import ROOT, TIMEOUT, Server, client_container, environment
 
 T = TypeVar("T")
@@ -103,94 +100,6 @@ def run(program: str, port: int) -> str:
         timeout=TIMEOUT,
     )
     return ended.stderr or f"{ended.returncode or ''}"
-
-
-def test_who_waits_for_a_connection_in_vain_is_told_in_time(
-    kind: Kind, proxy: Proxy, direct: Client
-) -> None:
-    direct.set("k", "right")
-
-    async def told(client: AsyncClient) -> Any:
-        try:
-            return await client.get("k")
-        except TimedOut as error:
-            proxy.release()
-            return str(error)
-
-    with kind(proxy.port, max_connections=1, connect_timeout=0.5) as client:
-        proxy.hold()
-        assert sorted(at_once(client, [told, told])) == ["all 1 connections are in use", "right"]
-        assert in_the_end(lambda: client.get("k")) == "right"
-
-
-def holding(proxy: Proxy) -> None:
-    proxy.hold()
-
-
-def dripping(proxy: Proxy) -> None:
-    proxy.drip(0.6)
-
-
-def losing(proxy: Proxy) -> None:
-    proxy.faults.extend([request_lost] * 1000)
-
-
-def in_the_end(call: Callable[[], T]) -> T:
-    """What a call gives, when a machine that is busy with something else has let it."""
-    for _ in range(20):
-        with contextlib.suppress(TimedOut, Unreachable):
-            return call()
-    raise AssertionError("that was no stall")
-
-
-@pytest.mark.parametrize(("fault", "total"), [(holding, 0.3), (dripping, 0.9), (losing, 0.3)])
-def test_a_call_with_all_that_belongs_to_it_ends_in_time(
-    kind: Kind, fault: Callable[[Proxy], None], total: float, proxy: Proxy, direct: Client
-) -> None:
-    direct.set("k", "right" * 100)
-    with kind(proxy.port, total_timeout=total, attempts=1000) as client:
-        fault(proxy)
-        started = time.monotonic()
-        with pytest.raises((TimedOut, Unavailable)):
-            client.get("k")
-        assert time.monotonic() - started < 10
-        proxy.faults.clear()
-        proxy.release()
-        assert in_the_end(lambda: client.get("k")) == "right" * 100
-
-
-def test_a_call_that_is_tried_again_and_again_ends_in_time(kind: Kind, proxy: Proxy) -> None:
-    with kind(proxy.port, total_timeout=0.3, attempts=1000) as client, proxy.refusing():
-        started = time.monotonic()
-        with pytest.raises((TimedOut, Unreachable)):
-            client.incr("n")
-        assert time.monotonic() - started < 10
-
-
-def test_waiting_for_a_connection_counts_too(kind: Kind, proxy: Proxy) -> None:
-    async def told(client: AsyncClient) -> bool:
-        try:
-            return not await client.ping()
-        except (TimedOut, Unreachable):
-            return True
-
-    with kind(proxy.port, max_connections=1, connect_timeout=0, total_timeout=0.3) as client:
-        for _ in range(30):
-            proxy.hold()
-        started = time.monotonic()
-        assert at_once(client, [told] * 30) == [True] * 30
-        assert time.monotonic() - started < 5, "they have waited at the same time"
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [threads, greenlets, tasks],
-)
-def test_the_end_of_the_time_for_all_is_told_as_such(kind: Kind, proxy: Proxy) -> None:
-    with kind(proxy.port, total_timeout=0.2, attempts=1000) as client, proxy.refusing():
-        attempt = client.ping
-        with pytest.raises(TimedOut):
-            attempt()
 
 
 def test_threads_that_share_a_store_in_this_process_do_not_disturb_each_other() -> None:
