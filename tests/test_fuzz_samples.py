@@ -55,8 +55,8 @@ def test_what_fuzzing_starts_from_breaks_no_invariant(side: str, data: bytes) ->
 @pytest.mark.parametrize(
     ("side", "part", "broken"),
     [
-        ("server", "adapters.json_lines.server._TRUE", b'{"ok":true,"result":NaN}\n'),
-        ("server", "adapters.json_lines.server._BEFORE", b'{"ok":true,"result":\n'),
+        ("server", "adapters.json_lines.server.TRUE", b'{"ok":true,"result":NaN}\n'),
+        ("server", "adapters.json_lines.server.BEFORE", b'{"ok":true,"result":\n'),
         ("server", "adapters.json_lines.server.ServerSession._end", lambda session, error: None),
         ("server", "adapters.json_lines.lines.Lines._hold", lambda lines, rest: None),
         ("server", "application.commands.storable", lambda text, where="": b"0"),

@@ -2,27 +2,23 @@
 
 Rule: whatever bytes arrive, one request line gives one reply line, in order, and nothing but a
 `KvError` ever explains why a request was refused.
-
-Each line is decoded on its own. Decoding a whole read in one call is no faster, and would take an
-object spread over two lines, or two objects on one, for requests.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import deque
-from typing import Any, Callable, Iterator, List, Optional, Tuple, Type, Union
+from typing import Any, Iterator, List, Optional, Tuple, Type
 
-import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET
 
 from adapters.json_lines.lines import Allowance, Lines
-from application.commands import COMMANDS, NAMES, Batch, Command, Id, InBatch, closest_name, name_of
+from adapters.json_lines.replies import AFTER, BEFORE, TRUE, refusal, success
+from adapters.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
+from application.commands import Command, Id, name_of
 from application.executor import Executor
 from application.limits import Limits
 from application.report import Figures, Report
-from application.values import encodable, least_size
 from domain.errors import (
     BadJson,
     BadRequest,
@@ -31,7 +27,6 @@ from domain.errors import (
     TimedOut,
     TooLarge,
     TooManyClients,
-    UnknownCommand,
 )
 
 log = logging.getLogger(__name__)
@@ -101,7 +96,7 @@ class ServerSession:
         """The next portion of replies to the requests that have arrived."""
         if self._long_request:
             return self._go_on_with(self._long_request)
-        decode, execute, harmless_line = _decode_command, self._execute, self._harmless_line
+        execute, harmless_line = self._execute, self._harmless_line
         replies: List[bytes] = []
         size, end = 0, 0.0
         kind, others = None, 0
@@ -119,9 +114,9 @@ class ServerSession:
                     self._count(kind, len(replies) - others)
                     kind, others = type(command), len(replies)
                 if type(result) is bytes and command.id is UNSET:
-                    reply = _BEFORE + result + _AFTER
+                    reply = BEFORE + result + AFTER
                 elif result is True and command.id is UNSET:
-                    reply = _TRUE
+                    reply = TRUE
                 else:
                     if type(result) is Report:  # it tells of the commands before it
                         self._count(kind, len(replies) - others)
@@ -205,25 +200,20 @@ class ServerSession:
     def _success(self, id: Id, result: object) -> bytes:
         if type(result) is Report:
             self._figures.complete(result)
-        bound = self._limits.max_reply_bytes
-        if least_size(result) <= bound:
-            reply = _encode(_Success(id, True, encodable(result))) + b"\n"
-            if len(reply) <= bound:
-                return reply
-        raise TooLarge(f"the reply is over {bound} bytes")
+        return success(id, result, self._limits.max_reply_bytes)
 
     def _refusal(self, line: bytes, error: Exception, first: bool) -> bytes:
         """The reply to a line that is no command or whose command failed; to a blank one, none."""
         try:
-            command = _decode_command(line)
-        except _UNREADABLE as unreadable:
+            command = decode(line)
+        except UNREADABLE as unreadable:
             if not line.strip(b" \t\r"):
                 return b""
-            id, refusal = _diagnosis(line, unreadable)
-            if first and isinstance(refusal, BadJson):
+            id, why = diagnosis(line, unreadable)
+            if first and isinstance(why, BadJson):
                 self._end(BadJson(ONE_OBJECT))
                 return b""
-            return self._refused(id, refusal)
+            return self._refused(id, why)
         if not isinstance(error, KvError):
             what = {"client": self._client, "command": name_of(type(command))}
             log.error("a command failed", exc_info=error, extra=what)
@@ -232,8 +222,7 @@ class ServerSession:
 
     def _refused(self, id: Id, error: KvError) -> bytes:
         self._figures.errors[error.code] += 1
-        index = UNSET if error.index is None else error.index
-        return _encode(_Refusal(id, False, _Error(error.code, str(error), index))) + b"\n"
+        return refusal(id, error)
 
     def _look_at_the_rest(self) -> None:
         """End if the line that has arrived in part is too long, or none of this protocol's."""
@@ -258,104 +247,3 @@ class ServerSession:
         words, self._farewell = self._farewell, b""
         self.waiting = False
         return words
-
-
-class _Success(Struct, gc=False):
-    id: Id
-    ok: bool
-    result: Any
-
-
-class _Error(Struct, gc=False):
-    code: str
-    message: str
-    index: Union[int, UnsetType] = UNSET
-
-
-class _Refusal(Struct, gc=False):
-    id: Id
-    ok: bool
-    error: _Error
-
-
-class _Envelope(Struct):
-    """What can still be read of a request that is no command: any of it may be missing or odd."""
-
-    type: Union[Raw, UnsetType] = UNSET
-    id: Union[Raw, UnsetType] = UNSET
-    commands: Union[Raw, UnsetType] = UNSET
-
-
-_encode = msgspec.json.Encoder().encode
-_decode_command = msgspec.json.Decoder(Union[COMMANDS]).decode
-_decode_in_batch = msgspec.json.Decoder(InBatch).decode
-_decode_each = msgspec.json.Decoder(List[Raw]).decode
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_id = msgspec.json.Decoder(Union[str, int]).decode
-_decode_name = msgspec.json.Decoder(str).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-_BEFORE, _AFTER = b'{"ok":true,"result":', b"}\n"
-_TRUE = _BEFORE + b"true" + _AFTER
-
-ONE_OBJECT = "a request is one JSON object on one line"
-
-_MAX_ECHO = 200
-"""How many characters of what a client sent are told back to it in an error message."""
-
-
-def _diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
-    """Why a line is no command, and the id of the request that it may be nevertheless."""
-    try:
-        if not isinstance(error, msgspec.ValidationError):
-            raise error
-        envelope = _decode_envelope(line)
-    except RecursionError:
-        return UNSET, BadJson("nested too deep to be read")
-    except _UNREADABLE as not_json:
-        return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
-    id: Id = _read(_decode_id, envelope.id)
-    name = _read(_decode_name, envelope.type)
-    return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
-
-
-def _unknown(name: object) -> Optional[UnknownCommand]:
-    if not isinstance(name, str) or name in NAMES:
-        return None
-    name = name[:_MAX_ECHO]
-    return UnknownCommand(f"unknown command `{name}`; the closest is `{closest_name(name)}`")
-
-
-def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
-    """What is wrong with the first command of a batch that is none; None when it is not that, or
-    the batch is so long that its commands should not all be decoded for it."""
-    if name != name_of(Batch) or isinstance(envelope.commands, UnsetType):
-        return None
-    if memoryview(envelope.commands).nbytes > LONG:
-        return None
-    try:
-        commands = _decode_each(envelope.commands)
-    except _UNREADABLE:
-        return None
-    for index, command in enumerate(commands):
-        try:
-            _decode_in_batch(command)
-        except _UNREADABLE as error:
-            refused = _unknown(_name(command)) or BadRequest(str(error)[:_MAX_ECHO])
-            refused.index = index
-            return refused
-    return None
-
-
-def _name(command: Raw) -> object:
-    try:
-        return _read(_decode_name, _decode_envelope(command).type)
-    except _UNREADABLE:
-        return None
-
-
-def _read(decode: Callable[[Raw], Any], member: Union[Raw, UnsetType]) -> Any:
-    """What a member says; `UNSET` when it is not there, or not what it should be."""
-    with contextlib.suppress(*_UNREADABLE):
-        return UNSET if isinstance(member, UnsetType) else decode(member)
-    return UNSET

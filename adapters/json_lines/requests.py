@@ -1,0 +1,104 @@
+"""Reads request lines.
+
+Rule: a line is one command, or there is one `KvError` that says why it is none and what is closest
+to it, and the id of the request that it may be nevertheless.
+
+Each line is decoded on its own. Decoding a whole read in one call is no faster, and would take an
+object spread over two lines, or two objects on one, for requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, List, Optional, Tuple, Union
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
+from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
+
+decode = msgspec.json.Decoder(Union[COMMANDS]).decode
+"""The command on a line; raises one of `UNREADABLE`, which `diagnosis` explains."""
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+ONE_OBJECT = "a request is one JSON object on one line"
+
+_MAX_ECHO = 200
+"""How many characters of what a client sent are told back to it in an error message."""
+
+_LONGEST_BATCH = 256 * 1024
+"""Bytes; in a longer batch that cannot be read, nobody looks for the command at fault."""
+
+
+def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
+    """Why a line is no command, and the id of the request that it may be nevertheless."""
+    try:
+        if not isinstance(error, msgspec.ValidationError):
+            raise error
+        envelope = _decode_envelope(line)
+    except RecursionError:
+        return UNSET, BadJson("nested too deep to be read")
+    except UNREADABLE as not_json:
+        return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
+    id: Id = _read(_decode_id, envelope.id)
+    name = _read(_decode_name, envelope.type)
+    return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
+
+
+def _unknown(name: object) -> Optional[UnknownCommand]:
+    if not isinstance(name, str) or name in NAMES:
+        return None
+    name = name[:_MAX_ECHO]
+    return UnknownCommand(f"unknown command `{name}`; the closest is `{closest_name(name)}`")
+
+
+def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
+    """What is wrong with the first command of a batch that is none; None when it is not that, or
+    the batch is so long that its commands should not all be decoded for it."""
+    if name != name_of(Batch) or isinstance(envelope.commands, UnsetType):
+        return None
+    if memoryview(envelope.commands).nbytes > _LONGEST_BATCH:
+        return None
+    try:
+        commands = _decode_each(envelope.commands)
+    except UNREADABLE:
+        return None
+    for index, command in enumerate(commands):
+        try:
+            _decode_in_batch(command)
+        except UNREADABLE as error:
+            refused = _unknown(_name(command)) or BadRequest(str(error)[:_MAX_ECHO])
+            refused.index = index
+            return refused
+    return None
+
+
+def _name(command: Raw) -> object:
+    try:
+        return _read(_decode_name, _decode_envelope(command).type)
+    except UNREADABLE:
+        return None
+
+
+def _read(decode: Callable[[Raw], Any], member: Union[Raw, UnsetType]) -> Any:
+    """What a member says; `UNSET` when it is not there, or not what it should be."""
+    with contextlib.suppress(*UNREADABLE):
+        return UNSET if isinstance(member, UnsetType) else decode(member)
+    return UNSET
+
+
+class _Envelope(Struct):
+    """What can still be read of a request that is no command: any of it may be missing or odd."""
+
+    type: Union[Raw, UnsetType] = UNSET
+    id: Union[Raw, UnsetType] = UNSET
+    commands: Union[Raw, UnsetType] = UNSET
+
+
+_decode_in_batch = msgspec.json.Decoder(InBatch).decode
+_decode_each = msgspec.json.Decoder(List[Raw]).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_id = msgspec.json.Decoder(Union[str, int]).decode
+_decode_name = msgspec.json.Decoder(str).decode
