@@ -33,6 +33,7 @@ from typing import (
 
 from domain.errors import BadRequest
 from domain.store import Change, Entry, Page, Stats, Store
+from domain.view import View
 
 R = TypeVar("R")
 
@@ -306,43 +307,20 @@ def _position(cursor: Optional[str]) -> Tuple[int, Optional[str]]:
     return int(index), last if colon else None
 
 
-class _Rollback:
+class _Rollback(View):
     """A view of a store that remembers how to undo what is done through it."""
 
     def __init__(self, store: InMemoryStore) -> None:
-        self._store = store
+        super().__init__(store)
+        self._memory = store
         self._undo: List[Callable[[], object]] = []
         self._cleared: List[Whole] = []
-        self.get = store.get
-        self.get_many = store.get_many
-        self.count = store.count
-        self.scan = store.scan
-        self.stats = store.stats
-        self.tidy = store.tidy
-
-    def set(self, key: str, text: bytes) -> None:
-        self._remember(key)
-        self._store.set(key, text)
-
-    def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
-        for key in items:
-            self._remember(key)
-        self._store.set_many(items, ttl)
-
-    def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:
-        self._remember(key)
-        return self._store.update(key, change)
-
-    def delete(self, keys: Collection[str]) -> int:
-        for key in keys:
-            self._remember(key)
-        return self._store.delete(keys)
 
     def clear(self) -> int:
-        count = self._store.count()
-        held = self._store._swap(self._store._nothing())
+        count = self._memory.count()
+        held = self._memory._swap(self._memory._nothing())
         self._cleared.append(held)
-        self._undo.append(partial(self._store._swap, held))
+        self._undo.append(partial(self._memory._swap, held))
         return count
 
     def atomically(self, work: Callable[[Store], R]) -> R:
@@ -356,8 +334,9 @@ class _Rollback:
     def keep(self) -> None:
         """Let go of what was held for undoing."""
         for held in self._cleared:
-            self._store._drop(held)
+            self._memory._drop(held)
 
-    def _remember(self, key: str) -> None:
-        held = self._store._shards[hash(key) & MASK].get(key)
-        self._undo.append(partial(self._store._put, key, held))
+    def _changing(self, keys: Collection[str]) -> None:
+        for key in keys:
+            held = self._memory._shards[hash(key) & MASK].get(key)
+            self._undo.append(partial(self._memory._put, key, held))
