@@ -66,6 +66,10 @@ class Command(
         """The keys that the request names, for bounds on their length and number."""
         return ()
 
+    def over_all_keys(self) -> bool:
+        """Whether each key of the store counts, so that those whose time is up have to go first."""
+        return False
+
 
 class _OneKey(Command[R], kw_only=False, gc=False):
     key: str
@@ -148,6 +152,9 @@ class Flush(Command[int], tag="FLUSH", gc=False):
 
     def run(self, store: Store) -> int:
         return store.clear()
+
+    def over_all_keys(self) -> bool:
+        return True
 
 
 class MGet(_ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
@@ -278,6 +285,9 @@ class Count(Command[int], tag="COUNT", gc=False):
     def run(self, store: Store) -> int:
         return store.count()
 
+    def over_all_keys(self) -> bool:
+        return True
+
 
 class Keys(Struct, gc=False):
     """A page of a scan: some keys, and the cursor for the next page, null at the end."""
@@ -380,6 +390,9 @@ class Batch(Command[List[Reply]], tag="BATCH", kw_only=False):
     def keys_named(self) -> Collection[str]:
         return [key for command in self.commands for key in command.keys_named()]
 
+    def over_all_keys(self) -> bool:
+        return any(command.over_all_keys() for command in self.commands)
+
     def _run_all(self, room: int, store: Store) -> List[Reply]:
         replies: List[Reply] = []
         room -= _room_for(self.id)
@@ -412,6 +425,10 @@ class Auth(Command[bool], tag="AUTH", kw_only=False, gc=False):
 
 
 COMMANDS: Tuple[Type[Command[Any]], ...] = (*IN_BATCH, Batch, Auth)
+
+MAY_BE_OVER_ALL_KEYS = frozenset(
+    kind for kind in COMMANDS if kind.over_all_keys is not Command.over_all_keys
+)
 
 
 def name_of(kind: Type[Command[Any]]) -> str:

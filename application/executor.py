@@ -6,10 +6,11 @@ socket, a client is a socket dressed as one; limits, metrics or retries wrap one
 
 from __future__ import annotations
 
-from typing import Any, List, Protocol, Sequence, TypeVar, cast
+from typing import Any, Callable, Dict, Generator, List, Protocol, Sequence, Type, TypeVar, cast
 
-from application.commands import Batch, Command
+from application.commands import Batch, Command, MGet, Reply
 from application.limits import DEFAULTS, Limits
+from application.long_reads import PART, Reading, Watched
 from domain.store import Store
 
 R = TypeVar("R")
@@ -35,14 +36,62 @@ class Pipelined(Executor, Protocol):
         ...
 
 
+Steps = Generator[None, None, R]
+"""Gives a result in the end; between two steps others may have their turns."""
+
+
+class InSteps(Command[Steps[R]], kw_only=False):
+    """Have a command carried out in steps that hold nobody up for long, where that can be done.
+
+    What others do in between, the command sees as a whole or not at all.
+    """
+
+    command: Command[R]
+
+
 class LocalExecutor:
     """Runs commands on a store in this process, batches within `limits`."""
 
     def __init__(self, store: Store, limits: Limits = DEFAULTS) -> None:
+        self._bare_store = store
         self._store = store
         self._limits = limits
+        self._readings: List[Reading] = []
 
     def execute(self, command: Command[R]) -> R:
-        if type(command) is Batch:
-            return cast(R, command.run(self._store, self._limits))
+        if type(command) in _SPECIAL:
+            return cast(R, _SPECIAL[type(command)](self, command))
         return command.run(self._store)
+
+    def _batch(self, batch: Batch) -> List[Reply]:
+        return batch.run(self._store, self._limits)
+
+    def _in_steps(self, steps: InSteps[R]) -> Steps[R]:
+        """An MGET reads some keys in each step; what is over all keys lets those go first whose
+        time is up; everything else is one step."""
+        command = steps.command
+        if isinstance(command, MGet):
+            return cast(R, (yield from self._read(command.keys)))
+        if command.over_all_keys():
+            while self._bare_store.expire(PART) == PART:
+                yield
+        return self.execute(command)
+
+    def _read(self, keys: Sequence[str]) -> Steps[Dict[str, bytes]]:
+        reading = Reading(keys)
+        self._readings.append(reading)
+        self._store = Watched(self._bare_store, self._readings)
+        try:
+            yield from reading.steps(self._bare_store)
+            return reading.texts
+        finally:
+            self._readings.remove(reading)
+            if not self._readings:
+                self._store = self._bare_store
+
+
+_SPECIAL: Dict[Type[Command[Any]], Callable[[LocalExecutor, Any], Any]] = {
+    Batch: LocalExecutor._batch,
+    InSteps: LocalExecutor._in_steps,
+}
+"""Commands that need more than a store."""

@@ -112,7 +112,7 @@ class BoundedStore(InMemoryStore):
 
     def _make_room(self, size: int) -> None:
         """Remove something, or raise `OutOfMemory` if there is no making room for `size` bytes."""
-        if not self._expire_due(STEP):
+        if not self.expire(STEP):
             raise OutOfMemory(f"{self._memory} of {self._max_memory} bytes are in use")
 
 

@@ -16,6 +16,7 @@ nothing behind.
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import (
@@ -139,7 +140,7 @@ class InMemoryStore:
 
     def count(self) -> int:
         if self._alarms:
-            self._expire_due(limit=None)
+            self.expire(sys.maxsize)
         return sum(map(len, self._shards))
 
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
@@ -178,11 +179,28 @@ class InMemoryStore:
             expired=self._expired,
         )
 
+    def expire(self, limit: int) -> int:
+        now = self._clock()
+        done = 0
+        for index in list(self._alarms):
+            heap, shard = self._alarms[index], self._shards[index]
+            while heap and heap[0][0] <= now and done < limit:
+                alarm = heappop(heap)
+                done += 1
+                if self._is_set(shard, alarm):
+                    self._remove(alarm[1])
+                    self._expired += 1
+            if not heap:
+                del self._alarms[index]
+            if done == limit:
+                break
+        return done
+
     def tidy(self) -> bool:
         if self._dropped:
             self._let_go_until(self._clock() + STEP_SECONDS)
             return True
-        return bool(self._alarms) and self._expire_due(STEP) == STEP
+        return bool(self._alarms) and self.expire(STEP) == STEP
 
     # What is held at a key, and when its time is up.
 
@@ -249,22 +267,6 @@ class InMemoryStore:
     def _is_set(self, shard: Shard, alarm: Alarm) -> bool:
         held = shard.get(alarm[1])
         return type(held) is tuple and held[1] is alarm
-
-    def _expire_due(self, limit: Optional[int]) -> int:
-        """Deal with up to `limit` alarms whose time has come; how many there were."""
-        now = self._clock()
-        done = 0
-        for index in list(self._alarms):
-            heap, shard = self._alarms[index], self._shards[index]
-            while heap and heap[0][0] <= now and done != limit:
-                alarm = heappop(heap)
-                done += 1
-                if self._is_set(shard, alarm):
-                    self._remove(alarm[1])
-                    self._expired += 1
-            if not heap:
-                del self._alarms[index]
-        return done
 
     # The whole of it.
 

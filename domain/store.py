@@ -120,6 +120,13 @@ class Store(Protocol):
         """Figures about the store, cheap enough to ask every second."""
         ...
 
+    def expire(self, limit: int) -> int:
+        """Remove keys whose time is up, up to `limit` of them; how many there were to deal with.
+
+        Nothing that any other method gives depends on it, but `count` and `clear` have less to do.
+        """
+        ...
+
     def tidy(self) -> bool:
         """Do a little of the work that was put off, for a millisecond or so; whether more is left.
 

@@ -21,6 +21,7 @@ class View:
         self.count = store.count
         self.scan = store.scan
         self.stats = store.stats
+        self.expire = store.expire
         self.tidy = store.tidy
 
     def set(self, key: str, text: bytes) -> None:

@@ -78,5 +78,8 @@ class ModelStore:
     def stats(self) -> Stats:
         return Stats(keys=self.count(), hits=0, misses=0, expired=0)
 
+    def expire(self, limit: int) -> int:
+        return 0
+
     def tidy(self) -> bool:
         return False

@@ -19,6 +19,7 @@ from application.executor import LocalExecutor
 from tests.contracts import test_executor
 from tests.model import ModelStore
 from tests.support import ROOT, TIMEOUT, Clock, Server, environment, new_session
+from tests.test_json_lines import answer
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -42,7 +43,7 @@ def test_a_protocol_example_is_answered_as_it_says(block: str) -> None:
     lines = block.splitlines()
     for asked, expected in zip(lines[::2], lines[1::2]):
         assert (asked[:2], expected[:2]) == ("> ", "< ")
-        reply = session.receive(asked[2:].encode() + b"\n").decode()
+        reply = answer(session, [asked[2:].encode() + b"\n"]).decode()
         if expected.endswith("..."):
             assert reply.startswith(expected[2:-3])
         else:

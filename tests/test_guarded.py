@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.json_lines.guarded import MAX_HEARD, MAX_SAID, GuardedSession
 from adapters.json_lines.lines import Allowance
+from adapters.json_lines.server import MANY
 from application.commands import NAMES, Auth, Command, Ping
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -138,6 +139,14 @@ class TestOutside:
         door.session._run = fail
         assert door.ask(RIGHT) == ["INTERNAL"]
         assert SECRET not in caplog.text
+
+    def test_a_command_that_is_carried_out_in_steps_does_not_slip_in(self) -> None:
+        limits = Limits(max_key_bytes=100)
+        door, many = Door(limits), b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a",' * MANY)
+        assert len(many) < MAX_HEARD
+        assert door.ask(PING, many, PING) == [NO, NO, NO]
+        assert door.ran == []
+        assert door.ask(RIGHT, many) == [OK, {"ok": True, "result": {}}]
 
     def test_coming_in_is_one_request_from_connecting_on(self, door: Door) -> None:
         assert door.session.unfinished

@@ -297,8 +297,8 @@ def test_a_bug_in_a_command_is_told_without_its_traceback(
             raise RuntimeError("secret")
 
     session = session_of(Broken())
-    sent = answer(session, [b'{"type":"PING","id":1}\n{"type":"PING"}\n'])
-    assert replies(sent) == ["INTERNAL", "INTERNAL"]
+    sent = answer(session, [b'{"type":"PING","id":1}\n{"type":"PING"}\n{"type":"COUNT"}\n'])
+    assert replies(sent) == ["INTERNAL", "INTERNAL", "INTERNAL"]
     assert b"secret" not in sent
     assert "RuntimeError" in caplog.text
 

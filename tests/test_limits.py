@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.json_lines.lines import PIECE, Allowance, Lines
-from adapters.json_lines.server import ServerSession
+from adapters.json_lines.server import PORTION, ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.report import Figures
@@ -419,14 +419,58 @@ class TestPortions:
         keys = [f"key:{number}" for number in range(30_000)]
         line = json.dumps({"type": "MGET", "keys": keys}).encode() + b"\n"
         said = self.portions(PING + line + PING)
-        assert [part.count(b"\n") for part in said] == [1, 0, 1, 1]
+        assert said.count(b"") > 30
+        assert [part.count(b"\n") for part in said if part] == [1, 1, 1]
         assert replies(b"".join(said)) == [PONG, {"ok": True, "result": {}}, PONG]
 
-    def test_a_long_request_that_is_refused_is_refused_in_its_place(self) -> None:
-        line = b'{"type":"SET","key":"k","id":7,"value":[%b1e999]}\n' % (b"1," * 200_000)
-        sent = b"".join(self.portions(PING + line + PING))
-        assert replies(sent) == [PONG, "BAD_REQUEST", PONG]
-        assert json.loads(sent.splitlines()[1])["id"] == 7
+    @pytest.mark.parametrize(
+        ("line", "result"),
+        [
+            (b'{"type":"COUNT"}\n', 1),
+            (b'{"type":"FLUSH"}\n', 1),
+            (
+                b'{"type":"BATCH","commands":[{"type":"PING"},{"type":"COUNT"}]}\n',
+                [PONG, {"ok": True, "result": 1}],
+            ),
+        ],
+    )
+    def test_keys_whose_time_is_up_are_let_go_in_turns_before_all_are_counted(
+        self, line: bytes, result: Any
+    ) -> None:
+        clock = Clock()
+        store = InMemoryStore(clock)
+        store.set_many({f"key:{number}": b"0" for number in range(20_000)}, 1.0)
+        store.set("stays", b"0")
+        clock.now += 1.0
+        session = new_session(store=store)
+        said = [session.receive(PING + line + PING)]
+        while session.waiting:
+            said.append(session.replies())
+        assert len(said) > 20
+        assert replies(b"".join(said)) == [PONG, {"ok": True, "result": result}, PONG]
+
+    def test_a_long_reply_comes_in_pieces_which_make_up_the_whole(self) -> None:
+        stored = {f"key:{number}": "x" * (number % 50) for number in range(10_000)}
+        mset = json.dumps({"type": "MSET", "items": stored}).encode() + b"\n"
+        mget = json.dumps({"type": "MGET", "keys": list(stored), "id": "a"}).encode() + b"\n"
+        pieces = list(filter(None, self.portions(mset + mget)))
+        assert max(map(len, pieces)) < 2 * PORTION
+        assert b"".join(pieces).count(b"\n") == 2
+        assert json.loads(b"".join(pieces[1:])) == {"id": "a", "ok": True, "result": stored}
+
+    def test_a_long_reply_is_at_most_as_long_as_any(self) -> None:
+        store = InMemoryStore(Clock())
+        store.set_many({f"key:{number}": b"[%b]" % (b" " * 40) for number in range(5_000)})
+        mget = json.dumps({"type": "MGET", "keys": store.scan(None, "", 5_000).keys}).encode()
+        whole = answer(new_session(store=store), [mget + b"\n"])
+
+        def refused(bound: int) -> bool:
+            limits = Limits(max_request_bytes=bound // 2, max_reply_bytes=bound)
+            sent = answer(new_session(limits, store), [mget + b"\n" + PING])
+            return replies(sent) == ["TOO_LARGE", PONG]
+
+        assert not refused(len(whole))
+        assert refused(len(whole) - 1)
 
 
 class House:

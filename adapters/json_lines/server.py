@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any, Iterator, List, Optional, Tuple, Type
+from typing import Any, Generator, Iterator, List, Optional, Tuple, Type
 
 from msgspec import UNSET
 
 from adapters.json_lines.lines import Allowance, Lines
-from adapters.json_lines.replies import AFTER, BEFORE, TRUE, refusal, success
+from adapters.json_lines.replies import AFTER, BEFORE, TRUE, refusal, success, success_in_steps
 from adapters.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
-from application.commands import Command, Id, name_of
-from application.executor import Executor
+from application.commands import MAY_BE_OVER_ALL_KEYS, Command, Id, name_of
+from application.executor import Executor, InSteps
 from application.limits import Limits
 from application.report import Figures, Report
 from domain.errors import (
@@ -38,8 +38,9 @@ neither holds the server for long nor fills its memory."""
 STEP = 0.005
 """Seconds after which a portion ends, when commands take long."""
 
-LONG = 256 * 1024
-"""Bytes of a request that is decoded, carried out and answered in turns of its own."""
+LONG, MANY = 256 * 1024, 4000
+"""Bytes and keys of a request above which it is carried out and answered in turns of its own, as
+what is over all keys always is."""
 
 
 class ServerSession:
@@ -66,7 +67,7 @@ class ServerSession:
         self._harmless_line = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
         self._lines = Lines(limits.max_request_bytes, allowance)
         self._unanswered: Iterator[bytes] = iter(())
-        self._long_request: Optional[Iterator[bytes]] = None
+        self._long_request: Optional[Generator[Optional[bytes], None, None]] = None
         self._farewell = b""
         self._speaks_json = False
         self.waiting = False
@@ -95,24 +96,27 @@ class ServerSession:
     def replies(self) -> bytes:
         """The next portion of replies to the requests that have arrived."""
         if self._long_request:
-            return self._go_on_with(self._long_request)
+            for piece in self._long_request:
+                return piece or b""
+            self._long_request = None
         execute, harmless_line = self._execute, self._harmless_line
         replies: List[bytes] = []
         size, end = 0, 0.0
-        kind, others = None, 0
+        kind, others, look_closer = None, 0, False
         for line in self._unanswered:
             try:
                 command = decode(line)
-                if len(line) > harmless_line:
-                    self._check(command)
-                    if len(line) > LONG:
-                        self._long_request = self._in_turns(line, command)
-                        self._speaks_json = self.waiting = True
-                        break
-                result = execute(command)
                 if type(command) is not kind:
                     self._count(kind, len(replies) - others)
                     kind, others = type(command), len(replies)
+                    look_closer = kind in MAY_BE_OVER_ALL_KEYS
+                if (look_closer and command.over_all_keys()) or (
+                    len(line) > harmless_line and self._is_long(line, command)
+                ):
+                    self._long_request = self._in_turns(line, command)
+                    self._speaks_json = self.waiting = True
+                    break
+                result = execute(command)
                 if type(result) is bytes and command.id is UNSET:
                     reply = BEFORE + result + AFTER
                 elif result is True and command.id is UNSET:
@@ -142,22 +146,22 @@ class ServerSession:
         said = b"".join(replies)
         return said + self._last_words() if self._farewell else said
 
-    def _in_turns(self, line: bytes, command: Command[Any]) -> Iterator[bytes]:
-        """Carries a command out, and then gives the reply, with turns of others in between."""
+    def _in_turns(
+        self, line: bytes, command: Command[Any]
+    ) -> Generator[Optional[bytes], None, None]:
+        """Carries a command out and gives its reply in pieces, with turns of others in between."""
         try:
-            result = self._execute(command)
-            yield b""
-            reply = self._success(command.id, result)
+            result = yield from self._execute(InSteps(command))
+            yield None
+            if type(result) is dict:
+                bound = self._limits.max_reply_bytes
+                pieces = yield from success_in_steps(command.id, result, bound)
+            else:
+                pieces = [self._success(command.id, result)]
             self._count(type(command), 1)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            reply = self._refusal(line, error, first=False)
-        yield reply
-
-    def _go_on_with(self, request: Iterator[bytes]) -> bytes:
-        reply = next(request)
-        if reply:
-            self._long_request = None
-        return reply
+            pieces = [self._refusal(line, error, first=False)]
+        yield from pieces
 
     def _charged(self, size: int, end: float) -> Tuple[int, float]:
         """The size and the end of a portion, after a command that may have taken long."""
@@ -178,12 +182,14 @@ class ServerSession:
         self._leave()
 
     def _leave(self) -> None:
+        self._long_request = None
         self._lines.close()
         self._figures.connected -= self._welcome
         self._welcome = False
 
-    def _check(self, command: Command[Any]) -> None:
-        """Raise when `command` names too many keys, or one that is too long."""
+    def _is_long(self, line: bytes, command: Command[Any]) -> bool:
+        """Whether a request is to have turns of its own; raises when it names too many keys, or one
+        that is too long."""
         keys, limits = command.keys_named(), self._limits
         if len(keys) > limits.max_keys_per_request:
             raise TooLarge(f"{len(keys)} keys; at most {limits.max_keys_per_request} in a request")
@@ -192,6 +198,7 @@ class ServerSession:
             len(key.encode()) > limits.max_key_bytes for key in keys
         ):
             raise BadRequest(f"a key is over {limits.max_key_bytes} bytes")
+        return len(line) > LONG or len(keys) > MANY
 
     def _count(self, kind: Optional[Type[Command[Any]]], carried_out: int) -> None:
         if kind is not None:
@@ -237,7 +244,6 @@ class ServerSession:
         """Say why in the last of the replies; what else has arrived is not looked at."""
         self.open = False
         self.waiting = True
-        self._long_request = None
         deque(self._unanswered, maxlen=0)
         self._leave()
         self._farewell = self._refused(UNSET, error)

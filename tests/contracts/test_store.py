@@ -279,6 +279,15 @@ class TestInMemory:
         assert steps >= 10_000 // domain.memory.STEP
         assert not store._alarms
 
+    def test_they_are_let_go_a_few_at_a_time(self, clock: Clock) -> None:
+        store = InMemoryStore(clock)
+        store.set_many({str(number): b"0" for number in range(10)}, 1.0)
+        store.set("stays", b"0")
+        clock.now += 1.0
+        assert [store.expire(4) for _ in range(4)] == [4, 4, 2, 0]
+        assert store.stats().expired == 10
+        assert store.stats().keys == 1
+
     def test_a_hot_key_set_over_and_over_leaves_no_debris(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         for _ in range(100_000):

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Any, Callable, List
 
+import pytest
+
 from tests.support import TIMEOUT, Server
 from tests.torture.peers import TELLER, Client, client_of
 
@@ -30,10 +32,13 @@ def together(server: Server, count: int, work: Callable[[Client, int], None]) ->
         raise failures[0]
 
 
+@pytest.mark.parametrize("between", [0, 10_000])
 def test_no_reader_sees_half_of_what_is_written_together(
-    server: Server, seconds: float, tell: TELLER
+    between: int, server: Server, seconds: float, tell: TELLER
 ) -> None:
+    """However many keys it reads between the two."""
     pair, reads = ["left", "right"], [0] * 6
+    others = [f"key:{number}" for number in range(between)]
     end = time.monotonic() + seconds / 2
 
     def write_and_read(client: Client, number: int) -> None:
@@ -42,7 +47,7 @@ def test_no_reader_sees_half_of_what_is_written_together(
             turn += 1
             value: Any = [number, turn]
             assert client.ask("MSET", items=dict.fromkeys(pair, value))["ok"]
-            seen = client.ask("MGET", keys=pair)["result"]
+            seen = client.ask("MGET", keys=["left", *others, "right"])["result"]
             assert seen["left"] == seen["right"], "torn"
             reads[number] += 1
 

@@ -76,6 +76,23 @@ def test_all_keys_coming_to_their_end_in_one_instant(long: bool, tell: TELLER) -
             assert waits.p99 < 50
 
 
+@pytest.mark.parametrize("type", ["COUNT", "FLUSH"])
+def test_counting_all_keys_when_many_have_just_come_to_their_end(
+    type: str, long: bool, tell: TELLER
+) -> None:
+    keys = 1_000_000 if long else KEYS
+    with running_server() as server:
+        fill(server, keys, until=time.monotonic() + (12.0 if long else 1.5))
+        with pinging(server) as waits, client_of(server) as client:
+            while client.ask("EXISTS", key=f"key:{keys - 1:012}")["result"]:
+                time.sleep(0.001)
+            assert client.ask(type)["result"] == 0
+        tell(keys=keys, others_waited=waits)
+        assert waits.worst < 500
+        if long:
+            assert waits.p99 < 50
+
+
 def wait_until_all_expired(server: Server, keys: int) -> None:
     """INFO tells without making it happen, as COUNT would."""
     while info(server)["keyspace"]["expired"] < keys:
