@@ -25,7 +25,7 @@ from application.limits import Limits
 
 log = logging.getLogger(__name__)
 
-SMALL_READ, LARGE_READ = 64 * 1024, 1024 * 1024
+SMALL_READ, LARGE_READ = 128 * 1024, 1024 * 1024
 """Bytes asked for by one read; a large one follows a read that came back full."""
 
 LINGER = 5.0

@@ -43,7 +43,7 @@ class Lines:
 
     def feed(self, data: bytes) -> List[bytes]:
         """The lines that `data` completes, without their line feeds, blank ones included."""
-        lines = data.split(b"\n")
+        lines = data.split(b"\n") if len(data) < PIECE else _cut(data)
         rest = lines.pop()
         if self._held or len(data) > self._max_bytes:
             lines = self._completed(lines)
@@ -99,3 +99,14 @@ class Lines:
         self._parts.append(start)
         self._max_bytes = -1  # whatever comes is too much
         self.overflow = bound
+
+
+def _cut(data: bytes) -> List[bytes]:
+    """What `data.split` gives, which looks at byte after byte: `find` is far faster when there is
+    one line, or none that is whole."""
+    end = data.find(b"\n")
+    if end < 0:
+        return [data]
+    if end == len(data) - 1:
+        return [data[:end], b""]
+    return data.split(b"\n")
