@@ -7,7 +7,7 @@ can be told is refused before anything is built of it.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Dict, Generator, List, Union
+from typing import Any, Dict, Generator, Iterator, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -21,49 +21,46 @@ BEFORE, AFTER = b'{"ok":true,"result":', b"}\n"
 
 TRUE = BEFORE + b"true" + AFTER
 
-_END = b"}}\n"
-
-PIECE, PIECE_ITEMS = 64 * 1024, 1000
-"""Bytes of a long reply that are made in one step, more or less, and keys in it at the most."""
+PIECE, PIECE_KEYS = 256 * 1024, 1000
+"""Bytes of a long reply that are made and sent at once, more or less, and keys at the most."""
 
 
 def success(id: Id, result: object, bound: int) -> bytes:
     """The reply that gives a result; raises `TooLarge` when it is over `bound` bytes."""
     if least_size(result) <= bound:
-        reply = _encode(_Success(id, True, encodable(result))) + b"\n"
+        reply = _encode_lines((_Success(id, True, encodable(result)),))
         if len(reply) <= bound:
             return reply
     raise _too_large(bound)
 
 
-def success_in_steps(
-    id: Id, result: Dict[str, bytes], bound: int
-) -> Generator[None, None, List[bytes]]:
-    """The same for many texts, made in steps; gives the pieces to send one after the other."""
-    least = 0
-    texts = iter(result.values())
-    while some_texts := list(islice(texts, 10 * PIECE_ITEMS)):
+def success_in_pieces(
+    id: Id, texts: Dict[str, bytes], bound: int
+) -> Generator[None, None, Iterator[bytes]]:
+    """The same for many texts: after some steps that tell its size, pieces to send one by one."""
+    begin = _encode(_Success(id, True, {}))[: -len(b"}}")]
+    size = len(begin) + len(_encode(list(texts))) + len(texts) + len(b"\n")  # with a colon each
+    lengths = map(len, texts.values())
+    while some := list(islice(lengths, 10 * PIECE_KEYS)):
         yield
-        least += sum(map(len, some_texts))
-    if least > bound:
+        size += sum(some)
+    if size > bound:
         raise _too_large(bound)
-    pieces = [_encode(_Success(id, True, {}))[: -len(b"}}")]]
-    room = bound - len(pieces[0]) - len(_END)
-    items = iter(result.items())
-    in_piece = min(PIECE_ITEMS, 1 + PIECE * len(result) // (least + 1))
-    while some := dict(islice(items, in_piece)):
-        yield
-        pieces.append(_encode(encodable(some))[1:-1] + b",")
-        room -= len(pieces[-1])
-        if room + len(b",") < 0:
-            raise _too_large(bound)
-    return [*pieces[:-1], pieces[-1].rstrip(b",") + _END]
+    return _pieces(begin, texts, min(PIECE_KEYS, PIECE * len(texts) // size + 1))
+
+
+def _pieces(begin: bytes, texts: Dict[str, bytes], keys_a_piece: int) -> Iterator[bytes]:
+    items = iter(texts.items())
+    while some := dict(islice(items, keys_a_piece)):
+        yield begin + _encode(encodable(some))[1:-1]
+        begin = b","
+    yield (b"" if texts else begin) + b"}}\n"
 
 
 def refusal(id: Id, error: KvError) -> bytes:
     """The reply that tells why a request was refused."""
     index = UNSET if error.index is None else error.index
-    return _encode(_Refusal(id, False, _Error(error.code, str(error), index))) + b"\n"
+    return _encode_lines((_Refusal(id, False, _Error(error.code, str(error), index)),))
 
 
 def _too_large(bound: int) -> TooLarge:
@@ -89,3 +86,4 @@ class _Refusal(Struct, gc=False):
 
 
 _encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Any, Generator, Iterator, List, Optional, Tuple, Type
+from typing import Any, Generator, Iterable, Iterator, List, Optional, Tuple, Type
 
 from msgspec import UNSET
 
 from adapters.json_lines.lines import Allowance, Lines
-from adapters.json_lines.replies import AFTER, BEFORE, TRUE, refusal, success, success_in_steps
+from adapters.json_lines.replies import AFTER, BEFORE, TRUE, refusal, success, success_in_pieces
 from adapters.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
 from application.commands import MAY_BE_OVER_ALL_KEYS, Command, Id, name_of
 from application.executor import Executor, InSteps
 from application.limits import Limits
 from application.report import Figures, Report
+from application.values import least_size
 from domain.errors import (
     BadJson,
     BadRequest,
@@ -35,12 +36,15 @@ PORTION = 64 * 1024
 """Replies are handed out in portions of about this many bytes, so that one client's pipeline
 neither holds the server for long nor fills its memory."""
 
+Turns = Generator[Optional[bytes], None, None]
+"""What a long request has to send in each of its turns; None for nothing yet."""
+
 STEP = 0.005
 """Seconds after which a portion ends, when commands take long."""
 
 LONG, MANY = 256 * 1024, 4000
-"""Bytes and keys of a request above which it is carried out and answered in turns of its own, as
-what is over all keys always is."""
+"""Bytes of a request, or of its reply, and keys of a request above which it has turns of its own,
+as what is over all keys always has."""
 
 
 class ServerSession:
@@ -67,7 +71,7 @@ class ServerSession:
         self._harmless_line = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
         self._lines = Lines(limits.max_request_bytes, allowance)
         self._unanswered: Iterator[bytes] = iter(())
-        self._long_request: Optional[Generator[Optional[bytes], None, None]] = None
+        self._long_request: Optional[Turns] = None
         self._farewell = b""
         self._speaks_json = False
         self.waiting = False
@@ -125,6 +129,10 @@ class ServerSession:
                     if type(result) is Report:  # it tells of the commands before it
                         self._count(kind, len(replies) - others)
                         others = len(replies)
+                    if type(result) is dict and least_size(result) > LONG:
+                        self._long_request = self._tell(line, command, result)
+                        self._speaks_json = self.waiting = True
+                        break
                     reply = self._success(command.id, result)
                     size, end = self._charged(size, end)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
@@ -146,21 +154,28 @@ class ServerSession:
         said = b"".join(replies)
         return said + self._last_words() if self._farewell else said
 
-    def _in_turns(
-        self, line: bytes, command: Command[Any]
-    ) -> Generator[Optional[bytes], None, None]:
-        """Carries a command out and gives its reply in pieces, with turns of others in between."""
+    def _in_turns(self, line: bytes, command: Command[Any]) -> Turns:
+        """Carries a command out and gives its reply, with turns of others in between."""
         try:
             result = yield from self._execute(InSteps(command))
-            yield None
+        except Exception as error:  # noqa: BLE001 - the outermost edge, here too
+            yield self._refusal(line, error, first=False)
+            return
+        yield None
+        yield from self._tell(line, command, result)
+
+    def _tell(self, line: bytes, command: Command[Any], result: object) -> Turns:
+        """Gives a reply, a long one in pieces, with turns of others in between."""
+        pieces: Iterable[bytes]
+        try:
             if type(result) is dict:
                 bound = self._limits.max_reply_bytes
-                pieces = yield from success_in_steps(command.id, result, bound)
+                pieces = yield from success_in_pieces(command.id, result, bound)
             else:
-                pieces = [self._success(command.id, result)]
+                pieces = (self._success(command.id, result),)
             self._count(type(command), 1)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            pieces = [self._refusal(line, error, first=False)]
+            pieces = (self._refusal(line, error, first=False),)
         yield from pieces
 
     def _charged(self, size: int, end: float) -> Tuple[int, float]:
