@@ -19,6 +19,8 @@ class Modules(Struct, frozen=True):
     ssl: Any
     queue: Callable[[], Any]
     sleep: Callable[[float], object]
+    awake: Optional[Callable[[Any], Any]] = None
+    """Makes a socket, one without TLS, wait for answers in a better way, where there is one."""
 
 
 class Trust(Struct, frozen=True):
@@ -46,8 +48,10 @@ class Network:
         sock = socket.create_connection(address, timeout)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            tls = self.tls()
-            return tls.wrap_socket(sock, server_hostname=address[0]) if tls else sock
+            tls, awake = self.tls(), self._modules.awake
+            if tls:
+                return tls.wrap_socket(sock, server_hostname=address[0])
+            return awake(sock) if awake else sock
         except BaseException:
             sock.close()
             raise

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
 import ssl
 import time
+from functools import partial
 from typing import Any
 
 from dependency_injector import containers, providers
 
 from adapters.asyncio_pool import AsyncioConnection, AsyncioPool
+from adapters.awake_socket import AwakeSocket
 from adapters.json_lines.client import ClientSession
 from adapters.network import Modules, Network, Trust
 from adapters.pool import Pool
@@ -18,8 +21,14 @@ from adapters.tcp_client import Session, TcpClient
 from application.executor import Pipelined
 
 
-def _threads() -> Modules:
-    return Modules(socket, ssl, queue.SimpleQueue, time.sleep)
+def _threads(busy_poll: float) -> Modules:
+    """Those of the standard library. In a program that gevent has patched they are gevent's, and
+    whoever stays awake keeps other greenlets from running."""
+    give_way = getattr(os, "sched_yield", None)
+    awake = None
+    if busy_poll > 0 and give_way and socket.socket.__module__ == "socket":
+        awake = partial(AwakeSocket, give_way=give_way, moment=busy_poll)
+    return Modules(socket, ssl, queue.SimpleQueue, time.sleep, awake)
 
 
 def _gevent() -> Modules:
@@ -41,7 +50,7 @@ class ClientContainer(containers.DeclarativeContainer):
 
     modules = providers.Selector(
         config.network,
-        threads=providers.Callable(_threads),
+        threads=providers.Callable(_threads, config.busy_poll.as_float()),
         gevent=providers.Callable(_gevent),
     )
     trust = providers.Selector(

@@ -10,7 +10,7 @@ from entrypoints.address import settings_of
 
 
 class Settings(TypedDict, total=False):
-    """Times are in seconds, and 0 is for as long as it takes."""
+    """Times are in seconds; a time-out of 0 is for as long as it takes."""
 
     password: str
     connect_timeout: float
@@ -19,6 +19,9 @@ class Settings(TypedDict, total=False):
     """For each piece of an answer: 10."""
     total_timeout: float
     """For a call with all that belongs to it: 0."""
+    busy_poll: float
+    """How long to look for an answer again and again before going to sleep until it comes, which
+    takes the system longer than many an answer does: 0.00005; 0 for not at all."""
     attempts: int
     """How often to try what can be repeated safely, with a pause before each further time: 3."""
     max_connections: int
@@ -40,6 +43,7 @@ DEFAULTS: Settings = {
     "connect_timeout": 5.0,
     "timeout": 10.0,
     "total_timeout": 0.0,
+    "busy_poll": 0.00005,
     "attempts": 3,
     "max_connections": 10,
     "max_reply_bytes": 64 * 1024 * 1024 + 1024,

@@ -1,0 +1,160 @@
+"""A client's socket that stays awake for a moment before it sleeps."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import pytest
+
+from adapters.awake_socket import SKIPPED, AwakeSocket
+from tests.support import ROOT, TIMEOUT, Server, client_container, environment
+
+FOREVER = 1e9
+
+Pair = Tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """Two ends of a connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(TIMEOUT)
+        yield ours, theirs
+
+
+class Others:
+    """Who else wants the processor: does something when it has its turn, and counts its turns."""
+
+    def __init__(self, *deeds: Callable[[], object]) -> None:
+        self._deeds = list(deeds)
+        self.turns = 0
+
+    def __call__(self) -> None:
+        self.turns += 1
+        if self._deeds:
+            self._deeds.pop(0)()
+
+
+def nothing() -> None:
+    """What many do with their turn."""
+
+
+def test_an_answer_that_comes_soon_is_taken_without_sleeping(pair: Pair) -> None:
+    ours, theirs = pair
+    others = Others(nothing, nothing, lambda: theirs.sendall(b"answer"))
+    sock = AwakeSocket(ours, others, FOREVER)
+    sock.sendall(b"question")
+    assert sock.recv(100) == b"answer"
+    assert others.turns == 3
+    assert theirs.recv(100) == b"question"
+
+
+def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
+    ours, theirs = pair
+    others = Others()
+    sock = AwakeSocket(ours, others, moment=0.001)
+    later = threading.Timer(0.05, theirs.sendall, [b"answer"])
+    later.start()
+    assert sock.recv(100) == b"answer"
+    later.join()
+    assert others.turns > 1
+
+
+def test_where_answers_are_slow_it_soon_stays_awake_only_now_and_then(pair: Pair) -> None:
+    ours, theirs = pair
+    others = Others()
+    stayed_awake: List[int] = []
+    with _Slow(ours, theirs) as slow:
+        sock = AwakeSocket(slow, others, moment=0.0)
+        for number in range(150):
+            before = others.turns
+            assert sock.recv(100) == b"slow"
+            if others.turns > before:
+                stayed_awake.append(number)
+    waits = [later - earlier - 1 for earlier, later in zip(stayed_awake, stayed_awake[1:])]
+    assert waits == [1, 3, 7, 15, 31, SKIPPED]
+
+
+class _Slow(socket.socket):
+    """Its peer answers when it has gone to sleep, and not before."""
+
+    def __init__(self, sock: socket.socket, peer: socket.socket) -> None:
+        super().__init__(fileno=os.dup(sock.fileno()))
+        self.settimeout(TIMEOUT)
+        self._peer = peer
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if not flags:
+            self._peer.sendall(b"slow")
+        return super().recv(size, flags)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.001])
+def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: float) -> None:
+    sock = AwakeSocket(pair[0], nothing, moment)
+    sock.settimeout(0.05)
+    for _ in range(3):
+        with pytest.raises(socket.timeout):
+            sock.recv(100)
+
+
+def test_a_peer_that_takes_nothing_is_timed_out(pair: Pair) -> None:
+    sock = AwakeSocket(pair[0], nothing, 0.0)
+    sock.settimeout(0.05)
+    with pytest.raises(socket.timeout):
+        sock.sendall(bytes(1 << 24))
+
+
+def test_without_a_time_out_it_waits_as_long_as_it_takes(pair: Pair) -> None:
+    ours, theirs = pair
+    sock = AwakeSocket(ours, nothing, 0.0)
+    sock.settimeout(0.01)
+    sock.settimeout(None)
+    later = threading.Timer(0.1, theirs.sendall, [b"answer"])
+    later.start()
+    assert sock.recv(100) == b"answer"
+    later.join()
+
+
+def test_the_end_of_the_connection_is_seen(pair: Pair) -> None:
+    ours, theirs = pair
+    theirs.close()
+    assert AwakeSocket(ours, nothing, FOREVER).recv(100) == b""
+
+
+@pytest.mark.parametrize(
+    ("settings", "awake"),
+    [({}, True), ({"busy_poll": 0.0}, False), ({"network": "gevent"}, False)],
+)
+def test_clients_of_threads_use_it_unless_told_otherwise(
+    shared_server: Server, settings: Dict[str, Any], awake: bool
+) -> None:
+    container = client_container(
+        "127.0.0.1", shared_server.port, **{"network": "threads", **settings}
+    )
+    sock = container.network().connect(("127.0.0.1", shared_server.port), TIMEOUT)
+    assert isinstance(sock, AwakeSocket) is awake
+    sock.close()
+
+
+def test_a_program_that_gevent_has_patched_does_not_use_it() -> None:
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "from entrypoints.client.container import _threads\n"
+        "print(_threads(1.0).awake)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment(),
+        timeout=TIMEOUT,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    assert done.stdout == b"None\n"
