@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from sys import getsizeof
-from typing import Callable, Collection, Deque, Dict, Iterable, List, Mapping, Optional, Set
+from typing import Callable, Collection, Deque, Dict, List, Mapping, Optional, Set
 
 from domain.errors import OutOfMemory
-from domain.memory import MASK, STEP, Held, InMemoryStore, Whole
+from domain.memory import MASK, SHARDS, STEP, Held, InMemoryStore, Whole
 from domain.store import Stats
 
 OVERHEAD = 64
@@ -53,7 +53,7 @@ class BoundedStore(InMemoryStore):
     def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
         super().__init__(clock)
         self._max_memory = max_memory
-        self._memory = 0
+        self._memory: int
         self._evicted = 0
 
     def set(self, key: str, text: bytes) -> None:
@@ -89,12 +89,8 @@ class BoundedStore(InMemoryStore):
         self._memory -= cost(key, held)
         return held
 
-    def _swap(self, whole: Whole) -> Whole:
-        held = super()._swap(whole)
-        self._memory = sum(
-            cost(key, value) for shard in self._shards for key, value in shard.items()
-        )
-        return held
+    def _nothing(self) -> Whole:
+        return {**super()._nothing(), "_memory": 0}
 
     def _cost_of(self, key: str) -> int:
         return cost(key, self._shards[hash(key) & MASK].get(key))
@@ -129,7 +125,7 @@ class EvictingStore(BoundedStore):
         super().__init__(clock, max_memory)
         self._touched: Deque[str] = deque(maxlen=TOUCHED)
         self._touch = self._touched.append
-        self._sieves = [_Sieve(shard) for shard in self._shards]
+        self._sieves: List[_Sieve]
         self._turn = 0
 
     def get(self, key: str) -> Optional[bytes]:
@@ -158,10 +154,8 @@ class EvictingStore(BoundedStore):
         else:
             self._touch(key)
 
-    def _swap(self, whole: Whole) -> Whole:
-        held = super()._swap(whole)
-        self._sieves = [_Sieve(shard) for shard in self._shards]
-        return held
+    def _nothing(self) -> Whole:
+        return {**super()._nothing(), "_sieves": [_Sieve() for _ in range(SHARDS)]}
 
     def _make_room(self, size: int) -> None:
         if size > self._max_memory:
@@ -181,8 +175,8 @@ class EvictingStore(BoundedStore):
 class _Sieve:
     """The queue of one shard: every key of the shard is in it, and some that are gone."""
 
-    def __init__(self, shard: Iterable[str]) -> None:
-        self._queue: List[Optional[str]] = list(shard)
+    def __init__(self) -> None:
+        self._queue: List[Optional[str]] = []
         self._hand = 0
         self.read: Set[Optional[str]] = set()
 

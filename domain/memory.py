@@ -20,6 +20,7 @@ import sys
 from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import (
+    Any,
     Callable,
     Collection,
     Dict,
@@ -46,8 +47,8 @@ Shard = Dict[str, Held]
 Alarms = Dict[int, List[Alarm]]
 """The heaps of the shards that have any."""
 
-Whole = Tuple[List[Shard], Alarms]
-"""All that a store holds."""
+Whole = Dict[str, Any]
+"""All that a store holds, and what it knows of that: by the names of its attributes."""
 
 SHARDS = 1024
 """How many dicts; a power of two, so that a mask picks one."""
@@ -72,7 +73,9 @@ class InMemoryStore:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._shards, self._alarms = self._nothing()
+        self._shards: List[Shard]
+        self._alarms: Alarms
+        self._take(self._nothing())
         self._dropped: List[Union[Shard, List[Alarm]]] = []
         self._hits = self._misses = self._expired = 0
 
@@ -271,19 +274,22 @@ class InMemoryStore:
     # The whole of it.
 
     def _nothing(self) -> Whole:
-        return [{} for _ in range(SHARDS)], {}
+        return {"_shards": [{} for _ in range(SHARDS)], "_alarms": {}}
+
+    def _take(self, whole: Whole) -> None:
+        for name, part in whole.items():
+            setattr(self, name, part)
 
     def _swap(self, whole: Whole) -> Whole:
         """Hold this instead; gives what was held."""
-        held = self._shards, self._alarms
-        self._shards, self._alarms = whole
+        held = {name: getattr(self, name) for name in whole}
+        self._take(whole)
         return held
 
     def _drop(self, whole: Whole) -> None:
         """Let go of this, in `tidy`."""
-        shards, alarms = whole
-        self._dropped += filter(None, shards)
-        self._dropped += alarms.values()
+        self._dropped += filter(None, whole["_shards"])
+        self._dropped += whole["_alarms"].values()
 
     def _let_go_until(self, end: float) -> None:
         """Free what was dropped, a few keys at a time: the last of them free whole arenas."""

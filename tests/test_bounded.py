@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import bounded
 from domain.bounded import BoundedStore, EvictingStore, cost
 from domain.errors import OutOfMemory
 from domain.store import Entry, Store
@@ -31,6 +32,24 @@ def counted(store: BoundedStore) -> int:
 def fill(store: Store, count: int) -> None:
     for number in range(count):
         store.set(f"key:{number:02}", TEXT)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_undoing_a_clear_looks_at_none_of_the_keys(
+    kind: Type[BoundedStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kind(Clock(), 100 * SIZE)
+    fill(store, 10)
+
+    def clear_and_fail(view: Store) -> None:
+        assert view.clear() == 10
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bounded, "cost", None)
+        with pytest.raises(ZeroDivisionError):
+            store.atomically(clear_and_fail)
+    assert store.stats().memory == counted(store) == 10 * SIZE
 
 
 class TestRefusing:
