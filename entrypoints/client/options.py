@@ -61,7 +61,12 @@ def settings(host: str, port: int, options: Mapping[str, Any]) -> Dict[str, Any]
     unknown = set(options) - set(DEFAULTS)
     if unknown:
         raise TypeError(f"no such option: {', '.join(sorted(unknown))}")
-    where = settings_of(host) if "://" in host else {"host": host, "port": port}
+    if "://" in host:
+        where = settings_of(host)
+    elif host.startswith("[") or host.count(":") == 1:
+        where = settings_of(f"kv://{host}")
+    else:
+        where = {"host": host, "port": port}
     try:
         msgspec.convert(dict(options), Settings)
     except msgspec.ValidationError as error:

@@ -53,8 +53,9 @@ class Client:
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 7379, **options: Unpack[Settings]):
-        """`host` may be a name, or a whole address: `kv://[:password@]host[:port]`, or `kvs://...`
-        for TLS. Nothing is connected before the first command. For the options see `Settings`."""
+        """`host` may be a name, `host:port`, or an address, `kv://[:password@]host[:port]`, or
+        `kvs://...` for TLS. Nothing is connected before the first command. For the options see
+        `Settings`."""
         container = ClientContainer()
         container.config.from_dict(settings(host, port, options))
         self._executor: Pipelined = container.executor()

@@ -22,6 +22,8 @@ from tests.support import Server
         ("kv://:p%40ss%2Fw:rd%3F@h:1", {"host": "h", "port": 1, "password": "p@ss/w:rd?"}),
         ("kvs://[::1]:5000", {"host": "::1", "port": 5000, "tls": True}),
         ("KVS://h", {"host": "h", "port": 7379, "tls": True}),
+        ("example.org:5000", {"host": "example.org", "port": 5000, "tls": False}),
+        ("[::1]:5000", {"host": "::1", "port": 5000}),
         ("example.org", {"host": "example.org", "port": 1234, "tls": False}),
         ("::1", {"host": "::1", "port": 1234, "tls": False}),
     ],
@@ -56,6 +58,8 @@ def test_what_is_said_in_words_wins_over_the_address() -> None:
         "kv://:open?sesame@h",
         "kv://:open[sesame@h",
         "kv://",
+        "h:port",
+        "[::1",
         "://",
     ],
 )
