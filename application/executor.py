@@ -43,7 +43,8 @@ Steps = Generator[None, None, R]
 class InSteps(Command[Steps[R]], kw_only=False):
     """Have a command carried out in steps that hold nobody up for long, where that can be done.
 
-    What others do in between, the command sees as a whole or not at all.
+    What others do in between, the command sees as a whole or not at all. An executor that wraps
+    another and looks at commands finds the one that is meant in `command`.
     """
 
     command: Command[R]

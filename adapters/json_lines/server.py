@@ -36,15 +36,15 @@ PORTION = 64 * 1024
 """Replies are handed out in portions of about this many bytes, so that one client's pipeline
 neither holds the server for long nor fills its memory."""
 
-Turns = Generator[Optional[bytes], None, None]
-"""What a long request has to send in each of its turns; None for nothing yet."""
-
 STEP = 0.005
 """Seconds after which a portion ends, when commands take long."""
 
 LONG, MANY = 256 * 1024, 4000
 """Bytes of a request, or of its reply, and keys of a request above which it has turns of its own,
 as what is over all keys always has."""
+
+Turns = Generator[Optional[bytes], None, None]
+"""What a long request has to send in each of its turns; None for nothing yet."""
 
 
 class ServerSession:
@@ -117,8 +117,7 @@ class ServerSession:
                 if (look_closer and command.over_all_keys()) or (
                     len(line) > harmless_line and self._is_long(line, command)
                 ):
-                    self._long_request = self._in_turns(line, command)
-                    self._speaks_json = self.waiting = True
+                    self._begin(self._in_turns(line, command))
                     break
                 result = execute(command)
                 if type(result) is bytes and command.id is UNSET:
@@ -130,8 +129,7 @@ class ServerSession:
                         self._count(kind, len(replies) - others)
                         others = len(replies)
                     if type(result) is dict and least_size(result) > LONG:
-                        self._long_request = self._tell(line, command, result)
-                        self._speaks_json = self.waiting = True
+                        self._begin(self._tell(line, command, result))
                         break
                     reply = self._success(command.id, result)
                     size, end = self._charged(size, end)
@@ -153,6 +151,10 @@ class ServerSession:
             self._look_at_the_rest()
         said = b"".join(replies)
         return said + self._last_words() if self._farewell else said
+
+    def _begin(self, turns: Turns) -> None:
+        self._long_request = turns
+        self._speaks_json = self.waiting = True
 
     def _in_turns(self, line: bytes, command: Command[Any]) -> Turns:
         """Carries a command out and gives its reply, with turns of others in between."""
