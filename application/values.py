@@ -4,8 +4,9 @@ Rule: a text that passes here can be read back by any strict JSON reader (RFC 82
 line break, so it cannot disturb the framing that another client sees. The text itself is kept as
 it came: nothing is decoded to be stored.
 
-The check is one strict decode whose result is thrown away. That is one C call, cheaper than any
-set of searches that would prove the same (docs/performance.md), but for long strings.
+That it is the text of one JSON value is known from the request. What is left to check, encoding,
+numbers and nesting, one strict decode does whose result is thrown away: a C call that is cheaper
+than any searches that would prove the same (docs/performance.md). Long texts are searched.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import re
+from itertools import accumulate
+from operator import add
 from typing import Any, Dict, Mapping
 
 import msgspec
@@ -36,20 +39,19 @@ def storable(text: bytes, where: str = "value") -> bytes:
     UTF-8, lone surrogates, numbers beyond double precision or `MAX_DIGITS` digits, nesting beyond
     `MAX_DEPTH`.
     """
-    if len(text) > _SMALL and text.startswith(b'"') and _is_plain(text):
-        return text
-    try:
-        document = _decode(text) if len(text) < _LARGE else _decode_large(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"`{where}` cannot be kept: {error}") from error
-    except RecursionError as error:
-        raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}") from error
-    if type(document) is str:
-        return text
-    if len(text) > MAX_DIGITS and _LONG_NUMBER in text.translate(_DIGITS_AS_ZERO):
-        _refuse_long_integers(document, where)
-    if type(document) in _CONTAINERS:
-        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _nests_too_deep(text):
+    if len(text) <= _SMALL or not _is_sound(text):
+        try:
+            document = _decode(text) if len(text) < _LARGE else _decode_large(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"`{where}` cannot be kept: {error}") from error
+        except RecursionError as error:
+            raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}") from error
+        if type(document) is str:
+            return text
+        if len(text) > MAX_DIGITS and _LONG_INTEGER in text.translate(_NUMBERS):
+            _refuse_long_integers(document, where)
+    if text[:1] in _OPENING:
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
             raise BadRequest(f"`{where}` nests deeper than {MAX_DEPTH}")
         if b"\n" in text or b"\r" in text:
             return msgspec.json.format(text, indent=-1)
@@ -64,7 +66,7 @@ def storable_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
         with contextlib.suppress(BadRequest):
             if storable(together) is together:
                 return dict(zip(items, texts))
-    elif all(text.startswith(b'"') for text in texts) and _is_plain(together):
+    elif all(text.startswith(b'"') for text in texts) and _is_utf8(together):
         return dict(zip(items, texts))
     return {key: storable(text, f"items.{key:.64}") for key, text in zip(items, texts)}
 
@@ -90,16 +92,40 @@ def least_size(result: object) -> int:
 
 _CONTAINERS = frozenset((dict, list))
 _SMALL, _LARGE = 4 * 1024, 64 * 1024
-_DIGITS_AS_ZERO = bytes(0x30 if chr(byte).isdigit() else byte for byte in range(128)) + bytes(128)
-_LONG_NUMBER = b"0" * (MAX_DIGITS + 1)
+_OPENING = (b"[", b"{")
+_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
+_EXPONENT, _LONG_NUMBER, _LONG_INTEGER = b"0e", b"0" * 300, b"0" * (MAX_DIGITS + 1)
+"""What a number that may be beyond double precision has in it, in `_NUMBERS`, and an integer that
+may be too long."""
+
 _FIRST_TOO_LONG = 10**MAX_DIGITS
-_OPEN_AND_CLOSE = bytes.maketrans(b"{}", b"[]")
+_OPENING_AS_ONE = bytes.maketrans(b"[{]}", b"1100")
 _NO_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
+_BITS = [f"{byte:08b}" for byte in range(256)]
+_STAIRS = [list(accumulate(1 if bit == "1" else -1 for bit in bits)) for bits in _BITS]
+_RISE, _PEAK = [stairs[-1] for stairs in _STAIRS], [max(stairs) for stairs in _STAIRS]
+"""How much deeper it is after eight brackets than before, and at the deepest of them."""
 
 
-def _is_plain(text: bytes) -> bool:
-    """Whether JSON strings are of ASCII without escapes, so that nothing can be wrong in them."""
-    return text.isascii() and b"\\" not in text
+def _is_sound(text: bytes) -> bool:
+    """Whether there is nothing in a JSON text that a strict reader could refuse, save its nesting;
+    False also when only decoding it can tell."""
+    if not _is_utf8(text):
+        return False
+    if text.startswith(b'"'):
+        return True
+    numbers = text.translate(_NUMBERS)
+    return _EXPONENT not in numbers and _LONG_NUMBER not in numbers
+
+
+def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode_large(text: bytes) -> Any:
@@ -113,18 +139,19 @@ def _decode_large(text: bytes) -> Any:
             gc.enable()
 
 
-def _nests_too_deep(text: bytes) -> bool:
-    """Whether a JSON text nests beyond `MAX_DEPTH`: strings are taken out, then pair after pair of
-    brackets with nothing between them, a level each time."""
-    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = unescaped.translate(_OPEN_AND_CLOSE, _NO_STRUCTURE).replace(b'""', b"")
+def _depth(text: bytes) -> int:
+    """How deep the arrays and objects of a JSON text nest: strings are taken out, then brackets are
+    counted, eight at a time, as the bits of a byte."""
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = text.translate(_OPENING_AS_ONE, _NO_STRUCTURE).replace(b'""', b"")
     if b'"' in brackets:
         brackets = re.sub(rb'"[^"]*"', b"", brackets)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return False
-    return True
+    bits = brackets + b"0" * (-len(brackets) % 8)
+    eights = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    before = accumulate(map(_RISE.__getitem__, eights), initial=0)
+    deepest: int = max(map(add, before, map(_PEAK.__getitem__, eights)))
+    return deepest
 
 
 def _refuse_long_integers(document: Any, where: str) -> None:

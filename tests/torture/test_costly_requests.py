@@ -120,7 +120,7 @@ OF_MANY_KEYS = b'{"type":"MGET","keys":[' + b'"a",' * (LINE * MIB // 4 - 20) + b
 OF_A_BAD_ONE = (
     b'{"type":"BATCH","commands":[' + b'{"type":"PING"},' * (LINE * MIB // 16 - 20) + b"1]}\n"
 )
-NESTED = b'{"type":"SET","key":"k","value":[' + b"[]," * (LINE * MIB // 3 - 20) + b"1]}\n"
+DOCUMENTS: Dict[str, bytes] = {"flat": b"[],", "deep": b"[" * 120 + b"]" * 120 + b","}
 
 
 @contextlib.contextmanager
@@ -148,9 +148,13 @@ def test_refusing_a_long_line_takes_no_more_memory_than_is_documented(
     assert waits.worst < LONGEST_DOCUMENTED
 
 
-def test_a_long_document_holds_others_up_no_longer_than_is_documented(tell: TELLER) -> None:
+@pytest.mark.parametrize("part", DOCUMENTS)
+def test_a_long_document_holds_others_up_no_longer_than_is_documented(
+    part: str, tell: TELLER
+) -> None:
+    parts = DOCUMENTS[part] * (LINE * MIB // len(DOCUMENTS[part]) - 20)
     with taking_long_lines() as server, growing(server) as growth:
-        waits, reply = cost(server, NESTED)
+        waits, reply = cost(server, b'{"type":"SET","key":"k","value":[%b1]}\n' % parts)
     tell(others_waited=waits, memory_grew=growth, of_a_line_of=f"{LINE} MB")
     assert reply["ok"] is True
     assert waits.worst < LONGEST_DOCUMENTED
