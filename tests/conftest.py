@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from typing import Iterator
 
 import hypothesis
@@ -10,6 +11,9 @@ from tests.support import Server, running_server
 
 hypothesis.settings.register_profile("default", deadline=None)  # a shared machine may stall
 hypothesis.settings.load_profile("default")
+
+# Where the tests run in the background it may be ignored, and would be by the programs they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
