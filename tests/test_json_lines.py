@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 from typing import Any, Iterable, Iterator, List
@@ -301,6 +302,29 @@ def test_a_bug_in_a_command_is_told_without_its_traceback(
     assert replies(sent) == ["INTERNAL", "INTERNAL", "INTERNAL"]
     assert b"secret" not in sent
     assert "RuntimeError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"type":"PING"}\n', b'{"type":"MGET","keys":["k"]}\n', b'{"type":"NO"}\n'],
+)
+def test_a_request_leaves_nothing_behind(line: bytes) -> None:
+    server, client = new_session(), ClientSession(1 << 20)
+
+    def ask() -> None:
+        server.receive(line)
+        client.receive(server.receive(b"".join(client.ask((Ping(),)))))
+
+    def objects_left_by(times: int) -> int:
+        gc.collect()
+        before = len(gc.get_objects())
+        for _ in range(times):
+            ask()
+        gc.collect()
+        return len(gc.get_objects()) - before
+
+    objects_left_by(10)
+    assert objects_left_by(500) < 100
 
 
 json_like = st.sampled_from(

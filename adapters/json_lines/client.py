@@ -97,7 +97,7 @@ class ClientSession:
 
 def _requests(commands: Sequence[Command[Any]]) -> bytes:
     try:
-        requests = _encode_lines(commands)
+        requests = _encode_lines(list(commands))
         if requests.count(b"\n") > len(commands):  # a value typed in by hand may have line breaks
             compact = (msgspec.json.format(_encode(command), indent=-1) for command in commands)
             requests = b"".join([line + b"\n" for line in compact])
@@ -201,3 +201,4 @@ _LAST_WORDS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
 
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
+"""Takes a list: msgspec, up to 0.22 at least, never frees what it makes of any other sequence."""

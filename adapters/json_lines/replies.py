@@ -28,7 +28,7 @@ PIECE, PIECE_KEYS = 256 * 1024, 1000
 def success(id: Id, result: object, bound: int) -> bytes:
     """The reply that gives a result; raises `TooLarge` when it is over `bound` bytes."""
     if least_size(result) <= bound:
-        reply = _encode_lines((_Success(id, True, encodable(result)),))
+        reply = _encode_lines([_Success(id, True, encodable(result))])
         if len(reply) <= bound:
             return reply
     raise _too_large(bound)
@@ -60,7 +60,7 @@ def _pieces(begin: bytes, texts: Dict[str, bytes], keys_a_piece: int) -> Iterato
 def refusal(id: Id, error: KvError) -> bytes:
     """The reply that tells why a request was refused."""
     index = UNSET if error.index is None else error.index
-    return _encode_lines((_Refusal(id, False, _Error(error.code, str(error), index)),))
+    return _encode_lines([_Refusal(id, False, _Error(error.code, str(error), index))])
 
 
 def _too_large(bound: int) -> TooLarge:
@@ -87,3 +87,4 @@ class _Refusal(Struct, gc=False):
 
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
+"""Takes a list: msgspec, up to 0.22 at least, never frees what it makes of any other sequence."""
