@@ -37,7 +37,7 @@ def storable(text: bytes, where: str = "value") -> bytes:
 
     Raises `BadRequest`, which names `where`, when a strict reader could not take it back: bad
     UTF-8, lone surrogates, numbers beyond double precision or `MAX_DIGITS` digits, nesting beyond
-    `MAX_DEPTH`.
+    `MAX_DEPTH`. Whoever calls knows that it is JSON at all: a long text is not read again for that.
     """
     if len(text) <= _SMALL or not _is_sound(text):
         try:

@@ -10,7 +10,7 @@ from typing import List, Optional, Union
 
 PIECE = 4 * 1024
 """Bytes; parts that are smaller are put together as they come, since each would cost as an object
-more than its bytes."""
+more than its bytes, and a read that is smaller is cut without a look at it first."""
 
 _SHOWN = 100
 """How many bytes are looked at to see how a line starts."""
