@@ -16,18 +16,18 @@ from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequ
 import gevent
 import msgspec
 
-from adapters.json_lines.client import ClientSession
-from adapters.json_lines.lines import Allowance
-from adapters.json_lines.server import ServerSession
-from adapters.loopback import Loopback
-from adapters.tcp_client import TcpClient
+from adapters.client.json_lines import ClientSession
+from adapters.client.loopback import Loopback
+from adapters.client.tcp import TcpClient
+from adapters.protocols.json_lines.lines import Allowance
+from adapters.protocols.json_lines.server import ServerSession
 from application.executor import Executor, LocalExecutor
 from application.limits import Limits
 from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store
-from entrypoints.client.container import ClientContainer
-from entrypoints.client.options import DEFAULTS
+from entrypoints.client_container import ClientContainer
+from entrypoints.client_options import DEFAULTS
 from entrypoints.server.container import ServerContainer
 
 ROOT = Path(__file__).parent.parent

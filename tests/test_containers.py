@@ -13,12 +13,12 @@ import pytest
 from dependency_injector import containers, errors
 
 from adapters.gevent_tcp.connection import GreenletConnection
-from adapters.json_lines.guarded import GuardedSession
-from adapters.json_lines.server import ServerSession
-from adapters.tls import TlsSession
+from adapters.gevent_tcp.tls import TlsSession
+from adapters.protocols.json_lines.guarded import GuardedSession
+from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Command, Get, Ping
 from domain.errors import Unauthenticated, Unavailable
-from entrypoints.client.container import ClientContainer
+from entrypoints.client_container import ClientContainer
 from entrypoints.server.container import ServerContainer
 from tests.certificates import Files, Issued
 from tests.model import ModelStore

@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from adapters.client import json_lines as client_side
+from adapters.client.json_lines import ClientSession
 from adapters.gevent_tcp.connection import Session
-from adapters.json_lines import client as client_side
-from adapters.json_lines.client import ClientSession
-from adapters.json_lines.lines import Lines
-from adapters.json_lines.server import PORTION, ServerSession
+from adapters.protocols.json_lines.lines import Lines
+from adapters.protocols.json_lines.server import PORTION, ServerSession
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
 from application.limits import Limits
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable

@@ -22,8 +22,8 @@ import gevent
 import pytest
 from msgspec import UNSET, Raw
 
-from adapters.json_lines.client import ClientSession
-from adapters.tcp_client import Socket, TcpClient
+from adapters.client.json_lines import ClientSession
+from adapters.client.tcp import Socket, TcpClient
 from application.commands import Delete, Get, Incr, Set
 from domain.errors import KvError, Unavailable
 from domain.memory import InMemoryStore

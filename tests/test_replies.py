@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from adapters.json_lines import replies
+from adapters.protocols.json_lines import replies
 from application.commands import Id
 from domain.errors import TooLarge
 

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.json_lines.guarded import GuardedSession
-from adapters.json_lines.lines import Allowance
-from adapters.json_lines.server import ServerSession
-from adapters.network import Modules, Network, Trust
-from adapters.tls import PORTION, Certificates, TlsSession
+from adapters.client.network import Modules, Network, Trust
+from adapters.gevent_tcp.tls import PORTION, Certificates, TlsSession
+from adapters.protocols.json_lines.guarded import GuardedSession
+from adapters.protocols.json_lines.lines import Allowance
+from adapters.protocols.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import DELAY, FREE, Password

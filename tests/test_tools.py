@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pytest
 from msgspec import Raw
 
-from adapters.loopback import Loopback
+from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
 from domain.errors import TooLarge
 from entrypoints.client.tools.bench import Measured, told

@@ -14,9 +14,9 @@ from gevent.event import Event
 from gevent.pool import Group
 from msgspec import UNSET, Raw
 
-from adapters.gevent_housekeeper import GeventHousekeeper
+from adapters.client.tcp import TcpClient
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
-from adapters.tcp_client import TcpClient
+from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from application.commands import Get, MSet, Ping, Set
 from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore

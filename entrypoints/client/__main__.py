@@ -13,10 +13,10 @@ from application.executor import Pipelined
 from domain.errors import KvError
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
 from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable, Target
-from entrypoints.client.container import ClientContainer
-from entrypoints.client.options import DEFAULTS
 from entrypoints.client.output import failure, show
 from entrypoints.client.tools import TOOLS
+from entrypoints.client_container import ClientContainer
+from entrypoints.client_options import DEFAULTS
 from entrypoints.settings import (
     CONTEXT,
     FILE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adapters.python_values import NotOfType
+from adapters.client.python_values import NotOfType
 from domain.errors import (
     BadJson,
     BadRequest,

@@ -8,18 +8,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar
 
-from adapters.json_lines.client import ClientSession
-from adapters.json_lines.lines import Allowance
-from adapters.json_lines.server import ServerSession
-from adapters.loopback import Loopback
+from adapters.client.json_lines import ClientSession
+from adapters.client.loopback import Loopback
 from adapters.process import resident_memory
+from adapters.protocols.json_lines.lines import Allowance
+from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Command
 from application.executor import LocalExecutor, Pipelined
 from application.limits import Limits
 from application.report import Figures
 from domain.memory import InMemoryStore
-from entrypoints.client.container import ClientContainer
-from entrypoints.client.options import DEFAULTS, Settings, settings
+from entrypoints.client_container import ClientContainer
+from entrypoints.client_options import DEFAULTS, Settings, settings
 from entrypoints.library import requests
 from entrypoints.library.queues import Pipeline, as_batch, from_batch
 from entrypoints.library.requests import Request, method_of

@@ -25,7 +25,7 @@ from typing import (
 
 from msgspec import UNSET, UnsetType
 
-from adapters.json_lines.client import result_in_batch
+from adapters.client.json_lines import result_in_batch
 from application.commands import Batch, Command, Reply
 from domain.errors import KvError
 from entrypoints.library import requests

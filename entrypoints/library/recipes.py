@@ -13,7 +13,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
-from adapters.python_values import to_json
+from adapters.client.python_values import to_json
 from domain.errors import Blame, KvError, OutOfMemory, TimedOut, Unavailable
 from entrypoints.library.client import Client
 

@@ -28,7 +28,7 @@ from typing import (
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.python_values import from_json, to_json
+from adapters.client.python_values import from_json, to_json
 from application import commands
 from application.commands import Command
 from domain.errors import BadRequest

@@ -18,8 +18,8 @@ from gevent.event import Event
 
 from adapters import logs
 from adapters.gevent_tcp.server import SPARE
+from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify
-from adapters.tls import Certificates
 from entrypoints.server.container import ServerContainer
 from entrypoints.server.options import server_options
 from entrypoints.settings import CONTEXT, PACKAGE, read_password, version

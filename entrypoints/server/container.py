@@ -7,14 +7,14 @@ from typing import Dict, Iterable, Optional
 
 from dependency_injector import containers, providers
 
-from adapters.gevent_housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.connection import Connection, Session
+from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.server import GeventServer
-from adapters.json_lines.guarded import GuardedSession
-from adapters.json_lines.lines import Allowance
-from adapters.json_lines.server import ServerSession
+from adapters.gevent_tcp.tls import Certificates, TlsSession
 from adapters.process import resident_memory
-from adapters.tls import Certificates, TlsSession
+from adapters.protocols.json_lines.guarded import GuardedSession
+from adapters.protocols.json_lines.lines import Allowance
+from adapters.protocols.json_lines.server import ServerSession
 from application.executor import Executor, LocalExecutor
 from application.limits import Limits
 from application.password import Password

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from adapters.tcp_client import TcpClient
+from adapters.client.tcp import TcpClient
 from application.commands import Get, Set
 from domain.errors import TimedOut
-from entrypoints.client.container import ClientContainer
+from entrypoints.client_container import ClientContainer
 from tests.support import CLIENT_SETTINGS, Server, running_server
 from tests.torture.peers import client_of, info, with_changes
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from adapters.awake_socket import SKIPPED, AwakeSocket
+from adapters.client.busy_poll_socket import SKIPPED, AwakeSocket
 from tests.support import ROOT, TIMEOUT, Server, client_container, environment
 
 FOREVER = 1e9
@@ -146,7 +146,7 @@ def test_clients_of_threads_use_it_unless_told_otherwise(
 def test_a_program_that_gevent_has_patched_does_not_use_it() -> None:
     program = (
         "from gevent import monkey; monkey.patch_all()\n"
-        "from entrypoints.client.container import _threads\n"
+        "from entrypoints.client_container import _threads\n"
         "print(_threads(1.0).awake)"
     )
     done = subprocess.run(

@@ -12,9 +12,16 @@ from typing import Any, Generator, Iterable, Iterator, List, Optional, Tuple, Ty
 
 from msgspec import UNSET
 
-from adapters.json_lines.lines import Allowance, Lines
-from adapters.json_lines.replies import AFTER, BEFORE, TRUE, refusal, success, success_in_pieces
-from adapters.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
+from adapters.protocols.json_lines.lines import Allowance, Lines
+from adapters.protocols.json_lines.replies import (
+    AFTER,
+    BEFORE,
+    TRUE,
+    refusal,
+    success,
+    success_in_pieces,
+)
+from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
 from application.commands import MAY_BE_OVER_ALL_KEYS, Command, Id, name_of
 from application.executor import Executor, InSteps
 from application.limits import Limits

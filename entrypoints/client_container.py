@@ -12,12 +12,12 @@ from typing import Any
 
 from dependency_injector import containers, providers
 
-from adapters.asyncio_pool import AsyncioConnection, AsyncioPool
-from adapters.awake_socket import AwakeSocket
-from adapters.json_lines.client import ClientSession
-from adapters.network import Modules, Network, Trust
-from adapters.pool import Pool
-from adapters.tcp_client import Session, TcpClient
+from adapters.client.asyncio_pool import AsyncioConnection, AsyncioPool
+from adapters.client.busy_poll_socket import AwakeSocket
+from adapters.client.json_lines import ClientSession
+from adapters.client.network import Modules, Network, Trust
+from adapters.client.pool import Pool
+from adapters.client.tcp import Session, TcpClient
 from application.executor import Pipelined
 
 

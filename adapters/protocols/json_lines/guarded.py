@@ -10,9 +10,9 @@ import logging
 from collections import deque
 from typing import Deque, TypeVar
 
-from adapters.json_lines.lines import Allowance
-from adapters.json_lines.requests import ONE_OBJECT
-from adapters.json_lines.server import ServerSession
+from adapters.protocols.json_lines.lines import Allowance
+from adapters.protocols.json_lines.requests import ONE_OBJECT
+from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Auth, Command
 from application.executor import Executor
 from application.limits import Limits
