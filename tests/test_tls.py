@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.client.network import Modules, Network, Trust
+from adapters.client.network import Network, SocketApi, TlsConfig
 from adapters.gevent_tcp.tls import PORTION, Certificates, TlsSession
 from adapters.protocols.json_lines.guarded import GuardedSession
 from adapters.protocols.json_lines.lines import Allowance
@@ -47,8 +47,8 @@ def trusting(
     authorities: Optional[str], certificate: Optional[str] = None, key: Optional[str] = None
 ) -> ssl.SSLContext:
     """What our own clients go by."""
-    modules = Modules(socket, ssl, queue.SimpleQueue, time.sleep)
-    context = Network(modules, Trust(authorities, certificate, key)).tls()
+    api = SocketApi(socket, ssl, queue.SimpleQueue, time.sleep)
+    context = Network(api, TlsConfig(authorities, certificate, key)).tls()
     assert isinstance(context, ssl.SSLContext)
     return context
 

@@ -39,7 +39,7 @@ FAULTS = pytest.mark.parametrize("fault", DONE, ids=lambda fault: fault.__name__
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST", 0.002)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.002)
 
 
 @FAULTS
