@@ -136,14 +136,12 @@ def test_the_clients_network_can_be_swapped() -> None:
     sent: List[bytes] = []
 
     class Loopback:
+        sockets = socket
         queue = queue.SimpleQueue
         sleep = time.sleep
 
         def connect(self, address: object, timeout: object) -> Loopback:
             return self
-
-        def kind(self) -> object:
-            return None
 
         def fileno(self) -> int:
             return ours.fileno()

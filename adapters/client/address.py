@@ -5,9 +5,14 @@ Rule: a TLS server is checked against `server_name`, whatever address it was rea
 
 from __future__ import annotations
 
-from typing import Optional
+import socket
+from typing import Any, Optional
 
 from msgspec import Struct
+
+UNSENT_BYTES = 128 * 1024
+"""How much the system takes that it has not sent yet. With more, a slow network shows no progress
+for as long as a buffer of megabytes takes to drain by a third."""
 
 
 class Address(Struct, frozen=True):
@@ -30,3 +35,11 @@ class Address(Struct, frozen=True):
         if self.tls_server_name:
             return self.tls_server_name
         return "localhost" if self.unix_path is not None else self.host.partition("%")[0]
+
+    def tune(self, sock: Any) -> None:
+        """Set the options of a TCP socket that is connected to it."""
+        if self.unix_path is None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            unsent = getattr(socket, "TCP_NOTSENT_LOWAT", None)  # Linux and macOS have it
+            if unsent is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, unsent, UNSENT_BYTES)

@@ -69,11 +69,17 @@ class Session(Protocol):
 class _Link(asyncio.Protocol):
     """An open connection, of which one task at a time awaits something. Times are in seconds."""
 
-    def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        session: Session,
+        loop: asyncio.AbstractEventLoop,
+        new_poll: Callable[[], Any],
+    ) -> None:
         self.session = session
         self.idle = False
         """Whether all replies have come, so that another call may use it."""
         self._loop = loop
+        self._new_poll = new_poll
         self._pid = os.getpid()
         self._sock: Optional[socket.socket] = None
         self._transport: Optional[asyncio.Transport] = None
@@ -90,6 +96,7 @@ class _Link(asyncio.Protocol):
             try:
                 sock.setblocking(False)
                 await self._loop.sock_connect(sock, where)
+                address.tune(sock)
             except OSError as error:
                 sock.close()
                 refusal = error
@@ -98,6 +105,9 @@ class _Link(asyncio.Protocol):
                 sock.close()
                 raise
             self._sock = sock
+            poll = self._new_poll()
+            poll.register(sock.fileno(), select.POLLIN)
+            self._unread = poll.poll
             context = tls()
             name = address.server_name if context else None
             await self._loop.create_connection(
@@ -113,34 +123,29 @@ class _Link(asyncio.Protocol):
         found = await self._loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         return [(family, where) for family, _, _, _, where in found]
 
-    async def send(self, data: bytes, timeout: Callable[[], Optional[float]]) -> None:
+    async def send(self, data: bytes, timeout: float, end: Optional[float]) -> None:
         """Send it, or as much as the server takes before it closes the connection."""
         for start in range(0, len(data), SEND_SIZE):
             while self._paused and not self._ended:
-                await self._change(timeout())
+                await self._change(_within(timeout, end, self._loop))
             if self._ended:
                 return
             assert self._transport
             self._transport.write(data[start : start + SEND_SIZE])
 
-    async def receive(self, timeout: Callable[[], Optional[float]]) -> bytes:
+    async def receive(self, timeout: float, end: Optional[float]) -> bytes:
         """What has come, as soon as something has; empty at the end of the connection."""
         while not self._received and not self._ended:
-            await self._change(timeout())
+            await self._change(_within(timeout, end, self._loop))
         if not self._received and self._failure:
             raise self._failure
-        data = b"".join(self._received)
-        self._received.clear()
-        return data
+        received, self._received = self._received, []
+        return received[0] if len(received) == 1 else b"".join(received)
 
-    def is_stale(self, new_poll: Callable[[], Any]) -> bool:
+    def is_stale(self) -> bool:
         """Whether the server has closed it meanwhile, or sent what was not asked for, which the
         loop may not have seen yet."""
-        if self._ended or self._received or self._sock is None:
-            return True
-        poll = new_poll()
-        poll.register(self._sock.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return self._ended or bool(self._received or self._unread(0))
 
     def close(self) -> None:
         """Hang up, from any thread."""
@@ -269,7 +274,7 @@ class AsyncioConnection:
         """What comes of the commands, or of the first of them up to one after whose refusal the
         server may close the connection."""
         link = self._link
-        if link is None or not link.idle or link.is_stale(self._new_poll):
+        if link is None or not link.idle or link.is_stale():
             self.close()
             link = await self._open(end)
         link.idle = False
@@ -289,7 +294,7 @@ class AsyncioConnection:
     async def _open(self, end: Optional[float]) -> _Link:
         """Connect and authenticate; whatever fails here, no command was sent."""
         loop = asyncio.get_running_loop()
-        self._link = link = _Link(self._new_session(), loop)
+        self._link = link = _Link(self._new_session(), loop, self._new_poll)
         try:
             await self._connected(link, _within(self._connect_timeout, end, loop))
             if self._password:
@@ -320,16 +325,12 @@ class AsyncioConnection:
     async def _exchange(
         self, link: _Link, commands: Sequence[Command[Any]], end: Optional[float]
     ) -> List[object]:
-        def timeout() -> Optional[float]:
-            return _within(self._timeout, end, loop)
-
-        loop = asyncio.get_running_loop()
-        session = link.session
+        session, timeout = link.session, self._timeout
         outcomes: List[object] = []
         for piece in session.send(commands):
-            await link.send(piece, timeout)
+            await link.send(piece, timeout, end)
             while session.in_flight:
-                data = await link.receive(timeout)
+                data = await link.receive(timeout, end)
                 outcomes += session.receive_data(data) if data else session.receive_eof()
             if session.may_close:
                 break
@@ -452,20 +453,20 @@ class AsyncioPool:
             until = end if until is None else min(until, end)
         waiter = _Waiter(loop)
         try:
-            leases.join(waiter)
+            leases.join(waiter, insists=True)
             while waiter.lease is None:
                 left = RECOUNT_EVERY if until is None else until - loop.time()
                 if left <= 0:
                     raise TimedOut(f"all {self._size} connections are in use")
                 await waiter.wait(min(left, RECOUNT_EVERY))
-                leases.serve()
+                if waiter.lease is None:
+                    leases.serve()
             return waiter.lease
         except BaseException:
+            leases.leave(waiter)
             if waiter.lease is not None:
                 leases.give_back(waiter.lease)
             raise
-        finally:
-            leases.leave(waiter)
 
     def _leases_here(self) -> Leases[AsyncioConnection]:
         here = _Place(os.getpid(), asyncio.get_running_loop())

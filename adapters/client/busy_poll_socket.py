@@ -35,7 +35,8 @@ class BusyPollSocket:
     def __init__(
         self, sock: socket.socket, yield_cpu: Callable[[], object], poll_seconds: float
     ) -> None:
-        self._sock = sock
+        self._send = sock.send
+        self._recv = sock.recv
         self._yield_cpu = yield_cpu
         self._poll_seconds = poll_seconds
         self._to_skip = self._skipped = 0
@@ -52,9 +53,9 @@ class BusyPollSocket:
 
     def send(self, data: bytes) -> int:
         try:
-            return self._sock.send(data)
+            return self._send(data)
         except BlockingIOError:
-            return self._when_ready(self._writable, lambda: self._sock.send(data))
+            return self._when_ready(self._writable, lambda: self._send(data))
 
     def recv(self, size: int) -> bytes:
         if self._skipped < self._to_skip:
@@ -64,7 +65,7 @@ class BusyPollSocket:
             while True:
                 self._yield_cpu()
                 try:
-                    data = self._sock.recv(size)
+                    data = self._recv(size)
                 except BlockingIOError:
                     if time.perf_counter() > end:
                         break
@@ -73,7 +74,7 @@ class BusyPollSocket:
                     return data
             self._to_skip = min(2 * self._to_skip + 1, MAX_SKIPPED_POLLS)
             self._skipped = 0
-        return self._when_ready(self._readable, lambda: self._sock.recv(size))
+        return self._when_ready(self._readable, lambda: self._recv(size))
 
     def _when_ready(self, poll: Callable[[Optional[float]], Any], attempt: Callable[[], T]) -> T:
         """What the attempt returns as soon as the system says that it need not block."""

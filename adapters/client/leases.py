@@ -50,7 +50,7 @@ class Waiter(Protocol):
     """Who waits for a lease. One that is dropped waits no more."""
 
     def put(self, lease: Any) -> object:
-        """Take the lease, in any thread and without waiting."""
+        """Take the lease, or, where it is None, look for one. Called in any thread."""
         ...
 
 
@@ -64,12 +64,15 @@ class Leases(Generic[C]):
         self._living: Dict[weakref.ref[Lease[C]], None] = {}
         """In the order they were issued. A reference whose lease is gone does not count."""
         self._waiters: Deque[weakref.ref[Waiter]] = deque()
+        self._insistent: Deque[weakref.ref[Waiter]] = deque()
+        self._told = False
+        """Whether a waiter was told of a free lease and has not looked yet."""
         self._on_drop = partial(_hand_on, weakref.ref(self))
 
     @property
     def lent(self) -> int:
         """How many are in somebody's hands."""
-        return sum(lease() is not None for lease in list(self._living)) - len(self._idle)
+        return self._count_living() - len(self._idle)
 
     def take(self) -> Optional[Lease[C]]:
         """A free lease, best the one that was given back last; None when all are lent."""
@@ -81,30 +84,42 @@ class Leases(Generic[C]):
     def give_back(self, lease: Lease[C]) -> None:
         """Take it back, with its connection."""
         self._idle.append(lease)
-        if self._waiters:
+        if self._insistent or self._waiters:
             self.serve()
 
-    def join(self, waiter: Waiter) -> None:
-        """Put a waiter in line; it may get a lease before this returns."""
-        self._waiters.append(weakref.ref(waiter))
-        self.serve()
+    def join(self, waiter: Waiter, insists: bool) -> None:
+        """Put a waiter in line. One that insists is given a lease, maybe at once; others
+        are told, one at a time, when there may be one, and look once more now."""
+        self._told = False
+        reference = weakref.ref(waiter)
+        if insists:
+            self._insistent.append(reference)
+            self.serve()
+        else:
+            self._waiters.append(reference)
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of the line, where it may be no more."""
-        with contextlib.suppress(ValueError):
-            self._waiters.remove(weakref.ref(waiter))
+        for line in (self._insistent, self._waiters):
+            with contextlib.suppress(ValueError):
+                line.remove(weakref.ref(waiter))
 
     def serve(self) -> None:
-        """Hand the free leases to those who wait, in their order."""
-        while self._waiters:
+        """Hand the free leases to those who insist, in their order, or tell another of one."""
+        while self._insistent:
             lease = self.take()
             if lease is None:
                 return
-            waiter = self._next_waiter()
+            waiter = _next(self._insistent)
             if waiter is None:
                 self._idle.append(lease)
             else:
                 waiter.put(lease)
+        if self._waiters and not self._told:
+            self._told = True
+            waiter = _next(self._waiters)
+            if waiter is not None:
+                waiter.put(None)
 
     def close_idle(self) -> None:
         """Close the connections that are not in use."""
@@ -123,28 +138,36 @@ class Leases(Generic[C]):
                 lease.connection.abandon()
 
     def _issue(self) -> Optional[Lease[C]]:
-        """A new lease, if fewer than `size` were issued before it and still exist. When threads
-        issue at the same time, their order in the dict tells which of them are within the bound."""
+        """A new lease, if fewer than `size` exist. When threads issue at the same time, their order
+        in the dict tells which of them are within the bound."""
+        if self._count_living() >= self._size:
+            return None
         lease = Lease(self._new_connection())
         own = weakref.ref(lease, self._on_drop)
         self._living[own] = None
-        before = 0
+        return lease if self._count_living(before=own) < self._size else None
+
+    def _count_living(self, before: Optional[weakref.ref[Lease[C]]] = None) -> int:
+        """How many leases exist, or how many of those that were issued before that one."""
+        living = 0
         for reference in list(self._living):
-            if reference is own:
+            if reference is before:
                 break
             if reference() is None:
                 self._living.pop(reference, None)
             else:
-                before += 1
-        return lease if before < self._size else None
+                living += 1
+        return living
 
-    def _next_waiter(self) -> Optional[Waiter]:
-        while self._waiters:
-            with contextlib.suppress(IndexError):
-                waiter = self._waiters.popleft()()
-                if waiter is not None:
-                    return waiter
-        return None
+
+def _next(line: Deque[weakref.ref[Waiter]]) -> Optional[Waiter]:
+    """Takes the first out of the line that still waits."""
+    while line:
+        with contextlib.suppress(IndexError):
+            waiter = line.popleft()()
+            if waiter is not None:
+                return waiter
+    return None
 
 
 def _hand_on(owner: weakref.ref[Leases[Any]], dropped: weakref.ref[Any]) -> None:

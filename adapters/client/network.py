@@ -43,13 +43,11 @@ class Network:
         self._api = api
         self._tls_config = tls_config
         self._context: Optional[Tuple[object, Any]] = None
+        self.sockets = api.socket
+        """The module. Its class `socket` is another one once gevent has patched the standard
+        library; connections, queues and TLS contexts from before are of no use then."""
         self.queue = api.queue
         self.sleep = api.sleep
-
-    def kind(self) -> object:
-        """The class of the sockets: another one once gevent has patched the standard library.
-        Connections, queues and TLS contexts of the kind before are of no use then."""
-        return self._api.socket.socket
 
     def connect(self, address: Address, timeout: Optional[float]) -> Any:
         """A socket that was connected within `timeout` seconds, the TLS handshake included. Raises
@@ -74,7 +72,7 @@ class Network:
         """
         if self._tls_config is None:
             return None
-        cached, kind = self._context, self.kind()
+        cached, kind = self._context, self.sockets.socket
         if cached is None or cached[0] is not kind:
             cached = self._context = kind, self._new_context(self._tls_config)
         return cached[1]
@@ -83,13 +81,11 @@ class Network:
         """A socket connected to the first of a name's addresses that accepts."""
         refusal: Optional[OSError] = None
         for family, where in self._addresses(address):
-            sock = self._api.socket.socket(family, self._api.socket.SOCK_STREAM)
+            sock = self.sockets.socket(family, self.sockets.SOCK_STREAM)
             try:
                 sock.settimeout(self._left(end))
                 sock.connect(where)
-                if address.unix_path is None:
-                    option = self._api.socket.IPPROTO_TCP, self._api.socket.TCP_NODELAY
-                    sock.setsockopt(*option, 1)
+                address.tune(sock)
                 return sock
             except OSError as error:
                 sock.close()
@@ -101,7 +97,7 @@ class Network:
 
     def _addresses(self, address: Address) -> Iterator[Tuple[int, Any]]:
         """Families, and the addresses in them."""
-        socket = self._api.socket
+        socket = self.sockets
         if address.unix_path is not None:
             yield socket.AF_UNIX, address.unix_path
             return
@@ -114,7 +110,7 @@ class Network:
             return None
         left = end - time.monotonic()
         if left <= 0:
-            raise self._api.socket.timeout("timed out")
+            raise self.sockets.timeout("timed out")
         return left
 
     def _new_context(self, config: TlsConfig) -> Any:

@@ -13,7 +13,6 @@ import time
 from typing import (
     Any,
     Callable,
-    Dict,
     List,
     NamedTuple,
     Optional,
@@ -30,6 +29,10 @@ from application.retries import may_repeat, pauses
 from domain.errors import KvError, TimedOut, Unavailable
 
 R = TypeVar("R")
+
+FAIR_AFTER = 0.01
+"""Seconds a caller waits for a connection before it gets the next one that comes free. Until then
+one whose thread runs already may be faster, which saves waking another for each call."""
 
 
 class Connection(Protocol):
@@ -50,17 +53,17 @@ class Network(Protocol):
     queue: Callable[[], Any]
     sleep: Callable[[float], object]
 
-    def kind(self) -> object:
-        """Another one once the program has become of another kind."""
-        ...
+    sockets: Any
+    """The module; its class `socket` changes when gevent patches the standard library."""
 
 
-class _Place(NamedTuple):
-    """Where connections can be used: not in a process that was forked, and not once gevent has
-    patched the standard library."""
+class _Here(NamedTuple):
+    """The leases, and where they can be used: not in a process that was forked, and not once gevent
+    has patched the standard library."""
 
     pid: int
-    kind: object
+    sockets: object
+    leases: Leases[Connection]
 
 
 class Pool(Pipelined):
@@ -85,7 +88,7 @@ class Pool(Pipelined):
         self._attempts = attempts
         self._wait = wait
         self._total = total
-        self._leases: Dict[_Place, Leases[Connection]] = {}
+        self._here = self._new_leases()
 
     def execute(self, command: Command[R]) -> R:
         outcome = self.execute_all((command,))[0]
@@ -104,7 +107,7 @@ class Pool(Pipelined):
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
-        self._leases_here().close_idle()
+        self._leases().close_idle()
 
     def _try_again(
         self, commands: Sequence[Command[Any]], end: Optional[float], error: Unavailable
@@ -124,7 +127,7 @@ class Pool(Pipelined):
     def _with_connection(
         self, commands: Sequence[Command[Any]], end: Optional[float]
     ) -> List[object]:
-        leases = self._leases_here()
+        leases = self._leases()
         lease = leases.take() or self._wait_for_lease(leases, end)
         try:
             return lease.connection.execute_all(commands, end)
@@ -137,35 +140,43 @@ class Pool(Pipelined):
     def _wait_for_lease(
         self, leases: Leases[Connection], end: Optional[float]
     ) -> Lease[Connection]:
-        until = _earlier(self._wait, end)
+        now = time.monotonic()
+        until, fair_at = _earlier(self._wait, end), now + FAIR_AFTER
         waiter = self._network.queue()
-        try:
-            leases.join(waiter)
-            while True:
-                left = RECOUNT_EVERY if until is None else until - time.monotonic()
-                try:
-                    lease: Lease[Connection] = waiter.get(timeout=max(0, min(left, RECOUNT_EVERY)))
+        while until is None or now < until:
+            insists = now >= fair_at
+            pause = RECOUNT_EVERY if insists else fair_at - now
+            leases.join(waiter, insists)
+            try:
+                lease: Optional[Lease[Connection]] = leases.take() or waiter.get(
+                    timeout=min(pause, until - now if until else pause)
+                )
+            except BaseException as error:
+                leases.leave(waiter)
+                if not isinstance(error, queue.Empty):
+                    raise
+            else:
+                if lease is not None:
                     return lease
-                except queue.Empty as error:
-                    if left <= 0:
-                        raise TimedOut(f"all {self._size} connections are in use") from error
-                leases.serve()
-        finally:
-            leases.leave(waiter)
+            now = time.monotonic()
+        raise TimedOut(f"all {self._size} connections are in use")
 
-    def _leases_here(self) -> Leases[Connection]:
-        leases = self._leases.get((os.getpid(), self._network.kind()))  # type: ignore[call-overload]
-        return leases or self._reset()
+    def _leases(self) -> Leases[Connection]:
+        here = self._here
+        if here.pid == os.getpid() and here.sockets is self._network.sockets.socket:
+            return here.leases
+        return self._reset(here)
 
-    def _reset(self) -> Leases[Connection]:
-        """Leave the connections of the place before to it, and have none here."""
-        here = _Place(os.getpid(), self._network.kind())
-        for place in list(self._leases):
-            if place != here:
-                leases = self._leases.pop(place, None)
-                if leases is not None:
-                    leases.abandon(lent_too=place.pid != here.pid)
-        return self._leases.setdefault(here, Leases(self._size, self._new_connection))
+    def _reset(self, before: _Here) -> Leases[Connection]:
+        """Leave the connections to the place that they belong to, and have none here. Threads may
+        do so at the same time: what one of them opens then is closed when it is dropped."""
+        here = self._here = self._new_leases()
+        before.leases.abandon(lent_too=before.pid != here.pid)
+        return here.leases
+
+    def _new_leases(self) -> _Here:
+        leases = Leases(self._size, self._new_connection)
+        return _Here(os.getpid(), self._network.sockets.socket, leases)
 
 
 def _earlier(wait: float, end: Optional[float]) -> Optional[float]:

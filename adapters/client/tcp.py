@@ -77,7 +77,7 @@ NewPoll = Callable[[], Any]
 class _Link:
     """An open connection. It is closed with its last reference."""
 
-    __slots__ = ("_ready", "idle", "session", "sock")
+    __slots__ = ("idle", "session", "sock", "unread")
 
     def __init__(self, sock: Socket, session: Session, new_poll: NewPoll) -> None:
         self.sock = sock
@@ -86,14 +86,12 @@ class _Link:
         """Whether all replies have come, so that another call may use it."""
         poll = new_poll()
         poll.register(sock.fileno(), select.POLLIN)
-        self._ready = poll.poll
+        self.unread: Callable[[int], List[Any]] = poll.poll
+        """Called with 0, whether something can be read: at rest, that the server has closed the
+        connection, or has sent what was not asked for."""
 
     def __del__(self) -> None:
         self.sock.close()
-
-    def is_stale(self) -> bool:
-        """Whether the server has closed it meanwhile, or sent what was not asked for."""
-        return bool(self._ready(0))
 
 
 class TcpClient(Pipelined):
@@ -165,7 +163,7 @@ class TcpClient(Pipelined):
         """What comes of the commands, or of the first of them up to one after whose refusal the
         server may close the connection."""
         link = self._link
-        if link is None or not link.idle or link.is_stale():
+        if link is None or not link.idle or link.unread(0):
             self.close()
             link = self._open(end)
         link.idle = False
@@ -208,7 +206,14 @@ class TcpClient(Pipelined):
         sock, session = link.sock, link.session
         outcomes: List[object] = []
         for piece in session.send(commands):
-            self._send(sock, piece, end)
+            if end is not None:
+                sock.settimeout(_within(self._timeout, end))
+            try:
+                sent = sock.send(piece if len(piece) <= SEND_SIZE else piece[:SEND_SIZE])
+                if sent < len(piece):
+                    self._send_rest(sock, piece, sent, end)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # what the server said until then can be received all the same
             while session.in_flight:
                 if end is not None:
                     sock.settimeout(_within(self._timeout, end))
@@ -221,18 +226,11 @@ class TcpClient(Pipelined):
                 break
         return outcomes
 
-    def _send(self, sock: Socket, piece: bytes, end: Optional[float]) -> None:
-        """Send all of it, or as much as the server takes before it closes the connection: what it
-        has said until then can be received all the same."""
-        try:
-            sent = 0
-            while sent < len(piece):
-                if end is not None:
-                    sock.settimeout(_within(self._timeout, end))
-                rest = piece if len(piece) <= SEND_SIZE else piece[sent : sent + SEND_SIZE]
-                sent += sock.send(rest)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+    def _send_rest(self, sock: Socket, piece: bytes, sent: int, end: Optional[float]) -> None:
+        while sent < len(piece):
+            if end is not None:
+                sock.settimeout(_within(self._timeout, end))
+            sent += sock.send(piece[sent : sent + SEND_SIZE])
 
     def _to_kv_error(self, error: Exception) -> KvError:
         if isinstance(error, socket.timeout):
