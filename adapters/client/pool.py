@@ -147,17 +147,18 @@ class Pool(Pipelined):
             insists = now >= fair_at
             pause = RECOUNT_EVERY if insists else fair_at - now
             leases.join(waiter, insists)
+            lease: Optional[Lease[Connection]] = None if insists else leases.take()
             try:
-                lease: Optional[Lease[Connection]] = leases.take() or waiter.get(
-                    timeout=min(pause, until - now if until else pause)
-                )
+                lease = lease or waiter.get(timeout=min(pause, until - now if until else pause))
             except BaseException as error:
                 leases.leave(waiter)
+                lease = None if waiter.empty() else waiter.get_nowait()
                 if not isinstance(error, queue.Empty):
+                    if lease is not None:
+                        leases.give_back(lease)
                     raise
-            else:
-                if lease is not None:
-                    return lease
+            if lease is not None:
+                return lease
             now = time.monotonic()
         raise TimedOut(f"all {self._size} connections are in use")
 

@@ -91,7 +91,9 @@ class _Link:
         connection, or has sent what was not asked for."""
 
     def __del__(self) -> None:
-        self.sock.close()
+        sock: Optional[Socket] = getattr(self, "sock", None)  # a signal may end `__init__` early
+        if sock is not None:
+            sock.close()
 
 
 class TcpClient(Pipelined):
