@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from msgspec import Struct
 
-UNSENT_BYTES = 128 * 1024
+UNSENT_BYTES = 64 * 1024
 """How much the system takes that it has not sent yet. With more, a slow network shows no progress
 for as long as a buffer of megabytes takes to drain by a third."""
 
