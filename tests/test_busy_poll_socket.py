@@ -1,4 +1,4 @@
-"""A client's socket that stays awake for a moment before it sleeps."""
+"""A client's socket that busy-polls for a moment before it blocks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def nothing() -> None:
     """What many do with their turn."""
 
 
-def test_an_answer_that_comes_soon_is_taken_without_sleeping(pair: Pair) -> None:
+def test_an_answer_that_comes_soon_is_taken_without_blocking(pair: Pair) -> None:
     ours, theirs = pair
     others = Others(nothing, nothing, lambda: theirs.sendall(b"answer"))
     sock = BusyPollSocket(ours, others, FOREVER)
@@ -55,7 +55,7 @@ def test_an_answer_that_comes_soon_is_taken_without_sleeping(pair: Pair) -> None
     assert theirs.recv(100) == b"question"
 
 
-def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
+def test_it_blocks_for_a_reply_that_takes_longer(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
     sock = BusyPollSocket(ours, others, poll_seconds=0.001)
@@ -66,18 +66,18 @@ def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
     assert others.turns > 1
 
 
-def test_where_answers_are_slow_it_soon_stays_awake_only_now_and_then(pair: Pair) -> None:
+def test_where_answers_are_slow_it_soon_busy_polls_only_now_and_then(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
-    stayed_awake: List[int] = []
+    polled: List[int] = []
     with _Slow(ours, theirs) as slow:
         sock = BusyPollSocket(slow, others, poll_seconds=0.0)
         for number in range(150):
             before = others.turns
             assert sock.recv(100) == b"slow"
             if others.turns > before:
-                stayed_awake.append(number)
-    waits = [later - earlier - 1 for earlier, later in zip(stayed_awake, stayed_awake[1:])]
+                polled.append(number)
+    waits = [later - earlier - 1 for earlier, later in zip(polled, polled[1:])]
     assert waits == [1, 3, 7, 15, 31, MAX_SKIPPED_POLLS]
 
 

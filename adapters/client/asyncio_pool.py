@@ -90,6 +90,7 @@ class _Link(asyncio.Protocol):
 
     async def connect(self, address: Address, tls: Callable[[], Optional[ssl.SSLContext]]) -> None:
         """Connect to the first of a name's addresses that accepts."""
+        context = tls()
         refusal: Optional[OSError] = None
         for family, where in await self._addresses(address):
             sock = socket.socket(family, socket.SOCK_STREAM)
@@ -108,7 +109,6 @@ class _Link(asyncio.Protocol):
             poll = self._new_poll()
             poll.register(sock.fileno(), select.POLLIN)
             self._unread = poll.poll
-            context = tls()
             name = address.server_name if context else None
             await self._loop.create_connection(
                 lambda: self, sock=sock, ssl=context, server_hostname=name
@@ -188,7 +188,7 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=1, low=0)  # TLS of 3.11 pauses for ever at 0
         if self._closed:
             self._transport.abort()
 
