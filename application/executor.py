@@ -6,51 +6,18 @@ socket, a client is a socket dressed as one; limits, metrics or retries wrap one
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Generator, List, Protocol, Sequence, Type, TypeVar, cast
+from typing import Any, Callable, Dict, List, Sequence, Type, TypeVar, cast
 
 from application.commands import Batch, Command, MGet, Reply
 from application.limits import DEFAULTS, Limits
 from application.long_reads import PART, Reading, Watched
+from application.ports import Executor, Steps
 from domain.store import Store
 
 R = TypeVar("R")
 
 
-class Executor(Protocol):
-    """Anything that can carry out a command."""
-
-    def execute(self, command: Command[R]) -> R:
-        """The command's result; raises `KvError` when it is refused."""
-        ...
-
-
-class Pipelined(Executor, Protocol):
-    """An executor that also takes many commands at once."""
-
-    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
-        """The results in order, a refused command's `KvError` in its place."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what it holds open; the next command opens it again."""
-        ...
-
-
-Steps = Generator[None, None, R]
-"""Gives a result in the end; between two steps others may have their turns."""
-
-
-class InSteps(Command[Steps[R]], kw_only=False):
-    """Have a command carried out in steps that hold nobody up for long, where that can be done.
-
-    What others do in between, the command sees as a whole or not at all. An executor that wraps
-    another and looks at commands finds the one that is meant in `command`.
-    """
-
-    command: Command[R]
-
-
-class LocalExecutor:
+class LocalExecutor(Executor):
     """Runs commands on a store in this process, batches within `limits`."""
 
     def __init__(self, store: Store, limits: Limits = DEFAULTS) -> None:
@@ -67,10 +34,9 @@ class LocalExecutor:
     def _batch(self, batch: Batch) -> List[Reply]:
         return batch.run(self._store, self._limits)
 
-    def _in_steps(self, steps: InSteps[R]) -> Steps[R]:
+    def execute_in_steps(self, command: Command[R]) -> Steps[R]:
         """An MGET reads some keys in each step; what is over all keys lets those go first whose
         time is up; everything else is one step."""
-        command = steps.command
         if isinstance(command, MGet):
             return cast(R, (yield from self._read(command.keys)))
         if command.over_all_keys():
@@ -93,6 +59,5 @@ class LocalExecutor:
 
 _SPECIAL: Dict[Type[Command[Any]], Callable[[LocalExecutor, Any], Any]] = {
     Batch: LocalExecutor._batch,
-    InSteps: LocalExecutor._in_steps,
 }
 """Commands that need more than a store."""

@@ -18,7 +18,7 @@ from adapters.client.json_lines import ClientSession
 from adapters.client.network import Modules, Network, Trust
 from adapters.client.pool import Pool
 from adapters.client.tcp import Session, TcpClient
-from application.executor import Pipelined
+from application.ports import Pipelined
 
 
 def _threads(busy_poll: float) -> Modules:

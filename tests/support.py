@@ -21,8 +21,9 @@ from adapters.client.loopback import Loopback
 from adapters.client.tcp import TcpClient
 from adapters.protocols.json_lines.lines import Allowance
 from adapters.protocols.json_lines.server import ServerSession
-from application.executor import Executor, LocalExecutor
+from application.executor import LocalExecutor
 from application.limits import Limits
+from application.ports import Executor
 from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store

@@ -17,6 +17,7 @@ from adapters.gevent_tcp.tls import TlsSession
 from adapters.protocols.json_lines.guarded import GuardedSession
 from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Command, Get, Ping
+from application.ports import Executor
 from domain.errors import Unauthenticated, Unavailable
 from entrypoints.client_container import ClientContainer
 from entrypoints.server.container import ServerContainer
@@ -112,7 +113,7 @@ def test_the_store_can_be_swapped() -> None:
 def test_the_executor_can_be_swapped() -> None:
     seen: List[Command[Any]] = []
 
-    class Recorder:
+    class Recorder(Executor):
         def execute(self, command: Command[Any]) -> Any:
             seen.append(command)
             return "recorded"

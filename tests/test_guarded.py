@@ -17,6 +17,7 @@ from application.commands import NAMES, Auth, Command, Ping
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import DELAY, FREE, Password
+from application.ports import Executor
 from application.report import Figures
 from domain.memory import InMemoryStore
 from tests.support import Clock
@@ -33,7 +34,7 @@ NO = "UNAUTHENTICATED"
 LIMITS = Limits(max_request_bytes=200_000, max_key_bytes=100, max_keys_per_request=50)
 
 
-class Door:
+class Door(Executor):
     """A guarded session, and the executor behind it, which remembers what it was asked to run."""
 
     def __init__(self, limits: Limits = LIMITS, beside: Optional[Door] = None) -> None:

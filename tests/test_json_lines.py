@@ -19,6 +19,7 @@ from adapters.protocols.json_lines.lines import Lines
 from adapters.protocols.json_lines.server import PORTION, ServerSession
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
 from application.limits import Limits
+from application.ports import Executor
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
 from tests.samples import REFUSED
 from tests.support import new_session, session_of
@@ -293,7 +294,7 @@ def test_replies_are_handed_out_in_portions() -> None:
 def test_a_bug_in_a_command_is_told_without_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Broken:
+    class Broken(Executor):
         def execute(self, command: Command[Any]) -> Any:
             raise RuntimeError("secret")
 

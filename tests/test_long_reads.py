@@ -23,7 +23,7 @@ from application.commands import (
     MSet,
     Set,
 )
-from application.executor import InSteps, LocalExecutor
+from application.executor import LocalExecutor
 from domain.bounded import EvictingStore
 from domain.errors import NotANumber
 from domain.memory import InMemoryStore
@@ -47,7 +47,7 @@ class Read:
     """An MGET that is carried out in steps."""
 
     def __init__(self, executor: LocalExecutor, keys: List[str]) -> None:
-        self.steps = executor.execute(InSteps(MGet(keys)))
+        self.steps = executor.execute_in_steps(MGet(keys))
         self.result: Optional[Dict[str, bytes]] = None
 
     def step(self) -> bool:

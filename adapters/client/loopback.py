@@ -10,6 +10,7 @@ import threading
 from typing import Any, Iterator, List, Protocol, Sequence, TypeVar, cast
 
 from application.commands import Command
+from application.ports import Pipelined
 from domain.errors import KvError
 
 R = TypeVar("R")
@@ -34,7 +35,7 @@ class ServerSession(Protocol):
     def replies(self) -> bytes: ...
 
 
-class Loopback:
+class Loopback(Pipelined):
     """An executor for all threads of this process, one at a time."""
 
     def __init__(self, client: ClientSession, server: ServerSession) -> None:

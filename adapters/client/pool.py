@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any, Callable, Deque, List, Optional, Protocol, Sequence, TypeVar, cast
 
 from application.commands import Command
+from application.ports import Pipelined
 from application.retries import may_repeat, pauses
 from domain.errors import KvError, TimedOut, Unavailable
 
@@ -38,7 +39,7 @@ class Network(Protocol):
     sleep: Callable[[float], object]
 
 
-class Pool:
+class Pool(Pipelined):
     """An `Executor` over up to `size` connections, which sends a command again when that is safe.
 
     Waits for at most `wait` seconds for a connection to come free, and at most `total` seconds for

@@ -12,6 +12,7 @@ import time
 from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, cast
 
 from application.commands import Auth, Command
+from application.ports import Pipelined
 from domain.errors import KvError, TimedOut, Unavailable, Unreachable
 
 R = TypeVar("R")
@@ -64,7 +65,7 @@ Connect = Callable[[Tuple[str, int], Optional[float]], Socket]
 """Opens a connection to an address, within so many seconds."""
 
 
-class TcpClient:
+class TcpClient(Pipelined):
     """Sends commands to one server, over one connection that it opens when first needed.
 
     For one thread, or one greenlet, at a time. `connect_timeout` is in seconds for a connection,

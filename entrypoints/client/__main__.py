@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from application.commands import Command
-from application.executor import Pipelined
+from application.ports import Pipelined
 from domain.errors import KvError
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
 from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable, Target

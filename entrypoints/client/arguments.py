@@ -28,7 +28,7 @@ from click.shell_completion import CompletionItem
 from msgspec import Raw, UnsetType
 
 from application.commands import COMMANDS, Command, closest_name, name_of
-from application.executor import Pipelined
+from application.ports import Pipelined
 from entrypoints.client.examples import example_of
 
 Run = Callable[[Command[Any]], None]

@@ -7,12 +7,12 @@ not a lost connection, and Ctrl-C ends one command.
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, List, Sequence
 
 import click
 
 from application.commands import Command
-from application.executor import Pipelined
+from application.ports import Pipelined
 from domain.errors import Unavailable, Unreachable
 from entrypoints.client.arguments import COMMAND_LINES, CommandTable, Target
 from entrypoints.client.output import NoConnection
@@ -87,7 +87,7 @@ def _explained(error: click.ClickException) -> str:
     return f"{error.format_message()}\n{context.command.get_usage(context)}"
 
 
-class Reconnecting:
+class Reconnecting(Pipelined):
     """An executor that tells when the connection was lost, and when there is one again; what only
     reads is asked once more at once."""
 
@@ -95,8 +95,6 @@ class Reconnecting:
         self._executor = executor
         self._tell = tell
         self._is_lost = False
-        self.execute_all = executor.execute_all
-        self.close = executor.close
 
     def execute(self, command: Command[Any]) -> Any:
         """See `Executor`."""
@@ -114,3 +112,9 @@ class Reconnecting:
             self._is_lost = False
             self._tell("connected again")
         return result
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        return self._executor.execute_all(commands)
+
+    def close(self) -> None:
+        self._executor.close()

@@ -14,8 +14,9 @@ from adapters.process import resident_memory
 from adapters.protocols.json_lines.lines import Allowance
 from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Command
-from application.executor import LocalExecutor, Pipelined
+from application.executor import LocalExecutor
 from application.limits import Limits
+from application.ports import Pipelined
 from application.report import Figures
 from domain.memory import InMemoryStore
 from entrypoints.client_container import ClientContainer

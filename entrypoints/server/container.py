@@ -15,9 +15,10 @@ from adapters.process import resident_memory
 from adapters.protocols.json_lines.guarded import GuardedSession
 from adapters.protocols.json_lines.lines import Allowance
 from adapters.protocols.json_lines.server import ServerSession
-from application.executor import Executor, LocalExecutor
+from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import Password
+from application.ports import Executor
 from application.report import Figures
 from domain.bounded import BoundedStore, EvictingStore
 from domain.memory import InMemoryStore

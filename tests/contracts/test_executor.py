@@ -35,7 +35,8 @@ from application.commands import (
     Set,
     name_of,
 )
-from application.executor import Executor, LocalExecutor
+from application.executor import LocalExecutor
+from application.ports import Executor
 from domain.errors import BadRequest, NotANumber, OutOfRange
 from domain.memory import InMemoryStore
 from domain.store import Stats

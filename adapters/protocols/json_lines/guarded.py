@@ -14,9 +14,9 @@ from adapters.protocols.json_lines.lines import Allowance
 from adapters.protocols.json_lines.requests import ONE_OBJECT
 from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Auth, Command
-from application.executor import Executor
 from application.limits import Limits
 from application.password import Password
+from application.ports import Executor, Steps
 from application.report import Figures
 from domain.errors import BadJson, KvError, Unauthenticated
 
@@ -52,6 +52,8 @@ class GuardedSession(ServerSession):
         self._address = client.rpartition(":")[0]
         self._run = executor.execute
         self._execute = self._ask_first
+        self._execute_in_steps = self._ask_first_in_steps
+        self._run_in_steps = executor.execute_in_steps
         self._inside = False
         self._unread: Deque[bytes] = deque([b""])
         self._heard = self._said = 0
@@ -145,6 +147,11 @@ class GuardedSession(ServerSession):
             raise Unauthenticated("the password is not right")
         self._let_in()
         return self._run(command)  # type: ignore[return-value]  # mypy holds R to be bool here, too
+
+    def _ask_first_in_steps(self, command: Command[R]) -> Steps[R]:
+        if not self._inside:
+            return self._ask_first(command)
+        return (yield from self._run_in_steps(command))
 
     def _let_in(self) -> None:
         self._inside = True

@@ -23,8 +23,8 @@ from adapters.protocols.json_lines.replies import (
 )
 from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
 from application.commands import MAY_BE_OVER_ALL_KEYS, Command, Id, name_of
-from application.executor import Executor, InSteps
 from application.limits import Limits
+from application.ports import Executor
 from application.report import Figures, Report
 from application.values import least_size
 from domain.errors import (
@@ -70,6 +70,7 @@ class ServerSession:
         client: str = "a client",
     ) -> None:
         self._execute = executor.execute
+        self._execute_in_steps = executor.execute_in_steps
         self._limits = limits
         self._figures = figures
         self._clock = figures.clock
@@ -166,7 +167,7 @@ class ServerSession:
     def _in_turns(self, line: bytes, command: Command[Any]) -> Turns:
         """Carries a command out and gives its reply, with turns of others in between."""
         try:
-            result = yield from self._execute(InSteps(command))
+            result = yield from self._execute_in_steps(command)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
             yield self._refusal(line, error, first=False)
             return

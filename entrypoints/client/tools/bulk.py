@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from application.commands import Get, GetTtl, MGet, MSet, Scan, Set
-from application.executor import Pipelined
+from application.ports import Pipelined
 from domain.errors import KvError, TooLarge
 
 PAGE = 1000
