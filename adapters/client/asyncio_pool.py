@@ -205,6 +205,7 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._ended = True
+        self._transport = None  # asyncio's own cannot always be aborted after this
         if not isinstance(exc, ConnectionResetError):
             self._failure = exc
         self._wake()
