@@ -431,6 +431,16 @@ MAY_BE_OVER_ALL_KEYS = frozenset(
 )
 
 
+PLAIN = frozenset(kind for kind in COMMANDS if issubclass(kind, _OneKey) or kind is Ping)
+"""Commands of a single key, which need no closer look, unless they have a condition that opens its
+value."""
+
+
+def opens(command: Command[Any]) -> bool:
+    """Whether a command of a single key opens a stored document, which may take long."""
+    return getattr(command, "if_equals", UNSET) is not UNSET
+
+
 def name_of(kind: Type[Command[Any]]) -> str:
     """What the command is called on the wire, such as `GET`."""
     return str(kind.__struct_config__.tag)

@@ -10,20 +10,37 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import gevent
 import msgspec
 
 from adapters.client.json_lines import ClientSession
-from adapters.client.loopback import Loopback
+from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.tcp import TcpClient
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.protocols.first_bytes import FirstBytes, Protocol, json_lines
+from adapters.protocols.json_lines.codec import JsonLinesCodec
+from application.admission import LongRequests
+from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.ports import Executor
+from application.password import Password
+from application.ports import Conversation as ConversationPort
+from application.ports import Executor, Wants
 from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store
@@ -74,19 +91,31 @@ class Clock:
         return self.now
 
 
-def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> ServerSession:  # noqa: B008 - immutable
-    """A server's session on a store of its own."""
+def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> Conversation:  # noqa: B008 - immutable
+    """A conversation with a store of its own."""
     return session_of(LocalExecutor(store or InMemoryStore(time.monotonic), limits), limits)
+
+
+def service_of(
+    executor: Executor,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    clock: Callable[[], float] = time.monotonic,
+    password: Optional[Password] = None,
+) -> Service:
+    """What the conversations of a server with an executor share."""
+    codec = partial(JsonLinesCodec, limits.max_request_bytes, limits.max_reply_bytes)
+    protocols = FirstBytes([Protocol(json_lines, codec)])
+    stats = Figures("test", limits, clock, lambda: 1)
+    return Service(executor, protocols, limits, stats, LongRequests(), password)
 
 
 def session_of(
     executor: Executor,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     clock: Callable[[], float] = time.monotonic,
-) -> ServerSession:
-    """A server's session on an executor."""
-    figures = Figures("test", limits, clock, lambda: 1)
-    return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
+) -> Conversation:
+    """A conversation with an executor."""
+    return Conversation(service_of(executor, limits, clock), LoopbackLink())
 
 
 def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:
@@ -216,3 +245,21 @@ def kv(
         env=environment(**variables),
         timeout=TIMEOUT,
     )
+
+
+def finish(conversation: ConversationPort) -> bytes:
+    """All that a conversation sends before it wants more input, or ends, as a transport has it."""
+    sent = b""
+    while conversation.wants is Wants.TURN:
+        sent += conversation.advance()
+    return sent
+
+
+def answer(conversation: ConversationPort, pieces: Iterable[bytes]) -> bytes:
+    """What a conversation sends to a client that sends these pieces."""
+    sent = finish(conversation)
+    for piece in pieces:
+        if conversation.wants is not Wants.INPUT:
+            break
+        sent += conversation.receive(piece) + finish(conversation)
+    return sent

@@ -7,12 +7,12 @@ import random
 from typing import Any, Dict, Iterable, List, Optional, TypeVar
 
 import pytest
+from adapters.protocols.json_lines.guarded import MAX_HEARD, MAX_SAID, GuardedSession
+from adapters.protocols.json_lines.server import MANY
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from adapters.protocols.json_lines.guarded import MAX_HEARD, MAX_SAID, GuardedSession
 from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import MANY
 from application.commands import NAMES, Auth, Command, Ping
 from application.executor import LocalExecutor
 from application.limits import Limits

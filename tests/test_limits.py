@@ -8,11 +8,11 @@ import tracemalloc
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
+from adapters.protocols.json_lines.server import PORTION, ServerSession
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.protocols.json_lines.lines import PIECE, Allowance, Lines
-from adapters.protocols.json_lines.server import PORTION, ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.report import Figures

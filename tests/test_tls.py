@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Callable, Iterable, List, Optional, TypeVar
 
 import pytest
+from adapters.protocols.json_lines.guarded import GuardedSession
+from adapters.protocols.json_lines.server import ServerSession
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.client.network import Modules, Network, Trust
 from adapters.gevent_tcp.tls import PORTION, Certificates, TlsSession
-from adapters.protocols.json_lines.guarded import GuardedSession
 from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import DELAY, FREE, Password

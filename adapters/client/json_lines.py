@@ -30,7 +30,7 @@ from typing import (
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.protocols.json_lines.lines import Lines
+from adapters.client.reply_lines import Lines
 from application.commands import COMMANDS, Command, MaybeText, Reply
 from domain.errors import (
     BY_CODE,

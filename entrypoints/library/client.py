@@ -6,14 +6,17 @@ Rule: it holds no logic of its own but Python's manners; every method is a reque
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar
 
 from adapters.client.json_lines import ClientSession
-from adapters.client.loopback import Loopback
+from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.process import resident_memory
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.protocols.first_bytes import FirstBytes, Protocol, json_lines
+from adapters.protocols.json_lines.codec import JsonLinesCodec
+from application.admission import LongRequests
 from application.commands import Command
+from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
@@ -70,10 +73,16 @@ class Client:
         It behaves as a server's client does, and can be shared by threads.
         """
         limits = Limits()
-        figures = Figures(version(), limits, time.monotonic, resident_memory)
         executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
-        allowance = Allowance(limits.max_input_bytes)
-        server = ServerSession(executor, limits, figures, allowance)
+        codec = partial(JsonLinesCodec, limits.max_request_bytes, limits.max_reply_bytes)
+        service = Service(
+            executor,
+            FirstBytes([Protocol(json_lines, codec)]),
+            limits,
+            Figures(version(), limits, time.monotonic, resident_memory),
+            LongRequests(),
+        )
+        server = Conversation(service, LoopbackLink())
         client = cls()
         client._executor = Loopback(ClientSession(DEFAULTS["max_reply_bytes"]), server)
         return client

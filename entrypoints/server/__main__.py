@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 
 from adapters import logs
-from adapters.gevent_tcp.server import SPARE
+from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify
 from entrypoints.server.container import ServerContainer
@@ -108,10 +108,10 @@ def _is_loopback(host: str) -> bool:
 
 def _fit_clients(settings: Dict[str, Any]) -> None:
     """Let the process have a descriptor for each client, or take fewer clients."""
-    wanted = settings["max_clients"] + SPARE + DESCRIPTORS
+    wanted = settings["max_clients"] + REJECT_RESERVE + DESCRIPTORS
     allowed = allow_descriptors(wanted)
     if allowed < wanted:
-        settings["max_clients"] = max(1, allowed - SPARE - DESCRIPTORS)
+        settings["max_clients"] = max(1, allowed - REJECT_RESERVE - DESCRIPTORS)
         why = f"the system allows {allowed} open files"
         log.warning("lowered max_clients", extra={"to": settings["max_clients"], "why": why})
 

@@ -31,11 +31,11 @@ from typing import (
 from unittest import mock
 
 import msgspec
+from adapters.protocols.json_lines.server import ServerSession
 
 from adapters.client.json_lines import ClientSession
 from adapters.protocols.json_lines import server
 from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
 from application.commands import COMMANDS, Command
 from application.executor import LocalExecutor
 from application.limits import Limits

@@ -1,0 +1,118 @@
+"""The server's side of JSON lines.
+
+Rule: a line is one request and has one reply; a blank line is nothing. A first line that is no
+request ends the conversation, since who sends it speaks another protocol.
+"""
+
+from __future__ import annotations
+
+from itertools import dropwhile
+from typing import Any, Iterator, List, Optional, Sequence
+
+from msgspec import UNSET
+
+from adapters.protocols.json_lines.lines import Lines
+from adapters.protocols.json_lines.replies import (
+    AFTER,
+    BEFORE,
+    TRUE,
+    refusal,
+    success,
+    success_in_pieces,
+)
+from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
+from application.commands import Command, Id
+from application.ports import Codec, Encoded, Request, Steps, Unreadable
+from domain.errors import BadJson, KvError, TooLarge
+
+
+class JsonLinesCodec(Codec):
+    """The requests of one connection, and their replies, of at most so many bytes each."""
+
+    def __init__(self, max_request_bytes: int, max_reply_bytes: int) -> None:
+        self._max_request_bytes = max_request_bytes
+        self._max_reply_bytes = max_reply_bytes
+        self._lines = Lines(max_request_bytes)
+        self._has_begun = False
+        self.has_more = False
+        self.buffered = 0
+        self.longest = 0
+
+    @property
+    def partial_request_id(self) -> int:
+        return self._lines.partial_number if self.buffered and not self.has_more else 0
+
+    def decode(self, data: bytes) -> List[Request]:
+        lines = self._lines.cut(data)
+        self.longest = len(lines[0]) if len(lines) == 1 else max(map(len, lines), default=0)
+        requests: List[Request] = []
+        try:
+            requests.extend(map(decode, lines))
+        except UNREADABLE as error:
+            self._explain(lines, requests, error)
+        self._lines.settle()
+        if self._lines.is_over:
+            limit = f"at most {self._max_request_bytes} (max_request_bytes)"
+            requests.append(Unreadable(UNSET, TooLarge(f"a request has {limit} bytes"), True))
+        self._has_begun = self._has_begun or bool(requests)
+        self.has_more = self._lines.has_more
+        self.buffered = self._lines.buffered
+        return requests
+
+    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
+        if self.buffered or data.find(b"\n") != len(data) - 1:
+            return None
+        try:
+            command: Command[Any] = decode(data)
+        except UNREADABLE:
+            return None
+        self.longest = len(data)
+        return command
+
+    def encode_one(self, request: Request, outcome: object) -> bytes:
+        if request.id is UNSET:
+            if type(outcome) is bytes:
+                return BEFORE + outcome + AFTER
+            if outcome is True:
+                return TRUE
+        return self._encode(request.id, outcome)
+
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        return b"".join(map(self.encode_one, requests, outcomes))
+
+    def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        if not isinstance(result, dict):
+            return iter((self._encode(request.id, result),))
+        return (yield from success_in_pieces(request.id, result, self._max_reply_bytes))
+
+    def encode_final(self, error: KvError) -> bytes:
+        return refusal(UNSET, error)
+
+    def close(self) -> None:
+        self._lines.close()
+        self.has_more = False
+        self.buffered = 0
+
+    def _encode(self, id: Id, outcome: object) -> bytes:
+        if isinstance(outcome, Encoded):
+            return outcome
+        if isinstance(outcome, KvError):
+            return refusal(id, outcome)
+        return success(id, outcome, self._max_reply_bytes)
+
+    def _explain(self, lines: List[bytes], requests: List[Request], error: Exception) -> None:
+        """Says what is wrong with the first line that is no request; the lines after it are cut
+        once more."""
+        line, *after = lines[len(requests) :]
+        if _is_blank(line):
+            after = list(dropwhile(_is_blank, after))
+        else:
+            id, why = diagnosis(line, error)
+            is_first = not (self._has_begun or requests) and isinstance(why, BadJson)
+            why = BadJson(ONE_OBJECT) if is_first else why
+            requests.append(Unreadable(id, why, is_first))
+        self._lines.step_back(after)
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line.strip(b" \t\r")
