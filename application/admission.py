@@ -58,7 +58,7 @@ class Gate:
         return self._password.matches(attempt, self._address)
 
 
-_FINAL_REPLY = 256
+_FINAL_REPLY = 128
 """Bytes kept for it."""
 
 
