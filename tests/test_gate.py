@@ -181,8 +181,8 @@ class TestUnauthenticated:
 
     def test_one_client_too_many_is_told_so_and_not_asked_for_the_password(self) -> None:
         client = Client(Limits(max_clients=0))
+        assert client.ask() == ["TOO_MANY_CLIENTS"]
         assert client.conversation.wants is Wants.END
-        assert client.ask() == ["TOO_LONG_KEYS_CLIENTS"]
         assert (client.stats.connected, client.stats.refused) == (0, 1)
 
 
@@ -350,9 +350,7 @@ class TestDelays:
         assert client.conversation.partial_request_id > 0
         assert client.ask(b'"PING"}\n') == [PONG]
 
-    def test_a_time_out_of_a_parked_attempt_is_told_and_the_attempt_is_not_made(
-        self, client: Client
-    ) -> None:
+    def test_a_parked_attempt_that_is_timed_out_is_not_made(self, client: Client) -> None:
         client.send(WRONG * FREE)
         client.conversation.receive(RIGHT + PING)
         client.conversation.time_out()
@@ -390,7 +388,7 @@ class TestFirstLine:
         assert client.conversation.wants is Wants.END
 
 
-unauthenticated_lines = st.one_of(
+early_lines = st.one_of(
     anything,
     st.sampled_from([WRONG, PING, b"{}\n", b"\n", b'{"type":"AUTH","password":', b"{" * 2000]),
     st.builds(
@@ -401,13 +399,13 @@ unauthenticated_lines = st.one_of(
         ),
     ),
 )
-unauthenticated_data = st.lists(
-    st.tuples(unauthenticated_lines, st.integers(1, 300)), max_size=6
-).map(lambda parts: b"".join(part * times for part, times in parts))
+early_data = st.lists(st.tuples(early_lines, st.integers(1, 300)), max_size=6).map(
+    lambda parts: b"".join(part * times for part, times in parts)
+)
 
 
 @given(
-    data=unauthenticated_data,
+    data=early_data,
     cuts=st.lists(st.integers(0, 20_000), max_size=8),
     spoken=st.booleans(),
 )

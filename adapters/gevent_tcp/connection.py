@@ -234,7 +234,8 @@ class Connection:
             self._phase = Phase.LINGERING
             self._timeouts.had_activity = True
             self._sock.shutdown(socket.SHUT_WR)
-        self._io.wait_for(_READ, self._guarded, self._discard)
+            self._io.wait_for(_NOTHING)
+            self._io.wait_for(_READ, self._guarded, self._discard)
 
     def _discard(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -58,13 +58,13 @@ class OwnTime:
     to be asked."""
 
     def __init__(self, period: float) -> None:
-        self._period = period
+        self.period = period
         self._last = 0.0
         self._lost = 0.0
 
     def at(self, now: float) -> float:
         """The time that has passed for clients at `now`, by a clock that never goes back."""
-        late = now - self._last - self._period
+        late = now - self._last - self.period
         if self._last and late > 0:
             self._lost += late
         self._last = now
