@@ -17,7 +17,7 @@ from application.commands import Command
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_options import DEFAULTS, Settings, settings
@@ -70,7 +70,7 @@ class Client:
         It behaves as a server's client does, and can be shared by threads.
         """
         limits = Limits()
-        figures = Figures(version(), limits, time.monotonic, resident_memory)
+        figures = ServerStats(version(), limits, time.monotonic, resident_memory)
         executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
         allowance = Allowance(limits.max_input_bytes)
         server = ServerSession(executor, limits, figures, allowance)
@@ -151,5 +151,5 @@ class Client:
         return True
 
     def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+        (outcome,) = self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)

@@ -22,11 +22,10 @@ from adapters.protocols.json_lines.replies import (
     success_in_pieces,
 )
 from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
-from application.commands import MAY_BE_OVER_ALL_KEYS, Command, Id, name_of
+from application.commands import MAY_TOUCH_KEYSPACE, Batch, Command, Id, name_of
 from application.limits import Limits
 from application.ports import Executor
-from application.report import Figures, Report
-from application.values import least_size
+from application.stats import Report, ServerStats
 from domain.errors import (
     BadJson,
     BadRequest,
@@ -65,7 +64,7 @@ class ServerSession:
         self,
         executor: Executor,
         limits: Limits,
-        figures: Figures,
+        figures: ServerStats,
         allowance: Allowance,
         client: str = "a client",
     ) -> None:
@@ -121,8 +120,8 @@ class ServerSession:
                 if type(command) is not kind:
                     self._count(kind, len(replies) - others)
                     kind, others = type(command), len(replies)
-                    look_closer = kind in MAY_BE_OVER_ALL_KEYS
-                if (look_closer and command.over_all_keys()) or (
+                    look_closer = kind in MAY_TOUCH_KEYSPACE
+                if (look_closer and command.touches_keyspace()) or (
                     len(line) > harmless_line and self._is_long(line, command)
                 ):
                     self._begin(self._in_turns(line, command))
@@ -136,10 +135,10 @@ class ServerSession:
                     if type(result) is Report:  # it tells of the commands before it
                         self._count(kind, len(replies) - others)
                         others = len(replies)
-                    if type(result) is dict and least_size(result) > LONG:
+                    if type(result) is dict and sum(map(len, result.values())) > LONG:
                         self._begin(self._tell(line, command, result))
                         break
-                    reply = self._success(command.id, result)
+                    reply = self._success(command, result)
                     size, end = self._charged(size, end)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 first = not (self._speaks_json or any(replies))
@@ -182,7 +181,7 @@ class ServerSession:
                 bound = self._limits.max_reply_bytes
                 pieces = yield from success_in_pieces(command.id, result, bound)
             else:
-                pieces = (self._success(command.id, result),)
+                pieces = (self._success(command, result),)
             self._count(type(command), 1)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
             pieces = (self._refusal(line, error, first=False),)
@@ -215,7 +214,7 @@ class ServerSession:
     def _is_long(self, line: bytes, command: Command[Any]) -> bool:
         """Whether a request is to have turns of its own; raises when it names too many keys, or one
         that is too long."""
-        keys, limits = command.keys_named(), self._limits
+        keys, limits = command.named_keys(), self._limits
         if len(keys) > limits.max_keys_per_request:
             raise TooLarge(f"{len(keys)} keys; at most {limits.max_keys_per_request} in a request")
         longest = 4 * max(map(len, keys), default=0)  # bytes, at most
@@ -229,10 +228,11 @@ class ServerSession:
         if kind is not None:
             self._figures.commands[kind] += carried_out
 
-    def _success(self, id: Id, result: object) -> bytes:
+    def _success(self, command: Command[Any], result: object) -> bytes:
         if type(result) is Report:
             self._figures.complete(result)
-        return success(id, result, self._limits.max_reply_bytes)
+        ids = [each.id for each in command.commands] if isinstance(command, Batch) else ()
+        return success(command.id, result, self._limits.max_reply_bytes, ids)
 
     def _refusal(self, line: bytes, error: Exception, first: bool) -> bytes:
         """The reply to a line that is no command or whose command failed; to a blank one, none."""
