@@ -13,6 +13,7 @@ from typing import Any, FrozenSet, Generator, Iterator, List, Optional
 
 from application.admission import Gate, LongRequests
 from application.commands import PLAIN, Auth, Command, name_of
+from application.json_text import json_size
 from application.limits import Limits
 from application.password import Password
 from application.ports import (
@@ -24,8 +25,7 @@ from application.ports import (
     Unreadable,
     Wants,
 )
-from application.report import Figures, Report
-from application.values import least_size
+from application.stats import Report, ServerStats
 from domain.errors import (
     BadRequest,
     Internal,
@@ -67,7 +67,7 @@ class Service:
         executor: Executor,
         protocols: Protocols,
         limits: Limits,
-        stats: Figures,
+        stats: ServerStats,
         long_requests: LongRequests,
         password: Optional[Password] = None,
     ) -> None:
@@ -326,14 +326,14 @@ class Conversation:
         if self._is_long(request):
             return self._begin(self._execute_in_steps(request))
         result = self._execute(request)
-        if type(result) is dict and least_size(result) > LONG_BYTES:
+        if type(result) is dict and json_size(result) > LONG_BYTES:
             return self._begin(self._stream(request, result))
         return Encoded(self._encode(request, result))
 
     def _is_long(self, command: Command[Any]) -> bool:
         """Whether a request is to have turns of its own; raises when it names too many keys, or one
         that is too long."""
-        keys, limits = command.keys_named(), self._service.limits
+        keys, limits = command.named_keys(), self._service.limits
         if len(keys) > limits.max_keys_per_request:
             most = f"at most {limits.max_keys_per_request} (max_keys_per_request)"
             raise TooLarge(f"the request names {len(keys)} keys; {most}")
@@ -342,7 +342,9 @@ class Conversation:
             len(key.encode()) > limits.max_key_bytes for key in keys
         ):
             raise BadRequest(f"a key is over {limits.max_key_bytes} bytes (max_key_bytes)")
-        return self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS or command.over_all_keys()
+        return (
+            self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS or command.touches_keyspace()
+        )
 
     def _encode(self, request: Command[Any], result: object) -> bytes:
         """The reply to a command that was carried out; raises `TooLarge`."""
@@ -396,7 +398,7 @@ class Conversation:
 
     def _stream(self, command: Command[Any], result: object) -> Work:
         """A reply, a long one in pieces."""
-        size = least_size(result)
+        size = json_size(result)
         self._link.account.change(size)
         try:
             if size > LONG_BYTES:

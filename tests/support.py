@@ -41,7 +41,7 @@ from application.limits import Limits
 from application.password import Password
 from application.ports import Conversation as ConversationPort
 from application.ports import Executor, Wants
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client_container import ClientContainer
@@ -105,7 +105,7 @@ def service_of(
     """What the conversations of a server with an executor share."""
     codec = partial(JsonLinesCodec, limits.max_request_bytes, limits.max_reply_bytes)
     protocols = FirstBytes([Protocol(json_lines, codec)])
-    stats = Figures("test", limits, clock, lambda: 1)
+    stats = ServerStats("test", limits, clock, lambda: 1)
     return Service(executor, protocols, limits, stats, LongRequests(), password)
 
 

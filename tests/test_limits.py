@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.protocols.json_lines.lines import PIECE, Allowance, Lines
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from tests.support import Clock, new_session, session_of
 from tests.test_json_lines import answer, replies
@@ -332,25 +332,31 @@ class TestWork:
     @pytest.mark.parametrize(
         ("commands", "outcome"),
         [
-            ([SCAN] * 24, True),
-            ([SCAN] * 25, "TOO_LARGE"),
-            ([FLUSH] * 99, True),
-            ([FLUSH] * 100, "TOO_LARGE"),
-            ([PING] * 20_000, True),
-            ([SCAN] * 24 + [PING] * 3976, True),
-            ([SCAN] * 24 + [PING] * 3977, "TOO_LARGE"),
+            ([SCAN] * 9, True),
+            ([SCAN] * 10, "TOO_LARGE"),
+            ([FLUSH] * 9, True),
+            ([FLUSH] * 10, "TOO_LARGE"),
+            ([PING] * 10_000, True),
+            ([PING] * 10_001, "TOO_LARGE"),
+            ([SCAN] * 9 + [PING] * 991, True),
+            ([SCAN] * 9 + [PING] * 992, "TOO_LARGE"),
         ],
-        ids=[f"{number}" for number in range(7)],
+        ids=[f"{number}" for number in range(8)],
     )
-    def test_a_batch_of_too_much_work_is_refused(
+    def test_a_batch_that_costs_too_much_is_refused(
         self, commands: List[bytes], outcome: object
     ) -> None:
         (reply,) = replies(answer(new_session(), [batch(*commands)]))
         assert (reply if reply == "TOO_LARGE" else reply["ok"]) == outcome
 
-    def test_a_batch_of_too_much_work_has_done_nothing(self) -> None:
+    def test_a_refusal_says_what_the_batch_costs_and_which_limit_decides(self) -> None:
+        line = batch(*[get("a", "b", "c")] * 4)
+        reply = answer(new_session(Limits(max_batch_cost=10)), [line])
+        assert b"the batch costs 12; at most 10 (max_batch_cost)" in reply
+
+    def test_a_batch_that_costs_too_much_changes_nothing(self) -> None:
         session = new_session()
-        line = batch(store("k", 1), *[self.SCAN] * 25)
+        line = batch(store("k", 1), *[self.SCAN] * 10)
         assert replies(answer(session, [line, b'{"type":"COUNT"}\n'])) == [
             "TOO_LARGE",
             {"ok": True, "result": 0},
@@ -473,7 +479,7 @@ class House:
     """Sessions beside one another: one store, one allowance, and one count of clients."""
 
     def __init__(self, limits: Limits) -> None:
-        self.figures = Figures("test", limits, Clock(), lambda: 1)
+        self.figures = ServerStats("test", limits, Clock(), lambda: 1)
         self._limits = limits
         self._executor = LocalExecutor(InMemoryStore(Clock()), limits)
         self._allowance = Allowance(limits.max_input_bytes)

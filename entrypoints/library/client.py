@@ -20,7 +20,7 @@ from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_options import DEFAULTS, Settings, settings
@@ -79,7 +79,7 @@ class Client:
             executor,
             FirstBytes([Protocol(json_lines, codec)]),
             limits,
-            Figures(version(), limits, time.monotonic, resident_memory),
+            ServerStats(version(), limits, time.monotonic, resident_memory),
             LongRequests(),
         )
         server = Conversation(service, LoopbackLink())
@@ -160,5 +160,5 @@ class Client:
         return True
 
     def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+        (outcome,) = self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)

@@ -21,7 +21,7 @@ from adapters.protocols.json_lines.replies import (
     success_in_pieces,
 )
 from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
-from application.commands import Command, Id
+from application.commands import Batch, Command
 from application.ports import Codec, Encoded, Request, Steps, Unreadable
 from domain.errors import BadJson, KvError, TooLarge
 
@@ -75,14 +75,14 @@ class JsonLinesCodec(Codec):
                 return BEFORE + outcome + AFTER
             if outcome is True:
                 return TRUE
-        return self._encode(request.id, outcome)
+        return self._encode(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         if not isinstance(result, dict):
-            return iter((self._encode(request.id, result),))
+            return iter((self._encode(request, result),))
         return (yield from success_in_pieces(request.id, result, self._max_reply_bytes))
 
     def encode_final(self, error: KvError) -> bytes:
@@ -93,12 +93,13 @@ class JsonLinesCodec(Codec):
         self.has_more = False
         self.buffered = 0
 
-    def _encode(self, id: Id, outcome: object) -> bytes:
+    def _encode(self, request: Request, outcome: object) -> bytes:
         if isinstance(outcome, Encoded):
             return outcome
         if isinstance(outcome, KvError):
-            return refusal(id, outcome)
-        return success(id, outcome, self._max_reply_bytes)
+            return refusal(request.id, outcome)
+        ids = [each.id for each in request.commands] if isinstance(request, Batch) else ()
+        return success(request.id, outcome, self._max_reply_bytes, ids)
 
     def _explain(self, lines: List[bytes], requests: List[Request], error: Exception) -> None:
         """Says what is wrong with the first line that is no request; the lines after it are cut

@@ -1,7 +1,7 @@
 """What INFO tells.
 
 Rule: a figure is counted by whoever sees it happen. The store counts keys and reads, the server's
-`Figures` commands and clients; INFO puts them together, and costs next to nothing to ask.
+`ServerStats` commands and clients; INFO puts them together, and costs next to nothing to ask.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Report(Struct):
     limits: Union[Limits, UnsetType] = UNSET
 
 
-class Figures:
+class ServerStats:
     """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
 
     def __init__(

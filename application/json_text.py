@@ -19,7 +19,7 @@ from operator import add
 from typing import Any, Dict, Mapping
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from domain.errors import BadRequest
 
@@ -30,9 +30,10 @@ MAX_DIGITS = 4_000
 """How many digits an integer may have; Python's own reader takes 4,300."""
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
-def storable(text: bytes, where: str = "value") -> bytes:
+def validated(text: bytes, where: str = "value") -> bytes:
     """The text to store for the text of one JSON value, which has no space around it.
 
     Raises `BadRequest`, which names `where`, when a strict reader could not take it back: bad
@@ -41,7 +42,7 @@ def storable(text: bytes, where: str = "value") -> bytes:
     """
     if len(text) <= _SMALL or not _is_sound(text):
         try:
-            document = _decode(text) if len(text) < _LARGE else _decode_large(text)
+            document = _decode(text) if len(text) < _LARGE else decode_without_collector(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadRequest(f"`{where}` cannot be kept: {error}") from error
         except RecursionError as error:
@@ -58,20 +59,20 @@ def storable(text: bytes, where: str = "value") -> bytes:
     return text
 
 
-def storable_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
+def validated_items(items: Mapping[str, Raw]) -> Dict[str, bytes]:
     """The texts to store for the values of `items`; an error names the key of the one at fault."""
     texts = list(map(bytes, items.values()))
     together = b"[%b]" % b",".join(texts)
     if len(together) <= _SMALL:
         with contextlib.suppress(BadRequest):
-            if storable(together) is together:
+            if validated(together) is together:
                 return dict(zip(items, texts))
     elif all(text.startswith(b'"') for text in texts) and _is_utf8(together):
         return dict(zip(items, texts))
-    return {key: storable(text, f"items.{key:.64}") for key, text in zip(items, texts)}
+    return {key: validated(text, f"items.{key:.64}") for key, text in zip(items, texts)}
 
 
-def encodable(result: object) -> object:
+def raw(result: object) -> object:
     """A command's result as something that encodes to its JSON, with the texts in it unopened."""
     if type(result) is bytes:
         return Raw(result)
@@ -80,14 +81,15 @@ def encodable(result: object) -> object:
     return result
 
 
-def least_size(result: object) -> int:
-    """How many bytes a command's result takes as JSON, at the least: its texts and its keys."""
-    if type(result) is bytes:
-        return len(result)
-    if type(result) is dict:
-        return sum(map(len, result.values()))
-    keys = getattr(result, "keys", None)
-    return sum(map(len, keys)) if type(keys) is list else 0
+def json_size(result: object) -> int:
+    """How many bytes the result of a single command takes as JSON, escapes included."""
+    kind = type(result)
+    if kind is bytes:
+        return len(result)  # type: ignore[arg-type]
+    if kind is dict:
+        texts: Dict[str, bytes] = result  # type: ignore[assignment]
+        return sum(map(len, texts.values())) + len(_encode(list(texts))) + len(texts)
+    return 0 if result is UNSET else len(_encode(result))
 
 
 _CONTAINERS = frozenset((dict, list))
@@ -128,7 +130,7 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _decode_large(text: bytes) -> Any:
+def decode_without_collector(text: bytes) -> Any:
     """Decode without the collector, which would go through the growing document over and over."""
     collecting = gc.isenabled()
     gc.disable()

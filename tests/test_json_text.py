@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from application import values
-from application.values import MAX_DEPTH, MAX_DIGITS, storable, storable_items
+from application import json_text
+from application.json_text import MAX_DEPTH, MAX_DIGITS, validated, validated_items
 from domain.errors import BadRequest
 
 strings = st.text(alphabet='[]{}"\\a', max_size=4)
@@ -39,9 +39,9 @@ def test_a_value_is_refused_just_when_it_nests_too_deep(value: Any, wrappers: Li
     text = json.dumps(value).encode()
     if depth(value) > MAX_DEPTH:
         with pytest.raises(BadRequest, match="nests deeper"):
-            storable(text)
+            validated(text)
     else:
-        assert storable(text) is text
+        assert validated(text) is text
 
 
 ODD = [
@@ -77,9 +77,9 @@ texts = st.recursive(
 def outcome(text: bytes, searched: bool) -> bytes:
     """What is stored for it, or why it is refused, when it is searched, or is decoded."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(values, "_SMALL", -1 if searched else 1 << 30)
+        patch.setattr(json_text, "_SMALL", -1 if searched else 1 << 30)
         try:
-            return storable(text)
+            return validated(text)
         except BadRequest as error:
             return str(error).encode()
 
@@ -91,9 +91,9 @@ def test_searching_a_text_tells_what_decoding_it_does(text: bytes) -> None:
 
 def items_outcome(items: Dict[str, Raw], searched: bool) -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(values, "_SMALL", -1 if searched else 1 << 30)
+        patch.setattr(json_text, "_SMALL", -1 if searched else 1 << 30)
         try:
-            return storable_items(items)
+            return validated_items(items)
         except BadRequest as error:
             return str(error)
 
@@ -110,7 +110,7 @@ def test_the_deepest_text_takes_no_longer_to_look_through_than_others_of_its_len
         unit = b"[" * depth + b"]" * depth + b","
         text = b"[%b[]]" % (unit * (1_000_000 // len(unit)))
         started = time.perf_counter()
-        storable(text)
+        validated(text)
         return time.perf_counter() - started
 
     assert min(seconds(127) for _ in range(3)) < 5 * min(seconds(2) for _ in range(3))
@@ -118,7 +118,7 @@ def test_the_deepest_text_takes_no_longer_to_look_through_than_others_of_its_len
 
 def test_a_large_document_is_taken_and_the_collector_left_as_it_was() -> None:
     text = json.dumps([{"id": number, "tags": ["a", None]} for number in range(20_000)]).encode()
-    assert storable(text) is text
+    assert validated(text) is text
     with pytest.raises(BadRequest, match="Number out of range"):
-        storable(text[:-1] + b",1e999]")
+        validated(text[:-1] + b",1e999]")
     assert gc.isenabled()
