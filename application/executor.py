@@ -6,10 +6,10 @@ socket, a client is a socket dressed as one; limits, metrics or retries wrap one
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence, TypeVar, cast
+from typing import Any, Dict, List, Optional, Sequence, TypeVar, cast
 
 from application.budget import Budget
-from application.commands import Command, MGet
+from application.commands import Command, MGet, Results
 from application.limits import DEFAULTS, Limits
 from application.long_reads import PART, Reading, Watched
 from application.ports import Executor, Steps
@@ -29,6 +29,9 @@ class LocalExecutor(Executor):
 
     def execute(self, command: Command[R]) -> R:
         return command.run(self._store, self._budget)
+
+    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        return type(commands[0]).run_many(commands, self._store, self._budget)
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
         """An MGET reads some keys in each step; what is over all keys lets those go first whose

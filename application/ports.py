@@ -20,7 +20,7 @@ from typing import (
     Union,
 )
 
-from application.commands import Command, Id
+from application.commands import Command, Id, Results
 from application.ledger import Account
 from domain.errors import KvError
 
@@ -43,6 +43,12 @@ class Executor(Protocol):
         are those of one moment all the same. The fall-back is a single step."""
         return self.execute(command)
         yield
+
+    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        """Executes commands of one kind at once, with the effect that they have one after another.
+        None when they are to be executed one by one; so when it raises, which leaves no effect.
+        The fall-back is None."""
+        return None
 
 
 class Pipelined(Executor, Protocol):
@@ -131,7 +137,19 @@ class Encoded(bytes):
     """Stands for an outcome whose reply is encoded already."""
 
 
-Request = Union[Command[Any], Unreadable]
+class Executed(NamedTuple):
+    """A request whose outcome is there already, and waits for its turn to be told."""
+
+    request: Command[Any]
+    outcome: object
+
+    @property
+    def id(self) -> Id:
+        """That of the request."""
+        return self.request.id
+
+
+Request = Union[Command[Any], Unreadable, Executed]
 
 
 class Codec(Protocol):
@@ -152,7 +170,7 @@ class Codec(Protocol):
     """How many bytes it holds of requests that it has not returned yet."""
 
     longest: int
-    """The bytes of the longest of the requests that `decode` returned last."""
+    """The bytes of the longest of the requests that `decode` returned last, at the most."""
 
     def decode(self, data: bytes) -> List[Request]:
         """The next whole requests, a few dozen at the most, in what was left and in `data`. One of

@@ -10,7 +10,16 @@ import difflib
 from typing import Any, Tuple, Type
 
 from application.commands import batch, connection, counters, expiry, keyspace, values
-from application.commands.base import Command, Id, MaybeText, OneKey, Ttl, name_of, registered
+from application.commands.base import (
+    Command,
+    Id,
+    MaybeText,
+    OneKey,
+    Results,
+    Ttl,
+    name_of,
+    registered,
+)
 from application.commands.batch import IN_BATCH, Batch, InBatch
 from application.commands.connection import Auth, Info, Ping
 from application.commands.counters import Incr
@@ -76,6 +85,7 @@ __all__ = [
     "MaybeText",
     "Persist",
     "Ping",
+    "Results",
     "Scan",
     "Set",
     "Ttl",

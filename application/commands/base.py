@@ -19,7 +19,9 @@ from typing import (
     Generator,
     Generic,
     List,
+    NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     Type,
     TypeVar,
@@ -40,6 +42,14 @@ Ttl = Union[float, UnsetType]
 MaybeText = Union[bytes, UnsetType]
 
 Run = Callable[[Store, Budget], R]
+
+
+class Results(NamedTuple):
+    """Those of some commands in their order, and the bytes of the texts among them."""
+
+    results: List[object]
+    size: int
+
 
 _REGISTERED: Dict[str, List[Type[Command[Any]]]] = {}
 
@@ -67,6 +77,14 @@ class Command(
         does the rest of `run`. By default that is all of it."""
         return self.run
         yield
+
+    @classmethod
+    def run_many(
+        cls, commands: Sequence[Command[Any]], store: Store, budget: Budget
+    ) -> Optional[Results]:
+        """Execute commands of this kind at once, with the effect that they have one after another.
+        None where they are to be executed one by one; so when it raises, without any effect."""
+        return None
 
     def named_keys(self) -> Collection[str]:
         """The keys that the request names, for the bounds on their length and number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, Collection, Dict, Literal, Optional, Union
+from typing import Callable, Collection, Dict, List, Literal, Optional, Sequence, Union
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -13,6 +13,7 @@ from application.commands.base import (
     ManyKeys,
     MaybeText,
     OneKey,
+    Results,
     Ttl,
     changed,
     legal,
@@ -33,6 +34,16 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
     def run(self, store: Store, budget: Budget) -> MaybeText:
         text = store.get(self.key)
         return UNSET if text is None else text
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+        keys = [command.key for command in commands]
+        found = store.get_many(keys)
+        if len(found) == len(keys):
+            results: List[object] = list(found.values())
+        else:
+            results = [found.get(key, UNSET) for key in keys]
+        return Results(results, sum(map(len, filter(None, results))))
 
 
 @register
@@ -59,6 +70,19 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
             store.set(self.key, text)
             return True
         return changed(store, self.key, self._change(text, budget))
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
+        for command in commands:
+            if (
+                command.ttl is not UNSET
+                or command.keep_ttl
+                or command.if_ is not UNSET
+                or command.if_equals is not UNSET
+            ):
+                return None
+        store.set_many(validated_items({command.key: command.value for command in commands}))
+        return Results([True] * len(commands), 0)
 
     def _change(self, text: bytes, budget: Budget) -> Change:
         ttl = legal(self.ttl)

@@ -11,7 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from msgspec import UNSET
 
-from adapters.protocols.json_lines.lines import Lines
+from adapters.protocols.json_lines.lines import BLOCK, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
     BEFORE,
@@ -44,7 +44,7 @@ class JsonLinesCodec(Codec):
 
     def decode(self, data: bytes) -> List[Request]:
         lines = self._lines.cut(data)
-        self.longest = len(lines[0]) if len(lines) == 1 else max(map(len, lines), default=0)
+        self.longest = len(lines[0]) if len(lines) == 1 else BLOCK
         requests: List[Request] = []
         try:
             requests.extend(map(decode, lines))
@@ -78,6 +78,11 @@ class JsonLinesCodec(Codec):
         return self._encode(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        if len(outcomes) > 1 and [request.id for request in requests].count(UNSET) == len(requests):
+            if set(map(type, outcomes)) == _TEXTS:
+                return BEFORE + _BETWEEN.join(outcomes) + AFTER  # type: ignore[arg-type]
+            if all(outcome is True for outcome in outcomes):
+                return TRUE * len(outcomes)
         return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
@@ -113,6 +118,10 @@ class JsonLinesCodec(Codec):
             why = BadJson(ONE_OBJECT) if is_first else why
             requests.append(Unreadable(id, why, is_first))
         self._lines.step_back(after)
+
+
+_BETWEEN = AFTER + BEFORE
+_TEXTS = {bytes}
 
 
 def _is_blank(line: bytes) -> bool:
