@@ -299,11 +299,10 @@ class Conversation:
             if outcome is not _BEGUN:
                 requests.append(request)
                 outcomes.append(outcome)
-                if type(outcome) is bytes:
+                if isinstance(outcome, bytes):
                     size += len(outcome)
-                    if size <= TURN_BYTES:
-                        continue
-                elif outcome is True or not self._is_late():
+                is_cheap = outcome is True or type(outcome) is bytes
+                if size <= TURN_BYTES and (is_cheap or not self._is_late()):
                     continue
             self.wants = Wants.TURN
             if not self._final:

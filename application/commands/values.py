@@ -39,11 +39,9 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
     def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
         keys = [command.key for command in commands]
         found = store.get_many(keys)
-        if len(found) == len(keys):
-            results: List[object] = list(found.values())
-        else:
-            results = [found.get(key, UNSET) for key in keys]
-        return Results(results, sum(map(len, filter(None, results))))
+        texts = [found.get(key, b"") for key in keys] if len(found) < len(keys) else found.values()
+        size = sum(map(len, texts))
+        return Results([text or UNSET for text in texts], size)
 
 
 @register
