@@ -120,4 +120,5 @@ class Lines:
 
     def _overflow(self) -> None:
         self.close()
+        self._small = -1
         self.is_over = True
