@@ -314,14 +314,24 @@ class TestReplies:
             {"ok": True, "result": False},
         ]
 
-    def test_of_keys_in_a_scan(self) -> None:
-        session = new_session(self.LIMITS)
-        for number in range(20):
-            answer(session, [store(f"{number}" + "k" * 200, 1)])
-        asked = [b'{"type":"SCAN"}\n', b'{"type":"SCAN","limit":2}\n']
-        first, second = replies(answer(session, asked))
-        assert first == "TOO_LARGE"
-        assert len(second["result"]["keys"]) == 2
+    @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 100, '"' * 100])
+    def test_of_keys_in_a_scan_whose_pages_end_within_it(self, key: str) -> None:
+        keys = {f"{number}{key}" for number in range(20)}
+        memory = InMemoryStore(Clock())
+        memory.set_many(dict.fromkeys(keys, b"0"))
+        session = new_session(self.LIMITS, memory)
+        found: List[str] = []
+        cursor = None
+        while True:
+            request = {"type": "SCAN", "limit": 1000, "id": "m" * 900, "cursor": cursor}
+            reply = answer(session, [json.dumps(request).encode() + b"\n"])
+            assert len(reply) <= self.LIMITS.max_reply_bytes
+            page = json.loads(reply)["result"]
+            found += page["keys"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        assert sorted(found) == sorted(keys)
 
 
 class TestWork:

@@ -12,6 +12,7 @@ from typing import Any, Generator, Iterable, Iterator, List, Optional, Tuple, Ty
 
 from msgspec import UNSET
 
+from adapters.protocols.json_lines.elements import check_elements
 from adapters.protocols.json_lines.lines import Allowance, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
@@ -21,7 +22,7 @@ from adapters.protocols.json_lines.replies import (
     success,
     success_in_pieces,
 )
-from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
+from adapters.protocols.json_lines.requests import ONE_OBJECT, decode, diagnosis
 from application.commands import MAY_TOUCH_KEYSPACE, Batch, Command, Id, name_of
 from application.limits import Limits
 from application.ports import Executor
@@ -115,14 +116,18 @@ class ServerSession:
         size, end = 0, 0.0
         kind, others, look_closer = None, 0, False
         for line in self._unanswered:
+            command = None
             try:
+                is_long = len(line) > harmless_line
+                if is_long:
+                    check_elements(line, self._limits)
                 command = decode(line)
                 if type(command) is not kind:
                     self._count(kind, len(replies) - others)
                     kind, others = type(command), len(replies)
                     look_closer = kind in MAY_TOUCH_KEYSPACE
                 if (look_closer and command.touches_keyspace()) or (
-                    len(line) > harmless_line and self._is_long(line, command)
+                    is_long and self._is_long(line, command)
                 ):
                     self._begin(self._in_turns(line, command))
                     break
@@ -142,7 +147,7 @@ class ServerSession:
                     size, end = self._charged(size, end)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 first = not (self._speaks_json or any(replies))
-                reply = self._refusal(line, error, first)
+                reply = self._refusal(line, command, error, first)
                 size, end = self._charged(size, end)
                 others += 1
             replies.append(reply)
@@ -168,7 +173,7 @@ class ServerSession:
         try:
             result = yield from self._execute_in_steps(command)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            yield self._refusal(line, error, first=False)
+            yield self._refusal(line, command, error, first=False)
             return
         yield None
         yield from self._tell(line, command, result)
@@ -184,7 +189,7 @@ class ServerSession:
                 pieces = (self._success(command, result),)
             self._count(type(command), 1)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            pieces = (self._refusal(line, error, first=False),)
+            pieces = (self._refusal(line, command, error, first=False),)
         yield from pieces
 
     def _charged(self, size: int, end: float) -> Tuple[int, float]:
@@ -234,14 +239,14 @@ class ServerSession:
         ids = [each.id for each in command.commands] if isinstance(command, Batch) else ()
         return success(command.id, result, self._limits.max_reply_bytes, ids)
 
-    def _refusal(self, line: bytes, error: Exception, first: bool) -> bytes:
+    def _refusal(
+        self, line: bytes, command: Optional[Command[Any]], error: Exception, first: bool
+    ) -> bytes:
         """The reply to a line that is no command or whose command failed; to a blank one, none."""
-        try:
-            command = decode(line)
-        except UNREADABLE as unreadable:
+        if command is None:
             if not line.strip(b" \t\r"):
                 return b""
-            id, why = diagnosis(line, unreadable)
+            id, why = diagnosis(line, error)
             if first and isinstance(why, BadJson):
                 self._end(BadJson(ONE_OBJECT))
                 return b""
