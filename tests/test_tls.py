@@ -425,7 +425,7 @@ class TestTimeOut:
         session.time_out()
         assert not session.open
         assert not session.waiting
-        assert inner.figures.cut == 1
+        assert inner.figures.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
     def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
@@ -454,7 +454,7 @@ class TestTimeOut:
         client = connect()
         client.shake_hands()
         client.session.give_up("it took nothing")
-        assert inner.figures.cut == 1
+        assert inner.figures.killed == 1
 
 
 class TestCertificates:

@@ -86,7 +86,7 @@ class ServerSession:
         """Whether whole requests are still unanswered: ask for `replies` before reading on."""
         self.open = True
         """Whether the conversation goes on once the replies are sent."""
-        self._welcome = figures.welcome()
+        self._welcome = figures.admit()
         if not self._welcome:
             self._end(TooManyClients(f"there are {limits.max_clients} clients already"))
 
@@ -203,7 +203,7 @@ class ServerSession:
 
     def give_up(self, why: str) -> None:
         """The connection will be closed without another word."""
-        self._figures.cut += 1
+        self._figures.killed += 1
         log.warning("cut a client", extra={"client": self._client, "why": why})
 
     def close(self) -> None:
