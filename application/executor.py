@@ -41,7 +41,7 @@ class LocalExecutor(Executor):
         if command.touches_keyspace():
             while self._bare_store.expire(PART) == PART:
                 yield
-        run = yield from command.prepare()
+        run = yield from command.prepare(self._budget)
         return run(self._store, self._budget)
 
     def _read(self, keys: Sequence[str]) -> Steps[Dict[str, bytes]]:

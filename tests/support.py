@@ -103,7 +103,7 @@ def service_of(
     password: Optional[Password] = None,
 ) -> Service:
     """What the conversations of a server with an executor share."""
-    codec = partial(JsonLinesCodec, limits.max_request_bytes, limits.max_reply_bytes)
+    codec = partial(JsonLinesCodec, limits)
     protocols = FirstBytes([Protocol(json_lines, codec)])
     stats = ServerStats("test", limits, clock, lambda: 1)
     return Service(executor, protocols, limits, stats, LongRequests(), password)

@@ -432,7 +432,7 @@ class TestTimeOut:
         session = connect().conversation
         session.time_out()
         assert session.wants is Wants.END
-        assert inner.stats.cut == 1
+        assert inner.stats.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
     def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
@@ -459,8 +459,8 @@ class TestTimeOut:
     def test_being_given_up_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
         client = connect()
         client.shake_hands()
-        client.conversation.give_up("it took nothing")
-        assert inner.stats.cut == 1
+        client.conversation.abort("it took nothing")
+        assert inner.stats.killed == 1
 
 
 class TestCertificates:

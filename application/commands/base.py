@@ -72,9 +72,9 @@ class Command(
         """Execute the command on `store` within `budget`; raises `KvError`."""
         raise NotImplementedError
 
-    def prepare(self) -> Generator[None, None, Run[R]]:
-        """Do in short steps what needs no store, such as checking a long value; what it returns
-        does the rest of `run`. By default that is all of it."""
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[R]]:
+        """Do in short steps the work of `run` that needs no store, such as checking a long value,
+        and return what does the rest of it; by default that is all."""
         return self.run
         yield
 

@@ -65,11 +65,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
-    json_lines = providers.Factory(
-        JsonLinesCodec,
-        max_request_bytes=limits.provided.max_request_bytes,
-        max_reply_bytes=limits.provided.max_reply_bytes,
-    )
+    json_lines = providers.Factory(JsonLinesCodec, limits)
     protocols = providers.Singleton(
         first_bytes.FirstBytes,
         providers.List(

@@ -11,6 +11,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from msgspec import UNSET
 
+from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
 from adapters.protocols.json_lines.lines import BLOCK, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
@@ -22,17 +23,17 @@ from adapters.protocols.json_lines.replies import (
 )
 from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
 from application.commands import Batch, Command
+from application.limits import Limits
 from application.ports import Codec, Encoded, Request, Steps, Unreadable
 from domain.errors import BadJson, KvError, TooLarge
 
 
 class JsonLinesCodec(Codec):
-    """The requests of one connection, and their replies, of at most so many bytes each."""
+    """The requests of one connection, and their replies, of the sizes that `limits` allow."""
 
-    def __init__(self, max_request_bytes: int, max_reply_bytes: int) -> None:
-        self._max_request_bytes = max_request_bytes
-        self._max_reply_bytes = max_reply_bytes
-        self._lines = Lines(max_request_bytes)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lines = Lines(limits.max_request_bytes)
         self._has_begun = False
         self.has_more = False
         self.buffered = 0
@@ -47,12 +48,14 @@ class JsonLinesCodec(Codec):
         self.longest = len(lines[0]) if len(lines) == 1 else BLOCK
         requests: List[Request] = []
         try:
+            if self.longest > LONG_LINE:
+                check_elements(lines[0], self._limits)
             requests.extend(map(decode, lines))
-        except UNREADABLE as error:
+        except (*UNREADABLE, TooLarge) as error:
             self._explain(lines, requests, error)
         self._lines.settle()
         if self._lines.is_over:
-            limit = f"at most {self._max_request_bytes} (max_request_bytes)"
+            limit = f"at most {self._limits.max_request_bytes} (max_request_bytes)"
             requests.append(Unreadable(UNSET, TooLarge(f"a request has {limit} bytes"), True))
         self._has_begun = self._has_begun or bool(requests)
         self.has_more = self._lines.has_more
@@ -88,7 +91,7 @@ class JsonLinesCodec(Codec):
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         if not isinstance(result, dict):
             return iter((self._encode(request, result),))
-        return (yield from success_in_pieces(request.id, result, self._max_reply_bytes))
+        return (yield from success_in_pieces(request.id, result, self._limits.max_reply_bytes))
 
     def encode_final(self, error: KvError) -> bytes:
         return refusal(UNSET, error)
@@ -104,7 +107,7 @@ class JsonLinesCodec(Codec):
         if isinstance(outcome, KvError):
             return refusal(request.id, outcome)
         ids = [each.id for each in request.commands] if isinstance(request, Batch) else ()
-        return success(request.id, outcome, self._max_reply_bytes, ids)
+        return success(request.id, outcome, self._limits.max_reply_bytes, ids)
 
     def _explain(self, lines: List[bytes], requests: List[Request], error: Exception) -> None:
         """Says what is wrong with the first line that is no request; the lines after it are cut
