@@ -20,7 +20,8 @@ from application.limits import Limits
 from application.password import Password
 from application.ports import Executor
 from application.report import Figures
-from domain.bounded import BoundedStore, EvictingStore
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.settings import version
@@ -86,4 +87,4 @@ class ServerContainer(containers.DeclarativeContainer):
         clock=clock,
         connection=connection,
     )
-    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.tidy)
+    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.run_maintenance)
