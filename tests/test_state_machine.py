@@ -115,8 +115,8 @@ class EveryExecutorAgrees(RuleBasedStateMachine):
         self.clock.now += seconds
 
     @rule()
-    def tidy(self) -> None:
-        self.store.tidy()
+    def maintain(self) -> None:
+        self.store.run_maintenance()
 
     @invariant()
     def the_same_keys_are_there(self) -> None:

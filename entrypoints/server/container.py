@@ -22,7 +22,8 @@ from application.limits import Limits
 from application.password import Password
 from application.ports import Conversation, Executor
 from application.stats import ServerStats
-from domain.bounded import BoundedStore, EvictingStore
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.settings import version
@@ -104,4 +105,4 @@ class ServerContainer(containers.DeclarativeContainer):
         clock=clock,
         connection=connection,
     )
-    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.tidy)
+    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.run_maintenance)
