@@ -16,12 +16,11 @@ from application.limits import Limits
 from application.password import Password
 from application.ports import (
     Encoded,
-    Executed,
     Executor,
     Link,
     Protocols,
     Request,
-    Unreadable,
+    Settled,
     Wants,
 )
 from application.stats import Report, ServerStats
@@ -219,8 +218,8 @@ class Conversation:
 
     def _execute_unauthenticated(self, gate: Gate, request: Request) -> object:
         try:
-            if isinstance(request, Unreadable):
-                return self._execute_special(request)
+            if isinstance(request, Settled):
+                return self._settle(request)
             if not isinstance(request, Auth):
                 raise Unauthenticated("AUTH with the password comes first")
             delay = gate.delay()
@@ -284,7 +283,7 @@ class Conversation:
                 requests += window
                 outcomes += run.results
                 return size + run.size
-            window = [Executed(*each) for each in zip(window, run.results)]  # type: ignore[arg-type]
+            window = [Settled(request.id, result) for request, result in zip(window, run.results)]
         for index, request in enumerate(window):
             kind = type(request)
             try:
@@ -336,12 +335,8 @@ class Conversation:
 
     def _execute_special(self, request: Request) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
-        if isinstance(request, Executed):
-            return request.outcome
-        if isinstance(request, Unreadable):
-            if request.is_fatal:
-                return self._end(request.error)
-            raise request.error
+        if isinstance(request, Settled):
+            return self._settle(request)
         self._is_late()
         if self._is_long(request):
             return self._begin(self._execute_in_steps(request))
@@ -349,6 +344,13 @@ class Conversation:
         if _texts_size(result) > LONG_BYTES:
             return self._begin(self._stream(request, result))
         return Encoded(self._encode(request, result))
+
+    def _settle(self, request: Settled) -> object:
+        if isinstance(request.outcome, KvError):
+            if request.is_fatal:
+                return self._end(request.outcome)
+            raise request.outcome
+        return request.outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
         """Whether a request is to have turns of its own; raises when it names too many keys, or one

@@ -125,11 +125,12 @@ class Link(Protocol):
         ...
 
 
-class Unreadable(NamedTuple):
-    """What arrived in place of a command. After a fatal one nothing can be read any more."""
+class Settled(NamedTuple):
+    """A request whose outcome is known: what arrived is no command, or it was executed already.
+    After a fatal one nothing can be read any more."""
 
     id: Id
-    error: KvError
+    outcome: object
     is_fatal: bool = False
 
 
@@ -137,19 +138,7 @@ class Encoded(bytes):
     """Stands for an outcome whose reply is encoded already."""
 
 
-class Executed(NamedTuple):
-    """A request whose outcome is there already, and waits for its turn to be told."""
-
-    request: Command[Any]
-    outcome: object
-
-    @property
-    def id(self) -> Id:
-        """That of the request."""
-        return self.request.id
-
-
-Request = Union[Command[Any], Unreadable, Executed]
+Request = Union[Command[Any], Settled]
 
 
 class Codec(Protocol):

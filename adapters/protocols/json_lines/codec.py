@@ -24,7 +24,7 @@ from adapters.protocols.json_lines.replies import (
 from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
 from application.commands import Batch, Command
 from application.limits import Limits
-from application.ports import Codec, Encoded, Request, Steps, Unreadable
+from application.ports import Codec, Encoded, Request, Settled, Steps
 from domain.errors import BadJson, KvError, TooLarge
 
 
@@ -56,7 +56,7 @@ class JsonLinesCodec(Codec):
         self._lines.settle()
         if self._lines.is_over:
             limit = f"at most {self._limits.max_request_bytes} (max_request_bytes)"
-            requests.append(Unreadable(UNSET, TooLarge(f"a request has {limit} bytes"), True))
+            requests.append(Settled(UNSET, TooLarge(f"a request has {limit} bytes"), True))
         self._has_begun = self._has_begun or bool(requests)
         self.has_more = self._lines.has_more
         self.buffered = self._lines.buffered
@@ -119,7 +119,7 @@ class JsonLinesCodec(Codec):
             id, why = diagnosis(line, error)
             is_first = not (self._has_begun or requests) and isinstance(why, BadJson)
             why = BadJson(ONE_OBJECT) if is_first else why
-            requests.append(Unreadable(id, why, is_first))
+            requests.append(Settled(id, why, is_first))
         self._lines.step_back(after)
 
 
