@@ -156,6 +156,9 @@ class Conversation:
             self._counts[type(request)] += 1
         except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
             outcome = self._refused(request, error)
+            self.wants = Wants.TURN
+        if outcome is False:  # a condition did not hold, for which a document may have been opened
+            self.wants = Wants.TURN
         return self._codec.encode_one(request, outcome)
 
     # From the first bytes to the right password.
