@@ -35,8 +35,8 @@ import msgspec
 from adapters.client.json_lines import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.tcp import TcpClient
-from adapters.protocols.first_bytes import FirstBytes, Protocol, json_lines
-from adapters.protocols.json_lines.codec import JsonLinesCodec
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from application.admission import LongRequests
 from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
@@ -149,7 +149,7 @@ def service_of(
 ) -> Service:
     """What the conversations of a server with an executor share."""
     codec = partial(JsonLinesCodec, limits)
-    protocols = FirstBytes([Protocol(json_lines, codec)])
+    protocols = FirstBytes([Protocol(begins_json_lines, codec)])
     stats = ServerStats("test", limits, clock, lambda: 1)
     return Service(executor, protocols, limits, stats, LongRequests(), password)
 

@@ -40,8 +40,3 @@ class FirstBytes(Protocols):
 
     def default(self) -> Codec:
         return self._protocols[0].new_codec()
-
-
-def json_lines(first: bytes) -> bool:
-    """Whether a request of JSON lines begins so."""
-    return first.startswith(b"{")

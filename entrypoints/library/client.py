@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Seque
 from adapters.client.json_lines import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.process import resident_memory
-from adapters.protocols.first_bytes import FirstBytes, Protocol, json_lines
-from adapters.protocols.json_lines.codec import JsonLinesCodec
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from application.admission import LongRequests
 from application.commands import Command
 from application.conversation import Conversation, Service
@@ -77,7 +77,7 @@ class Client:
         codec = partial(JsonLinesCodec, limits)
         service = Service(
             executor,
-            FirstBytes([Protocol(json_lines, codec)]),
+            FirstBytes([Protocol(begins_json_lines, codec)]),
             limits,
             ServerStats(version(), limits, time.monotonic, resident_memory),
             LongRequests(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, Iterable, Optional
+from typing import Any, Callable, Dict, Iterable, Optional
 
 from dependency_injector import containers, providers
 
@@ -12,15 +12,15 @@ from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.server import GeventServer
 from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import resident_memory
-from adapters.protocols import first_bytes
-from adapters.protocols.json_lines.codec import JsonLinesCodec
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from application import conversation as conversations
 from application.admission import LongRequests
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
 from application.password import Password
-from application.ports import Conversation, Executor
+from application.ports import Codec, Conversation, Executor
 from application.stats import ServerStats
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
@@ -41,6 +41,14 @@ def _settings(
     config: providers.Configuration, names: Iterable[str]
 ) -> Dict[str, providers.ConfigurationOption]:
     return {name: getattr(config, name) for name in names}
+
+
+def _protocol(
+    begins: Callable[[bytes], Optional[bool]], codec: Callable[..., Codec], *arguments: Any
+) -> providers.Provider[Protocol]:
+    """A protocol of the port; its codec is made anew for each connection."""
+    new_codec = providers.Factory(codec, *arguments)
+    return providers.Factory(Protocol, providers.Object(begins), new_codec.provider)
 
 
 class ServerContainer(containers.DeclarativeContainer):
@@ -66,13 +74,10 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
-    json_lines = providers.Factory(JsonLinesCodec, limits)
     protocols = providers.Singleton(
-        first_bytes.FirstBytes,
+        FirstBytes,
         providers.List(
-            providers.Factory(
-                first_bytes.Protocol, providers.Object(first_bytes.json_lines), json_lines.provider
-            ),
+            _protocol(begins_json_lines, JsonLinesCodec, limits),
         ),
     )
     password = providers.Selector(

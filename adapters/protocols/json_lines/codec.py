@@ -129,3 +129,8 @@ _TEXTS = {bytes}
 
 def _is_blank(line: bytes) -> bool:
     return not line.strip(b" \t\r")
+
+
+def begins_json_lines(first: bytes) -> bool:
+    """Whether a client of the protocol begins so."""
+    return first.startswith(b"{")
