@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import domain.memory
+from domain import memory
 from domain.bounded import BoundedStore, EvictingStore
 from domain.errors import BadRequest
 from domain.memory import InMemoryStore
@@ -276,7 +276,7 @@ class TestInMemory:
             steps += 1
         assert store.stats().keys == 0
         assert store.stats().expired == 10_000
-        assert steps >= 10_000 // domain.memory.STEP
+        assert steps >= 10_000 // memory.STEP
         assert not store._alarms
 
     def test_they_are_let_go_a_few_at_a_time(self, clock: Clock) -> None:
