@@ -103,6 +103,7 @@ def test_so_it_does_for_many(items: Dict[str, Raw]) -> None:
     assert items_outcome(items, searched=True) == items_outcome(items, searched=False)
 
 
+@pytest.mark.timing
 def test_the_deepest_text_takes_no_longer_to_look_through_than_others_of_its_length() -> None:
     """As it would if each level were looked for in turn."""
 

@@ -82,6 +82,7 @@ def test_the_password_is_not_heard_behind_16_kib_of_anything(guarded: Server) ->
         assert b"PONG" not in stranger.rest()
 
 
+@pytest.mark.timing
 def test_strangers_disturb_nobody_who_is_inside(guarded: Server, tell: TELLER) -> None:
     with insider(guarded) as waits:
         for _ in range(5):
@@ -92,6 +93,7 @@ def test_strangers_disturb_nobody_who_is_inside(guarded: Server, tell: TELLER) -
     assert waits.usual_worst < 50
 
 
+@pytest.mark.timing
 def test_guessing_disturbs_nobody_who_is_inside(
     guarded: Server, seconds: float, long: bool, tell: TELLER
 ) -> None:
@@ -116,6 +118,7 @@ def seconds_for_eight_guesses_at_once(server: Server) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.timing
 def test_after_three_guesses_more_of_them_take_time_over_many_connections_too(
     guarded: Server, tell: TELLER
 ) -> None:
@@ -129,6 +132,7 @@ def test_after_three_guesses_more_of_them_take_time_over_many_connections_too(
     assert took > 0.7 > free
 
 
+@pytest.mark.timing
 def test_guessing_over_many_connections_is_no_faster_than_over_one(
     guarded: Server, tell: TELLER
 ) -> None:
@@ -138,6 +142,7 @@ def test_guessing_over_many_connections_is_no_faster_than_over_one(
     assert took > 0.9 * one_by_one
 
 
+@pytest.mark.timing
 def test_under_many_guesses_an_attempt_has_its_turn_or_is_sent_away_within_seconds(
     guarded: Server, tell: TELLER
 ) -> None:
