@@ -29,7 +29,10 @@ _REPEATED = pytest.StashKey[List[str]]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Optional[bool]:
-    """Call a test that asserts times until it passes, `TIMING_ROUNDS` times at the most."""
+    """Call a test that asserts times until it passes, `TIMING_ROUNDS` times at the most.
+
+    The rounds share the fixtures: such a test begins by bringing about the state that it needs.
+    """
     if pyfuncitem.get_closest_marker("timing") is None:
         return None
     wanted = inspect.signature(pyfuncitem.obj).parameters
