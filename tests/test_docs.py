@@ -35,11 +35,15 @@ from tests.support import (
     answer,
     environment,
     new_session,
+    running_server,
     server_container,
     serving,
 )
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
@@ -127,6 +131,17 @@ def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() 
             while reply.count(b"\n") < 3:
                 reply += other.recv(100)
             assert reply == b"[1]\r\n?\r\n.\r\n"
+
+
+def test_the_program_that_swaps_a_part_runs_in_the_checkout(tmp_path: Path) -> None:
+    (block,) = blocks("python", [ROOT / "docs" / "swap-a-part.md"])
+    program = tmp_path / "counting.py"
+    program.write_text(block.values[0], encoding="utf-8")
+    with running_server(program=[sys.executable, str(program)]) as server:
+        server.ask(b'{"type":"MSET","items":{"a":1,"b":2}}\n{"type":"MDELETE","keys":["a","c"]}\n')
+        assert server.stop() == 0
+        assert server.process.stdout
+        assert server.process.stdout.read() == "1 keys were removed\n"
 
 
 def test_every_command_is_explained_with_an_example_and_listed_in_the_readme() -> None:

@@ -367,6 +367,7 @@ class TestStuck:
         self.flood(3)
         assert ends(stop, within=TIMEOUT)
 
+    @pytest.mark.timing
     def test_nor_for_the_one_that_is_being_written(
         self, start: Start, stuck: StuckStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -385,6 +386,7 @@ class TestStuck:
         stopping.join(TIMEOUT)
         assert stuck.getvalue().count("event") == 10
 
+    @pytest.mark.timing
     def test_a_server_whose_log_nobody_reads_ends_when_it_is_told_to(self) -> None:
         with full_pipe() as stderr, running_server(stderr=stderr) as server:
             assert server.ask(b'{"type":"PING"}\n')

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import domain.memory
+from domain import memory
 from domain.bounded import BoundedStore
 from domain.deadlines import Deadline
 from domain.effects import Cleared, Effect, Listener, Observable, Put, Reason, Removed
@@ -443,7 +443,7 @@ class TestInMemory:
         store.set_many({str(number): b"0" for number in range(10_000)}, ttl=1)
         clock.now += 1
         assert store.stats().keys == 10_000
-        assert maintain(store) >= 10_000 // domain.memory.STEP
+        assert maintain(store) >= 10_000 // memory.STEP
         assert store.stats().keys == 0
         assert store.stats().expired == 10_000
         assert entries(store) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 from typing import Any
 
@@ -122,9 +123,12 @@ def test_an_address_reaches_the_server(server: Server) -> None:
             assert client.ping() == "PONG"
 
 
-def test_a_host_that_there_is_none_of_is_unreachable() -> None:
-    with pytest.raises(Unreachable, match="localhost:7379"):
-        Client("localhost:7379", attempts=1).ping()
+def test_a_port_that_no_server_listens_on_is_unreachable() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(Unreachable, match=address):
+            Client(address, attempts=1).ping()
 
 
 def test_a_host_that_can_be_none_is_unreachable() -> None:

@@ -82,6 +82,7 @@ def test_functions_do_not_share_results(direct: Client) -> None:
     assert one.__name__ == "one"
 
 
+@pytest.mark.timing
 def test_an_exception_is_not_kept_and_the_next_one_tries_at_once(programs: Programs) -> None:
     calls = []
 

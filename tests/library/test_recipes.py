@@ -47,6 +47,7 @@ class TestLock:
         programs.together([work] * 5)
         assert client.get("n") == 50
 
+    @pytest.mark.timing
     def test_who_cannot_wait_any_longer_is_told(self, direct: Client) -> None:
         assert Lock(direct, "lock").acquire() is True
         started = time.monotonic()

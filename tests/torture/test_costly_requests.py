@@ -22,6 +22,8 @@ from tests.torture.peers import (
     request,
 )
 
+pytestmark = pytest.mark.timing
+
 KEYS = 100_000
 MIB = 1 << 20
 

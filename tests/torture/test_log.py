@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support import running_server
 from tests.torture.peers import TELLER, client_of, eventually, request, strictly, with_changes
 
@@ -13,6 +15,7 @@ SOON = with_changes("import adapters.logs; adapters.logs.SECONDS = 0.5")
 """Tells what it left out after half a second in place of ten, so that this takes no longer."""
 
 
+@pytest.mark.timing
 def test_a_thousand_bad_clients_are_some_records_that_count_the_others(
     tmp_path: Path, tell: TELLER
 ) -> None:

@@ -19,6 +19,8 @@ from tests.torture.peers import (
     request,
 )
 
+pytestmark = pytest.mark.timing
+
 KEYS = 300_000
 
 FLOODS: Dict[str, bytes] = {
