@@ -18,8 +18,7 @@ from application.commands import NAMES
 from application.executor import LocalExecutor
 from tests.contracts import test_executor
 from tests.model import ModelStore
-from tests.support import ROOT, TIMEOUT, Clock, Server, environment, new_session
-from tests.test_json_lines import answer
+from tests.support import ROOT, TIMEOUT, Clock, Server, answer, environment, new_session
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -20,7 +20,7 @@ from application.limits import Limits
 from application.password import DELAY, FREE, Password
 from application.ports import Executor, Wants
 from domain.memory import InMemoryStore
-from tests.support import Clock, service_of
+from tests.support import Clock, service_of, wanted
 from tests.test_json_lines import CONVERSATION, REPLIES, anything, bytewise, replies
 
 R = TypeVar("R")
@@ -310,7 +310,7 @@ class TestDelays:
         assert client.ask(WRONG * FREE) == [NO] * FREE
         assert client.delays == []
         assert client.conversation.receive(RIGHT) == b""
-        assert client.conversation.wants is Wants.WAKE
+        assert wanted(client.conversation) is Wants.WAKE
         assert client.delays == [pytest.approx(DELAY)]
         assert client.ran == []
         assert replies(client.conversation.advance()) == [OK]

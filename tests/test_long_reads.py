@@ -140,7 +140,7 @@ def test_a_client_that_leaves_gives_it_up() -> None:
     store = InMemoryStore(Clock())
     session = new_session(store=store)
     session.receive(b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a-key-that-is-long",' * 5_000))
-    session.replies()
+    session.advance()
     executor: LocalExecutor = session._execute.__self__  # type: ignore[attr-defined]
     assert executor._readings
     session.close()
