@@ -249,10 +249,10 @@ def kv(
 
 def finish(conversation: ConversationPort) -> bytes:
     """All that a conversation sends before it wants more input, or ends, as a transport has it."""
-    sent = b""
+    sent = []
     while conversation.wants is Wants.TURN:
-        sent += conversation.advance()
-    return sent
+        sent.append(conversation.advance())
+    return b"".join(sent)
 
 
 def wanted(conversation: ConversationPort) -> Wants:

@@ -415,7 +415,8 @@ class TestEnding:
         assert inner.stats.connected == 0
 
     def test_one_client_too_many_is_told_so_in_tls(self, files: Files) -> None:
-        crowded = Inner(Limits(max_clients=0))
+        crowded = Inner(Limits(max_clients=1))
+        crowded.open(Wire())
         session = TlsConversation(certificates(files), crowded.open, Wire())
         client = Client(session, trusting(files.authority, None, None))
         assert wanted(session) is Wants.INPUT
