@@ -8,12 +8,10 @@ share are here, once, and no protocol's spelling.
 from __future__ import annotations
 
 import logging
-from itertools import chain
 from typing import Any, FrozenSet, Generator, Iterator, List, Optional
 
 from application.admission import Gate, LongRequests
-from application.commands import PLAIN, Auth, Command, name_of
-from application.json_text import json_size
+from application.commands import PLAIN, Auth, Command, Results, name_of
 from application.limits import Limits
 from application.password import Password
 from application.ports import (
@@ -22,7 +20,7 @@ from application.ports import (
     Link,
     Protocols,
     Request,
-    Unreadable,
+    Settled,
     Wants,
 )
 from application.stats import Report, ServerStats
@@ -95,7 +93,7 @@ class Conversation:
         self._first: Optional[bytes] = b""
         self._codec = service.protocols.default()
         self._gate = Gate(service.password, link.name) if service.password else None
-        self._requests: Iterator[Request] = iter(())
+        self._requests: List[Request] = []
         self._work: Optional[Work] = None
         self._final: Optional[KvError] = None
         self._deadline = 0.0
@@ -114,13 +112,13 @@ class Conversation:
         if len(data) <= self._small:
             request = self._codec.decode_one(data)
             if request is None:
-                self._requests = iter(self._codec.decode(data))
+                self._requests = self._codec.decode(data)
             elif type(request) in PLAIN:
                 return self._answer_one(request)
             else:
-                self._requests = iter((request,))
+                self._requests = [request]
         elif self._small:
-            self._requests = iter(self._codec.decode(data))
+            self._requests = self._codec.decode(data)
         else:
             return self._receive_early(data)
         return self.advance()
@@ -146,7 +144,7 @@ class Conversation:
         if self._work:
             self._work.close()
             self._work = None
-        self._requests = iter(())
+        self._requests = []
         self._codec.close()
         self._service.stats.connected -= self._is_admitted
         self._is_admitted = False
@@ -158,6 +156,9 @@ class Conversation:
             self._counts[type(request)] += 1
         except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
             outcome = self._refused(request, error)
+            self.wants = Wants.TURN
+        if outcome is False:  # a condition did not hold, for which a document may have been opened
+            self.wants = Wants.TURN
         return self._codec.encode_one(request, outcome)
 
     # From the first bytes to the right password.
@@ -170,12 +171,12 @@ class Conversation:
             data, beyond = gate.admit(data)
         if self._first is not None:
             data = self._detect(self._first + data)
-        self._requests = iter(self._codec.decode(data))
+        self._requests = self._codec.decode(data)
         output = self.advance()
         if self._gate is None and self._first is None:
             self._small = self._service.harmless_bytes
             if beyond and self.wants is not Wants.END:
-                self._requests = chain(self._requests, self._codec.decode(beyond))
+                self._requests += self._codec.decode(beyond)
                 self.wants = Wants.TURN
         elif beyond and self.wants is not Wants.END:
             self._end(Unauthenticated(f"{Gate.bounds} reached"))
@@ -213,15 +214,15 @@ class Conversation:
         return output
 
     def _all_requests(self) -> Iterator[Request]:
-        yield from self._requests
-        while self._codec.has_more:
-            self._requests = iter(self._codec.decode(b""))
-            yield from self._requests
+        while self._requests or self._codec.has_more:
+            self._requests = self._requests or self._codec.decode(b"")
+            if self._requests:
+                yield self._requests.pop(0)
 
     def _execute_unauthenticated(self, gate: Gate, request: Request) -> object:
         try:
-            if isinstance(request, Unreadable):
-                return self._execute_special(request)
+            if isinstance(request, Settled):
+                return self._settle(request)
             if not isinstance(request, Auth):
                 raise Unauthenticated("AUTH with the password comes first")
             delay = gate.delay()
@@ -235,7 +236,7 @@ class Conversation:
 
     def _park(self, request: Request, seconds: float) -> object:
         """Has a request wait, and all that comes after it."""
-        self._requests = chain((request,), self._requests)
+        self._requests.insert(0, request)
         self._link.wake_after(seconds)
         self.wants = Wants.WAKE
         return _BEGUN
@@ -264,45 +265,64 @@ class Conversation:
         outcomes: List[object] = []
         self._deadline = 0.0
         self.wants = Wants.INPUT
-        size = self._execute_some(requests, outcomes, 0)
+        size = self._execute_window(requests, outcomes, 0)
         while codec.has_more and self.wants is Wants.INPUT:
             if self._is_late():
                 self.wants = Wants.TURN
                 break
-            self._requests = iter(codec.decode(b""))
-            size = self._execute_some(requests, outcomes, size)
+            self._requests = codec.decode(b"")
+            size = self._execute_window(requests, outcomes, size)
         return codec.encode(requests, outcomes)
 
-    def _execute_some(self, requests: List[Request], outcomes: List[object], size: int) -> int:
+    def _execute_window(self, requests: List[Request], outcomes: List[object], size: int) -> int:
         """Executes what was decoded, adding it to `requests` and what came of it to `outcomes`.
         `size` is about how many bytes the replies have, before and after. It wants a `TURN` when
         it stops before the end, or took long."""
-        execute, counts = self._execute, self._counts
+        window, self._requests = self._requests, []
         plain = self._plain_kinds()
-        for request in self._requests:
+        run = self._execute_run(window, plain) if len(window) > 1 else None
+        if run:
+            if size + run.size <= TURN_BYTES:
+                requests += window
+                outcomes += run.results
+                return size + run.size
+            window = [Settled(request.id, result) for request, result in zip(window, run.results)]
+        for index, request in enumerate(window):
             kind = type(request)
             try:
                 if kind in plain:
-                    outcome = execute(request)  # type: ignore[arg-type]  # it is a command
-                    counts[kind] += 1
+                    outcome = self._execute(request)  # type: ignore[arg-type]  # a command
+                    self._counts[kind] += 1
                 else:
                     outcome = self._execute_special(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 outcome = self._refused(request, error)
-            if outcome is _BEGUN:
-                self.wants = Wants.TURN
-                break
-            requests.append(request)
-            outcomes.append(outcome)
-            if type(outcome) is bytes:
-                size += len(outcome)
-                if size <= TURN_BYTES:
+            if outcome is not _BEGUN:
+                requests.append(request)
+                outcomes.append(outcome)
+                if isinstance(outcome, bytes):
+                    size += len(outcome)
+                is_cheap = outcome is True or type(outcome) is bytes
+                if size <= TURN_BYTES and (is_cheap or not self._is_late()):
                     continue
-            elif outcome is True or not self._is_late():
-                continue
             self.wants = Wants.TURN
+            if not self._final:
+                self._requests = window[index + 1 :]
             break
         return size
+
+    def _execute_run(self, window: List[Request], plain: FrozenSet[type]) -> Optional[Results]:
+        """Executes requests of one kind at once; None when they are to be executed one by one."""
+        kinds = set(map(type, window))
+        if len(kinds) > 1 or not kinds <= plain:
+            return None
+        try:
+            run = self._service.executor.execute_run(window)  # type: ignore[arg-type]  # commands
+        except Exception:  # noqa: BLE001 - each of them is refused by itself
+            return None
+        if run:
+            self._counts[kinds.pop()] += len(window)
+        return run
 
     def _plain_kinds(self) -> FrozenSet[type]:
         """The commands that need no closer look."""
@@ -318,17 +338,22 @@ class Conversation:
 
     def _execute_special(self, request: Request) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
-        if isinstance(request, Unreadable):
-            if request.is_fatal:
-                return self._end(request.error)
-            raise request.error
+        if isinstance(request, Settled):
+            return self._settle(request)
         self._is_late()
         if self._is_long(request):
             return self._begin(self._execute_in_steps(request))
         result = self._execute(request)
-        if type(result) is dict and json_size(result) > LONG_BYTES:
+        if _texts_size(result) > LONG_BYTES:
             return self._begin(self._stream(request, result))
         return Encoded(self._encode(request, result))
+
+    def _settle(self, request: Settled) -> object:
+        if isinstance(request.outcome, KvError):
+            if request.is_fatal:
+                return self._end(request.outcome)
+            raise request.outcome
+        return request.outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
         """Whether a request is to have turns of its own; raises when it names too many keys, or one
@@ -398,7 +423,7 @@ class Conversation:
 
     def _stream(self, command: Command[Any], result: object) -> Work:
         """A reply, a long one in pieces."""
-        size = json_size(result)
+        size = _texts_size(result)
         self._link.account.change(size)
         try:
             if size > LONG_BYTES:
@@ -417,7 +442,7 @@ class Conversation:
     def _end(self, error: KvError) -> object:
         """Ends the conversation with `error` as its last words; nothing more is looked at."""
         self._final = error
-        self._requests = iter(())
+        self._requests = []
         self.wants = Wants.TURN
         return _BEGUN
 
@@ -429,3 +454,8 @@ class Conversation:
         self.close()
         self.wants = Wants.END
         return output
+
+
+def _texts_size(result: object) -> int:
+    """The bytes of the texts in the result of a command that reads many keys."""
+    return sum(map(len, result.values())) if type(result) is dict else 0

@@ -7,15 +7,12 @@ text is decoded only when its kind and its bytes cannot tell, and `open` is char
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Union
+from typing import Any, Union
 
 import msgspec
 
-from application.json_text import decode_without_collector
+from application.json_text import Open, decoded
 from domain.errors import NotANumber, OutOfRange
-
-Open = Callable[[int], object]
-"""Charges a budget for so many bytes of JSON that are about to be decoded; raises `TooLarge`."""
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _KINDS = {**dict.fromkeys(b"-0123456789", "number"), **{first: chr(first) for first in b'"[{tfn'}}
@@ -32,7 +29,7 @@ def same(one: bytes, other: bytes, open: Open) -> bool:
     if kind != _KINDS[other[0]] or (kind == '"' and b"\\" not in one and b"\\" not in other):
         return False
     open(len(one) + len(other))
-    first, second = decode_without_collector(one), decode_without_collector(other)
+    first, second = decoded(one), decoded(other)
     if first != second:
         return False
     # Python holds `true` for 1, so equal for Python is not enough where there is one of them.
@@ -49,17 +46,23 @@ def added(text: bytes, by: Union[int, float], open: Open) -> Union[int, float]:
     if _KINDS[text[0]] != "number":
         raise NotANumber("the value is not a number")
     open(len(text))
-    number: Union[int, float] = decode_without_collector(text)
-    if isinstance(number, int) and isinstance(by, int):
-        if not _SMALLEST <= number + by <= _LARGEST:
+    before = number(text)
+    if isinstance(before, int) and isinstance(by, int):
+        if not _SMALLEST <= before + by <= _LARGEST:
             raise OutOfRange("a whole number stays within 64 bits")
-        return number + by
-    total = _finite(number, by)
-    if float(number).is_integer() and float(by).is_integer():
-        exact = int(number) + int(by)
+        return before + by
+    total = _finite(before, by)
+    if float(before).is_integer() and float(by).is_integer():
+        exact = int(before) + int(by)
         if exact != total and _SMALLEST <= exact <= _LARGEST:
             return exact
     return total
+
+
+def number(text: bytes) -> Union[int, float]:
+    """The number that a text is."""
+    digits = text.lstrip(b"-")
+    return int(text) if digits.isdigit() else float(text)
 
 
 def _has_boolean(text: bytes) -> bool:
@@ -77,9 +80,9 @@ def _same(one: Any, other: Any) -> bool:
     return True
 
 
-def _finite(number: float, by: float) -> float:
+def _finite(before: float, by: float) -> float:
     try:
-        total = float(number) + float(by)
+        total = float(before) + float(by)
     except OverflowError:
         total = math.inf
     if not math.isfinite(total):

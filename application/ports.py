@@ -20,7 +20,7 @@ from typing import (
     Union,
 )
 
-from application.commands import Command, Id
+from application.commands import Command, Id, Results
 from application.ledger import Account
 from domain.errors import KvError
 
@@ -43,6 +43,12 @@ class Executor(Protocol):
         are those of one moment all the same. The fall-back is a single step."""
         return self.execute(command)
         yield
+
+    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        """Executes commands of one kind at once, with the effect that they have one after another.
+        None when they are to be executed one by one; so when it raises, which leaves no effect.
+        The fall-back is None."""
+        return None
 
 
 class Pipelined(Executor, Protocol):
@@ -119,11 +125,12 @@ class Link(Protocol):
         ...
 
 
-class Unreadable(NamedTuple):
-    """What arrived in place of a command. After a fatal one nothing can be read any more."""
+class Settled(NamedTuple):
+    """A request whose outcome is known: what arrived is no command, or it was executed already.
+    After a fatal one nothing can be read any more."""
 
     id: Id
-    error: KvError
+    outcome: object
     is_fatal: bool = False
 
 
@@ -131,7 +138,7 @@ class Encoded(bytes):
     """Stands for an outcome whose reply is encoded already."""
 
 
-Request = Union[Command[Any], Unreadable]
+Request = Union[Command[Any], Settled]
 
 
 class Codec(Protocol):
@@ -152,7 +159,7 @@ class Codec(Protocol):
     """How many bytes it holds of requests that it has not returned yet."""
 
     longest: int
-    """The bytes of the longest of the requests that `decode` returned last."""
+    """The bytes of the longest of the requests that `decode` returned last, at the most."""
 
     def decode(self, data: bytes) -> List[Request]:
         """The next whole requests, a few dozen at the most, in what was left and in `data`. One of

@@ -1,7 +1,7 @@
-"""What INFO tells.
+"""The statistics that INFO returns.
 
-Rule: a figure is counted by whoever sees it happen. The store counts keys and reads, the server's
-`ServerStats` commands and clients; INFO puts them together, and costs next to nothing to ask.
+Rule: a figure is counted where it happens. The store counts keys and reads, `ServerStats` commands
+and clients; INFO puts them together, and costs next to nothing to ask.
 """
 
 from __future__ import annotations

@@ -16,13 +16,16 @@ from typing import (
     IO,
     Any,
     Callable,
+    Collection,
     Dict,
     Iterable,
     Iterator,
+    Mapping,
     NamedTuple,
     Optional,
     Sequence,
     Tuple,
+    TypeVar,
     Union,
 )
 
@@ -43,10 +46,12 @@ from application.ports import Conversation as ConversationPort
 from application.ports import Executor, Wants
 from application.stats import ServerStats
 from domain.memory import InMemoryStore
-from domain.store import Store
+from domain.store import Change, Entry, Page, Stats, Store, Traits
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_options import DEFAULTS
 from entrypoints.server.container import ServerContainer
+
+R = TypeVar("R")
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 60.0
@@ -73,12 +78,52 @@ CLIENT_SETTINGS: Dict[str, Any] = {
 }
 
 
-class BlockingStore(InMemoryStore):
-    """A store that has to wait for its answers, as one on another machine does."""
+class BlockingStore:
+    """A store that has to wait before each of its answers, as one on another machine does; what
+    it then does is atomic."""
+
+    traits = Traits(blocks=True, atomic=True)
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._engine = InMemoryStore(clock)
+        self.run_maintenance = self._engine.run_maintenance
 
     def get(self, key: str) -> Optional[bytes]:
+        return self._waited().get(key)
+
+    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
+        return self._waited().get_many(keys)
+
+    def set(self, key: str, text: bytes) -> None:
+        self._waited().set(key, text)
+
+    def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
+        self._waited().set_many(items, ttl)
+
+    def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:
+        return self._waited().update(key, change)
+
+    def delete(self, keys: Collection[str]) -> int:
+        return self._waited().delete(keys)
+
+    def clear(self) -> int:
+        return self._waited().clear()
+
+    def count(self) -> int:
+        return self._waited().count()
+
+    def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
+        return self._waited().scan(cursor, prefix, limit)
+
+    def atomically(self, work: Callable[[Store], R]) -> R:
+        return self._waited().atomically(work)
+
+    def stats(self) -> Stats:
+        return self._waited().stats()
+
+    def _waited(self) -> InMemoryStore:
         gevent.sleep(0.0001)
-        return super().get(key)
+        return self._engine
 
 
 class Clock:
@@ -103,7 +148,7 @@ def service_of(
     password: Optional[Password] = None,
 ) -> Service:
     """What the conversations of a server with an executor share."""
-    codec = partial(JsonLinesCodec, limits.max_request_bytes, limits.max_reply_bytes)
+    codec = partial(JsonLinesCodec, limits)
     protocols = FirstBytes([Protocol(json_lines, codec)])
     stats = ServerStats("test", limits, clock, lambda: 1)
     return Service(executor, protocols, limits, stats, LongRequests(), password)

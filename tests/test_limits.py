@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 from typing import Any, Callable, Iterator, List, Tuple
 
@@ -281,14 +282,24 @@ class TestReplies:
             {"ok": True, "result": False},
         ]
 
-    def test_of_keys_in_a_scan(self) -> None:
-        session = new_session(self.LIMITS)
-        for number in range(20):
-            answer(session, [store(f"{number}" + "k" * 200, 1)])
-        asked = [b'{"type":"SCAN"}\n', b'{"type":"SCAN","limit":2}\n']
-        first, second = replies(answer(session, asked))
-        assert first == "TOO_LARGE"
-        assert len(second["result"]["keys"]) == 2
+    @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 100, '"' * 100])
+    def test_of_keys_in_a_scan_whose_pages_end_within_it(self, key: str) -> None:
+        keys = {f"{number}{key}" for number in range(20)}
+        memory = InMemoryStore(Clock())
+        memory.set_many(dict.fromkeys(keys, b"0"))
+        session = new_session(self.LIMITS, memory)
+        found: List[str] = []
+        cursor = None
+        while True:
+            request = {"type": "SCAN", "limit": 1000, "id": "m" * 600, "cursor": cursor}
+            reply = answer(session, [json.dumps(request).encode() + b"\n"])
+            assert len(reply) <= self.LIMITS.max_reply_bytes
+            page = json.loads(reply)["result"]
+            found += page["keys"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        assert sorted(found) == sorted(keys)
 
 
 class TestWork:
@@ -527,6 +538,29 @@ class TestClients:
         session.close()
         assert house.counts() == (0, 1, 0, 1)
         assert "it took nothing" in repr(vars(caplog.records[0]))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+@pytest.mark.parametrize(
+    "name", ["request_timeout", "send_timeout", "idle_timeout", "tcp_keepalive"]
+)
+def test_a_time_that_is_none_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize("name", [name for name in Limits.__struct_fields__ if "max" in name])
+def test_a_bound_below_1_is_refused_by_its_name(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} is at least 1"):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0.5, 32_768, 1e9])
+def test_a_keepalive_that_no_system_takes_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"tcp_keepalive is 0 or 1 to 32,767"):
+        Limits(tcp_keepalive=value)
+    assert Limits(tcp_keepalive=0).tcp_keepalive == 0
 
 
 @pytest.mark.parametrize(("bound", "least"), [("max_reply_bytes", 2000), ("max_input_bytes", 1000)])

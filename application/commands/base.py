@@ -19,7 +19,9 @@ from typing import (
     Generator,
     Generic,
     List,
+    NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     Type,
     TypeVar,
@@ -40,6 +42,14 @@ Ttl = Union[float, UnsetType]
 MaybeText = Union[bytes, UnsetType]
 
 Run = Callable[[Store, Budget], R]
+
+
+class Results(NamedTuple):
+    """Those of some commands in their order, and the bytes of the texts among them."""
+
+    results: List[object]
+    size: int
+
 
 _REGISTERED: Dict[str, List[Type[Command[Any]]]] = {}
 
@@ -62,11 +72,19 @@ class Command(
         """Execute the command on `store` within `budget`; raises `KvError`."""
         raise NotImplementedError
 
-    def prepare(self) -> Generator[None, None, Run[R]]:
-        """Do in short steps what needs no store, such as checking a long value; what it returns
-        does the rest of `run`. By default that is all of it."""
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[R]]:
+        """Do in short steps the work of `run` that needs no store, such as checking a long value,
+        and return what does the rest of it; by default that is all."""
         return self.run
         yield
+
+    @classmethod
+    def run_many(
+        cls, commands: Sequence[Command[Any]], store: Store, budget: Budget
+    ) -> Optional[Results]:
+        """Execute commands of this kind at once, with the effect that they have one after another.
+        None where they are to be executed one by one; so when it raises, without any effect."""
+        return None
 
     def named_keys(self) -> Collection[str]:
         """The keys that the request names, for the bounds on their length and number."""

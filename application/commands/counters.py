@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from application.budget import Budget
 from application.commands.base import OneKey, Ttl, legal, register
-from application.json_values import added
+from application.json_values import added, number
 from domain.store import Entry, Store
 
 
@@ -32,5 +32,4 @@ class Incr(OneKey[Union[int, float]], tag="INCR", gc=False):
 
         _, after = store.update(self.key, change)
         assert after
-        total: Union[int, float] = msgspec.json.decode(after.text)
-        return total
+        return number(after.text)

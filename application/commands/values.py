@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, Collection, Dict, Literal, Optional, Union
+from typing import Callable, Collection, Dict, Generator, Literal, Optional, Sequence, Union
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -13,12 +13,19 @@ from application.commands.base import (
     ManyKeys,
     MaybeText,
     OneKey,
+    Results,
+    Run,
     Ttl,
     changed,
     legal,
     register,
 )
-from application.json_text import validated, validated_items
+from application.json_text import (
+    validated,
+    validated_in_steps,
+    validated_items,
+    validated_items_in_steps,
+)
 from application.json_values import same
 from domain.errors import BadRequest
 from domain.store import Change, Entry, Store
@@ -33,6 +40,14 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
     def run(self, store: Store, budget: Budget) -> MaybeText:
         text = store.get(self.key)
         return UNSET if text is None else text
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+        keys = [command.key for command in commands]
+        found = store.get_many(keys)
+        texts = [found.get(key, b"") for key in keys] if len(found) < len(keys) else found.values()
+        size = sum(map(len, texts))
+        return Results([text or UNSET for text in texts], size)
 
 
 @register
@@ -49,7 +64,13 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
     if_equals: Union[Raw, UnsetType] = UNSET
 
     def run(self, store: Store, budget: Budget) -> bool:
-        text = validated(bytes(self.value))
+        return self._run(validated(bytes(self.value), budget.open), store, budget)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        text = yield from validated_in_steps(bytes(self.value), budget.open)
+        return partial(self._run, text)
+
+    def _run(self, text: bytes, store: Store, budget: Budget) -> bool:
         if (
             self.ttl is UNSET
             and not self.keep_ttl
@@ -59,6 +80,20 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
             store.set(self.key, text)
             return True
         return changed(store, self.key, self._change(text, budget))
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
+        for command in commands:
+            if (
+                command.ttl is not UNSET
+                or command.keep_ttl
+                or command.if_ is not UNSET
+                or command.if_equals is not UNSET
+            ):
+                return None
+        items = {command.key: command.value for command in commands}
+        store.set_many(validated_items(items, budget.open))
+        return Results([True] * len(commands), 0)
 
     def _change(self, text: bytes, budget: Budget) -> Change:
         ttl = legal(self.ttl)
@@ -109,7 +144,13 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
     if_: Union[Literal["absent"], UnsetType] = UNSET
 
     def run(self, store: Store, budget: Budget) -> bool:
-        texts = validated_items(self.items)
+        return self._run(validated_items(self.items, budget.open), store, budget)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        texts = yield from validated_items_in_steps(self.items, budget.open)
+        return partial(self._run, texts)
+
+    def _run(self, texts: Dict[str, bytes], store: Store, budget: Budget) -> bool:
         ttl = legal(self.ttl)
         if self.if_ is UNSET:
             store.set_many(texts, ttl)
@@ -146,7 +187,14 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
     ttl: Ttl = UNSET
 
     def run(self, store: Store, budget: Budget) -> MaybeText:
-        after = Entry(validated(bytes(self.value)), legal(self.ttl))
+        return self._run(validated(bytes(self.value), budget.open), store, budget)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[MaybeText]]:
+        text = yield from validated_in_steps(bytes(self.value), budget.open)
+        return partial(self._run, text)
+
+    def _run(self, text: bytes, store: Store, budget: Budget) -> MaybeText:
+        after = Entry(text, legal(self.ttl))
         before, _ = store.update(self.key, lambda _: after)
         return before.text if before else UNSET
 
@@ -164,7 +212,9 @@ def _conditions(
     presence: Union[str, UnsetType], if_equals: Union[Raw, UnsetType], budget: Budget
 ) -> Callable[[Optional[Entry]], bool]:
     """Whether the entry of a key meets the conditions of a command."""
-    wanted = None if isinstance(if_equals, UnsetType) else validated(bytes(if_equals), "if_equals")
+    wanted = None
+    if not isinstance(if_equals, UnsetType):
+        wanted = validated(bytes(if_equals), budget.open, "if_equals")
 
     def hold(before: Optional[Entry]) -> bool:
         if presence is not UNSET and (before is not None) != (presence == "present"):

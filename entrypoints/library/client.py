@@ -74,7 +74,7 @@ class Client:
         """
         limits = Limits()
         executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
-        codec = partial(JsonLinesCodec, limits.max_request_bytes, limits.max_reply_bytes)
+        codec = partial(JsonLinesCodec, limits)
         service = Service(
             executor,
             FirstBytes([Protocol(json_lines, codec)]),

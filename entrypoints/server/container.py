@@ -22,7 +22,8 @@ from application.limits import Limits
 from application.password import Password
 from application.ports import Conversation, Executor
 from application.stats import ServerStats
-from domain.bounded import BoundedStore, EvictingStore
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.settings import version
@@ -65,11 +66,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
-    json_lines = providers.Factory(
-        JsonLinesCodec,
-        max_request_bytes=limits.provided.max_request_bytes,
-        max_reply_bytes=limits.provided.max_reply_bytes,
-    )
+    json_lines = providers.Factory(JsonLinesCodec, limits)
     protocols = providers.Singleton(
         first_bytes.FirstBytes,
         providers.List(
@@ -108,4 +105,4 @@ class ServerContainer(containers.DeclarativeContainer):
         clock=clock,
         connection=connection,
     )
-    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.tidy)
+    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.run_maintenance)

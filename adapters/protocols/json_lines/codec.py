@@ -11,7 +11,8 @@ from typing import Any, Iterator, List, Optional, Sequence
 
 from msgspec import UNSET
 
-from adapters.protocols.json_lines.lines import Lines
+from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
+from adapters.protocols.json_lines.lines import BLOCK, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
     BEFORE,
@@ -22,17 +23,17 @@ from adapters.protocols.json_lines.replies import (
 )
 from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
 from application.commands import Batch, Command
-from application.ports import Codec, Encoded, Request, Steps, Unreadable
+from application.limits import Limits
+from application.ports import Codec, Encoded, Request, Settled, Steps
 from domain.errors import BadJson, KvError, TooLarge
 
 
 class JsonLinesCodec(Codec):
-    """The requests of one connection, and their replies, of at most so many bytes each."""
+    """The requests of one connection, and their replies, of the sizes that `limits` allow."""
 
-    def __init__(self, max_request_bytes: int, max_reply_bytes: int) -> None:
-        self._max_request_bytes = max_request_bytes
-        self._max_reply_bytes = max_reply_bytes
-        self._lines = Lines(max_request_bytes)
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lines = Lines(limits.max_request_bytes)
         self._has_begun = False
         self.has_more = False
         self.buffered = 0
@@ -44,16 +45,18 @@ class JsonLinesCodec(Codec):
 
     def decode(self, data: bytes) -> List[Request]:
         lines = self._lines.cut(data)
-        self.longest = len(lines[0]) if len(lines) == 1 else max(map(len, lines), default=0)
+        self.longest = len(lines[0]) if len(lines) == 1 else BLOCK
         requests: List[Request] = []
         try:
+            if self.longest > LONG_LINE:
+                check_elements(lines[0], self._limits)
             requests.extend(map(decode, lines))
-        except UNREADABLE as error:
+        except (*UNREADABLE, TooLarge) as error:
             self._explain(lines, requests, error)
         self._lines.settle()
         if self._lines.is_over:
-            limit = f"at most {self._max_request_bytes} (max_request_bytes)"
-            requests.append(Unreadable(UNSET, TooLarge(f"a request has {limit} bytes"), True))
+            limit = f"at most {self._limits.max_request_bytes} (max_request_bytes)"
+            requests.append(Settled(UNSET, TooLarge(f"a request has {limit} bytes"), True))
         self._has_begun = self._has_begun or bool(requests)
         self.has_more = self._lines.has_more
         self.buffered = self._lines.buffered
@@ -78,12 +81,17 @@ class JsonLinesCodec(Codec):
         return self._encode(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        if len(outcomes) > 1 and [request.id for request in requests].count(UNSET) == len(requests):
+            if set(map(type, outcomes)) == _TEXTS:
+                return BEFORE + _BETWEEN.join(outcomes) + AFTER  # type: ignore[arg-type]
+            if all(outcome is True for outcome in outcomes):
+                return TRUE * len(outcomes)
         return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         if not isinstance(result, dict):
             return iter((self._encode(request, result),))
-        return (yield from success_in_pieces(request.id, result, self._max_reply_bytes))
+        return (yield from success_in_pieces(request.id, result, self._limits.max_reply_bytes))
 
     def encode_final(self, error: KvError) -> bytes:
         return refusal(UNSET, error)
@@ -99,7 +107,7 @@ class JsonLinesCodec(Codec):
         if isinstance(outcome, KvError):
             return refusal(request.id, outcome)
         ids = [each.id for each in request.commands] if isinstance(request, Batch) else ()
-        return success(request.id, outcome, self._max_reply_bytes, ids)
+        return success(request.id, outcome, self._limits.max_reply_bytes, ids)
 
     def _explain(self, lines: List[bytes], requests: List[Request], error: Exception) -> None:
         """Says what is wrong with the first line that is no request; the lines after it are cut
@@ -111,8 +119,12 @@ class JsonLinesCodec(Codec):
             id, why = diagnosis(line, error)
             is_first = not (self._has_begun or requests) and isinstance(why, BadJson)
             why = BadJson(ONE_OBJECT) if is_first else why
-            requests.append(Unreadable(id, why, is_first))
+            requests.append(Settled(id, why, is_first))
         self._lines.step_back(after)
+
+
+_BETWEEN = AFTER + BEFORE
+_TEXTS = {bytes}
 
 
 def _is_blank(line: bytes) -> bool:

@@ -20,9 +20,12 @@ class Lines:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self._small = min(BLOCK, max_bytes)
         self._data = b""
         self._at = 0
         self._partial = bytearray()
+        self.buffered = 0
+        """How many bytes are kept."""
         self.has_more = False
         """Whether `cut` may find more without being fed."""
         self.partial_number = 0
@@ -30,13 +33,13 @@ class Lines:
         self.is_over = False
         """Whether a line was too long. Nothing is cut any more."""
 
-    @property
-    def buffered(self) -> int:
-        """How many bytes are kept."""
-        return len(self._data) + len(self._partial)
-
     def cut(self, data: bytes) -> List[bytes]:
         """The next whole lines without their line feeds, blank ones included."""
+        if not self.buffered and len(data) <= self._small:
+            lines = data.split(b"\n", WINDOW)
+            if not lines.pop():  # the usual read: a few whole lines
+                self._data, self._at = data, len(data)
+                return lines
         if data:
             self._feed(data)
         lines = self._cut_long() if self._partial else self._cut_block()
@@ -52,13 +55,13 @@ class Lines:
 
     def settle(self) -> None:
         """Frees what was cut."""
-        if self.has_more:
-            return
-        self._data = self._data[self._at :]
-        self._at = 0
-        if self._data and not self._partial:
-            self.partial_number += 1
-        if self.buffered > self._max_bytes:
+        if not self.has_more:
+            self._data = self._data[self._at :]
+            self._at = 0
+            if self._data and not self._partial:
+                self.partial_number += 1
+        self.buffered = len(self._data) + len(self._partial)
+        if self.buffered > self._max_bytes and not self.has_more:
             self._overflow()
 
     def close(self) -> None:
@@ -66,6 +69,7 @@ class Lines:
         self._data, self._at = b"", 0
         self._partial = bytearray()
         self.has_more = False
+        self.buffered = 0
 
     def _feed(self, data: bytes) -> None:
         if self.is_over:
@@ -116,4 +120,5 @@ class Lines:
 
     def _overflow(self) -> None:
         self.close()
+        self._small = -1
         self.is_over = True
