@@ -294,10 +294,15 @@ def kv(
 
 def finish(conversation: ConversationPort) -> bytes:
     """All that a conversation sends before it wants more input, or ends, as a transport has it."""
-    sent = b""
+    sent = []
     while conversation.wants is Wants.TURN:
-        sent += conversation.advance()
-    return sent
+        sent.append(conversation.advance())
+    return b"".join(sent)
+
+
+def wanted(conversation: ConversationPort) -> Wants:
+    """What it wants now, where a type checker would believe an earlier look."""
+    return conversation.wants
 
 
 def answer(conversation: ConversationPort, pieces: Iterable[bytes]) -> bytes:

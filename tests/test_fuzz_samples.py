@@ -55,18 +55,19 @@ def test_what_fuzzing_starts_from_breaks_no_invariant(side: str, data: bytes) ->
 @pytest.mark.parametrize(
     ("side", "part", "broken"),
     [
-        ("server", "adapters.protocols.json_lines.server.TRUE", b'{"ok":true,"result":NaN}\n'),
-        ("server", "adapters.protocols.json_lines.server.BEFORE", b'{"ok":true,"result":\n'),
+        ("server", "adapters.protocols.json_lines.codec.TRUE", b'{"ok":true,"result":NaN}\n'),
+        ("server", "adapters.protocols.json_lines.codec.BEFORE", b'{"ok":true,"result":\n'),
         (
             "server",
-            "adapters.protocols.json_lines.server.ServerSession._end",
-            lambda session, error: None,
+            "application.conversation.Conversation._end",
+            lambda conversation, error: None,
         ),
-        ("server", "adapters.protocols.json_lines.lines.Lines._hold", lambda lines, rest: None),
+        ("server", "adapters.protocols.json_lines.lines.Lines.settle", lambda lines: None),
+        ("server", "adapters.protocols.json_lines.lines.Lines._cut_long", lambda lines: []),
         ("server", "application.commands.values.validated", lambda text, where="": b"0"),
         ("server", "application.commands.values.validated", lambda text, where="": 1 / 0),
         ("client", "adapters.client.json_lines._outcome", lambda reply: object()),
-        ("client", "adapters.protocols.json_lines.lines.Lines._hold", lambda lines, rest: None),
+        ("client", "adapters.client.reply_lines.Lines._hold", lambda lines, rest: None),
     ],
 )
 def test_the_invariants_notice_a_part_that_is_broken(

@@ -20,7 +20,7 @@ from application.limits import Limits
 from application.password import DELAY, FREE, Password
 from application.ports import Executor, Wants
 from domain.memory import InMemoryStore
-from tests.support import Clock, service_of
+from tests.support import Clock, service_of, wanted
 from tests.test_json_lines import CONVERSATION, REPLIES, anything, bytewise, replies
 
 R = TypeVar("R")
@@ -46,9 +46,9 @@ class Client(Executor):
         self.password: Password = beside.password if beside else Password(SECRET, self.clock)
         self.account = Ledger(sys.maxsize).open(pytest.fail)
         self._local = LocalExecutor(InMemoryStore(self.clock), limits)
-        service = service_of(self, limits, self.clock, self.password)
-        self.stats = service.stats
-        self.conversation = Conversation(service, self)
+        self.service = service_of(self, limits, self.clock, self.password)
+        self.stats = self.service.stats
+        self.conversation = Conversation(self.service, self)
 
     def execute(self, command: Command[R]) -> R:
         self.ran.append(command)
@@ -180,10 +180,11 @@ class TestUnauthenticated:
         assert client.stats.connected == 0
 
     def test_one_client_too_many_is_told_so_and_not_asked_for_the_password(self) -> None:
-        client = Client(Limits(max_clients=0))
+        client = Client(Limits(max_clients=1))
+        client.conversation = Conversation(client.service, client)
         assert client.ask() == ["TOO_MANY_CLIENTS"]
         assert client.conversation.wants is Wants.END
-        assert (client.stats.connected, client.stats.refused) == (0, 1)
+        assert (client.stats.connected, client.stats.refused) == (1, 1)
 
 
 class TestLogin:
@@ -310,7 +311,7 @@ class TestDelays:
         assert client.ask(WRONG * FREE) == [NO] * FREE
         assert client.delays == []
         assert client.conversation.receive(RIGHT) == b""
-        assert client.conversation.wants is Wants.WAKE
+        assert wanted(client.conversation) is Wants.WAKE
         assert client.delays == [pytest.approx(DELAY)]
         assert client.ran == []
         assert replies(client.conversation.advance()) == [OK]

@@ -359,7 +359,8 @@ def _all_lines(lines: Lines, data: bytes) -> Iterator[bytes]:
 def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
     data: bytes, bound: int, size: int
 ) -> None:
-    lines, cut = Lines(bound), []
+    lines = Lines(bound)
+    cut: List[bytes] = []
     for at in range(0, len(data), size):
         cut += _all_lines(lines, data[at : at + size])
     *whole, rest = data.split(b"\n")

@@ -9,7 +9,7 @@ import contextlib
 import json
 import socket
 import ssl
-from typing import Any, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator
 
 import gevent.socket
 import gevent.ssl
@@ -18,6 +18,7 @@ import pytest
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.timeouts import LINGER
 from application import password
+from entrypoints.server.container import ServerContainer
 from tests.certificates import HOST, Files
 from tests.support import TIMEOUT, Clock, server_container
 
@@ -30,9 +31,16 @@ ROUND = 1.0
 class World:
     """A server in this thread, and the time in it."""
 
-    def __init__(self, connection: Any, settings: Dict[str, Any]) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        settings: Dict[str, Any],
+        prepare: Callable[[ServerContainer], object] = lambda container: None,
+    ) -> None:
+        """`prepare` may swap parts of the server before any is built."""
         self.clock = Clock()
         container = server_container(**settings)
+        prepare(container)
         container.clock.override(self.clock)
         container.connection.override(connection)
         self._in_tls = bool(container.config.tls_cert())
@@ -42,12 +50,13 @@ class World:
         self.server = container.server()
         self.address = self.server.bind()
         self.server.start()
-        self._asking = self._connect_to_ask()
+        self._asking = self.connect_to_talk()
 
     def connect(self) -> Any:
         return gevent.socket.create_connection(self.address, TIMEOUT)
 
-    def _connect_to_ask(self) -> Any:
+    def connect_to_talk(self) -> Any:
+        """A connection in TLS, where that is what the server speaks."""
         context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context.wrap_socket(self.connect()) if self._in_tls else self.connect()

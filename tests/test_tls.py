@@ -28,7 +28,7 @@ from application.password import DELAY, FREE, Password
 from application.ports import Link, Wants
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
-from tests.support import Clock, answer, service_of
+from tests.support import Clock, answer, service_of, wanted
 from tests.test_json_lines import CONVERSATION, REPLIES, bytewise, replies
 
 R = TypeVar("R")
@@ -111,14 +111,14 @@ def at_random(seed: int) -> Cut:
 
 
 class Client:
-    """The client's end, joined to a session by a wire that cuts what it carries."""
+    """The client's end, joined to a conversation by a wire that cuts what it carries."""
 
     def __init__(
         self, conversation: TlsConversation, context: ssl.SSLContext, cut: Cut = whole
     ) -> None:
         self.conversation = conversation
         self.said: List[bytes] = []
-        """What the session gave to send, piece by piece."""
+        """What the conversation returned to send, piece by piece."""
         self._cut = cut
         self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self.outgoing, server_hostname=HOST)
@@ -382,7 +382,7 @@ class TestEnding:
         self, connect: Connect, inner: Inner, asked: bytes
     ) -> None:
         client = connect()
-        sent = answer(client.session, [asked])
+        sent = answer(client.conversation, [asked])
         assert b"PONG" not in sent
         assert client.conversation.wants is Wants.END
         assert not inner.stats.commands
@@ -408,21 +408,22 @@ class TestEnding:
         assert client.conversation.wants is Wants.END
         assert not inner.stats.commands
 
-    def test_being_closed_lets_go_of_what_is_inside(self, connect: Connect, inner: Inner) -> None:
+    def test_a_close_closes_what_is_inside(self, connect: Connect, inner: Inner) -> None:
         session = connect().conversation
         assert inner.stats.connected == 1
         session.close()
         assert inner.stats.connected == 0
 
     def test_one_client_too_many_is_told_so_in_tls(self, files: Files) -> None:
-        crowded = Inner(Limits(max_clients=0))
+        crowded = Inner(Limits(max_clients=1))
+        crowded.open(Wire())
         session = TlsConversation(certificates(files), crowded.open, Wire())
         client = Client(session, trusting(files.authority, None, None))
-        assert session.wants is Wants.INPUT
+        assert wanted(session) is Wants.INPUT
         client.shake_hands()
         assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
         assert client.is_told_goodbye()
-        assert session.wants is Wants.END
+        assert wanted(session) is Wants.END
 
 
 class TestTimeOut:
@@ -450,13 +451,13 @@ class TestTimeOut:
         client.shake_hands()
         client.ask(b'{"type":')
         client.conversation.time_out()
-        assert client.conversation.wants is Wants.TURN
+        assert wanted(client.conversation) is Wants.TURN
         client.is_given(client.rest_of_replies())
         assert replies(client.read()) == ["TIMEOUT"]
         assert client.is_told_goodbye()
         assert client.conversation.wants is Wants.END
 
-    def test_being_given_up_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
+    def test_an_abort_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
         client = connect()
         client.shake_hands()
         client.conversation.abort("it took nothing")
@@ -572,14 +573,14 @@ def test_whatever_arrives_no_error_but_of_ours_comes_out(
     files: Files, data: bytes, hello: int, cuts: List[int]
 ) -> None:
     """After so many bytes of a good hello, anything."""
-    session = TlsConversation(certificates(files), Inner().session, "a client")
+    session = TlsConversation(certificates(files), Inner().open, Wire())
     client = Client(session, trusting(files.authority, None, None))
     with pytest.raises(ssl.SSLWantReadError):
         client.tls.do_handshake()
     data = client.outgoing.read()[:hello] + data
     ends = sorted(cuts)
     answer(session, (data[a:b] for a, b in zip([0, *ends], [*ends, None])))
-    assert not session.waiting
+    assert session.wants is not Wants.TURN
     session.time_out()
     session.close()
 

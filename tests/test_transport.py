@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Optional, Tuple
 import gevent
 import gevent.socket
 import pytest
+from dependency_injector import providers
 from gevent.event import Event
 from gevent.pool import Group
 from msgspec import UNSET, Raw
@@ -18,6 +19,7 @@ from adapters.client.tcp import TcpClient
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from application.commands import Get, MSet, Ping, Set
+from application.conversation import Conversation
 from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore
 from tests.support import (
@@ -229,36 +231,21 @@ def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
         assert received.count(b"\n") == 1
 
 
-class BrokenSession:
-    waiting = False
-    open = True
-    unfinished = 0
-    rest = 0.0
-
-    def __init__(self, client: str) -> None:
-        pass
-
-    def time_out(self) -> None:
-        pass
-
-    def give_up(self, why: str) -> None:
-        pass
-
+class Broken(Conversation):
     def receive(self, data: bytes) -> bytes:
         raise RuntimeError("a bug")
 
-    def replies(self) -> bytes:
-        return b""
 
-    def close(self) -> None:
-        pass
-
-
-def test_a_bug_in_a_session_closes_that_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_a_conversation_closes_that_connection_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     container = server_container()
+    made = [Conversation, Broken]
+    container.plain_conversation.override(
+        providers.Callable(lambda service, link: made.pop(0)(service, link), container.service)
+    )
     with serving(container) as address, new_client(address) as client:
         assert client.execute(Ping()) == "PONG"
-        container.server()._new_session = BrokenSession
         with new_client(address) as unlucky, pytest.raises(Unavailable):
             unlucky.execute(Ping())
         assert client.execute(Ping()) == "PONG"
