@@ -114,7 +114,8 @@ class Setting(click.Option):
 
     def origin(self, ctx: click.Context) -> str:
         """How users know the setting where it was given."""
-        option = max(self.opts, key=len)
+        turned_off = self.secondary_opts and ctx.params.get(self.name or "") is False
+        option = max(self.secondary_opts if turned_off else self.opts, key=len)
         source = ctx.get_parameter_source(self.name or "")
         if source is ParameterSource.ENVIRONMENT:
             return f"{self.variable} ({option})"
