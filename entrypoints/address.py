@@ -8,7 +8,7 @@
 
 Rule: an address is parsed in full or refused with `ValueError`, and no message quotes an address
 that may hold a password. An IPv6 address stands in brackets; its zone follows a `%`, which may be
-written `%25`. This module imports no command line and opens nothing.
+written `%25`. This module imports no command line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote, unquote
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 7379
@@ -175,9 +175,16 @@ class ListenAddress(NamedTuple):
             return f"{UNIX_SCHEME}://{quote(self.path)}"
         return f"{'kvs' if tls else 'kv'}://{bracketed(self.host)}:{self.port}"
 
+    def as_tuple(self) -> Tuple[str, str, int]:
+        """`("tcp", host, port)` or `("unix", path, mode)`, as the transport takes it."""
+        if self.kind == "unix":
+            return self.kind, self.path, self.mode
+        return self.kind, self.host, self.port
+
     def resolved(self) -> List[ListenAddress]:
-        """The addresses of the host's name, IPv4 first, each once: `localhost` is one of each
-        family. An address itself is left as it is, and so is a name that cannot be resolved."""
+        """The addresses that the host's name stands for and this machine has, IPv4 first:
+        `localhost` is one of each family. An address itself is left as it is, and so is a name
+        that stands for none, which the system refuses when it is bound."""
         if self.kind == "unix":
             return [self]
         try:
@@ -187,8 +194,11 @@ class ListenAddress(NamedTuple):
         except OSError:
             return [self]
         found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-        hosts = dict.fromkeys(_with_zone(entry[4]) for entry in found)
-        return [self._replace(host=host) for host in hosts]
+        hosts = list(dict.fromkeys(_with_zone(entry[4]) for entry in found))
+        if len(hosts) == 1:
+            return [self._replace(host=hosts[0])]
+        own = [host for host in hosts if _is_own(host)]
+        return [self._replace(host=host) for host in own or hosts]
 
     @property
     def is_local(self) -> bool:
@@ -200,6 +210,17 @@ class ListenAddress(NamedTuple):
             return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
         except ValueError:
             return True
+
+
+def _is_own(host: str) -> bool:
+    """Whether this machine has the address; without IPv6, it may still have a name for ::1."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _with_zone(address: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
@@ -20,6 +21,7 @@ from entrypoints.server.options import server_settings
 from entrypoints.settings.kinds import COUNT, KEEPALIVE, MAX_SECONDS, SECONDS, SIZE, Number, size
 from entrypoints.settings.sources import SETTINGS, Setting
 from tests.certificates import Files
+from tests.support import ROOT
 
 KUBERNETES = {
     "KV_SERVICE_HOST": "10.96.0.7",
@@ -533,6 +535,17 @@ class TestOneFileAndOneEnvironmentForBoth:
         assert (values["host"], values["port"]) == ("store.example", 5000)
         assert (values["timeout"], values["connect_timeout"]) == (2.0, 0.5)
 
+    def test_the_file_in_the_readme_serves_both(
+        self, sources: Sources, pem: Mapping[str, str]
+    ) -> None:
+        (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        for name in ("cert", "key"):
+            example = example.replace(f"/etc/kvjson/{name}.pem", pem[name])
+        served = sources.server(file=example)
+        assert (served.values["max_memory"], served.addresses[0].port) == (512 << 20, 5000)
+        values = sources.client(file=example)
+        assert (values["host"], values["port"], values["tls"]) == ("store.example", 5000, True)
+
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
     @pytest.mark.parametrize(
         ("text", "named"),
@@ -709,6 +722,14 @@ class TestTlsFiles:
         open_key = sources.file("key", Path(key).read_text(), 0o644)
         (warning,) = warnings("--tls-cert", cert, "--tls-key", open_key)
         assert open_key in warning
+
+    @pytest.mark.parametrize(("program", "tls"), [(SERVER, []), (CLIENT, ["--tls"])])
+    def test_a_certificate_without_a_key_is_refused_with_what_to_give(
+        self, sources: Sources, pem: Mapping[str, str], program: Program, tls: List[str]
+    ) -> None:
+        message = sources.refusal(program, *tls, "--tls-cert", pem["cert"])
+        assert "give --tls-key" in message
+        assert pem["cert"] in message
 
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
 from entrypoints.client_settings import DEFAULTS
 from entrypoints.settings.kinds import CERTIFICATE, KEY, PORT, SECONDS, SIZE, Host, Url, size
 from entrypoints.settings.rules import Needs, client_address, refuse_without_effect
-from entrypoints.settings.secret import find_password, key_warnings, password_file_option
+from entrypoints.settings.secret import check_key, find_password, password_file_option
 from entrypoints.settings.sources import config_option, given, setting
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -93,5 +93,5 @@ def connection_settings(context: click.Context) -> ConnectionSettings:
     url = settings["url"]
     password = find_password(settings, url, (url.value or {}).get("password"))
     values["password"] = password.text
-    keys = key_warnings(values["tls_cert"], values["tls_key"])
+    keys = check_key(settings, values)
     return ConnectionSettings({**DEFAULTS, **values}, [*password.warnings, *keys])

@@ -55,14 +55,20 @@ def main(context: click.Context, /, **_: Any) -> None:
 
 
 def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None:
+    address, *others = addresses
+    if others or address.kind != "tcp":
+        raise click.UsageError(
+            f"cannot listen on {', '.join(map(str, addresses))}: "
+            "the transport takes one TCP address"
+        )
     container = ServerContainer()
-    container.config.from_dict(settings)
+    container.config.from_dict({**settings, "host": address.host, "port": address.port})
     certificates, server = container.certificates(), container.server()
     has_tls = bool(settings["tls_cert"])
     if has_tls:
         with _refusal("cannot use the TLS files"):
             certificates.load()
-    with _refusal(f"cannot listen on {settings['host']} port {settings['port']}"):
+    with _refusal(f"cannot listen on {address.host} port {address.port}"):
         host, port = server.bind()
     keep_buffers()
     stopping = Event()

@@ -28,7 +28,7 @@ from entrypoints.settings.kinds import (
     size,
 )
 from entrypoints.settings.rules import Needs, listen_addresses, refuse_without_effect
-from entrypoints.settings.secret import find_password, key_warnings, password_file_option
+from entrypoints.settings.secret import check_key, find_password, password_file_option
 from entrypoints.settings.sources import Given, config_option, given, setting
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -155,12 +155,12 @@ def server_settings(context: click.Context) -> ServerSettings:
     values = {name: setting.value for name, setting in settings.items()}
     refuse_without_effect(_NEEDS, settings, values)
     _check_limits(settings)
-    addresses = listen_addresses(settings)
+    addresses = [one for address in listen_addresses(settings) for one in address.resolved()]
     password = find_password(settings)
     values["password"] = password.text
     if not (password.text or values["tls_client_ca"] or values["insecure"]):
-        addresses = _refuse_remote(addresses)
-    keys = key_warnings(values["tls_cert"], values["tls_key"])
+        _refuse_remote(addresses)
+    keys = check_key(settings, values)
     return ServerSettings(values, addresses, [*password.warnings, *keys])
 
 
@@ -173,14 +173,10 @@ def _check_limits(settings: Mapping[str, Given]) -> None:
         raise click.UsageError(f"{error}; given were {', '.join(origins)}") from error
 
 
-def _refuse_remote(addresses: Sequence[ListenAddress]) -> List[ListenAddress]:
-    """The addresses, resolved, so that those are listened on that were looked at; raises
-    `click.UsageError` if other machines can reach one."""
-    resolved = [one for address in addresses for one in address.resolved()]
-    for address in resolved:
+def _refuse_remote(addresses: Sequence[ListenAddress]) -> None:
+    for address in addresses:
         if not address.is_local:
             raise click.UsageError(
                 f"{address} can be reached from other machines: set a password "
                 "(--password-file or KV_PASSWORD), or say --insecure"
             )
-    return resolved

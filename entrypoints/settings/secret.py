@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import Callable, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 
 import click
 
@@ -112,16 +112,17 @@ def _warnings(settings: Mapping[str, Given], source: _Source, secret: str) -> Li
     return found
 
 
-def key_warnings(certificate: Optional[str], key: Optional[str]) -> List[str]:
-    """What to warn of when the key of a certificate is not for its owner alone."""
+def check_key(settings: Mapping[str, Given], result: Mapping[str, Any]) -> List[str]:
+    """What to warn of about the key of the certificate in `result`. Raises `click.UsageError` when
+    there is none."""
+    certificate, key = result["tls_cert"], result["tls_key"]
+    if certificate is None:
+        return []
+    if key is None and not any(label.endswith(b"PRIVATE KEY") for label in pem_labels(certificate)):
+        origin = settings["tls_cert"].origin
+        raise click.UsageError(f"{origin}: {certificate} holds no private key; give --tls-key")
     path = key or certificate
-    if path is None or not others_can_read(path):
-        return []
-    try:
-        has_key = any(label.endswith(b"PRIVATE KEY") for label in pem_labels(path))
-    except (OSError, ValueError):
-        return []
-    return [f"other users can read the key in {path}; chmod 600 it"] if has_key else []
+    return [f"other users can read the key in {path}; chmod 600 it"] * others_can_read(path)
 
 
 def others_can_read(path: str) -> bool:
