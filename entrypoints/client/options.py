@@ -5,7 +5,7 @@ Rule: what the library calls an option has the same name, default and meaning he
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, TypeVar
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, TypeVar
 
 import click
 
@@ -21,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., object])
 _OPTIONS = [
     config_option("client"),
     setting(
+        "-u",
         "--url",
         type=Url(),
         is_eager=True,
@@ -28,9 +29,14 @@ _OPTIONS = [
         help="The server's address in one, instead of --host, --port and --tls: kvs:// for TLS, "
         "kv+unix:///PATH for a Unix socket.",
     ),
-    setting("--host", type=Host(), part_of="url", default=DEFAULT_HOST, help="The server's host."),
-    setting("--port", type=PORT, part_of="url", default=DEFAULT_PORT, help="The server's port."),
     setting(
+        "-H", "--host", type=Host(), part_of="url", default=DEFAULT_HOST, help="The server's host."
+    ),
+    setting(
+        "-p", "--port", type=PORT, part_of="url", default=DEFAULT_PORT, help="The server's port."
+    ),
+    setting(
+        "-t",
         "--timeout",
         type=SECONDS,
         default=f"{DEFAULTS['timeout']:g}",
@@ -83,15 +89,17 @@ class ConnectionSettings(NamedTuple):
     warnings: List[str]
 
 
-def connection_settings(context: click.Context) -> ConnectionSettings:
-    """The settings of a command line that was parsed, checked and put together. Raises
-    `click.UsageError`."""
+def connection_settings(context: click.Context, asked: Optional[str] = None) -> ConnectionSettings:
+    """The settings of a command line that was parsed, checked and put together. A password that
+    was `asked` for wins over every source. Raises `click.UsageError`."""
     settings = given(context)
     values = {name: setting.value for name, setting in settings.items() if name != "url"}
     values.update(client_address(settings))
     refuse_without_effect(_NEEDS, settings, values)
     url = settings["url"]
-    password = find_password(settings, url, (url.value or {}).get("password"))
-    values["password"] = password.text
-    keys = check_key(settings, values)
-    return ConnectionSettings({**DEFAULTS, **values}, [*password.warnings, *keys])
+    warnings = check_key(settings, values)
+    if asked is None:
+        password = find_password(settings, url, (url.value or {}).get("password"))
+        warnings += password.warnings
+    values["password"] = password.text if asked is None else asked
+    return ConnectionSettings({**DEFAULTS, **values}, warnings)
