@@ -175,6 +175,13 @@ class ListenAddress(NamedTuple):
             return f"{UNIX_SCHEME}://{quote(self.path)}"
         return f"{'kvs' if tls else 'kv'}://{bracketed(self.host)}:{self.port}"
 
+    @classmethod
+    def of(cls, kind: str, where: str, number: int) -> ListenAddress:
+        """The address that `as_tuple` returned."""
+        if kind == "unix":
+            return cls(kind, path=where, mode=number)
+        return cls(kind, where, number)
+
     def as_tuple(self) -> Tuple[str, str, int]:
         """`("tcp", host, port)` or `("unix", path, mode)`, as the transport takes it."""
         if self.kind == "unix":

@@ -10,12 +10,12 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import gevent
 import pytest
+from adapters.protocols.json_lines.guarded import GuardedSession
+from adapters.protocols.json_lines.server import ServerSession
 from dependency_injector import containers, errors
 
 from adapters.gevent_tcp.connection import GreenletConnection
 from adapters.gevent_tcp.tls import TlsSession
-from adapters.protocols.json_lines.guarded import GuardedSession
-from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Command, Get, Ping
 from application.ports import Executor
 from domain.errors import Unauthenticated, Unavailable

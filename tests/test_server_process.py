@@ -336,6 +336,43 @@ def test_the_line_that_says_it_listens_has_the_address(host: str) -> None:
     assert f" listens on kv://{shown}:" in line
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_it_listens_on_several_addresses_and_a_unix_socket_is_without_tls(
+    tmp_path: Path, files: Files, tls: bool
+) -> None:
+    path = str(tmp_path / "kv.sock")
+    typed = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key] if tls else []
+    with subprocess.Popen(
+        [sys.executable, "-m", "entrypoints.server", *typed],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(KV_LISTEN=f"127.0.0.1:0 unix:{path}"),
+    ) as process:
+        try:
+            assert process.stdout
+            lines = [process.stdout.readline() for _ in range(2)]
+            assert f" listens on {'kvs' if tls else 'kv'}://127.0.0.1:" in lines[0]
+            assert lines[1].endswith(f" listens on kv+unix://{path}\n")
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(path)
+                sock.sendall(b'{"type":"SET","key":"k","value":1}\n')
+                assert sock.recv(100) == b'{"ok":true,"result":true}\n'
+            port = int(lines[0].rsplit(":", 1)[1])
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as plain:
+                context = ssl.create_default_context(cafile=files.authority)
+                name = "127.0.0.1"
+                sock = context.wrap_socket(plain, server_hostname=name) if tls else plain
+                sock.sendall(b'{"type":"GET","key":"k"}\n')
+                assert sock.recv(100) == b'{"ok":true,"result":1}\n'
+                sock.close()
+            process.terminate()
+            assert process.wait(TIMEOUT) == 0
+            assert not os.path.exists(path)
+        finally:
+            process.kill()
+
+
 def _has_ipv6() -> bool:
     try:
         with socket.create_server(("::1", 0), family=socket.AF_INET6):

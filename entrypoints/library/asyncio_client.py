@@ -115,5 +115,5 @@ class AsyncClient:
         await self.close()
 
     async def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = await self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+        (outcome,) = await self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)

@@ -6,18 +6,21 @@ Rule: it holds no logic of its own but Python's manners; every method is a reque
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar
 
 from adapters.client.json_lines import ClientSession
-from adapters.client.loopback import Loopback
+from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.process import resident_memory
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.protocols.first_bytes import FirstBytes, Protocol, json_lines
+from adapters.protocols.json_lines.codec import JsonLinesCodec
+from application.admission import LongRequests
 from application.commands import Command
+from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import DEFAULTS, Settings, settings
@@ -70,10 +73,16 @@ class Client:
         It behaves as a server's client does, and can be shared by threads.
         """
         limits = Limits()
-        figures = Figures(version(), limits, time.monotonic, resident_memory)
         executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
-        allowance = Allowance(limits.max_input_bytes)
-        server = ServerSession(executor, limits, figures, allowance)
+        codec = partial(JsonLinesCodec, limits)
+        service = Service(
+            executor,
+            FirstBytes([Protocol(json_lines, codec)]),
+            limits,
+            ServerStats(version(), limits, time.monotonic, resident_memory),
+            LongRequests(),
+        )
+        server = Conversation(service, LoopbackLink())
         client = cls()
         client._executor = Loopback(ClientSession(DEFAULTS["max_reply_bytes"]), server)
         return client
@@ -151,5 +160,5 @@ class Client:
         return True
 
     def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+        (outcome,) = self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)

@@ -25,8 +25,7 @@ from typing import (
 
 from msgspec import UNSET, UnsetType
 
-from adapters.client.json_lines import result_in_batch
-from application.commands import Batch, Command, Reply
+from application.commands import Batch, Command
 from domain.errors import KvError
 from entrypoints.library import requests
 from entrypoints.library.requests import Request, method_of
@@ -170,11 +169,11 @@ def as_batch(sent: Sequence[Command[Any]]) -> Batch:
     return Batch(list(sent))
 
 
-def from_batch(sent: Sequence[Command[Any]], replies: object) -> List[object]:
-    """What each command gave, from what came of the batch; raises what it was refused with."""
-    if isinstance(replies, KvError):
-        raise replies
-    return list(map(result_in_batch, sent, cast(Sequence[Reply], replies)))
+def from_batch(outcome: object) -> List[object]:
+    """The results of a batch, one for each command; raises the error it was refused with."""
+    if isinstance(outcome, KvError):
+        raise outcome
+    return cast(List[object], outcome)
 
 
 @contextlib.contextmanager

@@ -260,7 +260,7 @@ def ping() -> Request[str]:
 
 
 def info() -> Request[Dict[str, Any]]:
-    """Figures about the server, by section and name, as docs/protocol.md explains them.
+    """ServerStats about the server, by section and name, as docs/protocol.md explains them.
 
     Repeated when the connection is lost.
     """

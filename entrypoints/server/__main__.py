@@ -16,7 +16,7 @@ import gevent
 from gevent.event import Event
 
 from adapters import logs
-from adapters.gevent_tcp.server import SPARE
+from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify, open_standard_streams
 from entrypoints.address import ListenAddress
@@ -55,21 +55,17 @@ def main(context: click.Context, /, **_: Any) -> None:
 
 
 def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None:
-    address, *others = addresses
-    if others or address.kind != "tcp":
-        raise click.UsageError(
-            f"cannot listen on {', '.join(map(str, addresses))}: "
-            "the transport takes one TCP address"
-        )
     container = ServerContainer()
-    container.config.from_dict({**settings, "host": address.host, "port": address.port})
+    container.config.from_dict(
+        {**settings, "listen": [address.as_tuple() for address in addresses]}
+    )
     certificates, server = container.certificates(), container.server()
     has_tls = bool(settings["tls_cert"])
     if has_tls:
         with _refusal("cannot use the TLS files"):
             certificates.load()
-    with _refusal(f"cannot listen on {address.host} port {address.port}"):
-        host, port = server.bind()
+    with _refusal("cannot listen"):
+        bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
     stopping = Event()
     ending = [gevent.signal_handler(number, stopping.set) for number in _ENDING]
@@ -78,7 +74,8 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     housekeeper = container.housekeeper()
     server.start()
     housekeeper.start()
-    _announce(ListenAddress("tcp", host, port).url(has_tls))
+    for url in bound:
+        _announce(url)
     notify("READY=1")
     stopping.wait()
     log.info("stopping")
@@ -101,10 +98,10 @@ def _announce(url: str) -> None:
 
 def _fit_clients(settings: Dict[str, Any]) -> None:
     """Raise the limit on descriptors to fit the clients, or lower `max_clients` to fit it."""
-    wanted = settings["max_clients"] + SPARE + DESCRIPTORS
+    wanted = settings["max_clients"] + REJECT_RESERVE + DESCRIPTORS
     allowed = allow_descriptors(wanted)
     if allowed < wanted:
-        settings["max_clients"] = max(1, allowed - SPARE - DESCRIPTORS)
+        settings["max_clients"] = max(1, allowed - REJECT_RESERVE - DESCRIPTORS)
         why = f"the system allows {allowed} open files"
         log.warning("lowered max_clients", extra={"to": settings["max_clients"], "why": why})
 
@@ -128,7 +125,8 @@ def _refusal(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise click.ClickException(f"{what}: {_reason(error)}") from error
+        where = f" on {error.filename}" if error.filename else ""
+        raise click.ClickException(f"{what}{where}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable, Optional, Sequence
 
 from dependency_injector import containers, providers
 
-from adapters.gevent_tcp.connection import Connection, Session
+from adapters.gevent_tcp.connection import Connection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
+from adapters.gevent_tcp.listeners import Address
 from adapters.gevent_tcp.server import GeventServer
-from adapters.gevent_tcp.tls import Certificates, TlsSession
+from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import resident_memory
-from adapters.protocols.json_lines.guarded import GuardedSession
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.protocols import first_bytes
+from adapters.protocols.json_lines.codec import JsonLinesCodec
+from application import conversation as conversations
+from application.admission import LongRequests
 from application.executor import LocalExecutor
+from application.ledger import Ledger
 from application.limits import Limits
 from application.password import Password
-from application.ports import Executor
-from application.report import Figures
-from domain.bounded import BoundedStore, EvictingStore
+from application.ports import Conversation, Executor
+from application.stats import ServerStats
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.version import version
@@ -34,6 +38,10 @@ def _whether(setting: Optional[str]) -> str:
     return "yes" if setting else "no"
 
 
+def _addresses(listen: Optional[Sequence[Address]], host: str, port: int) -> Sequence[Address]:
+    return listen or [("tcp", host, port)]
+
+
 def _settings(
     config: providers.Configuration, names: Iterable[str]
 ) -> Dict[str, providers.ConfigurationOption]:
@@ -43,7 +51,7 @@ def _settings(
 class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
-    config = providers.Configuration(strict=True)
+    config = providers.Configuration(strict=True, default={"listen": None})
 
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Selector(
@@ -54,36 +62,52 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
-    figures = providers.Singleton(
-        Figures,
+    stats = providers.Singleton(
+        ServerStats,
         providers.Callable(version),
         limits,
         clock,
         resident_memory=providers.Object(resident_memory),
     )
-    allowance = providers.Singleton(Allowance, limits.provided.max_input_bytes)
-    password = providers.Singleton(Password, config.password, clock)
-    conversation: providers.Provider[ServerSession] = providers.Selector(
+    ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
+    long_requests = providers.Singleton(LongRequests)
+    json_lines = providers.Factory(JsonLinesCodec, limits)
+    protocols = providers.Singleton(
+        first_bytes.FirstBytes,
+        providers.List(
+            providers.Factory(
+                first_bytes.Protocol, providers.Object(first_bytes.json_lines), json_lines.provider
+            ),
+        ),
+    )
+    password = providers.Selector(
         providers.Callable(_whether, config.password),
-        no=providers.Factory(ServerSession, executor, limits, figures, allowance),
-        yes=providers.Factory(GuardedSession, executor, limits, figures, allowance, password),
+        no=providers.Object(None),
+        yes=providers.Singleton(Password, config.password, clock),
+    )
+    service = providers.Singleton(
+        conversations.Service, executor, protocols, limits, stats, long_requests, password
+    )
+    plain_conversation: providers.Provider[Conversation] = providers.Factory(
+        conversations.Conversation, service
     )
     certificates = providers.Singleton(
         Certificates, config.tls_cert, config.tls_key, config.tls_client_ca
     )
-    session: providers.Provider[Session] = providers.Selector(
+    conversation: providers.Provider[Conversation] = providers.Selector(
         providers.Callable(_whether, config.tls_cert),
-        no=conversation,
-        yes=providers.Factory(TlsSession, certificates, conversation.provider),
+        no=plain_conversation,
+        yes=providers.Factory(TlsConversation, certificates, plain_conversation.provider),
     )
     connection = providers.Object(Connection)
     server = providers.Singleton(
         GeventServer,
-        host=config.host,
-        port=config.port.as_int(),
-        new_session=session.provider,
+        addresses=providers.Callable(_addresses, config.listen, config.host, config.port.as_int()),
+        new_conversation=conversation.provider,
+        new_unix_conversation=plain_conversation.provider,
         limits=limits,
+        ledger=ledger,
         clock=clock,
         connection=connection,
     )
-    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.tidy)
+    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.run_maintenance)

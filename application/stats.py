@@ -1,13 +1,13 @@
-"""What INFO tells.
+"""The statistics that INFO returns.
 
-Rule: a figure is counted by whoever sees it happen. The store counts keys and reads, the server's
-`Figures` commands and clients; INFO puts them together, and costs next to nothing to ask.
+Rule: a figure is counted where it happens. The store counts keys and reads, `ServerStats` commands
+and clients; INFO puts them together, and costs next to nothing to ask.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Callable, Dict, Type, Union
+from collections import Counter, defaultdict
+from typing import Callable, DefaultDict, Dict, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -40,7 +40,7 @@ class Report(Struct):
     limits: Union[Limits, UnsetType] = UNSET
 
 
-class Figures:
+class ServerStats:
     """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
 
     def __init__(
@@ -58,11 +58,11 @@ class Figures:
         self.connected = 0
         self.accepted = 0
         self.refused = 0
-        self.cut = 0
-        self.commands: Counter[Type[Struct]] = Counter()
+        self.killed = 0
+        self.commands: DefaultDict[type, int] = defaultdict(int)
         self.errors: Counter[str] = Counter()
 
-    def welcome(self) -> bool:
+    def admit(self) -> bool:
         """Count a client that has come; whether there is room for it."""
         if self.connected >= self._limits.max_clients:
             self.refused += 1
@@ -80,10 +80,12 @@ class Figures:
             connected_clients=self.connected,
             accepted_clients=self.accepted,
             refused_clients=self.refused,
-            cut_clients=self.cut,
+            cut_clients=self.killed,
         )
         report.commands = {
-            str(kind.__struct_config__.tag): count for kind, count in self.commands.items() if count
+            str(kind.__struct_config__.tag): count  # type: ignore[attr-defined]
+            for kind, count in self.commands.items()
+            if count
         }
         report.errors = dict(self.errors)
         report.limits = self._limits
