@@ -24,7 +24,7 @@ FIRST_DELAY, MAX_DELAY = 0.1, 2.0
 """Seconds between attempts from one host after these; doubled with each failure, to the maximum."""
 
 FREE_ATTEMPTS_OVERALL = 100
-"""Failures that are not delayed, of all hosts together that did not give the password lately."""
+"""Failures that are not delayed, of all hosts together that are not trusted."""
 
 OVERALL_DELAY = 0.2
 """Seconds between their attempts after these."""
@@ -45,7 +45,7 @@ _MAX_DOUBLINGS = 10
 
 
 class Password:
-    """A secret, and when the next attempt to give it may be made. `clock` returns seconds."""
+    """A secret, and when the next attempt may be made. `clock` returns seconds."""
 
     def __init__(self, secret: str, clock: Callable[[], float]) -> None:
         self._digest = _digest(secret)

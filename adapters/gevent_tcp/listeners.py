@@ -1,8 +1,8 @@
 """The sockets that a server listens on: TCP of both families, and Unix sockets.
 
 Rule: all addresses are bound, or none, with `OSError` for the first that cannot be. TCP addresses
-with port 0 get one port, which the system picks. A Unix socket's file has its permissions before
-anybody can connect, takes the place of one that no process listens on, and is removed at the end.
+with port 0 share one port, which the system picks. A Unix socket's file has its permissions before
+a client can connect, takes the place of one that no process listens on, and is removed at the end.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _remove_stale(path: str) -> None:
         except ConnectionRefusedError:
             os.unlink(path)
         except OSError:
-            return  # somebody may listen, and binding will fail
+            return  # a server may listen, and binding will fail
 
 
 def _listen(sock: socket.socket) -> None:

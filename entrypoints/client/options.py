@@ -83,7 +83,7 @@ def connection_options(command: F) -> F:
 
 
 class ConnectionSettings(NamedTuple):
-    """What a client goes by: values by name, and what to warn of."""
+    """A client's values by name, and warnings to show."""
 
     values: Dict[str, Any]
     warnings: List[str]

@@ -90,7 +90,7 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
 
 
 def _announce(url: str) -> None:
-    """Say on standard output where the server listens; it goes on if nobody reads that."""
+    """Write to standard output, even if it is closed, and to the log where the server listens."""
     with contextlib.suppress(OSError):
         logs.to_standard_output(f"kv-server {version()} listens on {url}\n")
     log.info("listening", extra={"url": url, "version": version()})

@@ -1,7 +1,7 @@
 """The server's settings, as options of its command line.
 
 Rule: a bound is named once, in `Limits`; its default comes from there. A secret is read from a file
-or the environment and is no option, since everybody sees the options of a process.
+or the environment and is no option, since other users see the options of a process.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def server_options(command: F) -> F:
 
 
 class ServerSettings(NamedTuple):
-    """What the server goes by: values by name, where it listens, and what to warn of."""
+    """The server's values by name, the addresses to listen on, and warnings to log."""
 
     values: Dict[str, Any]
     addresses: List[ListenAddress]
