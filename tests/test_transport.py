@@ -24,6 +24,7 @@ from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore
 from tests.support import (
     TIMEOUT,
+    bound,
     client_container,
     new_client,
     served,
@@ -172,7 +173,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
     container = server_container()
     container.connection.override(connection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"PING"}\n' * 1000 + b'{"type":')
@@ -183,7 +184,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
 
 def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
     server = server_container().server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000))
@@ -209,7 +210,7 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
     container.store.override(Stuck(time.monotonic))
     container.connection.override(GreenletConnection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"GET","key":"k"}\n')
