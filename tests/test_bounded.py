@@ -143,7 +143,6 @@ class TestEvicting:
             audit.check(store)
 
     def test_work_is_in_proportion_to_the_keys_of_a_request(self) -> None:
-        visits = []
         for count in (1000, 2000, 4000):
             items = {f"{number:08}": TEXT for number in range(count)}
             store = EvictingStore(Clock(), count * (SIZE + 4))
@@ -155,9 +154,7 @@ class TestEvicting:
             before = store._sieve.visited
             store.set_many(dict.fromkeys(items, TEXT + b"1"))
             assert store.get_many(items) == dict.fromkeys(items, TEXT + b"1")
-            visits.append(store._sieve.visited - before)
-        assert visits[-1] < 5 * visits[0]
-        assert visits[-1] < 4 * 4000
+            assert store._sieve.visited - before < 4 * count
 
     def test_items_are_never_evicted_for_one_another(self) -> None:
         store = EvictingStore(Clock(), 10 * SIZE)
