@@ -315,7 +315,7 @@ class TestReplies:
             {"ok": True, "result": False},
         ]
 
-    @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 100, '"' * 100])
+    @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 50, '"' * 100])
     def test_of_keys_in_a_scan_whose_pages_end_within_it(self, key: str) -> None:
         keys = {f"{number}{key}" for number in range(20)}
         memory = InMemoryStore(Clock())

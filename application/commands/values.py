@@ -54,14 +54,12 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
     if_: Union[Literal["absent", "present"], UnsetType] = UNSET
     if_equals: Union[Raw, UnsetType] = UNSET
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        return self._run(validated(bytes(self.value), budget.open), store, budget)
-
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
-        text = yield from validated_in_steps(bytes(self.value), budget.open)
-        return partial(self._run, text)
+        text = yield from validated_in_steps(bytes(self.value), budget)
+        return partial(self.run, checked=text)
 
-    def _run(self, text: bytes, store: Store, budget: Budget) -> bool:
+    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> bool:
+        text = checked or validated(bytes(self.value), budget)
         if (
             self.ttl is UNSET
             and not self.keep_ttl
@@ -120,14 +118,12 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
     ttl: Ttl = UNSET
     if_: Union[Literal["absent"], UnsetType] = UNSET
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        return self._run(validated_items(self.items, budget.open), store, budget)
-
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
-        texts = yield from validated_items_in_steps(self.items, budget.open)
-        return partial(self._run, texts)
+        texts = yield from validated_items_in_steps(self.items, budget)
+        return partial(self.run, checked=texts)
 
-    def _run(self, texts: Dict[str, bytes], store: Store, budget: Budget) -> bool:
+    def run(self, store: Store, budget: Budget, checked: Optional[Dict[str, bytes]] = None) -> bool:
+        texts = checked or validated_items(self.items, budget)
         ttl = legal(self.ttl)
         if self.if_ is UNSET:
             store.set_many(texts, ttl)
@@ -163,14 +159,12 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
     value: Raw
     ttl: Ttl = UNSET
 
-    def run(self, store: Store, budget: Budget) -> MaybeText:
-        return self._run(validated(bytes(self.value), budget.open), store, budget)
-
     def prepare(self, budget: Budget) -> Generator[None, None, Run[MaybeText]]:
-        text = yield from validated_in_steps(bytes(self.value), budget.open)
-        return partial(self._run, text)
+        text = yield from validated_in_steps(bytes(self.value), budget)
+        return partial(self.run, checked=text)
 
-    def _run(self, text: bytes, store: Store, budget: Budget) -> MaybeText:
+    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> MaybeText:
+        text = checked or validated(bytes(self.value), budget)
         after = Entry(text, legal(self.ttl))
         before, _ = store.update(self.key, lambda _: after)
         return before.text if before else UNSET
@@ -191,7 +185,7 @@ def _conditions(
     """Whether the entry of a key meets the conditions of a command."""
     wanted = None
     if not isinstance(if_equals, UnsetType):
-        wanted = validated(bytes(if_equals), budget.open, "if_equals")
+        wanted = validated(bytes(if_equals), budget, "if_equals")
 
     def hold(before: Optional[Entry]) -> bool:
         if presence is not UNSET and (before is not None) != (presence == "present"):
