@@ -54,6 +54,9 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
     if_: Union[Literal["absent", "present"], UnsetType] = UNSET
     if_equals: Union[Raw, UnsetType] = UNSET
 
+    def value_bytes(self) -> int:
+        return _size(self.value) + _size(self.if_equals)
+
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         text = yield from validated_in_steps(bytes(self.value), budget)
         return partial(self.run, checked=text)
@@ -96,6 +99,9 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
         holds = _conditions(UNSET, self.if_equals, budget)
         return changed(store, self.key, lambda before: None if holds(before) else before)
 
+    def value_bytes(self) -> int:
+        return _size(self.if_equals)
+
 
 @register
 class MGet(ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
@@ -117,6 +123,9 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
     items: Dict[str, Raw]
     ttl: Ttl = UNSET
     if_: Union[Literal["absent"], UnsetType] = UNSET
+
+    def value_bytes(self) -> int:
+        return sum(map(_size, self.items.values()))
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         texts = yield from validated_items_in_steps(self.items, budget)
@@ -159,6 +168,9 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
     value: Raw
     ttl: Ttl = UNSET
 
+    def value_bytes(self) -> int:
+        return _size(self.value)
+
     def prepare(self, budget: Budget) -> Generator[None, None, Run[MaybeText]]:
         text = yield from validated_in_steps(bytes(self.value), budget)
         return partial(self.run, checked=text)
@@ -193,6 +205,10 @@ def _conditions(
         return wanted is None or (before is not None and same(before.text, wanted, budget.open))
 
     return hold
+
+
+def _size(text: Union[Raw, UnsetType]) -> int:
+    return 0 if isinstance(text, UnsetType) else memoryview(text).nbytes
 
 
 def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:

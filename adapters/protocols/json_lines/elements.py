@@ -25,7 +25,8 @@ def check_elements(line: bytes, limits: Limits) -> None:
     """
     if len(line) <= LONG_LINE:
         return
-    if line.count(b",") < min(limits.max_keys_per_request, limits.max_batch_cost):
+    fewest = min(limits.max_keys_per_request, limits.max_batch_cost)
+    if line.count(b",") < fewest or line.count(b'"') < 2 * fewest:
         return
     left = {
         _Key: limits.max_keys_per_request,
