@@ -7,6 +7,7 @@ import json
 import math
 from typing import Any, Dict, List, Optional, Union
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,7 +182,7 @@ def test_numbers_that_only_decoding_tells_to_be_in_range_are_charged_for() -> No
 def test_decoding_leaves_the_collector_as_it_was() -> None:
     assert decoded(b'[1, 1e300, "a"]') == [1, 1e300, "a"]
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="truncated"):
+    with pytest.raises(msgspec.DecodeError):
         decoded(b"[1")
     assert gc.isenabled()
 
@@ -200,8 +201,6 @@ results: st.SearchStrategy[object] = (
 
 @given(result=results)
 def test_the_size_of_a_result_is_that_of_its_json(result: object) -> None:
-    import msgspec
-
     assert json_size(result) == len(msgspec.json.encode(raw(result)))
 
 
