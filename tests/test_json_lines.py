@@ -15,7 +15,7 @@ from msgspec import Raw
 from adapters.client import json_lines as client_side
 from adapters.client.json_lines import ClientSession
 from adapters.protocols.json_lines.lines import Lines
-from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
+from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
 from application.conversation import TURN_BYTES, Conversation
 from application.limits import Limits
 from application.ports import Executor, Wants
@@ -432,3 +432,23 @@ class TestClientSide:
             session.receive(b'{"ok":true}\n' * session.owed)
         assert len(owed) > 1
         assert sum(owed) == 1000
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("GTE", "GET"),
+        ("sett", "SET"),
+        ("delet", "DELETE"),
+        ("INCRBY", "INCR"),
+        ("mgett", "MGET"),
+        ("TTLS", "TTL"),
+        ("pnig", "PING"),
+        ("EXPIER", "EXPIRE"),
+        ("FLUSHALL", "FLUSH"),
+        ("SCANN", "SCAN"),
+        ("getst", "GETSET"),
+    ],
+)
+def test_the_closest_command_is_the_one_that_was_meant(typed: str, meant: str) -> None:
+    assert closest_name(typed) == meant
