@@ -7,12 +7,12 @@ from typing import Any, Dict, List
 
 import pytest
 
-from adapters.protocols.json_lines import server
+from adapters.protocols.json_lines import codec
 from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
 from application.limits import Limits
 from domain.errors import TooLarge
-from tests.support import new_session
-from tests.test_json_lines import answer, replies
+from tests.support import answer, new_session
+from tests.test_json_lines import replies
 
 LIMITS = Limits(max_keys_per_request=1000, max_batch_cost=100)
 PING = {"type": "PING"}
@@ -81,7 +81,7 @@ def test_it_is_refused_with_its_id_and_without_being_decoded(
     limits = Limits(max_keys_per_request=1000, max_batch_cost=100, max_key_bytes=1000)
     session = new_session(limits)
     answer(session, [b'{"type":"PING"}\n'])
-    monkeypatch.setattr(server, "decode", lambda line: 1 / 0)
+    monkeypatch.setattr(codec, "decode", lambda line: 1 / 0)
     (reply,) = map(json.loads, answer(session, [TOO_MANY[name] + b"\n"]).splitlines())
     assert (reply["id"], reply["error"]["code"]) == ("m" * LONG_LINE, "TOO_LARGE")
 

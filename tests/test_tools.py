@@ -106,6 +106,7 @@ class TestExport:
         class Small:
             execute = executor.execute
             execute_in_steps = executor.execute_in_steps
+            execute_run = executor.execute_run
             close = executor.close
 
             def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
