@@ -386,7 +386,7 @@ class Conversation:
             log.error("a command failed", exc_info=error, extra=what)
             error = Internal("a bug in the server; its log has the details")
         self._service.stats.errors[error.code] += 1
-        return error
+        return _detached(error)
 
     # Requests that take several turns.
 
@@ -441,7 +441,7 @@ class Conversation:
 
     def _end(self, error: KvError) -> object:
         """Ends the conversation with `error` as its last words; nothing more is looked at."""
-        self._final = error
+        self._final = _detached(error)
         self._requests = []
         self.wants = Wants.TURN
         return _BEGUN
@@ -459,3 +459,10 @@ class Conversation:
 def _texts_size(result: object) -> int:
     """The bytes of the texts in the result of a command that reads many keys."""
     return sum(map(len, result.values())) if type(result) is dict else 0
+
+
+def _detached(error: KvError) -> KvError:
+    """The error without what led to it: the frames there lead back to the one that keeps it, which
+    is a cycle, with all that is held from there."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Union
 
@@ -256,7 +255,6 @@ def test_it_is_abandoned_when_its_client_leaves() -> None:
     session.advance()
     assert store._listeners
     session.close()
-    gc.collect()
     assert not store._listeners
 
 
