@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.client.loopback import LoopbackLink
-from adapters.client.network import Modules, Network, Trust
+from adapters.client.network import Network, SocketApi, TlsConfig
 from adapters.gevent_tcp.tls import PORTION, Certificates, TlsConversation
 from application.conversation import Conversation
 from application.executor import LocalExecutor
@@ -46,8 +46,8 @@ def trusting(
     authorities: Optional[str], certificate: Optional[str] = None, key: Optional[str] = None
 ) -> ssl.SSLContext:
     """What our own clients go by."""
-    modules = Modules(socket, ssl, queue.SimpleQueue, time.sleep)
-    context = Network(modules, Trust(authorities, certificate, key)).tls()
+    api = SocketApi(socket, ssl, queue.SimpleQueue, time.sleep)
+    context = Network(api, TlsConfig(authorities, certificate, key)).tls()
     assert isinstance(context, ssl.SSLContext)
     return context
 

@@ -93,7 +93,7 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
             ):
                 return None
         items = {command.key: command.value for command in commands}
-        store.set_many(validated_items(items, budget.open))
+        store.set_many(validated_items(items, budget))
         return Results([True] * len(commands), 0)
 
     def _change(self, text: bytes, budget: Budget) -> Change:

@@ -17,9 +17,10 @@ import pytest
 from application.commands import NAMES
 from application.executor import LocalExecutor
 from application.limits import Limits
-from domain.bounded import BoundedStore, EvictingStore
+from application.ports import Wants
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
-from domain.store import Store
 from tests.support import session_of
 
 MIB = 1 << 20
@@ -27,7 +28,7 @@ VALUE = b'"abcdefghijklmnopqrst"'
 KEY_COST = 200
 """Bytes that one of our small keys counts for, about."""
 
-STORES: Dict[str, Callable[[int], Store]] = {
+STORES: Dict[str, Callable[[int], InMemoryStore]] = {
     "unbounded": lambda keys: InMemoryStore(time.monotonic),
     "refuse": lambda keys: BoundedStore(time.monotonic, keys * KEY_COST + 64 * MIB),
     "evict": lambda keys: EvictingStore(time.monotonic, keys * KEY_COST),
@@ -45,7 +46,7 @@ class Server:
 
     def fill(self) -> None:
         """Make up for keys that are gone; free what was cleared."""
-        while self.store.tidy():
+        while self.store.run_maintenance():
             pass
         for start in range(0, self._keys, 1000):
             names = [f"key:{number:012}" for number in range(start, start + 1000)]
@@ -64,9 +65,9 @@ class Server:
                 reply = step()
                 longest = max(longest, time.process_time_ns() - started)
                 replies += reply.count(b"\n")
-                step = self.session.replies if self.session.waiting else None
+                step = self.session.advance if self.session.wants is Wants.TURN else None
         assert replies == line.count(b"\n")
-        assert self.session.open
+        assert self.session.wants is Wants.INPUT
         return longest / 1e6
 
 
