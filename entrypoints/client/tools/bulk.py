@@ -11,12 +11,11 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from application.commands import Get, GetTtl, MGet, MSet, Scan, Set
+from application.commands import Get, GetTtl, MGet, MSet, Set
 from application.ports import Pipelined
 from domain.errors import KvError, TooLarge
-
-PAGE = 1000
-"""How many keys are asked for at once."""
+from entrypoints.client.keys import keys_with
+from entrypoints.client.values import without_mark
 
 CHUNK_LINES, CHUNK_BYTES = 1000, 1 << 20
 """How much is stored in one go."""
@@ -38,13 +37,8 @@ def exported(executor: Pipelined, prefix: str = "") -> Iterator[List[bytes]]:
 
     A key that is there from start to end is among them; one that comes or goes meanwhile may be.
     """
-    cursor: Optional[str] = None
-    while True:
-        page = executor.execute(Scan(prefix=prefix, cursor=cursor, limit=PAGE))
-        yield [_encode(line) + b"\n" for line in _lines(executor, page.keys)]
-        cursor = page.cursor
-        if cursor is None:
-            return
+    for keys in keys_with(executor, prefix):
+        yield [_encode(line) + b"\n" for line in _lines(executor, keys)]
 
 
 class Import:
@@ -110,6 +104,8 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[List[Tuple[int, bytes]]]:
     chunk: List[Tuple[int, bytes]] = []
     size = 0
     for number, text in enumerate(lines, 1):
+        if number == 1:
+            text = without_mark(text, "the file")
         chunk.append((number, text))
         size += len(text)
         if len(chunk) == CHUNK_LINES or size > CHUNK_BYTES:

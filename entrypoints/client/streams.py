@@ -1,0 +1,85 @@
+"""The standard streams, and how the program ends when they, or the user, end it.
+
+Rule: a stream that is closed, full, or without a character never costs a traceback. A descriptor
+below 3 is never free, so that no socket or file takes the place of a standard stream.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import signal
+import sys
+from typing import IO, Any, Iterator, Tuple, Union
+
+import click
+
+INTERRUPTED, TERMINATED, PIPE_CLOSED = (
+    128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
+)
+"""Exit codes, as those of a program that the signal ended."""
+
+
+def prepare() -> None:
+    """Open what is closed on /dev/null, and let what cannot be encoded be written in escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            descriptor = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ESCAPES)
+
+
+@contextlib.contextmanager
+def ending_quietly() -> Iterator[None]:
+    """Ends the program with its exit code, and a line at most, when a stream or the user does."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        with contextlib.suppress(OSError):
+            click.echo("interrupted", err=True)
+        _leave(INTERRUPTED)
+    except BrokenPipeError:
+        _leave(PIPE_CLOSED)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+        _leave(1)
+
+
+def _leave(code: int) -> None:
+    """Exit without a second try to write what could not be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def can_show(text: str, stream: IO[Any]) -> bool:
+    """Whether the encoding of a stream has all characters of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+ESCAPES = "kvjson.escapes"
+
+
+def _escape(error: UnicodeError) -> Tuple[Union[str, bytes], int]:
+    """Escapes as JSON has them, for what cannot be encoded."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    units = wrong.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)), (
+        error.end
+    )
+
+
+codecs.register_error(ESCAPES, _escape)
