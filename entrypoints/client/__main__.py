@@ -43,6 +43,7 @@ class Program(CommandTable):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; see `streams` for how it ends."""
         streams.prepare()
+        kwargs.setdefault("terminal_width", streams.help_width())
         if not kwargs.get("standalone_mode", True):
             return super().main(*args, **kwargs)
         with streams.ending_quietly():
@@ -62,7 +63,7 @@ class Program(CommandTable):
     commands=[*COMMAND_LINES, *TOOLS],
     help=_HELP,
     invoke_without_command=True,
-    context_settings={**CONTEXT, "max_content_width": 100},
+    context_settings=CONTEXT,
 )
 @config_option
 @click.option(

@@ -33,6 +33,7 @@ from msgspec import Raw, UnsetType
 from application.commands import COMMANDS, Command, name_of
 from entrypoints.client.durations import Duration
 from entrypoints.client.examples import example_of
+from entrypoints.client.keys import Key
 from entrypoints.client.names import ONE_TO_MANY, answer, understood
 from entrypoints.client.output import style_options
 from entrypoints.client.param_type import ParamType
@@ -158,15 +159,17 @@ class CommandLine(click.Command):
             if word.startswith("--"):
                 close = difflib.get_close_matches(word.partition("=")[0], names, cutoff=0.6)
                 raise click.NoSuchOption(word, possibilities=close, ctx=ctx)
-        many = ONE_TO_MANY.get(str(self.name))
         said = f"too many words, from {extra[0]!r} on"
         if self.takes_values:
             said += "; put quotes round a value with spaces"
-        raise click.UsageError(said + (f"; {many} takes many keys" if many else ""), ctx)
+        elif self.name in ONE_TO_MANY:
+            said += f"; {ONE_TO_MANY[self.name]} takes many keys"
+        raise click.UsageError(said, ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The example, as it is typed where help was asked for, and the rule for values."""
-        for paragraph in example_of(str(self.name), in_shell=ctx.parent is None):
+        in_shell = getattr(ctx.obj, "reads_commands", False)
+        for paragraph in example_of(str(self.name), in_shell):
             formatter.write_paragraph()
             formatter.write(paragraph)
         if self.takes_values:
@@ -207,24 +210,6 @@ MEMBERS: Dict[str, str] = {
 """What a member that can be left out is for, by its name."""
 
 
-class _Key(ParamType):
-    """A key; a system shell completes it by asking the server."""
-
-    name = "key"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> str:
-        return str(value)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> List[CompletionItem]:
-        from entrypoints.client.keys import keys_for_completion
-
-        return list(map(CompletionItem, keys_for_completion(ctx, incomplete)))
-
-
 class _Word(ParamType):
     """A word as it was typed, a `QuotedWord` too."""
 
@@ -237,8 +222,8 @@ class _Word(ParamType):
 
 
 _TYPES: Dict[str, ParamType] = {
-    "key": _Key(),
-    "keys": _Key(),
+    "key": Key(),
+    "keys": Key(),
     "items": _Word(),
     "ttl": Duration(),
 }
@@ -356,6 +341,8 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
     "Many keys": ("MGET", "MSET", "MDELETE", "SCAN", "keys", "COUNT", "FLUSH", "BATCH"),
     "Time to live": ("TTL", "EXPIRE", "PERSIST"),
     "Server": ("PING", "INFO", "AUTH"),
+    "Programs": ("export", "import", "bench", "monitor", "completion"),
+    "Shell": ("help", "timing", "clear", "exit"),
 }
 """Where help lists a command; one that is in none comes under "More"."""
 

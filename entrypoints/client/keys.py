@@ -6,16 +6,19 @@ never waits long: a server that cannot be asked has no keys.
 
 from __future__ import annotations
 
+import shlex
 import time
-from typing import Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from application.commands import Scan
 from application.ports import Executor
 from domain.errors import KvError
 from entrypoints.client.output import chosen_style, failure, show_lines, style_options
+from entrypoints.client.param_type import ParamType
 from entrypoints.client.target import Target
 
 PAGE = 1000
@@ -51,18 +54,35 @@ def some_keys(
 
 
 def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:
-    """Keys for the completion of a system shell, which has parsed a command line up to here."""
+    """Keys for a system shell, which has parsed a command line up to here; those that need no
+    quotes there."""
     from entrypoints.client.connecting import target_of
 
     try:
         target = target_of(ctx.find_root(), connect_timeout=2 * PATIENCE, timeout=2 * PATIENCE)
-        return some_keys(target.executor, prefix)
+        return [key for key in some_keys(target.executor, prefix) if shlex.quote(key) == key]
     except (click.ClickException, OSError, KeyError, TypeError, ValueError):
         return []
 
 
+class Key(ParamType):
+    """A key; a system shell completes it by asking the server."""
+
+    name = "key"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> str:
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> List[CompletionItem]:
+        return list(map(CompletionItem, keys_for_completion(ctx, incomplete)))
+
+
 @click.command("keys")
-@click.argument("prefix", default="")
+@click.argument("prefix", default="", type=Key())
 @click.pass_context
 def keys_command(ctx: click.Context, prefix: str) -> None:
     """List all keys, or those that begin with PREFIX, one a line.

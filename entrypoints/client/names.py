@@ -37,7 +37,7 @@ ALIASES: Dict[str, Alias] = {
 _MANY = {"DEL": ("DELETE", "MDELETE"), "UNLINK": ("DELETE", "MDELETE")}
 """Names that take one key or many, and the two commands that they are here."""
 
-ONE_TO_MANY = {"GET": "MGET", "SET": "MSET", "DELETE": "MDELETE", "EXISTS": "MGET"}
+ONE_TO_MANY = {"GET": "MGET", "DELETE": "MDELETE", "EXISTS": "MGET"}
 """Commands of one key, and those that do the same for many."""
 
 _DOCUMENTS = "a value is one JSON document: store it with SET, read it with GET"

@@ -17,13 +17,17 @@ from rich.text import Text
 from rich.theme import Theme
 
 STYLES: Dict[str, str] = {
-    "json.key": "bold",
+    "json.key": "bold default",
     "json.str": "green",
     "json.number": "magenta",
     "json.bool_true": "magenta",
     "json.bool_false": "magenta",
     "json.null": "magenta",
     "json.brace": "none",
+    "bar.back": "dim",
+    "bar.complete": "green",
+    "bar.finished": "green",
+    "progress.remaining": "none",
     "kv.command": "bold",
     "kv.option": "cyan",
     "kv.quoted": "green",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
@@ -18,6 +19,7 @@ import click
 import msgspec
 from prompt_toolkit import PromptSession
 from prompt_toolkit import prompt as ask
+from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -96,8 +98,15 @@ class Prompt:
         typed = words(self._session.default_buffer.document.current_line)
         command = command_of(self._table, typed[0]) if typed else None
         if command is None:
-            return [("class:bottom-toolbar.text", "Tab completes, help lists the commands")]
-        return [("bold", str(command.name)), ("", f" {syntax_of(command)}  {summary(command)}")]
+            return [("", "Tab completes, help lists the commands")]
+        name, *more = textwrap.wrap(
+            f"{command.name} {syntax_of(command)}  ({summary(command)})",
+            get_app().output.get_size().columns - 1,
+            max_lines=3,
+            placeholder=" ...",
+        )
+        first, _, rest = name.partition(" ")
+        return [("bold", first), ("", "\n".join([f" {rest}", *more]))]
 
 
 def command_of(table: CommandTable, name: str) -> Optional[click.Command]:

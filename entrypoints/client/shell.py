@@ -6,6 +6,7 @@ not a lost connection, and Ctrl-C ends one command.
 
 from __future__ import annotations
 
+import shutil
 from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, Optional, Sequence
 
 import click
@@ -13,6 +14,7 @@ import click
 from application.commands import Auth, Command, Info
 from application.ports import Pipelined
 from domain.errors import KvError, Unauthenticated, Unavailable, Unreachable
+from entrypoints.client import streams
 from entrypoints.client.arguments import (
     COMMAND_LINES,
     CommandTable,
@@ -23,7 +25,7 @@ from entrypoints.client.arguments import (
 from entrypoints.client.keys import keys_command
 from entrypoints.client.output import NoConnection, Refused
 from entrypoints.client.target import Target
-from entrypoints.client.values import utf8, without_mark
+from entrypoints.client.values import is_utf8, without_mark
 from entrypoints.client.words import State, commands_in, numbered_commands, scan, words
 
 PROGRAMS = ("bench", "completion", "export", "import", "monitor")
@@ -58,7 +60,8 @@ def help_command(ctx: click.Context, command: str) -> None:
         return
     _, found, _ = TABLE.resolve_command(ctx, [command])
     assert found is not None
-    with click.Context(found, info_name=found.name) as explained:
+    settings = {**found.context_settings, "terminal_width": streams.help_width()}
+    with click.Context(found, info_name=found.name, obj=ctx.obj, **settings) as explained:
         click.echo(found.get_help(explained))
 
 
@@ -98,6 +101,8 @@ TABLE = Table(
 
 def run_line(line: str, target: Target) -> None:
     """Run the command on one line; raises what click raises when it cannot be run."""
+    if not is_utf8(line):
+        raise click.UsageError("the line is not UTF-8")
     for word in scan(line):
         if word.state is not State.CLOSED and line[word.start] in "'\"":
             raise click.UsageError(
@@ -120,6 +125,8 @@ def run_pipe(lines: BinaryIO, target: Target) -> int:
             worst = max(worst, code)
             if code == NoConnection.exit_code:
                 break
+    except Leave:
+        pass
     except ValueError as error:
         click.echo(f"stopped: {error}", err=True)
         worst = max(worst, click.UsageError.exit_code)
@@ -138,9 +145,11 @@ def _run_from_pipe(number: int, command: str, target: Target) -> int:
 
 
 def _text(lines: Iterable[bytes]) -> Iterator[str]:
-    """Lines of UTF-8; raises `ValueError` with the number of one that is not."""
+    """The lines as text, bytes that are not UTF-8 as surrogates; raises `ValueError` for the byte
+    order mark of another encoding."""
     for number, line in enumerate(lines, 1):
-        yield utf8(without_mark(line, "the input") if number == 1 else line, f"line {number}")
+        line = without_mark(line, "the input") if number == 1 else line
+        yield line.decode("utf-8", "surrogateescape")
 
 
 def run_prompt(target: Target) -> None:
@@ -164,12 +173,14 @@ def _greet(target: Target, reconnecting: Reconnecting) -> None:
     """One line that says where one is; a server that does not answer at once costs a second."""
     from entrypoints.settings import version
 
-    parts = [f"kv {version()}"]
+    ours = version()
+    parts = [f"kv {ours}"]
     connection = target.connect(timeout=GREETING_PATIENCE, connect_timeout=GREETING_PATIENCE)
     try:
         report = connection.execute(Info())
-        server = getattr(report.server, "version", "")
-        parts += [f"server {server}", f"{report.keyspace.keys:,} keys"]
+        server = getattr(report.server, "version", ours)
+        parts += [f"server {server}"] if server != ours else []
+        parts.append(f"{report.keyspace.keys:,} keys")
     except Unauthenticated:
         parts.append("the server wants a password: type auth")
     except KvError as error:
@@ -179,7 +190,9 @@ def _greet(target: Target, reconnecting: Reconnecting) -> None:
         reconnecting.is_lost = True
     finally:
         connection.close()
-    click.echo(click.style(", ".join(parts) + "; help, exit", dim=True), err=True)
+    width = shutil.get_terminal_size().columns
+    said = click.wrap_text(", ".join(parts) + "; help, exit", width)
+    click.echo(click.style(said, dim=True), err=True)
 
 
 GREETING_PATIENCE = 1.0
@@ -216,36 +229,46 @@ def _explain(error: click.ClickException) -> None:
     if isinstance(error, Refused):
         error.show()
         return
-    click.echo(click.style("error: ", fg="red", bold=True) + error.format_message(), err=True)
+    _say("error: " + error.format_message())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None and context.command is not TABLE:
         command = context.command
-        click.echo(f"usage: {command.name} {syntax_of(command)}".rstrip(), err=True)
+        _say(f"usage: {command.name} {syntax_of(command)}".rstrip())
+
+
+def _say(text: str) -> None:
+    """A text on standard error, its first word in red, wrapped between words."""
+    first, _, rest = click.wrap_text(text, streams.help_width()).partition(" ")
+    click.echo(f"{click.style(first, fg='red', bold=True)} {rest}", err=True)
 
 
 def _overview() -> List[str]:
     """The commands in groups, with what is typed after each and what it does, as lines."""
+    from rich.console import Group
+    from rich.padding import Padding
     from rich.table import Table as Columns
     from rich.text import Text
 
     from entrypoints.client.palette import console
 
     screen = console()
-    columns = Columns(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    columns.add_column(no_wrap=False, ratio=None, max_width=max(16, screen.width // 2))
-    columns.add_column()
+    is_wide = screen.width >= 70
+    parts: List[Any] = []
     for title, names in grouped(TABLE.commands):
-        columns.add_row(Text(_SHELL if title == "More" else title, "kv.heading"), "")
+        columns = Columns.grid(padding=(0, 2, 0, 0))
+        columns.add_column(width=min(40, screen.width // 2) if is_wide else None)
         for name in names:
             command = TABLE.commands[name]
             typed = Text.assemble((name, "kv.command"), f" {syntax_of(command)}")
-            columns.add_row(typed, summary(command))
+            if is_wide:
+                columns.add_row(typed, summary(command))
+            else:
+                columns.add_row(typed)
+                columns.add_row(Padding(summary(command), (0, 0, 0, 4)))
+        parts += [Text(title, "kv.heading"), columns]
     with screen.capture() as captured:
-        screen.print(columns, soft_wrap=False)
-    return captured.get().splitlines()
-
-
-_SHELL = "Shell"
+        screen.print(Group(*parts), soft_wrap=False)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 class Reconnecting(Pipelined):

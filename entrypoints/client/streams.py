@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from typing import IO, Any, Iterator, Tuple, Union
@@ -45,7 +46,7 @@ def ending_quietly() -> Iterator[None]:
         _leave(PIPE_CLOSED)
     except OSError as error:
         with contextlib.suppress(OSError):
-            click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+            click.echo(f"Error: {error.strerror or error}", err=True)
         _leave(1)
 
 
@@ -66,6 +67,11 @@ def can_show(text: str, stream: IO[Any]) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def help_width() -> int:
+    """The columns of a help page: those of the terminal, as far as text is easy to read."""
+    return min(shutil.get_terminal_size().columns - 1, 100)
 
 
 ESCAPES = "kvjson.escapes"

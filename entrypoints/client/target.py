@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Any, Callable
@@ -36,11 +37,21 @@ class Target:
         """Execute a command and print its result; raises what click shows as a refusal."""
         start = time.perf_counter()
         try:
-            result = self.executor.execute(command)
+            if isinstance(command, Auth):
+                result: object = self._log_in(command)
+            else:
+                result = self.executor.execute(command)
         except KvError as error:
             raise failure(error, self.style.at_prompt) from error
         finally:
             self.seconds = time.perf_counter() - start
-        if isinstance(command, Auth) and result:
-            self.keep_password(command.password)
         show(result, chosen_style(ctx, self.style))
+
+    def _log_in(self, command: Auth) -> bool:
+        """Try a password on a connection that has not logged in, where it is looked at for sure,
+        and keep it for all later connections when it is right."""
+        with contextlib.closing(self.connect(password="")) as connection:
+            is_right: bool = connection.execute(command)
+        if is_right:
+            self.keep_password(command.password)
+        return is_right

@@ -114,12 +114,13 @@ _FOREIGN_MARKS = (
 )
 
 
-def utf8(data: bytes, source: str) -> str:
-    """The text of `data`; raises `ValueError` that names `source` when it is not UTF-8."""
+def is_utf8(text: str) -> bool:
+    """Whether a text that came from outside was UTF-8, and has no lone surrogates."""
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is not UTF-8, at byte {error.start + 1}") from None
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _file(path: str) -> bytes:
@@ -153,7 +154,8 @@ def _content(data: bytes, source: str) -> bytes:
     if len(data) > MAX_INPUT_BYTES:
         raise ValueError(f"{source} is longer than {MAX_INPUT_BYTES >> 20:,} MiB")
     data = without_mark(data, source)
-    utf8(data, source)
+    if not is_utf8(data.decode("utf-8", "surrogateescape")):
+        raise ValueError(f"{source} is not UTF-8")
     for line_end in (b"\r\n", b"\n"):
         if data.endswith(line_end):
             return data[: -len(line_end)]

@@ -61,7 +61,7 @@ def export_command(target: Target, file: str, prefix: str) -> None:
 
 
 def _say_stopped(keys: int, file: str) -> None:
-    kept = f"; {file} is as it was" if os.path.lexists(file) else ""
+    kept = f"; {file} is as it was" if os.path.isfile(file) else ""
     click.echo(f"stopped after {counted(keys)}{kept}", err=True)
 
 
