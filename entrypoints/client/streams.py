@@ -33,6 +33,10 @@ def prepare() -> None:
             stream.reconfigure(errors=ESCAPES)
 
 
+class PipeClosed(Exception):
+    """The reader of the output has ended. `BrokenPipeError` would not get past click."""
+
+
 @contextlib.contextmanager
 def ending_quietly() -> Iterator[None]:
     """Ends the program with its exit code, and a line at most, when a stream or the user does."""
@@ -42,7 +46,7 @@ def ending_quietly() -> Iterator[None]:
         with contextlib.suppress(OSError):
             click.echo("interrupted", err=True)
         _leave(INTERRUPTED)
-    except BrokenPipeError:
+    except (PipeClosed, BrokenPipeError):
         _leave(PIPE_CLOSED)
     except OSError as error:
         with contextlib.suppress(OSError):
