@@ -57,13 +57,6 @@ class Program(CommandTable):
             sys.stdout.flush()
             sys.exit(code if isinstance(code, int) else 0)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run what the command line names."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise streams.PipeClosed from error
-
 
 @click.group(
     cls=Program,

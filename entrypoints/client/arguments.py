@@ -37,6 +37,7 @@ from entrypoints.client.keys import Key
 from entrypoints.client.names import ONE_TO_MANY, answer, understood
 from entrypoints.client.output import style_options
 from entrypoints.client.param_type import ParamType
+from entrypoints.client.streams import PipeClosed
 from entrypoints.client.values import AS_TEXT, VALUE_RULE, Value
 
 value = Value()
@@ -280,6 +281,13 @@ def names_like(begun: str, names: Iterable[str]) -> List[str]:
 class CommandTable(click.Group):
     """All commands, in the order of their table; names may be typed in either case, and those that
     people know from other stores are understood."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run what the command line names."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise PipeClosed from error
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
         """The command line of a name in either case."""

@@ -212,7 +212,7 @@ def _run_at_prompt(line: str, target: Target, ask_password: Callable[[], Optiona
         pass
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-    except BrokenPipeError:
+    except streams.PipeClosed:
         pass
     if target.timing and target.seconds:
         click.echo(click.style(f"{target.seconds * 1000:.2f} ms", dim=True), err=True)
