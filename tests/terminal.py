@@ -21,12 +21,23 @@ COLUMNS, ROWS = 80, 40
 _PROMPT = re.compile(r"(\(no connection\) )?127\.0\.0\.1:")
 
 
+class Screen(pyte.HistoryScreen):
+    """A screen that says where its cursor is when it is asked."""
+
+    def __init__(self, child: pexpect.spawn[str], columns: int) -> None:
+        super().__init__(columns, ROWS)
+        self._child = child
+
+    def write_process_input(self, data: str) -> None:
+        self._child.send(data)
+
+
 class Terminal:
     """One program on a screen of its own."""
 
     def __init__(self, child: pexpect.spawn[str], columns: int) -> None:
         self.child = child
-        self._screen = pyte.HistoryScreen(columns, ROWS)
+        self._screen = Screen(child, columns)
         self._stream = pyte.Stream(self._screen)
 
     def type(self, text: str) -> None:

@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from application.values import encodable
 from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
+from entrypoints.client.streams import write
 
 NOTHING_THERE = 4
 """The exit code of `--exit-status` for a key that is missing."""
@@ -160,7 +161,7 @@ def show_lines(lines: Iterable[str], at_prompt: bool = False) -> None:
         page(escaped)
     else:
         for line in escaped:
-            click.echo(line)
+            write(line)
 
 
 def page(lines: Iterable[str]) -> None:
@@ -170,15 +171,16 @@ def page(lines: Iterable[str]) -> None:
     first = list(islice(source, rows + 1))
     if len(first) <= rows or os.environ.get("PAGER") in ("", "cat"):
         for line in chain(first, source):
-            click.echo(line)
+            write(line, color=True)
         return
     os.environ.setdefault("LESS", "-FRX")
-    click.echo_via_pager((line + "\n" for line in chain(first, source)), color=True)
+    rest = ("\n" + line for line in chain(first[1:], source))  # click ends the last line
+    click.echo_via_pager(chain(first[:1], rest), color=True)
 
 
 def _show_raw(text: str) -> None:
     if sys.stdout.isatty():
-        click.echo(text.translate(_CONTROLS_IN_TEXT))
+        write(text.translate(_CONTROLS_IN_TEXT))
     else:
         click.echo(text.encode())
 
@@ -193,7 +195,8 @@ def _lay_out(text: bytes, at_prompt: bool) -> None:
     shown = json_text(line.decode().translate(_CONTROLS))
     with screen.capture() as captured:
         screen.print(shown)
+    lines = captured.get().splitlines()
     if at_prompt:
-        page(captured.get().splitlines())
+        page(lines)
     else:
-        click.echo(captured.get(), nl=False, color=True)
+        write("\n".join(lines), color=True)

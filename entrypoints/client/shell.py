@@ -182,7 +182,7 @@ def _greet(target: Target, reconnecting: Reconnecting) -> None:
         parts += [f"server {server}"] if server != ours else []
         parts.append(f"{report.keyspace.keys:,} keys")
     except Unauthenticated:
-        parts.append("the server wants a password: type auth")
+        parts.append("the server asks for a password (type auth)")
     except KvError as error:
         reconnecting.is_lost = True
         parts.append(str(error))

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from typing import IO, Any, Iterator, Tuple, Union
+from typing import IO, Any, Iterator, Optional, Tuple, Union
 
 import click
 
@@ -31,6 +31,11 @@ def prepare() -> None:
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ESCAPES)
+
+
+def write(text: str, color: Optional[bool] = None) -> None:
+    """Print a line of text in the encoding of the terminal; click would take UTF-8 for ASCII."""
+    click.echo(text, file=sys.stdout, color=color)
 
 
 class PipeClosed(Exception):
