@@ -26,7 +26,7 @@ from application.ports import Pipelined
 from domain.errors import TooLarge, Unavailable
 from entrypoints.client.palette import console
 from entrypoints.client.target import Target
-from entrypoints.client.tools.bench import Measured, told
+from entrypoints.client.tools.bench import Measured, lines_of
 from entrypoints.client.tools.bulk import CHUNK_LINES, Import, exported
 from entrypoints.client.tools.monitor import Lost, Sample, lasting, looks, sample, sparkline, view
 from entrypoints.client.tools.transfer import written
@@ -73,7 +73,9 @@ class TestImport:
             b'{"key":"k","value":"\xff"}\n',
         ],
     )
-    def test_a_bad_line_is_told_by_its_number_and_the_others_are_stored(self, bad: bytes) -> None:
+    def test_a_bad_line_is_reported_by_its_number_and_the_others_are_stored(
+        self, bad: bytes
+    ) -> None:
         good = [b'{"key":"%d","value":%d}\n' % (number, number) for number in range(4)]
         executor, job, wrong = imported([*good[:2], bad, *good[2:]])
         assert [number for number, _ in wrong] == [3]
@@ -307,10 +309,10 @@ class TestBench:
         assert json.loads(kv(server.port, "bench", "-n", "20", "-j").stdout)["waits"]["50"] > 0
 
     def test_it_says_when_it_is_itself_the_limit(self) -> None:
-        busy = "\n".join(told(Measured([0.001], 1.0, 1000, busy=0.98)))
+        busy = "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.98)))
         assert "busy 98% of the time and is itself the limit" in busy
         assert "--pipeline 50" in busy
-        assert "limit" not in "\n".join(told(Measured([0.001], 1.0, 1000, busy=0.3)))
+        assert "limit" not in "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.3)))
 
     def test_an_interruption_removes_its_keys(self, server: Server) -> None:
         process = subprocess.Popen(
@@ -331,9 +333,9 @@ class TestBench:
         assert (process.returncode, b"Traceback" in said) == (130, False)
         assert kv(server.port, "count").stdout == "0\n"
 
-    def test_what_is_told_of_waits_that_are_known(self) -> None:
+    def test_what_is_printed_of_waits_that_are_known(self) -> None:
         waits = [0.001] * 90 + [0.004] * 9 + [0.5]
-        lines = told(Measured(waits, seconds=2.0, requests=1000))
+        lines = lines_of(Measured(waits, seconds=2.0, requests=1000))
         assert lines[0] == "500 requests a second"
         text = "\n".join(lines)
         assert "50 %      1.000 ms" in text

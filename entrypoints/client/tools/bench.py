@@ -133,7 +133,7 @@ def bench_command(
         click.echo(msgspec.json.encode(figures(measured)))
         return
     what = f"{kind.upper()}, {clients} clients, {pipeline} at a time, values of {size} bytes"
-    click.echo("\n".join([what, *told(measured, pipeline)]))
+    click.echo("\n".join([what, *lines_of(measured, pipeline)]))
 
 
 bench_command.params += [option for option in style_options() if option.name == "as_json"]
@@ -236,7 +236,7 @@ def figures(measured: Measured) -> Dict[str, Any]:
     }
 
 
-def told(measured: Measured, pipeline: int = 1) -> List[str]:
+def lines_of(measured: Measured, pipeline: int = 1) -> List[str]:
     """The rate, the percentiles of the waits and their histogram, as lines."""
     rate = measured.requests / measured.seconds
     lines = [f"{rate:,.0f} requests a second", *_limit(measured, pipeline)]

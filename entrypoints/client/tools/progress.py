@@ -7,12 +7,12 @@ import sys
 from typing import Callable, Iterator, Optional
 
 Advance = Callable[[int, int], None]
-"""Told with how much more is done of the total, and how many keys that were."""
+"""Called with how much more is done of the total, and how many keys that were."""
 
 
 @contextlib.contextmanager
 def progress(what: str, total: Optional[int]) -> Iterator[Advance]:
-    """A bar for `total`, in whatever unit, or for nobody knows how much."""
+    """A bar for `total`, in whatever unit, or without an end when it is not known."""
     if not sys.stderr.isatty():
         yield lambda more, keys: None
         return

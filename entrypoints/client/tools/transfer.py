@@ -77,16 +77,16 @@ def counted(number: int, what: str = "key") -> str:
 def import_command(target: Target, file: str, strict: bool) -> None:
     """Store all keys of FILE, which has JSON lines such as export writes.
 
-    A line that cannot be stored is told by its number, and the others are stored; the exit code is
-    1 then. FILE may be - for standard input; one that ends with .gz is decompressed.
+    A line that cannot be stored is reported by its number, and the others are stored; the exit code
+    is 1 then. FILE may be - for standard input; one that ends with .gz is decompressed.
     """
 
-    def told(number: int, why: str) -> None:
+    def report(number: int, why: str) -> None:
         click.echo(f"line {number}: {why}", err=True)
         if strict:
             raise click.Abort
 
-    job = Import(target.executor, told)
+    job = Import(target.executor, report)
     try:
         with _read(file) as (raw, lines), progress("importing", _size(raw)) as advance:
             at, stored = 0, 0
