@@ -276,6 +276,15 @@ class TestValues:
         assert kv(server.port, "SET", "k", f"@{path}").stdout == "true\n"
         assert json.loads(kv(server.port, "GET", "k").stdout) == ["x" * 100] * 5000
 
+    def test_a_batch_comes_from_a_file_or_standard_input(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "batch.json"
+        path.write_text('[{"type": "SET", "key": "k", "value": 1},\n{"type": "COUNT"}]\n')
+        for word in (f"@{path}", "-"):
+            done = kv(server.port, "BATCH", word, stdin=path.read_text())
+            assert done.stdout == '[{"ok":true,"result":true},{"ok":true,"result":1}]\n'
+
     @pytest.mark.parametrize(
         ("content", "says"),
         [

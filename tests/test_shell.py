@@ -41,6 +41,7 @@ from tests.terminal import Terminal, on_terminal
         ('SET k "\\u00e9"', ["SET", "k", "é"]),
         ("SET k [1,\n2]\n--ttl 5", ["SET", "k", "[1,\n2]", "--ttl", "5"]),
         ("SET k {}x", ["SET", "k", "{}x"]),
+        ("SET a\u00a0b \u2028c\u3000\t d", ["SET", "a\u00a0b", "\u2028c\u3000", "d"]),
         ("SET k 'it's fine", ["SET", "k", "'it's", "fine"]),
         ('SET k "two\nlines"', ["SET", "k", "two\nlines"]),
     ],

@@ -38,7 +38,7 @@ from entrypoints.client.names import ONE_TO_MANY, answer, understood
 from entrypoints.client.output import style_options
 from entrypoints.client.param_type import ParamType
 from entrypoints.client.streams import PipeClosed
-from entrypoints.client.values import AS_TEXT, VALUE_RULE, Value
+from entrypoints.client.values import AS_TEXT, VALUE_RULE, Value, content_of
 
 value = Value()
 
@@ -50,13 +50,13 @@ def _items(ctx: click.Context, param: click.Parameter, words: Sequence[str]) -> 
 
 
 def _json(kind: Any) -> Callable[[str], Any]:
-    """Reads a word as JSON of a type."""
+    """Reads a word as JSON of a type; it may stand for a file or standard input, as a value may."""
     decode = msgspec.json.Decoder(kind).decode
 
     def convert(word: str) -> Any:
         try:
-            return decode(word)
-        except msgspec.DecodeError as error:
+            return decode(content_of(word, click.get_current_context(silent=True)))
+        except ValueError as error:  # msgspec's errors are, and those of a file
             raise click.BadParameter(str(error)) from error
 
     return convert

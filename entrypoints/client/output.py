@@ -19,7 +19,7 @@ from msgspec import UNSET
 
 from application.values import encodable
 from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
-from entrypoints.client.streams import write
+from entrypoints.client.streams import styled, write
 
 NOTHING_THERE = 4
 """The exit code of `--exit-status` for a key that is missing."""
@@ -99,7 +99,7 @@ class Refused(click.ClickException):
     def show(self, file: Optional[IO[Any]] = None) -> None:
         message = self.format_message()
         rest = message[len(self.code) :]
-        click.echo(click.style(self.code, fg="red", bold=True) + rest, file=file, err=file is None)
+        click.echo(styled(self.code, fg="red", bold=True) + rest, file=file, err=file is None)
 
 
 class NoConnection(Refused):

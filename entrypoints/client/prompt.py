@@ -245,7 +245,9 @@ def _bindings() -> KeyBindings:
 def history() -> History:
     """The history of this user, or one in memory where there cannot be a file."""
     try:
-        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        state = Path(os.environ.get("XDG_STATE_HOME", ""))
+        if not state.is_absolute():
+            state = Path.home() / ".local" / "state"
         folder = state / "kvjson"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / "history"

@@ -66,10 +66,11 @@ def help_command(ctx: click.Context, command: str) -> None:
 
 
 @click.command("timing")
+@click.argument("state", type=click.Choice(["on", "off"]), required=False, metavar="on|off")
 @click.pass_obj
-def timing_command(target: Target) -> None:
+def timing_command(target: Target, state: Optional[str]) -> None:
     """Show after each command how long the server took, or stop it."""
-    target.timing = not target.timing
+    target.timing = not target.timing if state is None else state == "on"
     click.echo(f"timing is {'on' if target.timing else 'off'}", err=True)
 
 
@@ -192,7 +193,7 @@ def _greet(target: Target, reconnecting: Reconnecting) -> None:
         connection.close()
     width = shutil.get_terminal_size().columns
     said = click.wrap_text(", ".join(parts) + "; help, exit", width)
-    click.echo(click.style(said, dim=True), err=True)
+    click.echo(streams.styled(said, dim=True), err=True)
 
 
 GREETING_PATIENCE = 1.0
@@ -215,7 +216,7 @@ def _run_at_prompt(line: str, target: Target, ask_password: Callable[[], Optiona
     except streams.PipeClosed:
         pass
     if target.timing and target.seconds:
-        click.echo(click.style(f"{target.seconds * 1000:.2f} ms", dim=True), err=True)
+        click.echo(streams.styled(f"{target.seconds * 1000:.2f} ms", dim=True), err=True)
 
 
 def _log_in(target: Target, password: Optional[str]) -> None:
@@ -239,7 +240,7 @@ def _explain(error: click.ClickException) -> None:
 def _say(text: str) -> None:
     """A text on standard error, its first word in red, wrapped between words."""
     first, _, rest = click.wrap_text(text, streams.help_width()).partition(" ")
-    click.echo(f"{click.style(first, fg='red', bold=True)} {rest}", err=True)
+    click.echo(f"{streams.styled(first, fg='red', bold=True)} {rest}", err=True)
 
 
 def _overview() -> List[str]:

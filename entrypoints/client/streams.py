@@ -38,6 +38,12 @@ def write(text: str, color: Optional[bool] = None) -> None:
     click.echo(text, file=sys.stdout, color=color)
 
 
+def styled(text: str, **style: Any) -> str:
+    """A text in a style of click's, where the terminal can and NO_COLOR is not set."""
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return text if is_plain else click.style(text, **style)
+
+
 class PipeClosed(Exception):
     """The reader of the output has ended. `BrokenPipeError` would not get past click."""
 

@@ -55,11 +55,7 @@ class Value(ParamType):
                 return as_text(value)
             if isinstance(value, QuotedWord):
                 return Raw(value.text.encode())
-            if value == "-":
-                return json_or_text(_standard_input(ctx))
-            if value.startswith("@") and len(value) > 1:
-                return json_or_text(_file(value[1:]))
-            return json_or_text(value.encode())
+            return json_or_text(content_of(value, ctx))
         except UnicodeEncodeError:
             return self.fail("the text is not UTF-8", param, ctx)
         except ValueError as error:
@@ -91,6 +87,15 @@ def json_or_text(text: bytes) -> Raw:
 
 
 _json_text = msgspec.json.Decoder(Raw).decode
+
+
+def content_of(word: str, ctx: Optional[click.Context]) -> bytes:
+    """What a word stands for: the content of a file or of standard input, or itself."""
+    if word == "-":
+        return _standard_input(ctx)
+    if word.startswith("@") and len(word) > 1:
+        return _file(word[1:])
+    return word.encode()
 
 
 def without_mark(data: bytes, source: str) -> bytes:

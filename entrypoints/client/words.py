@@ -72,7 +72,7 @@ def commands_in(text: str) -> List[str]:
             found.append(text[start:end])
             start = word.start
         end = word.end
-    return [command for command in [*found, text[start:end]] if command.strip()]
+    return [command for command in [*found, text[start:end]] if command.strip(_SPACE)]
 
 
 def numbered_commands(lines: Iterable[str]) -> Iterator[Numbered]:
@@ -93,7 +93,7 @@ def numbered_commands(lines: Iterable[str]) -> Iterator[Numbered]:
             text += "".join(line for _, line in more)
         else:
             again.extendleft(reversed(more))
-        if text.strip():
+        if text.strip(_SPACE):
             yield number, text.rstrip("\r\n")
 
 
@@ -122,13 +122,16 @@ def _depth(line: str) -> int:
     return sum(map(bare.count, "[{")) - sum(map(bare.count, "]}"))
 
 
+_SPACE = " \t\r\n\v\f"
+"""What separates words; a no-break space, and others of Unicode, are part of a word."""
+
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _json = json.JSONDecoder()
 _lenient_json = json.JSONDecoder(strict=False)
 
 
 def _skip_space(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
+    while at < len(text) and text[at] in _SPACE:
         at += 1
     return at
 
@@ -176,9 +179,9 @@ def _string(text: str, start: int) -> Word:
 
 
 def _ends(text: str, end: int) -> bool:
-    return end == len(text) or text[end].isspace()
+    return end == len(text) or text[end] in _SPACE
 
 
 def _up_to_space(text: str, start: int, state: State) -> Word:
-    end = next((at for at in range(start, len(text)) if text[at].isspace()), len(text))
+    end = next((at for at in range(start, len(text)) if text[at] in _SPACE), len(text))
     return Word(start, end, text[start:end], state)

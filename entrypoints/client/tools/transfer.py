@@ -147,7 +147,7 @@ def _replaced(path: str) -> Iterator[BinaryIO]:
     """A new file beside `path`, for its owner alone, that takes its place at the end."""
     folder, name = os.path.split(path)
     with _terminated_in_order():
-        descriptor, beside = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+        descriptor, beside = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".part", dir=folder)
         try:
             with open(descriptor, "wb") as out:
                 yield out
