@@ -43,7 +43,7 @@ SETTINGS: Mapping[str, AbstractSet[str]] = {
     },
     "client": {
         *_BOTH,
-        *("url", "timeout", "connect_timeout", "tls_ca", "tls_server_name", "json"),
+        *("url", "timeout", "connect_timeout", "tls_ca", "tls_server_name"),
     },
 }
 """The settings of each program, which its table in a file may hold; so that one program knows what
