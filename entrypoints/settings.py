@@ -34,16 +34,6 @@ CONTEXT = {
 FILE = click.Path(exists=True, dir_okay=False)
 """The type of an option that names a file to read."""
 
-PACKAGE = "kvjson"
-
-
-def version() -> str:
-    """The installed version."""
-    import importlib.metadata  # slow to import, and a single command does not need it
-
-    return importlib.metadata.version(PACKAGE)
-
-
 _UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 

@@ -28,7 +28,7 @@ from application.report import Figures
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 from entrypoints.server.container import ServerContainer
 
 ROOT = Path(__file__).parent.parent

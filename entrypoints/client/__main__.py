@@ -16,16 +16,16 @@ from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable
 from entrypoints.client.output import failure, show
 from entrypoints.client.tools import TOOLS
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 from entrypoints.settings import (
     CONTEXT,
     FILE,
-    PACKAGE,
     address,
     config_option,
     password_file_option,
     read_password,
 )
+from entrypoints.version import PACKAGE
 
 _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
 

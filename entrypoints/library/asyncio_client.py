@@ -20,7 +20,7 @@ from typing import (
 
 from application.commands import Command
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import Settings, settings
+from entrypoints.client_settings import Settings, settings
 from entrypoints.library import requests
 from entrypoints.library.queues import AsyncPipeline, as_batch, from_batch
 from entrypoints.library.requests import Request, method_of

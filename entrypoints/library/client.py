@@ -20,11 +20,11 @@ from application.ports import Pipelined
 from application.report import Figures
 from domain.memory import InMemoryStore
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS, Settings, settings
+from entrypoints.client_settings import DEFAULTS, Settings, settings
 from entrypoints.library import requests
 from entrypoints.library.queues import Pipeline, as_batch, from_batch
 from entrypoints.library.requests import Request, method_of
-from entrypoints.settings import version
+from entrypoints.version import version
 
 if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec, Unpack

@@ -22,7 +22,8 @@ from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify
 from entrypoints.server.container import ServerContainer
 from entrypoints.server.options import server_options
-from entrypoints.settings import CONTEXT, PACKAGE, read_password, version
+from entrypoints.settings import CONTEXT, read_password
+from entrypoints.version import PACKAGE, version
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from application.report import Figures
 from domain.bounded import BoundedStore, EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
-from entrypoints.settings import version
+from entrypoints.version import version
 
 
 def _policy(max_memory: int, policy: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kvjson import AsyncClient, Client, KvError, Unreachable
 
-from entrypoints.client_options import settings
+from entrypoints.client_settings import settings
 from tests.support import Server
 
 
