@@ -59,8 +59,8 @@ class OnLoop:
             return lambda *args, **kwargs: self.until_done(_collected(member(*args, **kwargs)))
         if inspect.iscoroutinefunction(member):
             return lambda *args, **kwargs: self.until_done(member(*args, **kwargs))
-        if name in ("pipeline", "batch"):
-            return lambda: OnLoop(member(), self.loop)
+        if name in ("pipeline", "batch", "lock", "limiter"):
+            return lambda *args, **kwargs: OnLoop(member(*args, **kwargs), self.loop)
         return member
 
     def __enter__(self) -> OnLoop:

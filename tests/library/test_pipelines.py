@@ -148,7 +148,7 @@ def test_a_block_that_raises_sends_nothing(client: Client) -> None:
         with pytest.raises(BadRequest), queue:
             queue.set("k", queue.set("j", 1))
         assert client.count() == 0
-        (unsent,) = queue.answers
+        (unsent,) = queue.pending
         with pytest.raises(RuntimeError, match="not sent"):
             _ = unsent.result
 
