@@ -10,9 +10,10 @@ from typing import Any, Union
 
 import msgspec
 
+from application.exact_integers import exact
 from domain.errors import NotANumber, OutOfRange
 
-_decode = msgspec.json.Decoder().decode
+_decode = exact(msgspec.json.Decoder().decode)
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
