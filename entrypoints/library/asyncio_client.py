@@ -28,6 +28,7 @@ from typing import (
 
 from application.commands import Command
 from application.ports import Pipelined
+from domain.errors import KvError
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import ClientOptions, client_settings
 from entrypoints.library import caching
@@ -38,6 +39,7 @@ from entrypoints.library.locks import AsyncLock
 from entrypoints.library.methods import AwaitedMethods
 from entrypoints.library.requests import Request
 from entrypoints.library.runtime import AsyncioRuntime
+from entrypoints.library.senders import shortened
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Unpack
@@ -220,7 +222,10 @@ class AsyncClient(AwaitedMethods):
         self._executor.close()
 
     async def _send(self, request: Request[T]) -> T:
-        return request.decode(await self._executor.execute(request.command))
+        try:
+            return request.decode(await self._executor.execute(request.command))
+        except KvError as error:
+            raise shortened(error) from error.__cause__
 
     async def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
         (replies,) = await self._executor.execute_all([as_batch(sent)])

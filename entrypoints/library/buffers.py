@@ -6,15 +6,14 @@ in the order of the commands, and an error belongs to its command alone, unless 
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Awaitable, Callable, Iterator, List, Optional, Sequence, Type, TypeVar, cast
+from typing import Any, Awaitable, Callable, List, Optional, Sequence, Type, TypeVar, cast
 
 from adapters.client.json_lines import result_in_batch
 from application.commands import Batch, Command, Reply
 from domain.errors import KvError
 from entrypoints.library.methods import BufferedMethods
 from entrypoints.library.requests import Request
-from entrypoints.library.senders import PendingResult
+from entrypoints.library.senders import PendingResult, shortened
 
 T = TypeVar("T")
 B = TypeVar("B", bound="CommandBuffer")
@@ -55,8 +54,10 @@ class Pipeline(CommandBuffer):
         error it was refused with, whose `index` says which command it was.
         """
         pending = self.take()
-        with _failing_all(pending):
+        try:
             _resolve(pending, self._execute_all([result.command for result in pending]))
+        except KvError as error:
+            raise _failing_all(pending, error) from error.__cause__
         return [result.outcome for result in pending]
 
     def __enter__(self: B) -> B:
@@ -80,8 +81,10 @@ class AsyncPipeline(CommandBuffer):
     async def run(self) -> List[Any]:
         """See `Pipeline.run`."""
         pending = self.take()
-        with _failing_all(pending):
+        try:
             _resolve(pending, await self._execute_all([result.command for result in pending]))
+        except KvError as error:
+            raise _failing_all(pending, error) from error.__cause__
         return [result.outcome for result in pending]
 
     async def __aenter__(self: B) -> B:
@@ -109,11 +112,7 @@ def _resolve(pending: Sequence[PendingResult[Any]], outcomes: Sequence[object]) 
         result.resolve(outcome)
 
 
-@contextlib.contextmanager
-def _failing_all(pending: Sequence[PendingResult[Any]]) -> Iterator[None]:
-    """Resolves every result with an error that is that of all of them."""
-    try:
-        yield
-    except KvError as error:
-        _resolve(pending, [error] * len(pending))
-        raise
+def _failing_all(pending: Sequence[PendingResult[Any]], error: KvError) -> KvError:
+    """Resolves every result with an error that is that of all of them; returns it."""
+    _resolve(pending, [error] * len(pending))
+    return shortened(error)

@@ -26,6 +26,7 @@ from typing import (
 
 from application.commands import Command
 from application.ports import Pipelined
+from domain.errors import KvError
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import ClientOptions, client_settings
 from entrypoints.library import caching
@@ -35,6 +36,7 @@ from entrypoints.library.locks import Lock
 from entrypoints.library.methods import BlockingMethods
 from entrypoints.library.requests import Request
 from entrypoints.library.runtime import BlockingRuntime, GeventRuntime
+from entrypoints.library.senders import shortened
 
 if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Unpack
@@ -192,7 +194,10 @@ class Client(BlockingMethods):
         self._executor.close()
 
     def _send(self, request: Request[T]) -> T:
-        return request.decode(self._executor.execute(request.command))
+        try:
+            return request.decode(self._executor.execute(request.command))
+        except KvError as error:
+            raise shortened(error) from error.__cause__
 
     def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
         (replies,) = self._executor.execute_all([as_batch(sent)])

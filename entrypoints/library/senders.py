@@ -48,7 +48,7 @@ class PendingResult(Generic[T]):
         """The result; raises the `KvError` that the command was refused with."""
         outcome = self.outcome
         if isinstance(outcome, KvError):
-            raise outcome
+            raise shortened(outcome)
         return outcome
 
     def resolve(self, outcome: object) -> None:
@@ -64,6 +64,18 @@ class PendingResult(Generic[T]):
         if isinstance(self._outcome, UnsetType):
             return f"<PendingResult of {name}: not sent>"
         return f"<PendingResult of {name}: {self._outcome!r:.100}>"
+
+
+def shortened(error: KvError) -> KvError:
+    """The error without frames inside the library: it says itself what was wrong, and is caused by
+    the system's own error, if there is one, and by no other attempt."""
+    cause = error.__cause__
+    while isinstance(cause, KvError):
+        cause = cause.__cause__
+    if cause is not None:
+        cause.__traceback__ = cause.__context__ = None
+    error.__cause__ = cause
+    return error.with_traceback(None)
 
 
 class BlockingSender:

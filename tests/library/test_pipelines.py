@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import Any, List
 
 import pytest
 from kvjson import BadRequest, Client, NotANumber, NotOfType, Page, TooLarge, Unreachable
 
-from tests.library.kinds import CALLS, METHODS, tasks, threads
+from tests.library.kinds import CALLS, METHODS, greenlets, tasks, threads
 from tests.support import Server
 
 
@@ -209,6 +210,21 @@ def test_when_no_server_is_there_every_answer_says_so(kind: Any) -> None:
             for answer in answers:
                 with pytest.raises(Unreachable):
                     _ = answer.result
+
+
+@pytest.mark.parametrize("kind", [threads, greenlets, tasks])
+def test_a_traceback_shows_the_call_and_the_systems_error_once(kind: Any) -> None:
+    with kind(1, attempts=3) as client:
+        pipeline = client.pipeline()
+        pipeline.ping()
+        for call in (client.ping, pipeline.run):
+            with pytest.raises(Unreachable) as refusal:
+                call()
+            shown = traceback.format_exception(None, refusal.value, refusal.value.__traceback__)
+            text = "".join(shown)
+            assert text.count("Traceback") == 1
+            assert text.count("adapters") == 0
+            assert text.count("Unreachable") == 1
 
 
 def test_a_key_that_cannot_be_sent_is_refused_in_a_batch_and_in_line(server: Server) -> None:
