@@ -55,10 +55,10 @@ class Pipeline(CommandBuffer):
         """
         pending = self.take()
         try:
-            _resolve(pending, self._execute_all([result.command for result in pending]))
+            _resolve(pending, self._execute_all(_commands(pending)))
         except KvError as error:
             raise _failing_all(pending, error) from error.__cause__
-        return [result.outcome for result in pending]
+        return [result._outcome for result in pending]
 
     def __enter__(self: B) -> B:
         return self
@@ -82,10 +82,10 @@ class AsyncPipeline(CommandBuffer):
         """See `Pipeline.run`."""
         pending = self.take()
         try:
-            _resolve(pending, await self._execute_all([result.command for result in pending]))
+            _resolve(pending, await self._execute_all(_commands(pending)))
         except KvError as error:
             raise _failing_all(pending, error) from error.__cause__
-        return [result.outcome for result in pending]
+        return [result._outcome for result in pending]
 
     async def __aenter__(self: B) -> B:
         return self
@@ -105,6 +105,10 @@ def from_batch(sent: Sequence[Command[Any]], replies: object) -> List[object]:
     if isinstance(replies, KvError):
         raise replies
     return list(map(result_in_batch, sent, cast(Sequence[Reply], replies)))
+
+
+def _commands(pending: Sequence[PendingResult[Any]]) -> List[Command[Any]]:
+    return [result._request.command for result in pending]
 
 
 def _resolve(pending: Sequence[PendingResult[Any]], outcomes: Sequence[object]) -> None:

@@ -32,11 +32,6 @@ class PendingResult(Generic[T]):
         self._outcome: Union[T, KvError, UnsetType] = UNSET
 
     @property
-    def command(self) -> Any:
-        """The command to send."""
-        return self._request.command
-
-    @property
     def outcome(self) -> Union[T, KvError]:
         """The result, or the error that the command was refused with."""
         if isinstance(self._outcome, UnsetType):
@@ -54,8 +49,9 @@ class PendingResult(Generic[T]):
     def resolve(self, outcome: object) -> None:
         """Keeps the command's result, or the error that it was refused with."""
         try:
-            refused = isinstance(outcome, KvError)
-            self._outcome = outcome if refused else self._request.decode(outcome)  # type: ignore[assignment]  # an `isinstance` that mypy follows would cost a branch
+            self._outcome = (
+                outcome if isinstance(outcome, KvError) else self._request.decode(outcome)
+            )
         except KvError as error:
             self._outcome = error
 
