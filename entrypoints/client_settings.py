@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Literal, Mapping, NamedTuple, Optional, 
 
 import msgspec
 
-from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, settings_of
+from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_place, settings_of
 
 
 class ClientOptions(TypedDict, total=False):
@@ -46,6 +46,8 @@ class ClientOptions(TypedDict, total=False):
     """The PEM file of a certificate to show to the server: none."""
     tls_key: Optional[str]
     """The PEM file of its key: `tls_cert`."""
+    tls_server_name: Optional[str]
+    """The name that the server's certificate has to be for: the host's."""
 
 
 DEFAULTS: ClientOptions = {
@@ -62,6 +64,7 @@ DEFAULTS: ClientOptions = {
     "tls_ca": None,
     "tls_cert": None,
     "tls_key": None,
+    "tls_server_name": None,
 }
 
 
@@ -102,15 +105,18 @@ def client_settings(host: str, port: Optional[int], options: Mapping[str, Any]) 
 def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
     if not host:
         raise ValueError(f"the host is empty; the default is {DEFAULT_HOST}")
-    if "://" in host or host.startswith("[") or host.count(":") == 1:
-        address = host if "://" in host else f"kv://{host}"
+    if "://" in host:
         if port is not None:
             raise ValueError(f"port={port!r} beside an address, which says the port")
-        return settings_of(address)
-    port = DEFAULT_PORT if port is None else port
+        return settings_of(host)
+    place = parse_place(host)
+    if place.port is not None and port is not None:
+        raise ValueError(f"port={port!r} beside {host!r}, which says the port")
+    if port is None:
+        port = DEFAULT_PORT if place.port is None else place.port
     if type(port) is not int or not 1 <= port <= 65535:
         raise ValueError(f"port={port!r} is not an integer from 1 to 65535")
-    return {"host": host, "port": port}
+    return {"host": place.host, "port": port, "unix_path": None}
 
 
 def _check_values(options: Mapping[str, Any]) -> None:
@@ -126,7 +132,9 @@ def _check_values(options: Mapping[str, Any]) -> None:
 def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:
     if asked_for and not settings["tls"]:
         raise ValueError("tls=False contradicts the address, which is kvs://")
-    for name in ("tls_ca", "tls_cert", "tls_key"):
+    if settings["tls"] and settings["unix_path"]:
+        raise ValueError("tls=True asks for TLS, which a Unix socket does not have")
+    for name in ("tls_ca", "tls_cert", "tls_key", "tls_server_name"):
         if settings[name] is not None and not settings["tls"]:
             raise ValueError(f"{name} needs TLS: kvs://, or tls=True")
     if settings["tls_key"] is not None and settings["tls_cert"] is None:

@@ -151,7 +151,8 @@ class TestWhere:
 
     def test_what_is_typed_wins_over_the_environment(self, server: Server) -> None:
         assert kv(server.port, "ping", KV_URL="kv://127.0.0.1:1").stdout == '"PONG"\n'
-        assert kv(1, "--url", f"kv://127.0.0.1:{server.port}", "ping").stdout == '"PONG"\n'
+        typed = ["--url", f"kv://127.0.0.1:{server.port}"]
+        assert kv(0, *typed, "ping", KV_PORT="1").stdout == '"PONG"\n'
 
     @pytest.mark.parametrize("url", ["127.0.0.1", "http://h", "kv://h/path", "kv://h:99999"])
     def test_an_address_that_is_none_is_named(self, url: str) -> None:

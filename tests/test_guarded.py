@@ -16,7 +16,7 @@ from adapters.protocols.json_lines.server import MANY
 from application.commands import NAMES, Auth, Command, Ping
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.password import DELAY, FREE, Password
+from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
 from application.ports import Executor
 from application.report import Figures
 from domain.memory import InMemoryStore
@@ -162,7 +162,7 @@ class TestOutside:
         door.send(b'"PING"}\n{"type":')
         assert door.session.unfinished not in (0, before, first)
 
-    @pytest.mark.parametrize("already", [b"", PING, RIGHT[:10], WRONG * FREE])
+    @pytest.mark.parametrize("already", [b"", PING, RIGHT[:10], WRONG * FREE_ATTEMPTS])
     def test_taking_too_long_to_come_in_is_told_and_ends_it(
         self, door: Door, already: bytes
     ) -> None:
@@ -304,21 +304,23 @@ class TestWaiting:
     """After failures an attempt has to wait for its turn."""
 
     def test_it_waits_without_an_answer_and_is_answered_in_its_turn(self, door: Door) -> None:
-        assert door.ask(WRONG * FREE) == [NO] * FREE
+        assert door.ask(WRONG * FREE_ATTEMPTS) == [NO] * FREE_ATTEMPTS
         assert (door.session.waiting, door.session.rest) == (False, 0.0)
         assert door.session.receive(RIGHT) == b""
         assert door.session.waiting
-        assert door.session.rest == pytest.approx(DELAY)
+        assert door.session.rest == pytest.approx(FIRST_DELAY)
         assert door.ran == []
         assert replies(door.session.replies()) == [OK]
         assert (door.session.waiting, door.session.rest) == (False, 0.0)
 
     def test_of_attempts_in_one_read_each_waits_longer(self, door: Door) -> None:
-        assert door.ask(WRONG * (FREE + 3) + RIGHT + PING) == [NO] * (FREE + 3) + [OK, PONG]
+        assert door.ask(WRONG * (FREE_ATTEMPTS + 3) + RIGHT + PING) == [NO] * (
+            FREE_ATTEMPTS + 3
+        ) + [OK, PONG]
         assert door.rests == [0.1, 0.2, 0.4, 0.8]
 
     def test_what_is_no_attempt_does_not_wait_but_one_in_disguise_does(self, door: Door) -> None:
-        door.send(WRONG * FREE)
+        door.send(WRONG * FREE_ATTEMPTS)
         assert door.ask(PING, b"{}\n", b"\n") == [NO, "BAD_REQUEST"]
         assert door.rests == []
         assert door.ask(RIGHT.replace(b"AUTH", b"\\u0041UTH")) == [OK]
@@ -332,21 +334,21 @@ class TestWaiting:
 
     def test_of_two_connections_from_an_address_one_waits_for_the_other(self, door: Door) -> None:
         beside = Door(beside=door)
-        door.send(WRONG * FREE)
+        door.send(WRONG * FREE_ATTEMPTS)
         assert (door.session.receive(WRONG), beside.session.receive(RIGHT)) == (b"", b"")
-        assert door.session.rest == pytest.approx(DELAY)
-        assert beside.session.rest == pytest.approx(3 * DELAY)
+        assert door.session.rest == pytest.approx(FIRST_DELAY)
+        assert beside.session.rest == pytest.approx(3 * FIRST_DELAY)
         assert replies(door.session.replies()) == [NO]
         assert replies(beside.session.replies()) == [OK]
 
     def test_what_has_arrived_behind_it_is_answered_after_it(self, door: Door) -> None:
-        door.send(WRONG * FREE)
+        door.send(WRONG * FREE_ATTEMPTS)
         assert door.ask(RIGHT + CONVERSATION + b'{"type":') == [OK, *REPLIES]
         assert door.session.unfinished > 0
         assert door.ask(b'"PING"}\n') == [PONG]
 
     def test_ending_meanwhile_is_told_and_the_attempt_is_not_made(self, door: Door) -> None:
-        door.send(WRONG * FREE)
+        door.send(WRONG * FREE_ATTEMPTS)
         door.session.receive(RIGHT + PING)
         door.session.time_out()
         assert replies(door.session.replies()) == ["TIMEOUT"]
@@ -355,7 +357,7 @@ class TestWaiting:
         assert door.ran == []
 
     def test_a_large_request_may_be_on_the_heels_of_a_password_that_waits(self, door: Door) -> None:
-        door.send(WRONG * FREE)
+        door.send(WRONG * FREE_ATTEMPTS)
         large = b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 50_000)
         assert door.ask(RIGHT + large) == [OK, OK]
 

@@ -295,7 +295,7 @@ class TestRest:
     def test_it_is_answered_in_its_turn_and_others_meanwhile(
         self, connection: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(password, "DELAY", 0.001)
+        monkeypatch.setattr(password, "FIRST_DELAY", 0.001)
         with house(connection, password=self.SECRET) as here, here.connect() as sock:
             here.ask(self.RIGHT)
             sock.sendall(self.WRONG * 5 + self.RIGHT + PING)

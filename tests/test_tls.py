@@ -25,7 +25,7 @@ from adapters.protocols.json_lines.lines import Allowance
 from adapters.protocols.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.password import DELAY, FREE, Password
+from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
 from application.report import Figures
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
@@ -273,12 +273,12 @@ class TestConversation:
         client = Client(session, trusting(files.authority, None, None))
         client.shake_hands()
         assert session.unfinished
-        for _ in range(FREE):
+        for _ in range(FREE_ATTEMPTS):
             inner.password.wait("192.0.2.1")
         client.tls.write(b'{"type":"AUTH","password":"secret"}\n' + PING)
         assert session.receive(client.outgoing.read()) == b""
         assert session.waiting
-        assert session.rest == pytest.approx(DELAY)
+        assert session.rest == pytest.approx(FIRST_DELAY)
         client.is_given(client.rest_of_replies())
         assert client.read() == b'{"ok":true,"result":true}\n' + PONG
         assert session.unfinished == 0

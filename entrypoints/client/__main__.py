@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Optional
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from application.commands import Command
 from application.ports import Pipelined
 from domain.errors import KvError
-from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
+from entrypoints.address import bracketed
 from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable, Target
+from entrypoints.client.options import connection_options, connection_settings
 from entrypoints.client.output import failure, show
 from entrypoints.client.tools import TOOLS
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_settings import DEFAULTS
-from entrypoints.settings import (
-    CONTEXT,
-    FILE,
-    address,
-    config_option,
-    password_file_option,
-    read_password,
-)
+from entrypoints.settings.sources import CONTEXT, setting
 from entrypoints.version import PACKAGE
 
 _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
@@ -43,51 +35,19 @@ The result is printed as JSON; for a key that is missing the line is empty. Exit
     invoke_without_command=True,
     context_settings=CONTEXT,
 )
-@config_option
-@click.option(
-    "--url",
-    type=address,
-    metavar="kv://HOST:PORT",
-    help="The server's address in one, kvs:// for TLS; instead of --host, --port and --tls.",
-)
-@click.option("--host", default=DEFAULT_HOST, help="The server's address.")
-@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, help="And port.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULTS["timeout"],
-    help="Seconds to wait for each piece of an answer.",
-)
-@click.option(
-    "--connect-timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULTS["connect_timeout"],
-    help="Seconds to wait for a connection.",
-)
-@click.option(
-    "--max-reply-bytes",
-    type=click.IntRange(min=1),
-    default=DEFAULTS["max_reply_bytes"],
-    help="Longest reply line to take.",
-)
-@password_file_option("File with the server's password; or set KV_PASSWORD.")
-@click.option("--tls", is_flag=True, help="Speak TLS.")
-@click.option("--tls-ca", type=FILE, help="Whom to trust, PEM, instead of whom the system does.")
-@click.option("--tls-cert", type=FILE, help="Certificate to show to the server, PEM.")
-@click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there.")
-@click.option("--json", is_flag=True, help="Print results for scripts, on a terminal too.")
+@connection_options
+@setting("--json", is_flag=True, help="Print results for scripts, on a terminal too.")
 @click.version_option(package_name=PACKAGE, prog_name="kv")
 @click.pass_context
-def main(
-    context: click.Context, /, url: Optional[Dict[str, Any]], json: bool, **settings: Any
-) -> None:
+def main(context: click.Context, /, json: bool, **_: Any) -> None:
     """Put the client together and choose between one command, the prompt and the pipe."""
-    password = read_password(settings["password_file"])
-    settings = {**DEFAULTS, **settings, "attempts": 1, "password": password}
-    settings.update(_unless_typed(context, url or {}))
+    settings, warnings = connection_settings(context)
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    settings["attempts"] = 1
     container = ClientContainer()
     container.config.from_dict(settings)
-    name = f"{settings['host']}:{settings['port']}"
+    name = settings["unix_path"] or f"{bracketed(settings['host'])}:{settings['port']}"
     at_prompt = context.invoked_subcommand is None and sys.stdin.isatty()
     executor: Pipelined = container.executor()
     if at_prompt:
@@ -108,18 +68,6 @@ def main(
             shell.run_prompt(context.obj)
         else:
             context.exit(shell.run_pipe(sys.stdin, context.obj))
-
-
-def _unless_typed(context: click.Context, url: Dict[str, Any]) -> Dict[str, Any]:
-    """What an address says; one from the environment or a file yields to what was typed."""
-    typed = ParameterSource.COMMANDLINE
-    if context.get_parameter_source("url") is typed:
-        return url
-    return {
-        name: value
-        for name, value in url.items()
-        if context.get_parameter_source(name) is not typed
-    }
 
 
 def _with_notices(executor: Pipelined) -> Pipelined:

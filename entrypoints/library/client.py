@@ -27,6 +27,7 @@ from typing import (
 from application.commands import Command
 from application.ports import Pipelined
 from domain.errors import KvError
+from entrypoints.address import ListenAddress
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import ClientOptions, client_settings
 from entrypoints.library import caching
@@ -243,5 +244,6 @@ class Client(BlockingMethods):
 
 def address_of(settings: Dict[str, Any]) -> str:
     """Where a client's server is, without the password."""
-    scheme, host = "kvs" if settings["tls"] else "kv", settings["host"]
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings['port']}"
+    if settings["unix_path"]:
+        return ListenAddress("unix", path=settings["unix_path"]).url(tls=False)
+    return ListenAddress("tcp", settings["host"], settings["port"]).url(settings["tls"])

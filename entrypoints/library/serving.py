@@ -6,14 +6,13 @@ from another. It ends with its `with` block, or with the process.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import threading
 from typing import TYPE_CHECKING, Any, Dict, Literal, Optional, Type, TypedDict
 
 import msgspec
 
 from application.limits import Limits
+from entrypoints.address import ListenAddress
 from entrypoints.library.client import Client
 
 if TYPE_CHECKING:
@@ -71,8 +70,8 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """The address to connect to, without the password."""
-        scheme = "kvs" if self._settings["tls_cert"] else "kv"
-        return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        address = ListenAddress("tcp", self.host, self.port)
+        return address.url(tls=self._settings["tls_cert"] is not None)
 
     def client(self, **options: Any) -> Client:
         """A client of this server; the options are those of `Client`."""
@@ -167,15 +166,9 @@ def _check(settings: Dict[str, Any]) -> None:
         raise ValueError('memory_policy="evict" needs max_memory')
     if settings["tls_cert"] is None and (settings["tls_key"] or settings["tls_client_ca"]):
         raise ValueError("tls_key and tls_client_ca need tls_cert")
-    if not (settings["password"] or settings["tls_client_ca"] or _is_loopback(settings["host"])):
+    address = ListenAddress("tcp", settings["host"], settings["port"])
+    is_local = all(each.is_local for each in address.resolved())
+    if not (settings["password"] or settings["tls_client_ca"] or is_local):
         raise ValueError(
             f"other machines can reach {settings['host']}: set password or tls_client_ca"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
-        return True  # binding reports what is wrong with it
-    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)

@@ -28,7 +28,7 @@ def test_a_count_is_at_least_one(name: str) -> None:
         Client(**options)
 
 
-@pytest.mark.parametrize("host", ["kv://h", "kv://h:7379", "h:7379", "[::1]:7379"])
+@pytest.mark.parametrize("host", ["kv://h", "kv://h:7379", "kv+unix:///h", "h:7379", "[::1]:7379"])
 def test_an_address_and_a_port_contradict(host: str) -> None:
     with pytest.raises(ValueError, match="port=7379"):
         Client(host, 7379)
@@ -45,7 +45,7 @@ def test_an_empty_host_is_refused() -> None:
         Client("")
 
 
-@pytest.mark.parametrize("name", ["tls_ca", "tls_cert", "tls_key"])
+@pytest.mark.parametrize("name", ["tls_ca", "tls_cert", "tls_key", "tls_server_name"])
 def test_files_for_tls_without_tls_are_refused(name: str) -> None:
     options: Any = {name: "file.pem"}
     with pytest.raises(ValueError, match=f"{name} needs TLS"):
@@ -55,6 +55,8 @@ def test_files_for_tls_without_tls_are_refused(name: str) -> None:
 def test_tls_that_was_asked_for_is_never_left_out() -> None:
     with pytest.raises(ValueError, match="kvs://"):
         Client("kvs://h", tls=False)
+    with pytest.raises(ValueError, match="Unix socket"):
+        Client("kv+unix:///run/kv.sock", tls=True)
     with pytest.raises(ValueError, match="tls_key needs tls_cert"):
         Client("kvs://h", tls_key="key.pem")
     assert client_settings("kvs://h", None, {})["tls"] is True

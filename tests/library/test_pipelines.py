@@ -1,4 +1,4 @@
-"""Commands that are sent together, in a pipeline and in a batch, by blocking clients and by asyncio's."""
+"""Commands that are sent together, in a pipeline and in a batch, by each kind of client."""
 
 from __future__ import annotations
 

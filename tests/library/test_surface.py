@@ -120,6 +120,7 @@ def test_a_client_shows_where_its_server_is_and_never_the_password() -> None:
         name = kind.__name__
         assert repr(kind("kv://:sesame@example.org")) == f"<{name} kv://example.org:7379>"
         assert repr(kind("kvs://[::1]:5000", password="sesame")) == f"<{name} kvs://[::1]:5000>"
+        assert repr(kind("kv+unix://:sesame@/run/a%20b")) == f"<{name} kv+unix:///run/a%20b>"
         assert repr(kind.local()) == f"<{name} local>"
 
 
