@@ -14,7 +14,7 @@ from adapters.protocols.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Executor, Pipelined
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client_settings import DEFAULTS
@@ -30,14 +30,14 @@ class LocalContainer(containers.DeclarativeContainer):
     server_executor: providers.Provider[Executor] = providers.Singleton(
         LocalExecutor, store, limits
     )
-    figures = providers.Singleton(
-        Figures,
+    stats = providers.Singleton(
+        ServerStats,
         providers.Callable(version),
         limits,
         clock,
         resident_memory=providers.Object(resident_memory),
     )
     allowance = providers.Singleton(Allowance, limits.provided.max_input_bytes)
-    conversation = providers.Factory(ServerSession, server_executor, limits, figures, allowance)
+    conversation = providers.Factory(ServerSession, server_executor, limits, stats, allowance)
     session = providers.Factory(ClientSession, max_reply_bytes=DEFAULTS["max_reply_bytes"])
     executor: providers.Provider[Pipelined] = providers.Singleton(Loopback, session, conversation)

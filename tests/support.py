@@ -24,7 +24,7 @@ from adapters.protocols.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Executor
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client_container import ClientContainer
@@ -85,7 +85,7 @@ def session_of(
     clock: Callable[[], float] = time.monotonic,
 ) -> ServerSession:
     """A server's session on an executor."""
-    figures = Figures("test", limits, clock, lambda: 1)
+    figures = ServerStats("test", limits, clock, lambda: 1)
     return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
 
 

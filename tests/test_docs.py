@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from application import commands
+from application import budget, commands
 from application.commands import NAMES
 from application.executor import LocalExecutor
 from tests.contracts import test_executor
@@ -81,7 +81,8 @@ def test_a_python_example_runs(server: Server, block: str) -> None:
 
 def test_the_command_that_is_added_as_an_example_works() -> None:
     record, test = (block.values[0] for block in blocks("python", [ROOT / "docs/add-a-command.md"]))
-    names: Dict[str, Any] = {**vars(test_executor), **vars(commands)}
+    names: Dict[str, Any] = {**vars(test_executor), **vars(commands.base), **vars(budget)}
+    names["register"] = lambda kind: kind
     exec(record, names)
     exec(test, names)
     names["test_existing_is_being_there"](LocalExecutor(ModelStore(Clock())))

@@ -18,7 +18,7 @@ from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
 from application.ports import Executor
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from tests.support import Clock
 from tests.test_json_lines import CONVERSATION, REPLIES, anything, bytewise, replies
@@ -42,7 +42,7 @@ class Door(Executor):
         self.rests: List[float] = []
         self.clock: Clock = beside.clock if beside else Clock()
         self.password: Password = beside.password if beside else Password(SECRET, self.clock)
-        self.figures = Figures("test", limits, self.clock, lambda: 1)
+        self.figures = ServerStats("test", limits, self.clock, lambda: 1)
         allowance = Allowance(limits.max_input_bytes)
         self._local = LocalExecutor(InMemoryStore(self.clock), limits)
         self.session = GuardedSession(

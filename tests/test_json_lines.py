@@ -17,7 +17,7 @@ from adapters.client.json_lines import ClientSession
 from adapters.gevent_tcp.connection import Session
 from adapters.protocols.json_lines.lines import Lines
 from adapters.protocols.json_lines.server import PORTION, ServerSession
-from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
+from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
 from application.limits import Limits
 from application.ports import Executor
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
@@ -436,3 +436,23 @@ class TestClientSide:
             session.receive(b'{"ok":true}\n' * session.owed)
         assert len(owed) > 1
         assert sum(owed) == 1000
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("GTE", "GET"),
+        ("sett", "SET"),
+        ("delet", "DELETE"),
+        ("INCRBY", "INCR"),
+        ("mgett", "MGET"),
+        ("TTLS", "TTL"),
+        ("pnig", "PING"),
+        ("EXPIER", "EXPIRE"),
+        ("FLUSHALL", "FLUSH"),
+        ("SCANN", "SCAN"),
+        ("getst", "GETSET"),
+    ],
+)
+def test_the_closest_command_is_the_one_that_was_meant(typed: str, meant: str) -> None:
+    assert closest_name(typed) == meant

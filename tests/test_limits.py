@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tracemalloc
 from typing import Any, Callable, Iterator, List, Tuple
@@ -15,7 +16,7 @@ from adapters.protocols.json_lines.lines import PIECE, Allowance, Lines
 from adapters.protocols.json_lines.server import PORTION, ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from tests.support import Clock, new_session, session_of
 from tests.test_json_lines import answer, replies
@@ -314,14 +315,24 @@ class TestReplies:
             {"ok": True, "result": False},
         ]
 
-    def test_of_keys_in_a_scan(self) -> None:
-        session = new_session(self.LIMITS)
-        for number in range(20):
-            answer(session, [store(f"{number}" + "k" * 200, 1)])
-        asked = [b'{"type":"SCAN"}\n', b'{"type":"SCAN","limit":2}\n']
-        first, second = replies(answer(session, asked))
-        assert first == "TOO_LARGE"
-        assert len(second["result"]["keys"]) == 2
+    @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 50, '"' * 100])
+    def test_of_keys_in_a_scan_whose_pages_end_within_it(self, key: str) -> None:
+        keys = {f"{number}{key}" for number in range(20)}
+        memory = InMemoryStore(Clock())
+        memory.set_many(dict.fromkeys(keys, b"0"))
+        session = new_session(self.LIMITS, memory)
+        found: List[str] = []
+        cursor = None
+        while True:
+            request = {"type": "SCAN", "limit": 1000, "id": "m" * 600, "cursor": cursor}
+            reply = answer(session, [json.dumps(request).encode() + b"\n"])
+            assert len(reply) <= self.LIMITS.max_reply_bytes
+            page = json.loads(reply)["result"]
+            found += page["keys"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        assert sorted(found) == sorted(keys)
 
 
 class TestWork:
@@ -332,25 +343,39 @@ class TestWork:
     @pytest.mark.parametrize(
         ("commands", "outcome"),
         [
-            ([SCAN] * 24, True),
-            ([SCAN] * 25, "TOO_LARGE"),
-            ([FLUSH] * 99, True),
-            ([FLUSH] * 100, "TOO_LARGE"),
-            ([PING] * 20_000, True),
-            ([SCAN] * 24 + [PING] * 3976, True),
-            ([SCAN] * 24 + [PING] * 3977, "TOO_LARGE"),
+            ([SCAN] * 9, True),
+            ([SCAN] * 10, "TOO_LARGE"),
+            ([FLUSH] * 9, True),
+            ([FLUSH] * 10, "TOO_LARGE"),
+            ([PING] * 10_000, True),
+            ([PING] * 10_001, "TOO_LARGE"),
+            ([SCAN] * 9 + [PING] * 991, True),
+            ([SCAN] * 9 + [PING] * 992, "TOO_LARGE"),
         ],
-        ids=[f"{number}" for number in range(7)],
+        ids=[f"{number}" for number in range(8)],
     )
-    def test_a_batch_of_too_much_work_is_refused(
+    def test_a_batch_that_costs_too_much_is_refused(
         self, commands: List[bytes], outcome: object
     ) -> None:
         (reply,) = replies(answer(new_session(), [batch(*commands)]))
         assert (reply if reply == "TOO_LARGE" else reply["ok"]) == outcome
 
-    def test_a_batch_of_too_much_work_has_done_nothing(self) -> None:
+    def test_long_values_cost_more(self) -> None:
+        limits = Limits(max_batch_cost=10)
+        session = new_session(limits)
+        assert replies(answer(session, [batch(store("k", 512 * 9 - 2))]))[0]["ok"]
+        mset = json.dumps({"type": "MSET", "items": {"a": "x" * 2560, "b": "x" * 2560}}).encode()
+        for line in (store("k", 512 * 10), mset):
+            assert replies(answer(session, [batch(line)])) == ["TOO_LARGE"]
+
+    def test_a_refusal_says_what_the_batch_costs_and_which_limit_decides(self) -> None:
+        line = batch(*[get("a", "b", "c")] * 4)
+        reply = answer(new_session(Limits(max_batch_cost=10)), [line])
+        assert b"the batch costs 12; at most 10 (max_batch_cost)" in reply
+
+    def test_a_batch_that_costs_too_much_changes_nothing(self) -> None:
         session = new_session()
-        line = batch(store("k", 1), *[self.SCAN] * 25)
+        line = batch(store("k", 1), *[self.SCAN] * 10)
         assert replies(answer(session, [line, b'{"type":"COUNT"}\n'])) == [
             "TOO_LARGE",
             {"ok": True, "result": 0},
@@ -473,7 +498,7 @@ class House:
     """Sessions beside one another: one store, one allowance, and one count of clients."""
 
     def __init__(self, limits: Limits) -> None:
-        self.figures = Figures("test", limits, Clock(), lambda: 1)
+        self.figures = ServerStats("test", limits, Clock(), lambda: 1)
         self._limits = limits
         self._executor = LocalExecutor(InMemoryStore(Clock()), limits)
         self._allowance = Allowance(limits.max_input_bytes)
@@ -551,6 +576,29 @@ class TestClients:
         session.close()
         assert house.counts() == (0, 1, 0, 1)
         assert "it took nothing" in repr(vars(caplog.records[0]))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+@pytest.mark.parametrize(
+    "name", ["request_timeout", "send_timeout", "idle_timeout", "tcp_keepalive"]
+)
+def test_a_time_that_is_none_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize("name", [name for name in Limits.__struct_fields__ if "max" in name])
+def test_a_bound_below_1_is_refused_by_its_name(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} is at least 1"):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("value", [0.5, 32_768, 1e9])
+def test_a_keepalive_that_no_system_takes_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"tcp_keepalive is 0 or 1 to 32,767"):
+        Limits(tcp_keepalive=value)
+    assert Limits(tcp_keepalive=0).tcp_keepalive == 0
 
 
 @pytest.mark.parametrize(("bound", "least"), [("max_reply_bytes", 2000), ("max_input_bytes", 1000)])

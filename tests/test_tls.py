@@ -26,7 +26,7 @@ from adapters.protocols.json_lines.server import ServerSession
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
-from application.report import Figures
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
 from tests.support import Clock
@@ -73,7 +73,7 @@ class Inner:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.clock = Clock()
         self.password = Password("secret", self.clock)
-        self.figures = Figures("test", limits, self.clock, lambda: 1)
+        self.figures = ServerStats("test", limits, self.clock, lambda: 1)
         self._limits = limits
         self._executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
         self._allowance = Allowance(limits.max_input_bytes)
@@ -425,7 +425,7 @@ class TestTimeOut:
         session.time_out()
         assert not session.open
         assert not session.waiting
-        assert inner.figures.cut == 1
+        assert inner.figures.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
     def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
@@ -454,7 +454,7 @@ class TestTimeOut:
         client = connect()
         client.shake_hands()
         client.session.give_up("it took nothing")
-        assert inner.figures.cut == 1
+        assert inner.figures.killed == 1
 
 
 class TestCertificates:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
+import msgspec
 import pytest
 from msgspec import Raw
 
@@ -99,6 +100,12 @@ class TestExport:
             executor.execute(Set(key, Raw(b"1")))
         lines = [json.loads(line) for page in exported(executor, "a:") for line in page]
         assert sorted(line["key"] for line in lines) == ["a:1", "a:2"]
+
+    def test_keys_whose_escapes_make_them_long(self) -> None:
+        keys = [f"{number:02}" + "\x01" * 60_000 for number in range(8)]
+        lines = [msgspec.json.encode({"key": key, "value": 1}) + b"\n" for key in keys]
+        executor, _, _ = imported(lines)
+        assert sorted(line for page in exported(executor) for line in page) == sorted(lines)
 
     def test_values_that_are_too_large_for_one_reply_come_one_by_one(self) -> None:
         executor = loopback()

@@ -119,22 +119,30 @@ _OPTIONS: Dict[Any, Dict[str, Any]] = {
     float: {"type": float, "metavar": "NUMBER"},
     Union[int, float]: {"type": _json(Union[int, float]), "metavar": "NUMBER"},
     Raw: {"type": value, "metavar": "VALUE"},
+    List[str]: {"multiple": True, "callback": lambda ctx, param, words: list(words) or None},
 }
-"""How a member that can be left out is typed, by its type when it is there."""
+"""How a member that can be left out is typed, by its type when it is there; any other is JSON."""
+
+
+def _how(table: Dict[Any, Dict[str, Any]], kind: Any) -> Dict[str, Any]:
+    """How a member of a type is typed: one of a choice, as the table says, or as JSON."""
+    if get_origin(kind) is Literal:
+        return {"type": click.Choice(get_args(kind))}
+    return table.get(kind, {"type": _json(kind)})
 
 
 def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
     if field.required:
-        how = _ARGUMENTS.get(field.type, {"type": _json(field.type)})
-        return click.Argument([field.name], required=True, **how)
+        return click.Argument([field.name], required=True, **_how(_ARGUMENTS, field.type))
     there = [kind for kind in get_args(field.type) if kind not in (UnsetType, type(None))]
-    kind = Union[tuple(there)] if there else field.type
-    how = {"type": click.Choice(get_args(kind))} if get_origin(kind) is Literal else _OPTIONS[kind]
+    union = get_origin(field.type) is Union
+    how = _how(_OPTIONS, Union[tuple(there)] if union else field.type)
     flag = "--" + field.encode_name.replace("_", "-")
     return click.Option([flag, field.name], **how)
 
 
-def _command_line(kind: Type[Command[Any]]) -> click.Command:
+def command_line(kind: Type[Command[Any]]) -> click.Command:
+    """The command line of a command, made from its record."""
     fields = [field for field in msgspec.structs.fields(kind) if field.name != "id"]
 
     @click.pass_obj
@@ -182,4 +190,4 @@ class CommandTable(click.Group):
         return list(self.commands)
 
 
-COMMAND_LINES = [_command_line(kind) for kind in COMMANDS]
+COMMAND_LINES = [command_line(kind) for kind in COMMANDS]

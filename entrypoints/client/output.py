@@ -14,7 +14,7 @@ import click
 import msgspec
 from msgspec import UNSET
 
-from application.values import encodable
+from application.json_text import raw
 from domain.errors import KvError, TimedOut, Unavailable
 
 _CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
@@ -36,6 +36,13 @@ class NoConnection(Refused):
     exit_code = 3
 
 
+class _InBatch(msgspec.Struct):
+    """The result of a command in a batch; a member is missing where there is none."""
+
+    ok: bool
+    result: Any
+
+
 def failure(error: KvError) -> Refused:
     """What the command line makes of an error."""
     kind = NoConnection if isinstance(error, (Unavailable, TimedOut)) else Refused
@@ -48,7 +55,9 @@ def show(result: object, missing: str = "", for_scripts: bool = False) -> None:
     if result is UNSET:
         click.echo(missing)
         return
-    text = msgspec.json.encode(encodable(result))
+    if type(result) is list:
+        result = [_InBatch(True, raw(each)) for each in result]
+    text = msgspec.json.encode(raw(result))
     if for_scripts or not sys.stdout.isatty():
         click.echo(text)
     else:

@@ -105,7 +105,7 @@ class Reconnecting(Pipelined):
             if isinstance(error, Unreachable):
                 raise
             self._tell(f"connection lost: {error}")
-            if not command.only_reads:
+            if not command.readonly:
                 raise Unavailable("whether the command took effect is not known") from error
             result = self._executor.execute(command)
         if self._is_lost:

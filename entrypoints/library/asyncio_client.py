@@ -228,8 +228,8 @@ class AsyncClient(AwaitedMethods):
             raise shortened(error) from error.__cause__
 
     async def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = await self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+        (outcome,) = await self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self.keys()

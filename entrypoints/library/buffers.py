@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Awaitable, Callable, List, Optional, Sequence, Type, TypeVar, cast
 
-from adapters.client.json_lines import result_in_batch
-from application.commands import Batch, Command, Reply
+from application.commands import Batch, Command
 from domain.errors import KvError
 from entrypoints.library.methods import BufferedMethods
 from entrypoints.library.requests import Request
@@ -100,11 +99,11 @@ def as_batch(sent: Sequence[Command[Any]]) -> Batch:
     return Batch(list(sent))
 
 
-def from_batch(sent: Sequence[Command[Any]], replies: object) -> List[object]:
-    """The result of each command, from that of the batch; raises what it was refused with."""
-    if isinstance(replies, KvError):
-        raise replies
-    return list(map(result_in_batch, sent, cast(Sequence[Reply], replies)))
+def from_batch(outcome: object) -> List[object]:
+    """The results of a batch, one for each command; raises the error it was refused with."""
+    if isinstance(outcome, KvError):
+        raise outcome
+    return cast(List[object], outcome)
 
 
 def _commands(pending: Sequence[PendingResult[Any]]) -> List[Command[Any]]:

@@ -201,8 +201,8 @@ class Client(BlockingMethods):
             raise shortened(error) from error.__cause__
 
     def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+        (outcome,) = self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)
 
     def __enter__(self) -> Client:
         return self

@@ -19,7 +19,7 @@ from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import Password
 from application.ports import Executor
-from application.report import Figures
+from application.stats import ServerStats
 from domain.bounded import BoundedStore, EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Store
@@ -55,7 +55,7 @@ class ServerContainer(containers.DeclarativeContainer):
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
     figures = providers.Singleton(
-        Figures,
+        ServerStats,
         providers.Callable(version),
         limits,
         clock,

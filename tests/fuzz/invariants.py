@@ -39,7 +39,7 @@ from adapters.protocols.json_lines.server import ServerSession
 from application.commands import COMMANDS, Command
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.report import Figures
+from application.stats import ServerStats
 from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
 from domain.memory import InMemoryStore
 from domain.store import Store
@@ -94,7 +94,7 @@ def _stopped_clock() -> float:
 
 def _converse(store: Store, pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
     """All that a new session on `store` sends, as a transport has it, and whether it goes on."""
-    figures = Figures("test", LIMITS, _stopped_clock, lambda: 1)
+    figures = ServerStats("test", LIMITS, _stopped_clock, lambda: 1)
     allowance = Allowance(LIMITS.max_input_bytes)
     session = ServerSession(LocalExecutor(store, LIMITS), LIMITS, figures, allowance)
     sent = []

@@ -55,7 +55,7 @@ def test_a_method_takes_and_says_what_its_request_does(kind: Any, name: str) -> 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_says_whether_it_is_repeated_as_it_is(name: str) -> None:
     doc = " ".join((getattr(requests, name).__doc__ or "").split())
-    end = "Repeated when the connection is lost." if METHODS[name].only_reads else "Never repeated."
+    end = "Repeated when the connection is lost." if METHODS[name].readonly else "Never repeated."
     assert doc.endswith(end)
 
 

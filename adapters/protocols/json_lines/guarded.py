@@ -17,7 +17,7 @@ from application.commands import Auth, Command
 from application.limits import Limits
 from application.password import Password
 from application.ports import Executor, Steps
-from application.report import Figures
+from application.stats import ServerStats
 from domain.errors import BadJson, KvError, Unauthenticated
 
 R = TypeVar("R")
@@ -42,7 +42,7 @@ class GuardedSession(ServerSession):
         self,
         executor: Executor,
         limits: Limits,
-        figures: Figures,
+        figures: ServerStats,
         allowance: Allowance,
         password: Password,
         client: str = "a client",

@@ -36,7 +36,7 @@ _LONGEST_BATCH = 256 * 1024
 def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     """Why a line is no command, and the id of the request that it may be nevertheless."""
     try:
-        if not isinstance(error, msgspec.ValidationError):
+        if not isinstance(error, (msgspec.ValidationError, KvError)):
             raise error
         envelope = _decode_envelope(line)
     except RecursionError:
@@ -44,6 +44,8 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except UNREADABLE as not_json:
         return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
     id: Id = _read(_decode_id, envelope.id)
+    if isinstance(error, KvError):
+        return id, error
     name = _read(_decode_name, envelope.type)
     return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
 

@@ -12,6 +12,7 @@ from typing import Any, Generator, Iterable, Iterator, List, Optional, Tuple, Ty
 
 from msgspec import UNSET
 
+from adapters.protocols.json_lines.elements import check_elements
 from adapters.protocols.json_lines.lines import Allowance, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
@@ -21,12 +22,11 @@ from adapters.protocols.json_lines.replies import (
     success,
     success_in_pieces,
 )
-from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
-from application.commands import MAY_BE_OVER_ALL_KEYS, Command, Id, name_of
+from adapters.protocols.json_lines.requests import ONE_OBJECT, decode, diagnosis
+from application.commands import MAY_TOUCH_KEYSPACE, Batch, Command, Id, name_of
 from application.limits import Limits
 from application.ports import Executor
-from application.report import Figures, Report
-from application.values import least_size
+from application.stats import Report, ServerStats
 from domain.errors import (
     BadJson,
     BadRequest,
@@ -65,7 +65,7 @@ class ServerSession:
         self,
         executor: Executor,
         limits: Limits,
-        figures: Figures,
+        figures: ServerStats,
         allowance: Allowance,
         client: str = "a client",
     ) -> None:
@@ -86,7 +86,7 @@ class ServerSession:
         """Whether whole requests are still unanswered: ask for `replies` before reading on."""
         self.open = True
         """Whether the conversation goes on once the replies are sent."""
-        self._welcome = figures.welcome()
+        self._welcome = figures.admit()
         if not self._welcome:
             self._end(TooManyClients(f"there are {limits.max_clients} clients already"))
 
@@ -116,14 +116,18 @@ class ServerSession:
         size, end = 0, 0.0
         kind, others, look_closer = None, 0, False
         for line in self._unanswered:
+            command = None
             try:
+                is_long = len(line) > harmless_line
+                if is_long:
+                    check_elements(line, self._limits)
                 command = decode(line)
                 if type(command) is not kind:
                     self._count(kind, len(replies) - others)
                     kind, others = type(command), len(replies)
-                    look_closer = kind in MAY_BE_OVER_ALL_KEYS
-                if (look_closer and command.over_all_keys()) or (
-                    len(line) > harmless_line and self._is_long(line, command)
+                    look_closer = kind in MAY_TOUCH_KEYSPACE
+                if (look_closer and command.touches_keyspace()) or (
+                    is_long and self._is_long(line, command)
                 ):
                     self._begin(self._in_turns(line, command))
                     break
@@ -136,14 +140,14 @@ class ServerSession:
                     if type(result) is Report:  # it tells of the commands before it
                         self._count(kind, len(replies) - others)
                         others = len(replies)
-                    if type(result) is dict and least_size(result) > LONG:
+                    if type(result) is dict and sum(map(len, result.values())) > LONG:
                         self._begin(self._tell(line, command, result))
                         break
-                    reply = self._success(command.id, result)
+                    reply = self._success(command, result)
                     size, end = self._charged(size, end)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 first = not (self._speaks_json or any(replies))
-                reply = self._refusal(line, error, first)
+                reply = self._refusal(line, command, error, first)
                 size, end = self._charged(size, end)
                 others += 1
             replies.append(reply)
@@ -169,7 +173,7 @@ class ServerSession:
         try:
             result = yield from self._execute_in_steps(command)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            yield self._refusal(line, error, first=False)
+            yield self._refusal(line, command, error, first=False)
             return
         yield None
         yield from self._tell(line, command, result)
@@ -182,10 +186,10 @@ class ServerSession:
                 bound = self._limits.max_reply_bytes
                 pieces = yield from success_in_pieces(command.id, result, bound)
             else:
-                pieces = (self._success(command.id, result),)
+                pieces = (self._success(command, result),)
             self._count(type(command), 1)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            pieces = (self._refusal(line, error, first=False),)
+            pieces = (self._refusal(line, command, error, first=False),)
         yield from pieces
 
     def _charged(self, size: int, end: float) -> Tuple[int, float]:
@@ -199,7 +203,7 @@ class ServerSession:
 
     def give_up(self, why: str) -> None:
         """The connection will be closed without another word."""
-        self._figures.cut += 1
+        self._figures.killed += 1
         log.warning("cut a client", extra={"client": self._client, "why": why})
 
     def close(self) -> None:
@@ -215,7 +219,7 @@ class ServerSession:
     def _is_long(self, line: bytes, command: Command[Any]) -> bool:
         """Whether a request is to have turns of its own; raises when it names too many keys, or one
         that is too long."""
-        keys, limits = command.keys_named(), self._limits
+        keys, limits = command.named_keys(), self._limits
         if len(keys) > limits.max_keys_per_request:
             raise TooLarge(f"{len(keys)} keys; at most {limits.max_keys_per_request} in a request")
         longest = 4 * max(map(len, keys), default=0)  # bytes, at most
@@ -229,19 +233,20 @@ class ServerSession:
         if kind is not None:
             self._figures.commands[kind] += carried_out
 
-    def _success(self, id: Id, result: object) -> bytes:
+    def _success(self, command: Command[Any], result: object) -> bytes:
         if type(result) is Report:
             self._figures.complete(result)
-        return success(id, result, self._limits.max_reply_bytes)
+        ids = [each.id for each in command.commands] if isinstance(command, Batch) else ()
+        return success(command.id, result, self._limits.max_reply_bytes, ids)
 
-    def _refusal(self, line: bytes, error: Exception, first: bool) -> bytes:
+    def _refusal(
+        self, line: bytes, command: Optional[Command[Any]], error: Exception, first: bool
+    ) -> bytes:
         """The reply to a line that is no command or whose command failed; to a blank one, none."""
-        try:
-            command = decode(line)
-        except UNREADABLE as unreadable:
+        if command is None:
             if not line.strip(b" \t\r"):
                 return b""
-            id, why = diagnosis(line, unreadable)
+            id, why = diagnosis(line, error)
             if first and isinstance(why, BadJson):
                 self._end(BadJson(ONE_OBJECT))
                 return b""

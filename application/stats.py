@@ -1,7 +1,7 @@
-"""What INFO tells.
+"""The statistics that INFO returns.
 
-Rule: a figure is counted by whoever sees it happen. The store counts keys and reads, the server's
-`Figures` commands and clients; INFO puts them together, and costs next to nothing to ask.
+Rule: a figure is counted where it happens. The store counts keys and reads, `ServerStats` commands
+and clients; INFO puts them together, and costs next to nothing to ask.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Report(Struct):
     limits: Union[Limits, UnsetType] = UNSET
 
 
-class Figures:
+class ServerStats:
     """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
 
     def __init__(
@@ -58,12 +58,12 @@ class Figures:
         self.connected = 0
         self.accepted = 0
         self.refused = 0
-        self.cut = 0
+        self.killed = 0
         self.commands: Counter[Type[Struct]] = Counter()
         self.errors: Counter[str] = Counter()
 
-    def welcome(self) -> bool:
-        """Count a client that has come; whether there is room for it."""
+    def admit(self) -> bool:
+        """Count a client that has connected; whether there is room for it."""
         if self.connected >= self._limits.max_clients:
             self.refused += 1
             return False
@@ -80,7 +80,7 @@ class Figures:
             connected_clients=self.connected,
             accepted_clients=self.accepted,
             refused_clients=self.refused,
-            cut_clients=self.cut,
+            cut_clients=self.killed,
         )
         report.commands = {
             str(kind.__struct_config__.tag): count for kind, count in self.commands.items() if count
