@@ -20,6 +20,7 @@ from application.conversation import Conversation
 from application.ports import Executor
 from domain.errors import Unauthenticated, Unavailable
 from entrypoints.client_container import ClientContainer
+from entrypoints.local_container import LocalContainer
 from entrypoints.server.container import ServerContainer
 from tests.certificates import Files, Issued
 from tests.model import ModelStore
@@ -80,6 +81,7 @@ def client_in_tls(files: Files) -> ClientContainer:
         lambda files: client(password=SECRET),
         lambda files: client(tls=True),
         client_in_tls,
+        lambda files: LocalContainer(),
     ]
 )
 def container(request: pytest.FixtureRequest, files: Files) -> containers.DeclarativeContainer:
