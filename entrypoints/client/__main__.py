@@ -9,9 +9,10 @@ import click
 
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
 from entrypoints.client import streams
-from entrypoints.client.arguments import COMMAND_LINES, CommandTable
+from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.connecting import target_of
 from entrypoints.client.output import NOTHING_THERE, Style, chosen_style, style_options
+from entrypoints.client.table import CommandTable
 from entrypoints.client.tools import TOOLS
 from entrypoints.client.values import VALUE_RULE
 from entrypoints.client_options import DEFAULTS
