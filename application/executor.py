@@ -1,63 +1,53 @@
-"""The seam between those who ask for commands and whatever carries them out.
+"""The executor that carries commands out on a store in this process.
 
-Rule: an executor gives a command's result or raises a `KvError`. A server is an executor put on a
-socket, a client is a socket dressed as one; limits, metrics or retries wrap one in another.
+Rule: a command that takes long is executed in steps only where the store allows for it: it must not
+block, must be maintained and must tell its effects. On any other store each command is one step.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence, Type, TypeVar, cast
+from typing import Any, Optional, Sequence, TypeVar, cast
 
-from application.commands import Batch, Command, MGet, Reply
+from application.budget import Budget
+from application.commands import Command, MGet, Results
 from application.limits import DEFAULTS, Limits
-from application.long_reads import PART, Reading, Watched
 from application.ports import Executor, Steps
-from domain.store import Store
+from application.snapshot_read import PART, SteppedStore, snapshot
+from domain.effects import Observable
+from domain.store import Maintained, Store
 
 R = TypeVar("R")
 
 
 class LocalExecutor(Executor):
-    """Runs commands on a store in this process, batches within `limits`."""
+    """Runs commands on a store in this process, each within `limits`."""
 
     def __init__(self, store: Store, limits: Limits = DEFAULTS) -> None:
-        self._bare_store = store
         self._store = store
-        self._limits = limits
-        self._readings: List[Reading] = []
+        self._budget = Budget(limits)
+        self._stepped = _stepped(store)
 
     def execute(self, command: Command[R]) -> R:
-        if type(command) in _SPECIAL:
-            return cast(R, _SPECIAL[type(command)](self, command))
-        return command.run(self._store)
+        return command.run(self._store, self._budget)
 
-    def _batch(self, batch: Batch) -> List[Reply]:
-        return batch.run(self._store, self._limits)
+    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        return type(commands[0]).run_many(commands, self._store, self._budget)
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
-        """An MGET reads some keys in each step; what is over all keys lets those go first whose
-        time is up; everything else is one step."""
-        if isinstance(command, MGet):
-            return cast(R, (yield from self._read(command.keys)))
-        if command.over_all_keys():
-            while self._bare_store.expire(PART) == PART:
-                yield
-        return self.execute(command)
-
-    def _read(self, keys: Sequence[str]) -> Steps[Dict[str, bytes]]:
-        reading = Reading(keys)
-        self._readings.append(reading)
-        self._store = Watched(self._bare_store, self._readings)
-        try:
-            yield from reading.steps(self._bare_store)
-            return reading.texts
-        finally:
-            self._readings.remove(reading)
-            if not self._readings:
-                self._store = self._bare_store
+        """An MGET reads some keys in each step; before a command on all keys, those that are due
+        are expired in steps; what a command does before it needs the store is in steps, too."""
+        if self._stepped is not None:
+            if isinstance(command, MGet):
+                return cast(R, (yield from snapshot(self._stepped, command.keys)))
+            if command.touches_keyspace():
+                while self._stepped.expire_due(PART) == PART:
+                    yield
+        run = yield from command.prepare(self._budget)
+        return run(self._store, self._budget)
 
 
-_SPECIAL: Dict[Type[Command[Any]], Callable[[LocalExecutor, Any], Any]] = {
-    Batch: LocalExecutor._batch,
-}
-"""Commands that need more than a store."""
+def _stepped(store: Store) -> Optional[SteppedStore]:
+    """The store, if commands on it can be executed in steps."""
+    if store.traits.blocks or not (isinstance(store, Maintained) and isinstance(store, Observable)):
+        return None
+    return cast(SteppedStore, store)

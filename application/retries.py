@@ -19,7 +19,7 @@ def may_repeat(commands: Sequence[Command[Any]], error: KvError) -> bool:
     """Whether commands that were sent together and failed so may be sent again."""
     if isinstance(error, Unreachable):
         return True
-    return isinstance(error, Unavailable) and all(command.only_reads for command in commands)
+    return isinstance(error, Unavailable) and all(command.readonly for command in commands)
 
 
 def pauses(attempts: int) -> Iterator[float]:

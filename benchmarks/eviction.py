@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, count
 from typing import Protocol
 
-from domain.bounded import EvictingStore, cost
+from domain.evicting import EvictingStore
+from domain.sizes import cost
 
 KEYS = 100_000
 REQUESTS = 1_000_000

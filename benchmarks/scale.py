@@ -111,7 +111,7 @@ KINDS = {
 }
 
 Found = dict[str, float]
-"""Figures by the names of their kinds."""
+"""ServerStats by the names of their kinds."""
 
 
 class Figure(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Times what a store does in steps: scans, expiry, letting go of what was cleared.
+"""Times what a store does in steps: scans, expiry, freeing what was cleared.
 
 The rule it keeps: steps are timed one by one and the longest counts, for that is how long a client
 may have to wait for it.
@@ -18,7 +18,7 @@ LOOK = 0.1
 
 
 def fill(store: InMemoryStore, keys: int) -> None:
-    """Store many keys for good."""
+    """Store many keys without a ttl."""
     for number in range(keys):
         store.set(f"key:{number:012}", b'"abcdefghijklmnopqrst"')
 
@@ -51,13 +51,13 @@ def expiry_looks() -> Iterator[list[float]]:
         store.set_many({f"key:{number:012}": b"1"}, ttl=(number + 1) / EXPIRING_A_SECOND)
     while store.count():
         now[0] += LOOK
-        yield list(timed(store.tidy))
+        yield list(timed(store.run_maintenance))
 
 
 def clearing_steps(store: InMemoryStore) -> Iterator[float]:
-    """FLUSH itself, and then every step of letting go."""
+    """FLUSH itself, and then every step of freeing."""
     yield from timed(lambda: store.clear() < 0)
-    yield from timed(store.tidy)
+    yield from timed(store.run_maintenance)
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
     figures = {
         f"page of a scan over {options.keys:,} keys": max(scan_pages(store)),
         f"step of expiry, {EXPIRING_A_SECOND:,} keys a second": max(map(max, looks)),
-        f"FLUSH of {options.keys:,} keys, or step of letting go": max(clearing_steps(store)),
+        f"FLUSH of {options.keys:,} keys, or step of freeing": max(clearing_steps(store)),
     }
     for what, longest in figures.items():
         print(f"longest {what}: {longest:.1f} ms")

@@ -1,26 +1,19 @@
 """The store that keeps everything in this process's memory.
 
 Rule: no method calls out or switches greenlets, so each is atomic without a lock; and none holds
-the others up for long, however many keys there are.
+the others up for long, however many keys there are: `clear` only detaches the contents, and
+`run_maintenance` frees them in bounded steps.
 
-The keys are spread over many dicts by their hash. One big dict stops everyone while it grows (at
-five million keys for most of a second); a small one grows in a few milliseconds. For the same
-reason what was cleared is let go a little at a time, in `tidy`.
-
-A key without a ttl has its text in its dict, and pays nothing for the ttls of others. One with a
-ttl has a pair of text and alarm there, and the alarm also waits in a heap beside the dict. An alarm
-that is not the one in the dict means nothing. It is skipped when its time comes, and a heap in
-which such alarms outnumber the keys is made anew, so that setting a key over and over leaves
-nothing behind.
+Every change of a slot goes through `_put`, `_pop` and `_exchange`. They note it for undoing and for
+the listeners, and subclasses count there. `set`, `set_many` and `delete` use the dicts themselves
+where nothing needs to know: no listener, nothing to undo, nothing counted, no ttl.
 """
 
 from __future__ import annotations
 
+import math
 import sys
-from functools import partial
-from heapq import heapify, heappop, heappush
 from typing import (
-    Any,
     Callable,
     Collection,
     Dict,
@@ -33,117 +26,132 @@ from typing import (
     Union,
 )
 
+from domain.contents import MASK, SHARDS, Contents
+from domain.deadlines import Deadline, Shard, Slot
+from domain.effects import Cleared, Effect, Listener, Put, Reason, Removed
 from domain.errors import BadRequest
-from domain.store import Change, Entry, Page, Stats, Store
-from domain.view import View
+from domain.rollback import UndoLog
+from domain.store import Change, Entry, Page, Stats, Store, Traits
 
 R = TypeVar("R")
 
-Alarm = Tuple[float, str]
-"""When a key's time is up, by the store's clock, and the key."""
-
-Held = Union[bytes, Tuple[bytes, Alarm]]
-Shard = Dict[str, Held]
-Alarms = Dict[int, List[Alarm]]
-"""The heaps of the shards that have any."""
-
-Whole = Dict[str, Any]
-"""All that a store holds, and what it knows of that: by the names of its attributes."""
-
-SHARDS = 1024
-"""How many dicts; a power of two, so that a mask picks one."""
-
 STEP = 1000
-"""How many alarms one call of `tidy` deals with, a millisecond's worth."""
+"""How many deadlines one call of `run_maintenance` deals with, a millisecond's worth."""
 
 STEP_SECONDS = 0.001
-"""How long one call of `tidy` frees what was cleared."""
+"""How long one call of `run_maintenance` frees what was cleared."""
 
 SCANNED = 4_000
 """How many keys a page of a scan looks at before it ends early, some milliseconds' worth."""
 
-MASK = SHARDS - 1
-
 
 class InMemoryStore:
-    """A `Store` in dicts; what it holds is gone with the process.
+    """A `Store` in dicts, `Maintained` and `Observable`; its keys are gone with the process.
 
-    `clock` gives seconds that never go back, such as `time.monotonic`.
+    `clock` returns seconds that never go back, such as `time.monotonic`.
     """
+
+    traits = Traits(blocks=False, atomic=True)
+    _counting = False
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._contents: Contents
         self._shards: List[Shard]
-        self._alarms: Alarms
-        self._take(self._nothing())
-        self._dropped: List[Union[Shard, List[Alarm]]] = []
-        self._hits = self._misses = self._expired = 0
+        self._undo: Optional[UndoLog] = None
+        self._listeners: Dict[object, Listener] = {}
+        self._effects: List[Effect] = []
+        self._noting: bool
+        self._direct: bool
+        self._plain: bool
+        self._detached: List[Union[Shard, List[Deadline]]] = []
+        self._hits = self._misses = self._expired = self._evicted = 0
+        self._install(Contents())
 
     def get(self, key: str) -> Optional[bytes]:
-        held = self._shards[hash(key) & MASK].get(key)
-        if type(held) is bytes:
+        slot = self._shards[hash(key) & MASK].get(key)
+        if type(slot) is bytes:
             self._hits += 1
-            return held
-        entry = self._entry(key, held, self._clock()) if held else None
-        if entry:
+            return slot
+        text = None if slot is None else self._live_text(key, slot, self._clock())
+        if text is None:
+            self._misses += 1
+        else:
             self._hits += 1
-            return entry.text
-        self._misses += 1
-        return None
+        return text
 
     def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
         shards = self._shards
-        found = {
-            key: held for key in keys if (held := shards[hash(key) & MASK].get(key)) is not None
+        slots = {
+            key: slot for key in keys if (slot := shards[hash(key) & MASK].get(key)) is not None
         }
-        texts = self._texts(found) if self._alarms else found
-        self._hits += len(texts)
-        self._misses += len(keys) - len(texts)
-        return texts  # type: ignore[return-value]  # without alarms, all that is held is texts
+        texts = self._live_texts(slots) if self._contents.deadlines else slots
+        missed = 0
+        if len(texts) < len(keys):
+            missed = sum(key not in texts for key in keys)
+        self._misses += missed
+        self._hits += len(keys) - missed
+        return texts  # type: ignore[return-value]  # without deadlines, every slot is a text
 
     def set(self, key: str, text: bytes) -> None:
-        self._shards[hash(key) & MASK][key] = text
+        shard = self._shards[hash(key) & MASK]
+        if self._plain or (self._direct and type(shard.get(key)) is not tuple):
+            shard[key] = text
+        else:
+            self._write(key, text, None)
 
     def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
-        if ttl is not None:
-            due = self._clock() + ttl
+        if ttl is None and self._plain:
+            shards = self._shards
             for key, text in items.items():
-                self._set_until(key, text, due)
-            return
-        shards = self._shards
-        for key, text in items.items():
-            shards[hash(key) & MASK][key] = text
+                shards[hash(key) & MASK][key] = text
+        else:
+            self._write_many(items, None if ttl is None else self._clock() + ttl)
 
     def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:
         now = self._clock()
-        held = self._shards[hash(key) & MASK].get(key)
-        before = self._entry(key, held, now) if held else None
-        after = change(before)
-        if after is before:
-            pass
-        elif after is None:
-            self._remove(key)
-        elif after.ttl is None:
-            self.set(key, after.text)
-        else:
-            self._set_until(key, after.text, now + after.ttl)
+        slot = self._shards[hash(key) & MASK].get(key)
+        before = None if slot is None else self._entry(key, slot, now)
+        try:
+            after = change(before)
+            if after is not before:
+                self._replace(key, slot, before, after, now)
+        finally:
+            self._tell()
         return before, after
 
     def delete(self, keys: Collection[str]) -> int:
+        if self._plain:
+            shards = self._shards
+            return sum(shards[hash(key) & MASK].pop(key, None) is not None for key in keys)
+        now = self._clock()
         count = 0
         for key in keys:
-            held = self._remove(key)
-            count += held is not None and not self._is_due(held)
+            slot = self._shards[hash(key) & MASK].get(key)
+            if slot is None:
+                continue
+            if isinstance(slot, tuple) and slot[1] <= now:
+                self._expire_slot(key)
+            else:
+                self._remove(key, Reason.DELETED)
+                count += 1
+        self._tell()
         return count
 
     def clear(self) -> int:
         count = self.count()
-        self._drop(self._swap(self._nothing()))
+        cleared = self._exchange(Contents())
+        if self._undo is None:
+            self._detach(cleared)
+        else:
+            self._undo.note_contents(cleared)
+        if self._listeners:
+            self._effects.append(Cleared())
+            self._tell()
         return count
 
     def count(self) -> int:
-        if self._alarms:
-            self.expire(sys.maxsize)
+        self.expire_due(sys.maxsize)
         return sum(map(len, self._shards))
 
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
@@ -154,7 +162,7 @@ class InMemoryStore:
         for index in range(start, SHARDS):
             shard = self._shards[index]
             scanned += len(shard) + 1
-            for key in sorted(self._live_keys(shard, prefix, last, now)):
+            for key in sorted(_live_keys(shard, prefix, last, now)):
                 if len(keys) == limit:
                     return Page(keys, _cursor(index, last))
                 keys.append(key)
@@ -165,13 +173,25 @@ class InMemoryStore:
         return Page(keys, None)
 
     def atomically(self, work: Callable[[Store], R]) -> R:
-        view = _Rollback(self)
+        if self._undo is not None:
+            return work(self)
+        log = self._undo = UndoLog()
+        counted = self._expired, self._evicted
+        self._choose_path()
         try:
-            result = work(view)
+            result = work(self)
         except BaseException:
-            view.undo()
+            self._undo = None
+            log.undo(self._restore, self._exchange)
+            self._expired, self._evicted = counted
+            self._effects.clear()
+            self._choose_path()
             raise
-        view.keep()
+        self._undo = None
+        self._choose_path()
+        for contents in log.cleared():
+            self._detach(contents)
+        self._tell()
         return result
 
     def stats(self) -> Stats:
@@ -182,124 +202,206 @@ class InMemoryStore:
             expired=self._expired,
         )
 
-    def expire(self, limit: int) -> int:
-        now = self._clock()
-        done = 0
-        for index in list(self._alarms):
-            heap, shard = self._alarms[index], self._shards[index]
-            while heap and heap[0][0] <= now and done < limit:
-                alarm = heappop(heap)
-                done += 1
-                if self._is_set(shard, alarm):
-                    self._remove(alarm[1])
-                    self._expired += 1
-            if not heap:
-                del self._alarms[index]
-            if done == limit:
-                break
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        subscription = object()
+        self._listeners[subscription] = listener
+        self._choose_path()
+
+        def unsubscribe() -> None:
+            self._listeners.pop(subscription, None)
+            self._choose_path()
+
+        return unsubscribe
+
+    def expire_due(self, limit: int) -> int:
+        done = self._expire(self._clock(), limit)
+        self._tell()
         return done
 
-    def tidy(self) -> bool:
-        if self._dropped:
-            self._let_go_until(self._clock() + STEP_SECONDS)
+    def run_maintenance(self) -> bool:
+        if self._detached:
+            self._free_until(self._clock() + STEP_SECONDS)
             return True
-        return bool(self._alarms) and self.expire(STEP) == STEP
+        return self.expire_due(STEP) == STEP
 
-    # What is held at a key, and when its time is up.
+    # Writing, in subclasses within a bound.
 
-    def _is_due(self, held: Held) -> bool:
-        return type(held) is tuple and held[1][0] <= self._clock()
+    def _write(self, key: str, text: bytes, due: Optional[float]) -> None:
+        self._put(key, text, due)
+        self._tell()
 
-    def _entry(self, key: str, held: Held, now: float) -> Optional[Entry]:
-        if isinstance(held, bytes):
-            return Entry(held)
-        text, (due, _) = held
-        if due > now:
-            return Entry(text, due - now)
-        self._remove(key)
+    def _write_many(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
+        shards, direct = self._shards, self._direct and due is None
+        for key, text in items.items():
+            shard = shards[hash(key) & MASK]
+            if direct and type(shard.get(key)) is not tuple:
+                shard[key] = text
+            else:
+                self._put(key, text, due)
+        self._tell()
+
+    def _replace(
+        self,
+        key: str,
+        slot: Optional[Slot],
+        before: Optional[Entry],
+        after: Optional[Entry],
+        now: float,
+    ) -> None:
+        """Stores the entry `after` in place of the entry `before`, which `slot` held."""
+        if after is None:
+            self._remove(key, Reason.DELETED)
+        elif after.ttl is None:
+            self._write(key, after.text, None)
+        elif before and isinstance(slot, tuple) and after.ttl == before.ttl:
+            self._write(key, after.text, slot[1])  # the same instant, without rounding
+        else:
+            self._write(key, after.text, now + after.ttl)
+
+    # The three ways in which slots change.
+
+    def _put(self, key: str, text: bytes, due: Optional[float]) -> Optional[Slot]:
+        """Stores a text; returns the slot that was there."""
+        index = hash(key) & MASK
+        shard = self._shards[index]
+        before = shard.get(key)
+        if self._noting:
+            if self._undo is not None:
+                self._undo.note_slot(key, before)
+            if self._listeners:
+                self._effects.append(Put(key, text, due))
+        if due is None and type(before) is not tuple:
+            shard[key] = text
+        else:
+            self._plain = False
+            self._contents.deadlines.put(index, key, text, due, before)
+        return before
+
+    def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
+        """Takes a slot out, whose deadline, if it has one, is still in the heap."""
+        slot = self._shards[hash(key) & MASK].pop(key, None)
+        if self._noting and slot is not None:
+            if self._undo is not None:
+                self._undo.note_slot(key, slot)
+            if self._listeners:
+                self._effects.append(Removed(key, reason))
+        return slot
+
+    def _exchange(self, contents: Contents) -> Contents:
+        """Holds `contents` from now on; returns what it held."""
+        before = self._contents
+        self._install(contents)
+        return before
+
+    def _install(self, contents: Contents) -> None:
+        self._contents = contents
+        self._shards = contents.shards
+        self._choose_path()
+
+    # What is made of them.
+
+    def _remove(self, key: str, reason: Reason) -> None:
+        slot = self._pop(key, reason)
+        if isinstance(slot, tuple):
+            self._contents.deadlines.removed(hash(key) & MASK, slot)
+
+    def _expire_slot(self, key: str) -> None:
+        """A key was found that is due."""
+        self._remove(key, Reason.EXPIRED)
         self._expired += 1
+
+    def _expire(self, now: float, limit: int) -> int:
+        deadlines = self._contents.deadlines
+        done = deadlines.expire(now, limit, self._expire_popped)
+        if not deadlines:
+            self._choose_path()
+        return done
+
+    def _expire_popped(self, key: str) -> None:
+        """A key is due, whose deadline has been taken from the heap."""
+        self._pop(key, Reason.EXPIRED)
+        self._expired += 1
+
+    def _restore(self, key: str, slot: Optional[Slot]) -> None:
+        """Puts back what was in a slot; one with a text alone takes nothing over from a ttl."""
+        text, due = (slot[0], slot[1]) if isinstance(slot, tuple) else (slot, math.inf)
+        if text is None or due == math.inf:
+            self._remove(key, Reason.DELETED)
+        if text is not None:
+            self._put(key, text, None if due == math.inf else due)
+
+    def _choose_path(self) -> None:
+        self._noting = bool(self._listeners) or self._undo is not None
+        self._direct = not (self._noting or self._counting)
+        self._plain = self._direct and not self._contents.deadlines
+
+    def _tell(self) -> None:
+        """Tells the listeners what a request did; within `atomically`, that is not known yet."""
+        if self._effects and self._undo is None:
+            effects, self._effects = self._effects, []
+            for listener in tuple(self._listeners.values()):
+                listener(effects)
+
+    # Reading.
+
+    def _entry(self, key: str, slot: Slot, now: float) -> Optional[Entry]:
+        if isinstance(slot, bytes):
+            return Entry(slot)
+        text, due, _ = slot
+        if due <= now:
+            self._expire_slot(key)
+            return None
+        return Entry(text, None if due == math.inf else due - now)
+
+    def _live_text(self, key: str, slot: Slot, now: float) -> Optional[bytes]:
+        if isinstance(slot, bytes):
+            return slot
+        if slot[1] > now:
+            return slot[0]
+        self._expire_slot(key)
+        self._tell()
         return None
 
-    def _texts(self, found: Mapping[str, Held]) -> Dict[str, Held]:
+    def _live_texts(self, slots: Dict[str, Slot]) -> Dict[str, Slot]:
+        """The texts of those slots that are not due."""
         now = self._clock()
-        entries = ((key, self._entry(key, held, now)) for key, held in found.items())
-        return {key: entry.text for key, entry in entries if entry}
+        for key in [key for key, slot in slots.items() if type(slot) is not bytes]:
+            slot = slots[key]
+            assert isinstance(slot, tuple)
+            if slot[1] > now:
+                slots[key] = slot[0]
+            else:
+                del slots[key]
+                self._expire_slot(key)
+        self._tell()
+        return slots
 
-    def _live_keys(
-        self, shard: Shard, prefix: str, after: Optional[str], now: float
-    ) -> Iterator[str]:
-        for key, held in shard.items():
-            if (
-                key.startswith(prefix)
-                and (after is None or key > after)
-                and (isinstance(held, bytes) or held[1][0] > now)
-            ):
-                yield key
+    # Freeing.
 
-    def _hold(self, key: str, held: Held) -> None:
-        self._shards[hash(key) & MASK][key] = held
+    def _detach(self, contents: Contents) -> None:
+        """Leaves contents that were cleared to `run_maintenance`."""
+        self._detached += filter(None, contents.shards)
+        self._detached += contents.deadlines.heaps()
 
-    def _remove(self, key: str) -> Optional[Held]:
-        return self._shards[hash(key) & MASK].pop(key, None)
-
-    def _put(self, key: str, held: Optional[Held]) -> None:
-        """Put back what was held at a key."""
-        if held is None:
-            self._remove(key)
-        else:
-            self._hold(key, held)
-            if isinstance(held, tuple):
-                self._await(hash(key) & MASK, held[1])
-
-    # Alarms.
-
-    def _set_until(self, key: str, text: bytes, due: float) -> None:
-        alarm = (due, key)
-        self._hold(key, (text, alarm))
-        self._await(hash(key) & MASK, alarm)
-
-    def _await(self, index: int, alarm: Alarm) -> None:
-        """Let an alarm wait in its shard's heap, which is made anew when it holds too many."""
-        shard = self._shards[index]
-        heap = self._alarms.setdefault(index, [])
-        heappush(heap, alarm)
-        if len(heap) > 2 * len(shard) + 8:
-            heap[:] = [held[1] for held in shard.values() if isinstance(held, tuple)]
-            heapify(heap)
-
-    def _is_set(self, shard: Shard, alarm: Alarm) -> bool:
-        held = shard.get(alarm[1])
-        return type(held) is tuple and held[1] is alarm
-
-    # The whole of it.
-
-    def _nothing(self) -> Whole:
-        return {"_shards": [{} for _ in range(SHARDS)], "_alarms": {}}
-
-    def _take(self, whole: Whole) -> None:
-        for name, part in whole.items():
-            setattr(self, name, part)
-
-    def _swap(self, whole: Whole) -> Whole:
-        """Hold this instead; gives what was held."""
-        held = {name: getattr(self, name) for name in whole}
-        self._take(whole)
-        return held
-
-    def _drop(self, whole: Whole) -> None:
-        """Let go of this, in `tidy`."""
-        self._dropped += filter(None, whole["_shards"])
-        self._dropped += whole["_alarms"].values()
-
-    def _let_go_until(self, end: float) -> None:
-        """Free what was dropped, a few keys at a time: the last of them free whole arenas."""
-        while self._dropped and self._clock() < end:
-            last = self._dropped[-1]
-            let_go = last.popitem if isinstance(last, dict) else last.pop
+    def _free_until(self, end: float) -> None:
+        """Frees what was detached, a few keys at a time: the last of them free whole arenas."""
+        while self._detached and self._clock() < end:
+            last = self._detached[-1]
+            free_one = last.popitem if isinstance(last, dict) else last.pop
             for _ in range(min(50, len(last))):
-                let_go()
+                free_one()
             if not last:
-                self._dropped.pop()
+                self._detached.pop()
+
+
+def _live_keys(shard: Shard, prefix: str, after: Optional[str], now: float) -> Iterator[str]:
+    for key, slot in shard.items():
+        if (
+            key.startswith(prefix)
+            and (after is None or key > after)
+            and (isinstance(slot, bytes) or slot[1] > now)
+        ):
+            yield key
 
 
 def _cursor(index: int, last: Optional[str]) -> str:
@@ -311,40 +413,5 @@ def _position(cursor: Optional[str]) -> Tuple[int, Optional[str]]:
     """Where a cursor points."""
     index, colon, last = ("0" if cursor is None else cursor).partition(":")
     if not (index.isascii() and index.isdigit() and len(index) < 5 and int(index) < SHARDS):
-        raise BadRequest("`cursor` is none that a scan gave")
+        raise BadRequest("`cursor` is not one that a scan returned")
     return int(index), last if colon else None
-
-
-class _Rollback(View):
-    """A view of a store that remembers how to undo what is done through it."""
-
-    def __init__(self, store: InMemoryStore) -> None:
-        super().__init__(store)
-        self._memory = store
-        self._undo: List[Callable[[], object]] = []
-        self._cleared: List[Whole] = []
-
-    def clear(self) -> int:
-        count = self._memory.count()
-        held = self._memory._swap(self._memory._nothing())
-        self._cleared.append(held)
-        self._undo.append(partial(self._memory._swap, held))
-        return count
-
-    def atomically(self, work: Callable[[Store], R]) -> R:
-        return work(self)
-
-    def undo(self) -> None:
-        """Make it as if nothing had been done."""
-        while self._undo:
-            self._undo.pop()()
-
-    def keep(self) -> None:
-        """Let go of what was held for undoing."""
-        for held in self._cleared:
-            self._memory._drop(held)
-
-    def _changing(self, keys: Collection[str]) -> None:
-        for key in keys:
-            held = self._memory._shards[hash(key) & MASK].get(key)
-            self._undo.append(partial(self._memory._put, key, held))

@@ -1,7 +1,7 @@
 """The port that a storage engine implements.
 
-Rule: a store maps keys to JSON texts that it never opens. Every method is atomic: whoever else uses
-the store sees all of its effect or none. A key whose time is up is gone for every method.
+Rule: a store maps keys to JSON texts that it never opens. Every method is atomic: other users of
+the store see all of its effect or none. An expired key is gone for every method.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import (
     Protocol,
     Tuple,
     TypeVar,
+    runtime_checkable,
 )
 
 from domain.errors import BadRequest
@@ -27,14 +28,15 @@ R = TypeVar("R")
 
 
 class Entry(NamedTuple):
-    """What is kept at a key: the UTF-8 `bytes` of one JSON value, and the seconds left to it."""
+    """The value of a key: the UTF-8 `bytes` of one JSON value, and the seconds left to it."""
 
     text: bytes
     ttl: Optional[float] = None
 
 
 Change = Callable[[Optional[Entry]], Optional[Entry]]
-"""Gives what shall be at a key for what is there: the same object to leave it, None for nothing."""
+"""Maps the current entry (None if absent) to the new one; returns the same object to change
+nothing, None to delete."""
 
 
 class Page(NamedTuple):
@@ -44,11 +46,18 @@ class Page(NamedTuple):
     cursor: Optional[str]
 
 
+class Traits(NamedTuple):
+    """What a store is: whether its methods wait, so that other greenlets run meanwhile, and
+    whether the methods on many keys, and `atomically`, are atomic over all of them."""
+
+    blocks: bool
+    atomic: bool
+
+
 @dataclass
 class Stats:
-    """How many keys are held; since the start, reads of a key that was there, of one that was not,
-    keys whose time was up and keys removed to make room; bytes held and the bound on them, where
-    they are counted."""
+    """The number of keys; since the start, reads that found a key and that did not, keys that
+    expired and keys that were evicted; bytes in use and their bound, where they are counted."""
 
     keys: int
     hits: int = 0
@@ -69,6 +78,11 @@ def legal_ttl(seconds: float) -> float:
 class Store(Protocol):
     """Keys are any `str`; texts are the UTF-8 `bytes` of one JSON value each."""
 
+    @property
+    def traits(self) -> Traits:
+        """The same for as long as the store lives."""
+        ...
+
     def get(self, key: str) -> Optional[bytes]:
         """The text at `key`, or None when there is none."""
         ...
@@ -78,26 +92,26 @@ class Store(Protocol):
         ...
 
     def set(self, key: str, text: bytes) -> None:
-        """Keep `text` at `key` for good, in place of whatever was there."""
+        """Stores `text` at `key`, without a ttl, in place of what was there."""
         ...
 
     def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
-        """Keep every text of `items` at its key, for `ttl` seconds or for good."""
+        """Stores every text of `items` at its key, for `ttl` seconds if it is given."""
         ...
 
     def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:
-        """Put what `change` makes of what is at `key` in its place; gives what was and what is.
+        """Replaces the entry at `key` by what `change` returns for it; returns both.
 
-        They are the same object when nothing was changed. If `change` raises, nothing was.
+        They are the same object when nothing changed. If `change` raises, nothing did.
         """
         ...
 
     def delete(self, keys: Collection[str]) -> int:
-        """Remove `keys`; how many of them were there."""
+        """Removes `keys`; returns how many of them were there."""
         ...
 
     def clear(self) -> int:
-        """Remove every key; how many there were."""
+        """Removes every key; returns how many there were."""
         ...
 
     def count(self) -> int:
@@ -108,28 +122,31 @@ class Store(Protocol):
         """Up to `limit` of the keys that begin with `prefix`, from `cursor` on, or from the start.
 
         A key that is there from the first page to the last is on one of them. A page may be short
-        or empty before the end. Raises `BadRequest` for a cursor that no page gave.
+        or empty before the end. Raises `BadRequest` for a cursor that no page returned.
         """
         ...
 
     def atomically(self, work: Callable[[Store], R]) -> R:
-        """What `work` gives for a view of this store. If it raises, all that it did is undone."""
+        """Returns what `work` returns for a store like this one. If it raises, all that it did is
+        undone. Within `work`, `atomically` belongs to the outer one."""
         ...
 
     def stats(self) -> Stats:
         """Figures about the store, cheap enough to ask every second."""
         ...
 
-    def expire(self, limit: int) -> int:
-        """Remove keys whose time is up, up to `limit` of them; how many there were to deal with.
 
-        Nothing that any other method gives depends on it, but `count` and `clear` have less to do.
+@runtime_checkable
+class Maintained(Protocol):
+    """A store with work to do in the background. No result of a `Store`'s method depends on it."""
+
+    def expire_due(self, limit: int) -> int:
+        """Deals with up to `limit` deadlines that have passed; returns how many there were.
+
+        When it returns less, every key that was due at one instant of this call is gone.
         """
         ...
 
-    def tidy(self) -> bool:
-        """Do a little of the work that was put off, for a millisecond or so; whether more is left.
-
-        Nothing that any other method gives depends on it.
-        """
+    def run_maintenance(self) -> bool:
+        """Works for about a millisecond; returns whether there is more to do."""
         ...

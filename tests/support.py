@@ -10,26 +10,49 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 import gevent
 import msgspec
 
 from adapters.client.json_lines import ClientSession
-from adapters.client.loopback import Loopback
+from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.tcp import TcpClient
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.gevent_tcp.server import GeventServer
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from application.admission import LongRequests
+from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.ports import Executor
-from application.report import Figures
+from application.password import Password
+from application.ports import Conversation as ConversationPort
+from application.ports import Executor, Wants
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
-from domain.store import Store
+from domain.store import Change, Entry, Page, Stats, Store, Traits
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 from entrypoints.server.container import ServerContainer
+
+R = TypeVar("R")
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 60.0
@@ -56,12 +79,52 @@ CLIENT_SETTINGS: Dict[str, Any] = {
 }
 
 
-class BlockingStore(InMemoryStore):
-    """A store that has to wait for its answers, as one on another machine does."""
+class BlockingStore:
+    """A store that has to wait before each of its answers, as one on another machine does; what
+    it then does is atomic."""
+
+    traits = Traits(blocks=True, atomic=True)
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._engine = InMemoryStore(clock)
+        self.run_maintenance = self._engine.run_maintenance
 
     def get(self, key: str) -> Optional[bytes]:
+        return self._waited().get(key)
+
+    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
+        return self._waited().get_many(keys)
+
+    def set(self, key: str, text: bytes) -> None:
+        self._waited().set(key, text)
+
+    def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
+        self._waited().set_many(items, ttl)
+
+    def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:
+        return self._waited().update(key, change)
+
+    def delete(self, keys: Collection[str]) -> int:
+        return self._waited().delete(keys)
+
+    def clear(self) -> int:
+        return self._waited().clear()
+
+    def count(self) -> int:
+        return self._waited().count()
+
+    def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
+        return self._waited().scan(cursor, prefix, limit)
+
+    def atomically(self, work: Callable[[Store], R]) -> R:
+        return self._waited().atomically(work)
+
+    def stats(self) -> Stats:
+        return self._waited().stats()
+
+    def _waited(self) -> InMemoryStore:
         gevent.sleep(0.0001)
-        return super().get(key)
+        return self._engine
 
 
 class Clock:
@@ -74,19 +137,31 @@ class Clock:
         return self.now
 
 
-def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> ServerSession:  # noqa: B008 - immutable
-    """A server's session on a store of its own."""
+def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> Conversation:  # noqa: B008 - immutable
+    """A conversation with a store of its own."""
     return session_of(LocalExecutor(store or InMemoryStore(time.monotonic), limits), limits)
+
+
+def service_of(
+    executor: Executor,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    clock: Callable[[], float] = time.monotonic,
+    password: Optional[Password] = None,
+) -> Service:
+    """What the conversations of a server with an executor share."""
+    codec = partial(JsonLinesCodec, limits)
+    protocols = FirstBytes([Protocol(begins_json_lines, codec)])
+    stats = ServerStats("test", limits, clock, lambda: 1)
+    return Service(executor, protocols, limits, stats, LongRequests(), password)
 
 
 def session_of(
     executor: Executor,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     clock: Callable[[], float] = time.monotonic,
-) -> ServerSession:
-    """A server's session on an executor."""
-    figures = Figures("test", limits, clock, lambda: 1)
-    return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
+) -> Conversation:
+    """A conversation with an executor."""
+    return Conversation(service_of(executor, limits, clock), LoopbackLink())
 
 
 def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:
@@ -112,11 +187,17 @@ def client_container(
     return container
 
 
+def bound(server: GeventServer) -> Tuple[str, int]:
+    """Bind a server that has one TCP address, and return it with the port that was picked."""
+    ((_, host, port),) = server.bind()
+    return host, port
+
+
 @contextlib.contextmanager
 def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
     """The address of the container's server, which runs in this thread's event loop meanwhile."""
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     try:
         yield address
@@ -216,3 +297,26 @@ def kv(
         env=environment(**variables),
         timeout=TIMEOUT,
     )
+
+
+def finish(conversation: ConversationPort) -> bytes:
+    """All that a conversation sends before it wants more input, or ends, as a transport has it."""
+    sent = []
+    while conversation.wants is Wants.TURN:
+        sent.append(conversation.advance())
+    return b"".join(sent)
+
+
+def wanted(conversation: ConversationPort) -> Wants:
+    """What it wants now, where a type checker would believe an earlier look."""
+    return conversation.wants
+
+
+def answer(conversation: ConversationPort, pieces: Iterable[bytes]) -> bytes:
+    """What a conversation sends to a client that sends these pieces."""
+    sent = finish(conversation)
+    for piece in pieces:
+        if conversation.wants is not Wants.INPUT:
+            break
+        sent += conversation.receive(piece) + finish(conversation)
+    return sent

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import random
 import subprocess
 import sys
-from functools import partial
-from typing import Callable, Dict, List, Optional, Tuple, Type
+from typing import Callable, List, Optional, Type
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from domain import bounded
-from domain.bounded import BoundedStore, EvictingStore, cost
+from domain.bounded import BoundedStore
 from domain.errors import OutOfMemory
+from domain.evicting import EvictingStore
+from domain.sizes import DEADLINE, cost
 from domain.store import Entry, Store
+from tests import audit
 from tests.support import ROOT, TIMEOUT, Clock
 
 TEXT = b'"%020d"' % 0
 SIZE = cost("key:00", TEXT)
 KINDS = [BoundedStore, EvictingStore]
-
-
-def counted(store: BoundedStore) -> int:
-    """What the keys that are there count for, added up anew."""
-    return sum(cost(key, held) for shard in store._shards for key, held in shard.items())
 
 
 def fill(store: Store, count: int) -> None:
@@ -49,7 +45,7 @@ def test_undoing_a_clear_looks_at_none_of_the_keys(
         patched.setattr(bounded, "cost", None)
         with pytest.raises(ZeroDivisionError):
             store.atomically(clear_and_fail)
-    assert store.stats().memory == counted(store) == 10 * SIZE
+    assert store.stats().memory == audit.memory(store) == 10 * SIZE
 
 
 class TestRefusing:
@@ -65,7 +61,9 @@ class TestRefusing:
             lambda: store.set("key:00", TEXT * 2),
             lambda: store.set_many({"key:00": b"1", "key:10": TEXT, "key:11": TEXT}),
             lambda: store.update("key:10", lambda _: Entry(TEXT)),
-            lambda: store.update("key:00", lambda _: Entry(TEXT, 5)),
+            lambda: store.update("key:00", lambda _: Entry(TEXT + b" ", 5)),
+            lambda: store.set_many({"key:00": TEXT, "key:10": TEXT}, 5),
+            lambda: store.update("key:00", lambda _: Entry(TEXT + b" ")),
         ]
         for write in writes:
             with pytest.raises(OutOfMemory):
@@ -81,7 +79,44 @@ class TestRefusing:
         assert store.clear() == 10
         fill(store, 10)
 
-    def test_keys_whose_time_is_up_make_room(self) -> None:
+    def test_a_ttl_on_a_key_that_is_there_needs_no_room(self) -> None:
+        store = BoundedStore(Clock(), 40 * SIZE)
+        fill(store, 40)
+        ttls: List[Optional[float]] = [5, 7, 3, None, 9]
+        for ttl in ttls:
+            _, after = store.update("key:00", lambda _, ttl=ttl: Entry(TEXT, ttl))  # type: ignore[misc]
+            assert after == Entry(TEXT, ttl)
+        store.set_many({"key:01": TEXT, "key:02": TEXT[1:]}, ttl=5)
+        assert store.stats().memory == audit.memory(store) == 40 * SIZE - 1 + 3 * DEADLINE
+        with pytest.raises(OutOfMemory, match="max_memory is"):
+            store.set("key:40", b"1")
+        store.set("key:03", TEXT)
+
+    def test_ttls_in_a_full_store_exceed_the_bound_by_no_more_than_an_eighth(self) -> None:
+        store = BoundedStore(Clock(), 1000 * SIZE)
+        store.set_many({f"k:{number:04}": TEXT for number in range(1000)})
+        for number in range(1000):
+            try:
+                store.update(f"k:{number:04}", lambda before: before and Entry(before.text, 5))
+            except OutOfMemory:
+                break
+        memory = store.stats().memory
+        assert memory is not None
+        assert 1125 * SIZE - DEADLINE < memory <= 1125 * SIZE
+        store.set("k:0999", TEXT[1:])
+        assert store.delete(["k:0999"]) == 1
+
+    def test_many_are_stored_whatever_their_order_when_they_fit_together(self) -> None:
+        store = BoundedStore(Clock(), 12_000)
+        texts = {"one": b"1", "two": b"t" * 4000, "big": b"small"}
+        for names in itertools.permutations(texts):
+            for ttl in (None, 100):
+                store.clear()
+                store.set_many({"big": b"b" * 8000, "fill": b"f" * 3000})
+                store.set_many({name: texts[name] for name in names}, ttl)
+                assert store.get_many(texts) == texts
+
+    def test_expired_keys_make_room(self) -> None:
         clock = Clock()
         store = BoundedStore(clock, 10_000)
         store.set_many({f"brief:{number:02}": TEXT for number in range(20)}, ttl=1)
@@ -112,10 +147,81 @@ class TestRefusing:
 
         with pytest.raises(OutOfMemory):
             store.atomically(work)
-        assert store.stats().memory == counted(store) == 10 * SIZE
+        assert store.stats().memory == audit.memory(store) == 10 * SIZE
 
 
 class TestEvicting:
+    def test_keys_that_are_stored_again_with_longer_texts_can_still_be_evicted(self) -> None:
+        for seed in range(3):
+            draw = random.Random(seed)
+            store = EvictingStore(Clock(), 1 << 20)
+            for _ in range(5000):
+                store.set(f"k{draw.randrange(30)}", b"v" * draw.randrange(1000, 150_000))
+            audit.check(store)
+
+    def test_work_is_in_proportion_to_the_keys_of_a_request(self) -> None:
+        for count in (1000, 2000, 4000):
+            items = {f"{number:08}": TEXT for number in range(count)}
+            store = EvictingStore(Clock(), count * (SIZE + 4))
+            store.set_many(items)
+            number = 0
+            while not store.stats().evicted:
+                store.set(f"other:{number}", TEXT)
+                number += 1
+            before = store._sieve.visited
+            store.set_many(dict.fromkeys(items, TEXT + b"1"))
+            assert store.get_many(items) == dict.fromkeys(items, TEXT + b"1")
+            assert store._sieve.visited - before < 4 * count
+
+    def test_items_are_never_evicted_for_one_another(self) -> None:
+        store = EvictingStore(Clock(), 10 * SIZE)
+        fill(store, 10)
+        store.set_many({f"key:{number:02}": TEXT + b"12345" for number in range(9)})
+        assert store.stats().evicted == 1
+        assert store.get("key:09") is None
+
+    def test_a_refused_batch_has_no_effect_on_the_keys_of_others(self) -> None:
+        store = EvictingStore(Clock(), 1000 * SIZE)
+        store.set_many({f"k:{number:04}": TEXT for number in range(1000)})
+        before = audit.contents(store)
+
+        def work(view: Store) -> None:
+            view.set_many({f"new:{number:03}": TEXT for number in range(300)}, ttl=5)
+            assert view.count() < 1000
+            view.set("too long", b"x" * 1000 * SIZE)
+
+        with pytest.raises(OutOfMemory):
+            store.atomically(work)
+        assert audit.contents(store) == before
+        assert store.stats().evicted == 0
+        audit.check(store)
+
+    def test_a_ttl_on_a_key_that_is_there_makes_room_among_the_others(self) -> None:
+        store = EvictingStore(Clock(), 10 * SIZE)
+        fill(store, 10)
+        store.update("key:03", lambda before: before and Entry(before.text, 5))
+        assert store.get("key:03") == TEXT
+        memory = store.stats().memory
+        assert memory is not None
+        assert memory <= 10 * SIZE
+        assert store.stats().evicted == -(-DEADLINE // SIZE)
+
+    def test_reads_keep_no_key_objects(self) -> None:
+        store = EvictingStore(Clock(), 1 << 20)
+        store.set("k" * 10_000, TEXT)
+        wanted = "k" * 9_999 + "k"
+        before = sys.getrefcount(wanted)
+        assert store.get(wanted) == TEXT
+        assert store.get_many([wanted]) == {wanted: TEXT}
+        store.set(wanted, TEXT)
+        assert sys.getrefcount(wanted) == before
+
+    def test_that_no_key_is_left_to_evict_is_reported_as_a_bug(self) -> None:
+        store = EvictingStore(Clock(), 10 * SIZE)
+        store._contents.memory = 10 * SIZE
+        with pytest.raises(RuntimeError, match="no key is left"):
+            store.set("k", TEXT)
+
     def test_what_was_read_stays_and_what_was_not_goes(self) -> None:
         store = EvictingStore(Clock(), 1000 * SIZE)
         for number in range(100_000):
@@ -137,56 +243,11 @@ class TestEvicting:
         assert store.count() == 10
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@given(
-    steps=st.lists(
-        st.tuples(
-            st.sampled_from(["set", "timed", "delete", "get", "clear", "undo", "wait", "many"]),
-            st.text(alphabet="abcdef", max_size=2),
-            st.integers(0, 300),
-        ),
-        max_size=60,
-    )
-)
-def test_the_bound_holds_whatever_is_done(
-    kind: Type[BoundedStore], steps: List[Tuple[str, str, int]]
-) -> None:
-    clock = Clock()
-    store = kind(clock, 2000)
-
-    def undone(view: Store) -> None:
-        view.clear()
-        view.set("new", b"1")
-        raise KeyboardInterrupt
-
-    def replaced(text: bytes, before: Optional[Entry]) -> Entry:
-        return Entry(text, 2)
-
-    for name, key, size in steps:
-        text = b"0" * size
-        act: Dict[str, Callable[[], object]] = {
-            "set": partial(store.set, key, text),
-            "timed": partial(store.update, key, partial(replaced, text)),
-            "many": partial(store.set_many, {key: text, "x": text, "y": text}),
-            "delete": partial(store.delete, [key]),
-            "get": partial(store.get, key),
-            "clear": store.clear,
-            "undo": partial(store.atomically, undone),
-            "wait": partial(setattr, clock, "now", clock.now + 1),
-        }
-        with contextlib.suppress(OutOfMemory, KeyboardInterrupt):
-            act[name]()
-        memory: Optional[int] = store.stats().memory
-        assert memory == counted(store)
-        assert memory is not None
-        assert memory <= 2000
-        store.tidy()
-
-
 MEASURE = """
 import gc, sys, time
 from adapters.process import resident_memory
-from domain.bounded import BoundedStore, EvictingStore
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
 kind, length = {"refuse": BoundedStore, "evict": EvictingStore}[sys.argv[1]], int(sys.argv[2])
 store = kind(time.monotonic, 1 << 40)
 before = resident_memory()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
@@ -69,26 +70,37 @@ def test_where_answers_are_slow_it_soon_busy_polls_only_now_and_then(pair: Pair)
     ours, theirs = pair
     others = Others()
     polled: List[int] = []
-    sock: Any = BusyPollSocket(ours, others, poll_seconds=0.0)
-    block = sock._readable
-
-    def answered_when_it_blocks(timeout: Optional[float]) -> Any:
-        theirs.sendall(b"slow")
-        return block(timeout)
-
-    sock._readable = answered_when_it_blocks
-    for number in range(150):
-        before = others.turns
-        assert sock.recv(100) == b"slow"
-        if others.turns > before:
-            polled.append(number)
+    with _Slow(ours, others) as slow:
+        sock = BusyPollSocket(slow, others, poll_seconds=0.0)
+        for number in range(150):
+            before = others.turns
+            theirs.sendall(b"slow")
+            assert sock.recv(100) == b"slow"
+            if others.turns > before:
+                polled.append(number)
     waits = [later - earlier - 1 for earlier, later in zip(polled, polled[1:])]
     assert waits == [1, 3, 7, 15, 31, MAX_SKIPPED_POLLS]
 
 
-@pytest.mark.parametrize("poll_seconds", [0.0, 0.001])
-def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, poll_seconds: float) -> None:
-    sock = BusyPollSocket(pair[0], nothing, poll_seconds)
+class _Slow(socket.socket):
+    """No reply is there yet when it is polled for, and each when it is blocked for."""
+
+    def __init__(self, sock: socket.socket, others: Others) -> None:
+        super().__init__(fileno=os.dup(sock.fileno()))
+        self.settimeout(TIMEOUT)
+        self._others = others
+        self._turns = others.turns
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self._others.turns > self._turns:
+            self._turns = self._others.turns
+            raise BlockingIOError
+        return super().recv(size, flags)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.001])
+def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: float) -> None:
+    sock = BusyPollSocket(pair[0], nothing, moment)
     sock.settimeout(0.05)
     for _ in range(3):
         with pytest.raises(socket.timeout):

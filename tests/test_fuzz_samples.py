@@ -55,16 +55,16 @@ def test_what_fuzzing_starts_from_breaks_no_invariant(side: str, data: bytes) ->
 @pytest.mark.parametrize(
     ("side", "part", "broken"),
     [
-        ("server", "adapters.protocols.json_lines.server.TRUE", b'{"ok":true,"result":NaN}\n'),
-        ("server", "adapters.protocols.json_lines.server.BEFORE", b'{"ok":true,"result":\n'),
+        ("server", "adapters.protocols.json_lines.codec.TRUE", b'{"ok":true,"result":NaN}\n'),
+        ("server", "adapters.protocols.json_lines.codec.BEFORE", b'{"ok":true,"result":\n'),
         (
             "server",
-            "adapters.protocols.json_lines.server.ServerSession._end",
-            lambda session, error: None,
+            "application.conversation.Conversation._end",
+            lambda conversation, error: None,
         ),
-        ("server", "adapters.protocols.json_lines.lines.Lines._hold", lambda lines, rest: None),
-        ("server", "application.commands.storable", lambda text, where="": b"0"),
-        ("server", "application.commands.storable", lambda text, where="": 1 / 0),
+        ("server", "adapters.protocols.json_lines.lines.Lines.step_back", lambda lines, cut: None),
+        ("server", "application.commands.values.validated", lambda text, where="": b"0"),
+        ("server", "application.commands.values.validated", lambda text, where="": 1 / 0),
         ("client", "adapters.client.json_lines._outcome", lambda reply: object()),
         ("client", "adapters.client.json_lines._Lines._buffer", lambda lines, rest: None),
     ],

@@ -28,7 +28,7 @@ from adapters.client.tcp import Socket, TcpClient
 from application.commands import Delete, Get, Incr, Set
 from domain.errors import KvError, Unavailable
 from domain.memory import InMemoryStore
-from domain.store import Change, Entry
+from domain.store import Change, Entry, Store
 from tests.linearizability import OneKeyCommand, Operation, find_violation
 from tests.support import ROOT, TIMEOUT, BlockingStore, Server, environment, running_server
 
@@ -232,7 +232,7 @@ main()
 
 
 @contextlib.contextmanager
-def recording_with(store: Type[InMemoryStore]) -> Iterator[Iterator[List[Operation]]]:
+def recording_with(store: Type[Store]) -> Iterator[Iterator[List[Operation]]]:
     """Histories of a server process whose store is this one."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVER_WITH.format(store=store), "--port", "0"],

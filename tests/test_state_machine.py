@@ -8,7 +8,7 @@ from typing import Any, List
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from msgspec import Raw, structs
+from msgspec import Raw
 
 from application.commands import (
     Batch,
@@ -79,10 +79,10 @@ commands: st.SearchStrategy[Command[Any]] = st.one_of(
 def outcome(executor: Any, command: Command[Any]) -> object:
     """The result in a form that can be compared, or the code of the refusal and where it was."""
     try:
-        result = executor.execute(command)
+        result: object = executor.execute(command)
     except KvError as error:
         return error.code, error.index
-    return [structs.astuple(reply) for reply in result] if isinstance(command, Batch) else result
+    return result
 
 
 class EveryExecutorAgrees(RuleBasedStateMachine):
@@ -115,8 +115,8 @@ class EveryExecutorAgrees(RuleBasedStateMachine):
         self.clock.now += seconds
 
     @rule()
-    def tidy(self) -> None:
-        self.store.tidy()
+    def maintain(self) -> None:
+        self.store.run_maintenance()
 
     @invariant()
     def the_same_keys_are_there(self) -> None:

@@ -18,19 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.client.loopback import LoopbackLink
 from adapters.client.network import Network, SocketApi, TlsConfig
-from adapters.gevent_tcp.tls import PORTION, Certificates, TlsSession
-from adapters.protocols.json_lines.guarded import GuardedSession
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.gevent_tcp.tls import PORTION, READS, Certificates, TlsConversation
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.password import DELAY, FREE, Password
-from application.report import Figures
+from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
+from application.ports import Link, Wants
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
-from tests.support import Clock
-from tests.test_json_lines import CONVERSATION, REPLIES, answer, bytewise, replies
+from tests.support import Clock, answer, service_of, wanted
+from tests.test_json_lines import CONVERSATION, REPLIES, bytewise, replies
 
 R = TypeVar("R")
 Cut = Callable[[bytes], Iterable[bytes]]
@@ -59,7 +58,7 @@ def certificates(files: Files, ask_clients: bool = False) -> Certificates:
     return loaded
 
 
-class Attentive(ServerSession):
+class Attentive(Conversation):
     """Notices when it is handed nothing, which to do for ever would hold the server."""
 
     def receive(self, data: bytes) -> bytes:
@@ -67,24 +66,34 @@ class Attentive(ServerSession):
         return super().receive(data)
 
 
+class Wire(LoopbackLink):
+    """The link between a conversation and its client."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "192.0.2.1:5000"
+        self.delays: List[float] = []
+
+    def wake_after(self, seconds: float) -> None:
+        self.delays.append(seconds)
+
+
 class Inner:
-    """What is inside: a store, and the figures and password of the sessions before it."""
+    """What is inside: a store, and what the conversations with it share."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.clock = Clock()
-        self.password = Password("secret", self.clock)
-        self.figures = Figures("test", limits, self.clock, lambda: 1)
-        self._limits = limits
-        self._executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
-        self._allowance = Allowance(limits.max_input_bytes)
+        clock = Clock()
+        executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
+        self._open = service_of(executor, limits, clock)
+        self.password = Password("secret", clock)
+        self._guarded = service_of(executor, limits, clock, self.password)
+        self.stats = self._open.stats
 
-    def session(self, client: str) -> ServerSession:
-        return Attentive(self._executor, self._limits, self.figures, self._allowance, client)
+    def open(self, link: Link) -> Conversation:
+        return Attentive(self._open, link)
 
-    def guarded(self, client: str) -> ServerSession:
-        return GuardedSession(
-            self._executor, self._limits, self.figures, self._allowance, self.password, client
-        )
+    def guarded(self, link: Link) -> Conversation:
+        return Attentive(self._guarded, link)
 
 
 def whole(data: bytes) -> Iterable[bytes]:
@@ -102,12 +111,14 @@ def at_random(seed: int) -> Cut:
 
 
 class Client:
-    """The client's end, joined to a session by a wire that cuts what it carries."""
+    """The client's end, joined to a conversation by a wire that cuts what it carries."""
 
-    def __init__(self, session: TlsSession, context: ssl.SSLContext, cut: Cut = whole) -> None:
-        self.session = session
+    def __init__(
+        self, conversation: TlsConversation, context: ssl.SSLContext, cut: Cut = whole
+    ) -> None:
+        self.conversation = conversation
         self.said: List[bytes] = []
-        """What the session gave to send, piece by piece."""
+        """What the conversation returned to send, piece by piece."""
         self._cut = cut
         self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self.outgoing, server_hostname=HOST)
@@ -169,8 +180,8 @@ class Client:
         """Move what there is, there and back; whether there was any."""
         sent, came = self.outgoing.read(), b""
         for piece in self._cut(sent) if sent else ():
-            if self.session.open:
-                self.said.append(self.session.receive(piece))
+            if self.conversation.wants is Wants.INPUT:
+                self.said.append(self.conversation.receive(piece))
                 came += self.said[-1]
             came += self.rest_of_replies()
         self._incoming.write(came)
@@ -178,9 +189,9 @@ class Client:
 
     def rest_of_replies(self) -> bytes:
         came = b""
-        while self.session.waiting:
+        while self.conversation.wants in (Wants.TURN, Wants.WAKE):
             assert len(self.said) < 10_000, "it says that there is more, and there is none"
-            self.said.append(self.session.replies())
+            self.said.append(self.conversation.advance())
             came += self.said[-1]
         return came
 
@@ -205,7 +216,7 @@ def connect(files: Files, inner: Inner) -> Connect:
         context: Optional[ssl.SSLContext] = None,
         cut: Cut = whole,
     ) -> Client:
-        session = TlsSession(certified or certificates(files), inner.session, "192.0.2.1:5000")
+        session = TlsConversation(certified or certificates(files), inner.open, Wire())
         return Client(session, context or trusting(files.authority, None, None), cut)
 
     return connect
@@ -256,32 +267,33 @@ class TestConversation:
         self, connect: Connect
     ) -> None:
         client = connect()
-        handshake = client.session.unfinished
+        handshake = client.conversation.partial_request_id
         assert handshake
         client.shake_hands()
-        assert client.session.unfinished == 0
+        assert client.conversation.partial_request_id == 0
         client.ask(b'{"type":')
-        first = client.session.unfinished
+        first = client.conversation.partial_request_id
         assert first not in (0, handshake)
         assert client.ask(b'"PING"}\n{"type"') == PONG
-        assert client.session.unfinished not in (0, handshake, first)
+        assert client.conversation.partial_request_id not in (0, handshake, first)
 
     def test_a_password_inside_has_to_wait_as_it_does_outside(
         self, files: Files, inner: Inner
     ) -> None:
-        session = TlsSession(certificates(files), inner.guarded, "192.0.2.1:5000")
+        wire = Wire()
+        session = TlsConversation(certificates(files), inner.guarded, wire)
         client = Client(session, trusting(files.authority, None, None))
         client.shake_hands()
-        assert session.unfinished
-        for _ in range(FREE):
+        assert session.partial_request_id
+        for _ in range(FREE_ATTEMPTS):
             inner.password.wait("192.0.2.1")
         client.tls.write(b'{"type":"AUTH","password":"secret"}\n' + PING)
         assert session.receive(client.outgoing.read()) == b""
-        assert session.waiting
-        assert session.rest == pytest.approx(DELAY)
+        assert session.wants is Wants.WAKE
+        assert wire.delays == [pytest.approx(FIRST_DELAY)]
         client.is_given(client.rest_of_replies())
         assert client.read() == b'{"ok":true,"result":true}\n' + PONG
-        assert session.unfinished == 0
+        assert session.partial_request_id == 0
 
 
 class TestLargeReplies:
@@ -320,8 +332,8 @@ class TestLargeReplies:
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
         client.tls.write(b'{"type":"GET","key":"k"}\n' * 20_000 + b'{"type":"FLUSH"}\n')
-        first = client.session.receive(client.outgoing.read())
-        assert client.session.waiting
+        first = client.conversation.receive(client.outgoing.read())
+        assert client.conversation.wants is Wants.TURN
         assert len(first) < 2 * PORTION + 10_000 + 20 * ENVELOPE
 
 
@@ -331,8 +343,7 @@ class TestEnding:
         client.shake_hands()
         client.ask(PING)
         client.say_goodbye()
-        assert not client.session.open
-        assert not client.session.waiting
+        assert client.conversation.wants is Wants.END
 
     def test_all_that_came_before_a_goodbye_is_answered_first(self, connect: Connect) -> None:
         client = connect()
@@ -344,24 +355,22 @@ class TestEnding:
         client.carry()
         assert client.read().count(b"\n") == 100
         assert client.is_told_goodbye()
-        assert not client.session.open
+        assert client.conversation.wants is Wants.END
 
     def test_a_conversation_that_ends_is_ended_with_a_goodbye(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         assert replies(client.ask(b"hello\n" + PING)) == ["BAD_JSON"]
         assert client.is_told_goodbye()
-        assert not client.session.open
-        assert not client.session.waiting
+        assert client.conversation.wants is Wants.END
 
     @pytest.mark.parametrize("seed", range(5))
     def test_garbage_in_place_of_a_hello_ends_it(
         self, connect: Connect, seed: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         client = connect()
-        client.session.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
-        assert not client.session.open
-        assert not client.session.waiting
+        client.conversation.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
+        assert client.conversation.wants is Wants.END
         (record,) = caplog.records
         assert record.getMessage() == "broke off TLS"
         assert "192.0.2.1:5000" in vars(record).values()
@@ -373,10 +382,10 @@ class TestEnding:
         self, connect: Connect, inner: Inner, asked: bytes
     ) -> None:
         client = connect()
-        sent = answer(client.session, [asked])
+        sent = answer(client.conversation, [asked])
         assert b"PONG" not in sent
-        assert not client.session.open
-        assert not inner.figures.commands
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
     def test_a_broken_record_after_the_handshake_ends_it(
         self, connect: Connect, inner: Inner
@@ -386,56 +395,83 @@ class TestEnding:
         client.tls.write(PING)
         record = bytearray(client.outgoing.read())
         record[-1] ^= 1
-        client.session.receive(bytes(record))
-        assert not client.session.open
-        assert not client.session.waiting
-        assert not inner.figures.commands
+        client.conversation.receive(bytes(record))
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
     def test_a_record_in_the_clear_after_the_handshake_ends_it(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
         client.shake_hands()
-        client.session.receive(b"\x17\x03\x03\x00" + bytes([len(PING)]) + PING)
-        assert not client.session.open
-        assert not inner.figures.commands
+        client.conversation.receive(b"\x17\x03\x03\x00" + bytes([len(PING)]) + PING)
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
-    def test_being_closed_lets_go_of_what_is_inside(self, connect: Connect, inner: Inner) -> None:
-        session = connect().session
-        assert inner.figures.connected == 1
+    def test_a_close_closes_what_is_inside(self, connect: Connect, inner: Inner) -> None:
+        session = connect().conversation
+        assert inner.stats.connected == 1
         session.close()
-        assert inner.figures.connected == 0
+        assert inner.stats.connected == 0
 
     def test_one_client_too_many_is_told_so_in_tls(self, files: Files) -> None:
-        crowded = Inner(Limits(max_clients=0))
-        session = TlsSession(certificates(files), crowded.session, "192.0.2.1:5000")
+        crowded = Inner(Limits(max_clients=1))
+        crowded.open(Wire())
+        session = TlsConversation(certificates(files), crowded.open, Wire())
         client = Client(session, trusting(files.authority, None, None))
-        assert session.open
+        assert wanted(session) is Wants.INPUT
         client.shake_hands()
         assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
         assert client.is_told_goodbye()
-        assert not session.open
+        assert wanted(session) is Wants.END
+
+
+class TestRecords:
+    def test_many_of_one_byte_take_many_turns(self, connect: Connect) -> None:
+        """Each costs some microseconds, and a read of a mebibyte has 47,000 of them."""
+        client = connect()
+        client.shake_hands()
+        asked = PING * 70
+        for at in range(len(asked)):
+            client.tls.write(asked[at : at + 1])
+        conversation, turns = client.conversation, 0
+        output = conversation.receive(client.outgoing.read())
+        while conversation.wants is Wants.TURN:
+            turns += 1
+            output += conversation.advance()
+        assert turns >= len(asked) // READS
+        client.is_given(output)
+        assert client.read() == PONG * 70
+
+    def test_what_waits_to_be_decrypted_is_counted(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        for _ in range(3 * READS):
+            client.tls.write(b" ")
+        account = client.conversation._link.account
+        client.conversation.receive(client.outgoing.read())
+        assert account.held > 0
+        answer(client.conversation, [])
+        assert account.held == 0
 
 
 class TestTimeOut:
     def test_before_the_handshake_it_ends_without_a_word(
         self, connect: Connect, inner: Inner, caplog: pytest.LogCaptureFixture
     ) -> None:
-        session = connect().session
+        session = connect().conversation
         session.time_out()
-        assert not session.open
-        assert not session.waiting
-        assert inner.figures.cut == 1
+        assert session.wants is Wants.END
+        assert inner.stats.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
     def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
         client = connect()
         with pytest.raises(ssl.SSLWantReadError):
             client.tls.do_handshake()
-        client.session.receive(client.outgoing.read()[:100])
-        client.session.time_out()
-        assert not client.session.open
-        assert not client.session.waiting
+        client.conversation.receive(client.outgoing.read()[:100])
+        client.conversation.time_out()
+        assert client.conversation.wants is Wants.END
 
     def test_after_it_the_client_is_told_and_said_goodbye_to(
         self, connect: Connect, inner: Inner
@@ -443,18 +479,18 @@ class TestTimeOut:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":')
-        client.session.time_out()
-        assert client.session.waiting
+        client.conversation.time_out()
+        assert wanted(client.conversation) is Wants.TURN
         client.is_given(client.rest_of_replies())
         assert replies(client.read()) == ["TIMEOUT"]
         assert client.is_told_goodbye()
-        assert not client.session.open
+        assert client.conversation.wants is Wants.END
 
-    def test_being_given_up_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
+    def test_an_abort_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
         client = connect()
         client.shake_hands()
-        client.session.give_up("it took nothing")
-        assert inner.figures.cut == 1
+        client.conversation.abort("it took nothing")
+        assert inner.stats.killed == 1
 
 
 class TestCertificates:
@@ -482,8 +518,8 @@ class TestCertificates:
             return
         with pytest.raises(ssl.SSLError):
             client.ask_first(PING)
-        assert not client.session.open
-        assert not inner.figures.commands
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
     def test_a_client_does_not_trust_a_server_of_another_authority(
         self, connect: Connect, files: Files
@@ -494,7 +530,7 @@ class TestCertificates:
         with pytest.raises(ssl.SSLCertVerificationError):
             client.shake_hands()
         client.carry()
-        assert not client.session.open
+        assert client.conversation.wants is Wants.END
 
     def test_old_versions_are_refused(self, connect: Connect, files: Files) -> None:
         certified = certificates(files)
@@ -510,7 +546,7 @@ class TestCertificates:
         with pytest.raises(ssl.SSLError) as refusal:
             client.shake_hands()
         assert "PROTOCOL_VERSION" in str(refusal.value.reason)
-        assert not client.session.open
+        assert client.conversation.wants is Wants.END
 
     def test_read_again_new_clients_see_the_new_one_and_old_ones_go_on(
         self, connect: Connect, files: Files, tmp_path: Path
@@ -566,14 +602,14 @@ def test_whatever_arrives_no_error_but_of_ours_comes_out(
     files: Files, data: bytes, hello: int, cuts: List[int]
 ) -> None:
     """After so many bytes of a good hello, anything."""
-    session = TlsSession(certificates(files), Inner().session, "a client")
+    session = TlsConversation(certificates(files), Inner().open, Wire())
     client = Client(session, trusting(files.authority, None, None))
     with pytest.raises(ssl.SSLWantReadError):
         client.tls.do_handshake()
     data = client.outgoing.read()[:hello] + data
     ends = sorted(cuts)
     answer(session, (data[a:b] for a, b in zip([0, *ends], [*ends, None])))
-    assert not session.waiting
+    assert session.wants is not Wants.TURN
     session.time_out()
     session.close()
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import Any, Callable, Iterator, Optional, Tuple
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import gevent
 import gevent.socket
 import pytest
+from dependency_injector import providers
 from gevent.event import Event
 from gevent.pool import Group
 from msgspec import UNSET, Raw
 
 from adapters.client.tcp import TcpClient
+from adapters.gevent_tcp.acceptor import MAX_ACCEPT, Acceptor
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
+from adapters.gevent_tcp.listeners import BACKLOG
 from application.commands import Get, MSet, Ping, Set
+from application.conversation import Conversation
 from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore
 from tests.support import (
     TIMEOUT,
+    Clock,
+    bound,
     client_container,
     new_client,
     served,
@@ -170,7 +177,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
     container = server_container()
     container.connection.override(connection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"PING"}\n' * 1000 + b'{"type":')
@@ -181,7 +188,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
 
 def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
     server = server_container().server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000))
@@ -207,7 +214,7 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
     container.store.override(Stuck(time.monotonic))
     container.connection.override(GreenletConnection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"GET","key":"k"}\n')
@@ -217,6 +224,49 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
         gevent.sleep(0.01)
         assert sock.recv(100) == b""
     assert caplog.text == ""
+
+
+class Flood:
+    """A listening socket at which clients come without end; each takes a while to accept."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self.accepted = 0
+        self._peers: List[socket.socket] = []
+
+    def accept(self) -> Tuple[socket.socket, Tuple[str, int]]:
+        self.accepted += 1
+        self._clock.now += self._seconds
+        ours, theirs = socket.socketpair()
+        self._peers.append(theirs)
+        return ours, ("192.0.2.1", self.accepted)
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.1, 1.0])
+def test_stopping_keeps_its_grace_under_a_flood_of_connects(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    container = server_container(max_clients=10)
+    container.clock.override(clock)
+    server = container.server()
+    server.bind()
+    server.start()
+    (acceptor,) = server._acceptors
+    listener, flood = acceptor._listener, Flood(clock, seconds)
+    monkeypatch.setattr(acceptor, "_listener", SimpleNamespace(sock=flood, close=flood.close))
+    monkeypatch.setattr(Acceptor, "address", listener.address)
+    started = clock.now
+    with gevent.Timeout(TIMEOUT), contextlib.closing(listener):
+        server.stop(grace=5.0)
+    assert clock.now - started <= 5.0 + MAX_ACCEPT * seconds
+    assert flood.accepted <= BACKLOG
+    assert not server._connections
 
 
 def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
@@ -229,36 +279,21 @@ def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
         assert received.count(b"\n") == 1
 
 
-class BrokenSession:
-    waiting = False
-    open = True
-    unfinished = 0
-    rest = 0.0
-
-    def __init__(self, client: str) -> None:
-        pass
-
-    def time_out(self) -> None:
-        pass
-
-    def give_up(self, why: str) -> None:
-        pass
-
+class Broken(Conversation):
     def receive(self, data: bytes) -> bytes:
         raise RuntimeError("a bug")
 
-    def replies(self) -> bytes:
-        return b""
 
-    def close(self) -> None:
-        pass
-
-
-def test_a_bug_in_a_session_closes_that_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_a_conversation_closes_that_connection_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     container = server_container()
+    made = [Conversation, Broken]
+    container.plain_conversation.override(
+        providers.Callable(lambda service, link: made.pop(0)(service, link), container.service)
+    )
     with serving(container) as address, new_client(address) as client:
         assert client.execute(Ping()) == "PONG"
-        container.server()._new_session = BrokenSession
         with new_client(address) as unlucky, pytest.raises(Unavailable):
             unlucky.execute(Ping())
         assert client.execute(Ping()) == "PONG"

@@ -6,8 +6,8 @@ this protocol, raises `Unavailable`: after it no reply on that connection can be
 
 from __future__ import annotations
 
-import functools
 from collections import deque
+from functools import partial
 from typing import (
     Any,
     Callable,
@@ -23,14 +23,13 @@ from typing import (
     Type,
     TypeVar,
     Union,
-    cast,
     get_args,
 )
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from application.commands import COMMANDS, Command, MaybeText, Reply
+from application.commands import COMMANDS, Batch, Command, MaybeText
 from domain.errors import (
     BY_CODE,
     BadJson,
@@ -73,12 +72,12 @@ class ClientSession:
         receive all replies in flight. Raises `BadRequest` when a command cannot be put in JSON."""
         requests = _requests(commands)
         if len(requests) <= WINDOW:
-            self._in_flight.extend([_DECODERS[type(command)] for command in commands])
+            self._in_flight.extend(map(_decoder_for, commands))
             yield requests
             return
         lines = [line + b"\n" for line in requests.split(b"\n")[:-1]]
         for start, end in _windows(lines):
-            self._in_flight.extend([_DECODERS[type(command)] for command in commands[start:end]])
+            self._in_flight.extend(map(_decoder_for, commands[start:end]))
             yield b"".join(lines[start:end])
 
     def receive_data(self, data: bytes) -> List[object]:
@@ -208,9 +207,11 @@ Decode = Callable[[bytes], _Reply[Any]]
 
 
 def _outcome(reply: _Reply[Any]) -> object:
-    if not reply.ok:
-        return _raised_again(reply.error)
-    if reply.result is UNSET and reply.has_result:
+    return _result(reply) if reply.ok else _raised_again(reply.error)
+
+
+def _result(reply: _Reply[Any]) -> object:
+    if reply.result is UNSET and (reply.has_result or not reply.ok):
         raise msgspec.ValidationError("Object missing required field `result`")
     return _opened(reply.result)
 
@@ -243,16 +244,20 @@ def _decoder(kind: Type[Command[Any]]) -> Decode:
     return msgspec.json.Decoder(reply[result]).decode
 
 
-def result_in_batch(command: Command[R], reply: Reply) -> R:
-    """What a command of a batch gave, as it gives it by itself."""
-    if isinstance(reply.result, UnsetType):
-        return cast(R, UNSET)
-    return cast(R, _opened(_decoder_in_batch(type(command))(reply.result)))
+def _decoder_for(command: Command[Any]) -> Decode:
+    kind = type(command)
+    return partial(_decode_batch, command) if kind is Batch else _DECODERS[kind]  # type: ignore[arg-type]
 
 
-@functools.lru_cache(maxsize=None)
-def _decoder_in_batch(kind: Type[Command[Any]]) -> Callable[[Raw], Any]:
-    return msgspec.json.Decoder(_unopened(kind)).decode
+def _decode_batch(batch: Batch, line: bytes) -> _Reply[Any]:
+    """The reply to a batch with the result of each command as that command returns it by itself."""
+    reply: _Reply[Any] = _decode_replies(line)
+    if reply.ok:
+        if isinstance(reply.result, UnsetType) or len(reply.result) != len(batch.commands):
+            raise msgspec.ValidationError("Expected one reply for each command of the batch")
+        decoders = [_DECODERS[type(command)] for command in batch.commands]
+        reply.result = [_result(decode(each)) for decode, each in zip(decoders, reply.result)]
+    return reply
 
 
 _UNOPENED: Dict[Any, Any] = {
@@ -262,6 +267,7 @@ _UNOPENED: Dict[Any, Any] = {
 """How results that are made of JSON texts are decoded, so that the texts are not."""
 
 _DECODERS: Dict[Type[Command[Any]], Decode] = {kind: _decoder(kind) for kind in COMMANDS}
+_decode_replies: Decode = msgspec.json.Decoder(_FullReply[List[Raw]]).decode
 _CLOSING_ERRORS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
 """Refusals after some of which a server closes the connection."""
 

@@ -6,11 +6,13 @@ through both codecs; only the network is missing.
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any, Iterator, List, Protocol, Sequence, TypeVar, cast
 
 from application.commands import Command
-from application.ports import Pipelined
+from application.ledger import Ledger
+from application.ports import Conversation, Pipelined, Wants
 from domain.errors import KvError
 
 R = TypeVar("R")
@@ -24,21 +26,24 @@ class ClientSession(Protocol):
     def receive_data(self, data: bytes) -> List[object]: ...
 
 
-class ServerSession(Protocol):
-    """The answering side."""
+class LoopbackLink:
+    """The link of a conversation that nobody has to wake: none of its requests waits."""
 
-    @property
-    def waiting(self) -> bool: ...
+    def __init__(self) -> None:
+        self.name = "this process"
+        self.account = Ledger(sys.maxsize).open(self._ignore)
 
-    def receive(self, data: bytes) -> bytes: ...
+    def wake(self) -> None: ...
 
-    def replies(self) -> bytes: ...
+    def wake_after(self, seconds: float) -> None: ...
+
+    def _ignore(self, reason: str) -> None: ...
 
 
 class Loopback(Pipelined):
     """An executor for all threads of this process, one at a time."""
 
-    def __init__(self, client: ClientSession, server: ServerSession) -> None:
+    def __init__(self, client: ClientSession, server: Conversation) -> None:
         self._client = client
         self._server = server
         self._turn = threading.Lock()
@@ -55,8 +60,8 @@ class Loopback(Pipelined):
         with self._turn:
             for piece in self._client.send(commands):
                 outcomes += self._client.receive_data(self._server.receive(piece))
-                while self._server.waiting:
-                    outcomes += self._client.receive_data(self._server.replies())
+                while self._server.wants is not Wants.INPUT:
+                    outcomes += self._client.receive_data(self._server.advance())
         return outcomes
 
     def close(self) -> None:

@@ -22,10 +22,9 @@ from typing import (
     cast,
 )
 
-from application.ports import Pipelined
-
 from adapters.client.leases import RECOUNT_EVERY, Lease, Leases
 from application.commands import Command
+from application.ports import Pipelined
 from application.retries import may_repeat, pauses
 from domain.errors import KvError, TimedOut, Unavailable
 

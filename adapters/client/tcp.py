@@ -13,10 +13,9 @@ import socket
 import time
 from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, TypeVar, cast
 
-from application.ports import Pipelined
-
 from adapters.client.address import Address
 from application.commands import Auth, Command
+from application.ports import Pipelined
 from domain.errors import KvError, TimedOut, Unavailable, Unreachable
 
 R = TypeVar("R")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, TypeVar, cast
 
 import pytest
 from msgspec import UNSET, Raw
 
-from adapters.gevent_tcp.connection import GreenletConnection
 from application.commands import (
     COMMANDS,
     Auth,
@@ -37,11 +36,13 @@ from application.commands import (
 )
 from application.executor import LocalExecutor
 from application.ports import Executor
-from domain.errors import BadRequest, NotANumber, OutOfRange
+from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
+
+R = TypeVar("R")
 
 
 def _local(clock: Clock) -> Iterator[Executor]:
@@ -62,9 +63,81 @@ def _tcp(clock: Clock) -> Iterator[Executor]:
 def _tcp_to_a_store_that_blocks(clock: Clock) -> Iterator[Executor]:
     container = server_container()
     container.store.override(BlockingStore(clock))
-    container.connection.override(GreenletConnection)
     with served(container) as client:
         yield client
+
+
+class InSteps(Executor):
+    """Executes each command incrementally."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        steps = self._inner.execute_in_steps(command)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return cast(R, stop.value)
+
+
+class InRuns(Executor):
+    """Executes each command as a run of one where its kind has runs, and again by itself when the
+    run is refused, which has had no effect."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        try:
+            run = self._inner.execute_run([command])
+        except KvError:
+            run = None
+        return cast(R, run.results[0]) if run else self._inner.execute(command)
+
+
+class Wrapper(Executor):
+    """Sees every command as itself, and has nothing but the one method that a port must have."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        assert type(command) in COMMANDS
+        return self._inner.execute(command)
+
+
+def _in_steps(clock: Clock) -> Iterator[Executor]:
+    yield InSteps(LocalExecutor(InMemoryStore(clock)))
+
+
+def _in_steps_by_the_fall_back(clock: Clock) -> Iterator[Executor]:
+    yield InSteps(Wrapper(LocalExecutor(InMemoryStore(clock))))
+
+
+def _in_runs(clock: Clock) -> Iterator[Executor]:
+    yield InRuns(LocalExecutor(InMemoryStore(clock)))
+
+
+def _tcp_to_a_wrapper(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    container.clock.override(clock)
+    container.executor.override(Wrapper(LocalExecutor(InMemoryStore(clock))))
+    with served(container) as client:
+        yield client
+
+
+WIRINGS = [
+    _local,
+    _loopback,
+    _tcp,
+    _tcp_to_a_store_that_blocks,
+    _in_steps,
+    _in_steps_by_the_fall_back,
+    _in_runs,
+    _tcp_to_a_wrapper,
+]
 
 
 @pytest.fixture
@@ -72,7 +145,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[_local, _loopback, _tcp, _tcp_to_a_store_that_blocks])
+@pytest.fixture(params=WIRINGS)
 def executor(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Executor]:
     yield from request.param(clock)
 
@@ -361,22 +434,67 @@ class TestScans:
         with pytest.raises(BadRequest, match="cursor"):
             executor.execute(Scan(cursor="nonsense"))
 
+    def test_keys_whose_escapes_make_them_long_are_all_found(self, executor: Executor) -> None:
+        keys = {f"{number:02}" + "\x01" * 60_000 for number in range(8)}
+        for key in keys:
+            executor.execute(Set(key, raw(0)))
+        found: List[str] = []
+        cursor, pages = None, 0
+        while pages == 0 or cursor is not None:
+            page = executor.execute(Scan(limit=1000, cursor=cursor))
+            found += page.keys
+            cursor, pages = page.cursor, pages + 1
+        assert sorted(found) == sorted(keys)
+        assert pages > 2
+
+
+class TestLargeValues:
+    """What is decoded to be compared or counted with is bounded in bytes."""
+
+    LARGE = Raw(b"[%b1]" % (b"1," * 600_000))
+    OTHER = Raw(b"[%b 1]" % (b"1," * 600_000))
+
+    def test_one_that_is_of_another_kind_is_told_apart(self, executor: Executor) -> None:
+        executor.execute(Set("k", self.LARGE))
+        assert executor.execute(Delete("k", if_equals=raw("text"))) is False
+        assert executor.execute(Set("k", raw(1), if_equals=raw(None))) is False
+        with pytest.raises(NotANumber):
+            executor.execute(Incr("k"))
+        assert executor.execute(Delete("k", if_equals=self.LARGE)) is True
+
+    def test_one_that_would_have_to_be_decoded_is_refused(self, executor: Executor) -> None:
+        executor.execute(Set("k", self.LARGE))
+        commands: List[Command[Any]] = [
+            Delete("k", if_equals=self.OTHER),
+            Set("k", raw(1), if_equals=raw([])),
+        ]
+        for command in commands:
+            with pytest.raises(TooLarge, match=r"at most 1,048,576 \(max_opened_bytes\)"):
+                executor.execute(command)
+        assert executor.execute(Get("k")) == bytes(self.LARGE)
+
+    def test_what_the_commands_of_a_batch_decode_counts_together(self, executor: Executor) -> None:
+        executor.execute(Set("k", Raw(b"[%b1]" % (b"1," * 100_000))))
+        compare = Delete("k", if_equals=raw([]))
+        assert executor.execute(Batch([compare] * 5)) == [False] * 5
+        with pytest.raises(TooLarge, match="max_opened_bytes") as refused:
+            executor.execute(Batch([Set("new", raw(1)), *[compare] * 6]))
+        assert refused.value.index == 6
+        assert executor.execute(Exists("new")) is False
+
 
 class TestBatches:
-    def test_gives_a_reply_for_each(self, executor: Executor) -> None:
-        replies = executor.execute(
-            Batch(
-                [Set("k", raw([1])), Get("k", id=7), Get("no"), GetTtl("k"), MGet(["k"]), Incr("n")]
-            )
-        )
-        assert [(reply.id, reply.ok, reply.result) for reply in replies] == [
-            (UNSET, True, Raw(b"true")),
-            (7, True, Raw(b"[1]")),
-            (UNSET, True, UNSET),
-            (UNSET, True, Raw(b"null")),
-            (UNSET, True, Raw(b'{"k":[1]}')),
-            (UNSET, True, Raw(b"1")),
+    def test_a_batch_returns_what_each_command_returns_by_itself(self, executor: Executor) -> None:
+        commands: List[Command[Any]] = [
+            Set("k", raw([1])),
+            Get("k", id=7),
+            Get("no"),
+            GetTtl("k"),
+            MGet(["k"]),
+            Incr("n"),
         ]
+        results = executor.execute(Batch(commands))
+        assert results == [True, b"[1]", UNSET, None, {"k": b"[1]"}, 1]
         assert executor.execute(Batch([])) == []
 
     def test_a_refusal_undoes_all_before_it(self, executor: Executor, clock: Clock) -> None:

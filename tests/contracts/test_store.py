@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, List, Optional, Set
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import domain.memory
-from domain.bounded import BoundedStore, EvictingStore
+from domain import memory
+from domain.bounded import BoundedStore
+from domain.deadlines import Deadline
+from domain.effects import Cleared, Effect, Listener, Observable, Put, Reason, Removed
 from domain.errors import BadRequest
+from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
-from domain.store import Entry, Store
+from domain.store import Entry, Maintained, Store
 from tests.model import ModelStore
 from tests.support import BlockingStore, Clock
 
@@ -23,6 +26,11 @@ STORES = [
     ModelStore,
     partial(BoundedStore, max_memory=1 << 30),
     partial(EvictingStore, max_memory=1 << 30),
+]
+OBSERVABLE = [
+    new
+    for new in STORES
+    if issubclass(getattr(new, "func", new), InMemoryStore)  # type: ignore[arg-type]
 ]
 NewStore = Callable[[Callable[[], float]], Store]
 
@@ -36,6 +44,14 @@ def clock() -> Clock:
 def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
     made: Store = request.param(clock)
     return made
+
+
+def maintain(store: object) -> int:
+    """Runs all maintenance there is; returns in how many steps that was done."""
+    steps = 0
+    while isinstance(store, Maintained) and store.run_maintenance():
+        steps += 1
+    return steps
 
 
 def put(store: Store, key: str, text: bytes = b"1", ttl: Optional[float] = None) -> None:
@@ -131,15 +147,15 @@ class TestTime:
         clock.now += 0.1
         assert store.get("k") is None
 
-    @pytest.mark.parametrize("tidied", [False, True])
-    def test_a_key_whose_time_is_up_is_gone_for_every_method(
-        self, store: Store, clock: Clock, tidied: bool
+    @pytest.mark.parametrize("maintained", [False, True])
+    def test_an_expired_key_is_gone_for_every_method(
+        self, store: Store, clock: Clock, maintained: bool
     ) -> None:
         store.set_many({"a": b"1", "b": b"2"}, ttl=1)
         store.set("c", b"3")
         clock.now += 1
-        while tidied and store.tidy():
-            pass
+        if maintained:
+            maintain(store)
         assert store.get_many("abc") == {"c": b"3"}
         assert store.count() == 1
         assert all_keys(store) == ["c"]
@@ -159,16 +175,14 @@ class TestTime:
         put(store, "many", ttl=1)
         store.set_many({"many": b"2"})
         clock.now += 2
-        while store.tidy():
-            pass
+        maintain(store)
         assert store.get_many(["k", "many"]) == {"k": b"2", "many": b"2"}
 
     def test_a_later_time_takes_the_place_of_the_earlier(self, store: Store, clock: Clock) -> None:
         put(store, "k", ttl=1)
         put(store, "k", ttl=10)
         clock.now += 9
-        while store.tidy():
-            pass
+        maintain(store)
         assert store.get("k") == b"1"
 
 
@@ -227,7 +241,7 @@ class TestAtomically:
         def work(view: Store) -> None:
             view.set("a", b"changed")
             view.set_many({"brief": b"changed", "new": b"new"}, ttl=100)
-            view.update("timed", lambda _: Entry(b"for good"))
+            view.update("timed", lambda _: Entry(b"kept"))
             view.delete(["b", "brief"])
             view.clear()
             view.set("after", b"1")
@@ -237,64 +251,269 @@ class TestAtomically:
 
         with pytest.raises(KeyboardInterrupt):
             store.atomically(work)
-        while store.tidy():
-            pass
+        maintain(store)
         everything = ["a", "b", "brief", "timed", "new", "after", "inner"]
         assert store.get_many(everything) == {"a": b"1", "b": b"2", "brief": b"3", "timed": b"4"}
         clock.now += 5
-        while store.tidy():
-            pass
+        maintain(store)
         assert store.get_many(everything) == {"a": b"1", "b": b"2"}
         assert store.count() == 2
 
 
-class TestTidying:
-    def test_comes_to_an_end_and_changes_nothing_that_is_seen(self, store: Store) -> None:
+class TestMaintenance:
+    def test_it_comes_to_an_end_and_changes_nothing_that_is_seen(self, store: Store) -> None:
         store.set_many({str(number): b"0" for number in range(5000)})
         store.clear()
         store.set("kept", b"1")
-        steps = 0
-        while store.tidy():
-            steps += 1
-        assert steps < 5000
-        assert store.tidy() is False
+        assert maintain(store) < 5000
+        assert maintain(store) == 0
         assert store.get("kept") == b"1"
+
+    def test_what_a_call_does_not_report_as_due_is_gone(self, clock: Clock, store: Store) -> None:
+        if not (isinstance(store, Maintained) and isinstance(store, Observable)):
+            pytest.skip("nothing to maintain")
+        store.set_many({str(number): b"0" for number in range(10)}, ttl=1)
+        clock.now += 1
+        removed: List[Effect] = []
+        store.subscribe(removed.extend)
+        assert [store.expire_due(4) for _ in range(4)] == [4, 4, 2, 0]
+        assert len(removed) == 10
+
+
+class Replay:
+    """The contents that the effects of a store tell, request by request."""
+
+    def __init__(self, store: Store) -> None:
+        assert isinstance(store, Observable)
+        self.requests: List[List[Effect]] = []
+        self.texts: Dict[str, bytes] = {}
+        self.end = store.subscribe(self._listen)
+
+    def _listen(self, effects: Sequence[Effect]) -> None:
+        self.requests.append(list(effects))
+        for effect in effects:
+            if isinstance(effect, Put):
+                self.texts[effect.key] = effect.text
+            elif isinstance(effect, Removed):
+                del self.texts[effect.key]
+            else:
+                self.texts.clear()
+
+    def told(self) -> List[List[Effect]]:
+        """What was told since this was last asked, request by request."""
+        told, self.requests = self.requests, []
+        return told
+
+
+class TestEffects:
+    @pytest.fixture
+    def store(self, clock: Clock, request: pytest.FixtureRequest) -> Store:
+        made: Store = request.param(clock)
+        return made
+
+    @pytest.fixture
+    def replay(self, store: Store) -> Replay:
+        return Replay(store)
+
+    pytestmark = pytest.mark.parametrize("store", OBSERVABLE, indirect=True)
+
+    def test_each_request_tells_what_it_did(
+        self, store: Store, replay: Replay, clock: Clock
+    ) -> None:
+        requests: List[Tuple[Callable[[], object], List[Effect]]] = [
+            (lambda: store.set("a", b"1"), [Put("a", b"1")]),
+            (
+                lambda: store.set_many({"a": b"2", "b": b"3"}, 5),
+                [Put("a", b"2", clock.now + 5), Put("b", b"3", clock.now + 5)],
+            ),
+            (lambda: put(store, "c", b"4", 7), [Put("c", b"4", clock.now + 7)]),
+            (lambda: put(store, "c", b"4"), [Put("c", b"4")]),
+            (lambda: store.delete(["c", "x", "c"]), [Removed("c", Reason.DELETED)]),
+            (lambda: store.update("b", lambda _: None), [Removed("b", Reason.DELETED)]),
+            (lambda: store.clear(), [Cleared()]),
+        ]
+        for act, effects in requests:
+            act()
+            assert replay.told() == [effects]
+
+    def test_what_changes_nothing_tells_nothing(self, store: Store, replay: Replay) -> None:
+        store.get("x")
+        store.get_many(["x"])
+        store.update("x", lambda before: before)
+        store.delete(["x"])
+        store.set_many({})
+        store.scan(None, "", 10)
+        store.count()
+        maintain(store)
+        assert store.atomically(lambda view: view.get("x")) is None
+        assert replay.told() == []
+
+    @pytest.mark.parametrize(
+        "notice",
+        [
+            lambda store: store.get("k"),
+            lambda store: store.get_many(["k", "x"]),
+            lambda store: store.update("k", lambda before: before),
+            lambda store: store.delete(["k"]),
+            lambda store: store.count(),
+            lambda store: store.expire_due(10),
+            lambda store: store.run_maintenance(),
+        ],
+    )
+    def test_expiry_is_told_by_the_request_that_notices_it(
+        self, store: Store, replay: Replay, clock: Clock, notice: Callable[[Store], object]
+    ) -> None:
+        put(store, "k", ttl=1)
+        clock.now += 1
+        replay.told()
+        notice(store)
+        assert replay.told() == [[Removed("k", Reason.EXPIRED)]]
+        maintain(store)
+        assert replay.told() == []
+
+    def test_a_refused_change_tells_the_expiry_that_it_noticed(
+        self, store: Store, replay: Replay, clock: Clock
+    ) -> None:
+        put(store, "k", ttl=1)
+        clock.now += 1
+        replay.told()
+        with pytest.raises(ZeroDivisionError):
+            store.update("k", lambda _: Entry(b"%d" % (1 // 0)))
+        assert replay.told() == [[Removed("k", Reason.EXPIRED)]]
+
+    def test_all_effects_of_atomic_work_are_told_together(
+        self, store: Store, replay: Replay
+    ) -> None:
+        def work(view: Store) -> None:
+            view.set("a", b"1")
+            view.atomically(lambda inner: inner.set("b", b"2"))
+            view.clear()
+            view.set("c", b"3")
+            assert replay.requests == []
+
+        store.atomically(work)
+        assert replay.told() == [
+            [Put("a", b"1"), Put("b", b"2"), Cleared(), Put("c", b"3")],
+        ]
+
+    def test_what_is_undone_is_not_told(self, store: Store, replay: Replay, clock: Clock) -> None:
+        store.set_many({"a": b"1", "brief": b"2"}, ttl=1)
+        replay.told()
+
+        def work(view: Store) -> None:
+            view.set("a", b"9")
+            view.set("b", b"9")
+            clock.now += 1
+            assert view.get("brief") is None
+            view.clear()
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            store.atomically(work)
+        assert replay.told() == []
+        assert store.count() == 0
+        assert replay.texts == {}
+
+    def test_nothing_is_told_once_it_is_not_wanted(self, store: Store) -> None:
+        first, second = Replay(store), Replay(store)
+        first.end()
+        first.end()
+        store.set("k", b"1")
+        assert (first.told(), second.told()) == ([], [[Put("k", b"1")]])
+        second.end()
+        store.set("k", b"2")
+        assert second.told() == []
+
+    @pytest.mark.parametrize("other", [True, False])
+    def test_one_listener_may_be_subscribed_twice(self, store: Store, other: bool) -> None:
+        told: List[Effect] = []
+        listener: Listener = told.extend
+        ends = [store.subscribe(listener) for _ in range(2)]  # type: ignore[attr-defined]
+        ends[other]()
+        ends[other]()
+        store.set("k", b"1")
+        assert told == [Put("k", b"1")]
 
 
 class TestInMemory:
     """What is promised of memory and of pauses, where it can be counted."""
 
-    def test_keys_whose_time_is_up_are_let_go_without_anyone_touching_them(
-        self, clock: Clock
-    ) -> None:
+    def test_expired_keys_are_freed_though_no_command_names_them(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         store.set_many({str(number): b"0" for number in range(10_000)}, ttl=1)
         clock.now += 1
         assert store.stats().keys == 10_000
-        steps = 0
-        while store.tidy():
-            steps += 1
+        assert maintain(store) >= 10_000 // memory.STEP
         assert store.stats().keys == 0
         assert store.stats().expired == 10_000
-        assert steps >= 10_000 // domain.memory.STEP
-        assert not store._alarms
+        assert entries(store) == []
 
-    def test_they_are_let_go_a_few_at_a_time(self, clock: Clock) -> None:
+    def test_they_are_freed_a_few_at_a_time(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         store.set_many({str(number): b"0" for number in range(10)}, 1.0)
         store.set("stays", b"0")
         clock.now += 1.0
-        assert [store.expire(4) for _ in range(4)] == [4, 4, 2, 0]
+        assert [store.expire_due(4) for _ in range(4)] == [4, 4, 2, 0]
         assert store.stats().expired == 10
         assert store.stats().keys == 1
 
-    def test_a_hot_key_set_over_and_over_leaves_no_debris(self, clock: Clock) -> None:
+    @pytest.mark.parametrize("ttl", [lambda turn: 1000.0, lambda turn: 1e6 - turn])
+    def test_a_key_stored_over_and_over_leaves_no_deadlines(
+        self, clock: Clock, ttl: Callable[[int], float]
+    ) -> None:
         store = InMemoryStore(clock)
-        for _ in range(100_000):
-            put(store, "hot", ttl=1000)
-        assert sum(map(len, store._alarms.values())) <= 10
+        for turn in range(100_000):
+            put(store, "hot", ttl=ttl(turn))
+        assert len(entries(store)) <= 20
 
-    def test_after_an_undone_batch_a_key_is_still_let_go_at_its_time(self, clock: Clock) -> None:
+    def test_a_key_that_is_deleted_or_stored_without_a_ttl_is_not_kept_by_its_deadline(
+        self, clock: Clock
+    ) -> None:
+        store = InMemoryStore(clock)
+        for number in range(3000):
+            long_key = f"{number}{'x' * 10_000}"
+            put(store, long_key, ttl=1e6)
+            if number % 2:
+                store.set(long_key, b"1")
+            store.delete([long_key])
+        assert sum(len(key) for _, key in entries(store)) < 3_000_000
+
+    def test_a_deadline_holds_the_key_object_of_the_shard(self, clock: Clock) -> None:
+        store = InMemoryStore(clock)
+        for ttl in (None, 5, None, 7, 3, 9, None, 2):
+            put(store, "".join(["a", " key"]), ttl=ttl)
+        (kept,) = [key for shard in store._shards for key in shard]
+        assert {id(key) for _, key in entries(store)} == {id(kept)}
+
+    def test_a_key_that_was_stored_again_expires_at_its_new_time(self, clock: Clock) -> None:
+        store = InMemoryStore(clock)
+        for first in (1, 9):
+            for second in (2, 8):
+                put(store, "k", ttl=first)
+                store.set("k", b"1")
+                put(store, "k", ttl=second)
+                clock.now += second - 0.5
+                maintain(store)
+                assert store.get("k") == b"1"
+                clock.now += 0.5
+                maintain(store)
+                assert store.stats().keys == 0
+
+    def test_an_update_that_keeps_the_ttl_keeps_the_very_instant(self, clock: Clock) -> None:
+        store = InMemoryStore(clock)
+        clock.now = 1000.1
+        put(store, "k", ttl=0.7)
+        due = clock.now + 0.7
+        for _ in range(1000):
+            clock.now += 0.0001
+            store.update("k", lambda before: before and Entry(b"2", before.ttl))
+        clock.now = due - 1e-9
+        assert store.get("k") == b"2"
+        assert len(entries(store)) == 1
+        clock.now = due
+        assert store.get("k") is None
+
+    def test_after_an_undone_batch_a_key_still_expires_at_its_time(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         put(store, "k", ttl=10)
 
@@ -306,11 +525,10 @@ class TestInMemory:
         with pytest.raises(KeyboardInterrupt):
             store.atomically(work)
         clock.now += 10
-        while store.tidy():
-            pass
+        maintain(store)
         assert store.stats().keys == 0
 
-    def test_batches_undone_over_and_over_leave_no_debris(self, clock: Clock) -> None:
+    def test_batches_undone_over_and_over_leave_no_deadlines(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         put(store, "k", ttl=1000)
 
@@ -321,10 +539,9 @@ class TestInMemory:
         for _ in range(1000):
             with pytest.raises(KeyboardInterrupt):
                 store.atomically(work)
-        assert sum(map(len, store._alarms.values())) <= 10
+        assert len(entries(store)) <= 20
         clock.now += 1000
-        while store.tidy():
-            pass
+        maintain(store)
         assert store.stats().keys == 0
 
     def test_a_page_that_finds_nothing_ends_early(self, clock: Clock) -> None:
@@ -335,15 +552,23 @@ class TestInMemory:
         assert page.cursor is not None
         assert all_keys(store, "nothing") == []
 
-    def test_reads_are_counted(self, clock: Clock) -> None:
-        store = InMemoryStore(clock)
+    @pytest.mark.parametrize("new_store", OBSERVABLE)
+    def test_hits_and_misses_count_the_keys_asked_for(
+        self, clock: Clock, new_store: NewStore
+    ) -> None:
+        store = new_store(clock)
         store.set("k", b"1")
         put(store, "timed", ttl=1)
         store.get("k")
         store.get("timed")
         store.get("x")
-        store.get_many(["k", "x", "y"])
+        store.get_many(["k", "x", "y", "k", "x"])
         clock.now += 1
-        store.get_many(["timed", "k"])
+        store.get_many(["timed", "k", "timed"])
         stats = store.stats()
-        assert (stats.hits, stats.misses, stats.expired) == (4, 4, 1)
+        assert (stats.hits, stats.misses, stats.expired) == (5, 6, 1)
+
+
+def entries(store: InMemoryStore) -> List[Deadline]:
+    """What all heaps hold."""
+    return [entry for heap in store._contents.deadlines.heaps() for entry in heap]

@@ -85,12 +85,12 @@ def test_a_command_is_repeated_if_and_only_if_it_changes_nothing(
 ) -> None:
     with kind(proxy.port) as client:
         proxy.faults.append(reply_lost)
-        if METHODS[name].only_reads:
+        if METHODS[name].readonly:
             getattr(client, name)(*CALLS[name])
         else:
             with pytest.raises(Unavailable):
                 getattr(client, name)(*CALLS[name])
-        assert proxy.requests == 1 + METHODS[name].only_reads
+        assert proxy.requests == 1 + METHODS[name].readonly
 
 
 @FAULTS

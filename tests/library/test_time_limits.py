@@ -68,6 +68,7 @@ TIMED = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.timing
 @TIMED
 @pytest.mark.parametrize(("fault", "total"), [(holding, 0.3), (dripping, 0.5), (losing, 0.3)])
 def test_a_call_with_all_that_belongs_to_it_ends_in_time(
@@ -85,6 +86,7 @@ def test_a_call_with_all_that_belongs_to_it_ends_in_time(
         assert in_the_end(lambda: client.get("k")) == "right"
 
 
+@pytest.mark.timing
 @TIMED
 def test_a_call_that_is_tried_again_and_again_ends_in_time(kind: Kind, proxy: Proxy) -> None:
     with kind(proxy.port, total_timeout=0.3, attempts=20) as client, proxy.refusing():
@@ -94,6 +96,7 @@ def test_a_call_that_is_tried_again_and_again_ends_in_time(kind: Kind, proxy: Pr
         assert time.monotonic() - started < 4
 
 
+@pytest.mark.timing
 def test_waiting_for_a_connection_counts_too(kind: Kind, proxy: Proxy) -> None:
     async def told(client: AsyncClient) -> bool:
         try:

@@ -47,6 +47,7 @@ def is_welcome(server: Server) -> bool:
         return bool(client.ask("PING") == PONG)
 
 
+@pytest.mark.timing
 def test_a_crowd_over_the_bound_keeps_nobody_out_for_long(tell: TELLER) -> None:
     with running_server("--max-clients", "5") as server:
         with clients_of(server, 300):  # far more than are kept to be told
@@ -108,6 +109,7 @@ def crowd(server: Server, count: int) -> Iterator[List[Client]]:
         yield clients
 
 
+@pytest.mark.timing
 def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
     short_of_descriptors: Server, log: Path
 ) -> None:
@@ -124,6 +126,7 @@ def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
     assert log.read_text().count("cannot accept clients") <= 12
 
 
+@pytest.mark.timing
 def test_without_descriptors_it_does_not_spin(
     short_of_descriptors: Server, log: Path, seconds: float, tell: TELLER
 ) -> None:
@@ -141,6 +144,7 @@ def share_of_a_processor(server: Server, seconds: float) -> float:
     return (cpu_seconds(server) - before) / seconds
 
 
+@pytest.mark.timing
 def test_without_descriptors_it_ends_as_cleanly(short_of_descriptors: Server, log: Path) -> None:
     with client_of(short_of_descriptors) as deaf:
         assert deaf.ask("SET", key="k", value="x" * MB)["ok"]

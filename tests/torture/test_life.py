@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Iterator, List
 
+import pytest
+
 from tests.support import TIMEOUT, Server, running_server
 from tests.torture.peers import (
     MB,
@@ -69,6 +71,7 @@ def counting(server: Server, count: int) -> Iterator[List[Counter]]:
             counter.join(TIMEOUT)
 
 
+@pytest.mark.timing
 def test_every_count_that_was_acknowledged_took_place_once(seconds: float, tell: TELLER) -> None:
     """The numbers die with the server, so it is the replies that have to agree with one another.
 
@@ -115,6 +118,7 @@ def test_clients_that_pipeline_get_whole_replies_up_to_the_end(tell: TELLER) -> 
     assert set(lines) <= {b'{"ok":true,"result":"%b"}' % (b"x" * 1000)}
 
 
+@pytest.mark.timing
 def test_it_ends_within_its_grace_under_a_flood(tell: TELLER) -> None:
     with running_server("--shutdown-grace", "0.5") as server:
         with flooding(server, request("PING")), flooding(server, request("PING"), deaf=True):
@@ -126,6 +130,7 @@ def test_it_ends_within_its_grace_under_a_flood(tell: TELLER) -> None:
     assert took < 2.5
 
 
+@pytest.mark.timing
 def test_a_second_signal_ends_it_at_once(tmp_path: Path, tell: TELLER) -> None:
     log = tmp_path / "log"
     with log.open("w") as stderr, running_server(
@@ -161,9 +166,10 @@ def test_a_service_manager_that_is_gone_does_not_keep_it_from_serving(tmp_path: 
         assert server.ask(request("PING")) == b'{"ok":true,"result":"PONG"}\n'
 
 
+@pytest.mark.timing
 def test_it_ends_although_nobody_reads_its_log() -> None:
     reader, writer = os.pipe()
-    talkative = with_changes("import adapters.logs; adapters.logs.BURST = 10**9")
+    talkative = with_changes("import adapters.logs; adapters.logs.RATE_LIMIT = 10**9")
     try:
         with running_server(program=talkative, stderr=writer) as server:
             for _ in range(700):

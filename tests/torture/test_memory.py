@@ -46,6 +46,7 @@ def test_a_line_without_end_is_cut_off_at_the_bound(tell: TELLER) -> None:
             assert other.ask("GET", key="k") == {"ok": True}
 
 
+@pytest.mark.timing
 def test_one_that_goes_on_sending_after_that_is_hung_up_on(tell: TELLER) -> None:
     sooner = with_changes("import adapters.gevent_tcp.connection as c; c.LINGER = 0.5")
     settings = ("--max-request-bytes", "1000", "--send-timeout", "1")  # looks every 0.25 s
@@ -138,6 +139,7 @@ def wait_for_answers(clients: List[Client], count: int) -> List[Client]:
     raise AssertionError("too few were answered")
 
 
+@pytest.mark.timing
 def test_one_that_pipelines_and_never_reads(seconds: float, long: bool, tell: TELLER) -> None:
     with running_server() as server:
         with client_of(server) as client:
@@ -151,6 +153,7 @@ def test_one_that_pipelines_and_never_reads(seconds: float, long: bool, tell: TE
         calm(waits, long)
 
 
+@pytest.mark.timing
 def test_one_that_takes_nothing_for_the_send_timeout_is_cut_and_counted(tell: TELLER) -> None:
     with running_server("--send-timeout", "1") as server:
         with client_of(server) as client:

@@ -6,6 +6,8 @@ import select
 import time
 from typing import List
 
+import pytest
+
 from tests.support import TIMEOUT, running_server
 from tests.torture.peers import (
     TELLER,
@@ -17,6 +19,8 @@ from tests.torture.peers import (
     pinging,
     request,
 )
+
+pytestmark = pytest.mark.timing
 
 HALF = b'{"type":"SET","key":"k","val'
 

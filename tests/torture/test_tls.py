@@ -128,6 +128,7 @@ def test_a_client_needs_a_certificate_of_the_right_authority(files: Files, tmp_p
             assert client.ask("COUNT")["result"] == 0
 
 
+@pytest.mark.timing
 def test_fifty_silent_clients_and_garbage_disturb_nobody(
     files: Files, seconds: float, long: bool, tell: TELLER
 ) -> None:
@@ -192,6 +193,7 @@ def kept_the_old_one(files: Files) -> int:
     return files.log.read_text().count("kept the old certificate")
 
 
+@pytest.mark.timing
 def test_one_that_never_reads_costs_no_more_in_tls(files: Files, long: bool, tell: TELLER) -> None:
     with serving_tls(files, "--send-timeout", "0.5") as server, secure(
         server, files.trust

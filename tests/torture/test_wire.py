@@ -42,6 +42,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("said", OTHERS.values(), ids=OTHERS)
 def test_another_protocol_gets_one_error_and_is_closed_at_once(
     server: Server, said: bytes, tell: TELLER

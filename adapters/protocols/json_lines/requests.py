@@ -16,9 +16,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
+from application.exact_integers import exact, exact_commands
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
 
-decode = msgspec.json.Decoder(Union[COMMANDS]).decode
+decode = exact_commands(msgspec.json.Decoder(Union[COMMANDS]).decode)
 """The command on a line; raises one of `UNREADABLE`, which `diagnosis` explains."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -35,7 +36,7 @@ _LONGEST_BATCH = 256 * 1024
 def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     """Why a line is no command, and the id of the request that it may be nevertheless."""
     try:
-        if not isinstance(error, msgspec.ValidationError):
+        if not isinstance(error, (msgspec.ValidationError, KvError)):
             raise error
         envelope = _decode_envelope(line)
     except RecursionError:
@@ -43,6 +44,8 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except UNREADABLE as not_json:
         return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
     id: Id = _read(_decode_id, envelope.id)
+    if isinstance(error, KvError):
+        return id, error
     name = _read(_decode_name, envelope.type)
     return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
 
@@ -100,5 +103,5 @@ class _Envelope(Struct):
 _decode_in_batch = msgspec.json.Decoder(InBatch).decode
 _decode_each = msgspec.json.Decoder(List[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_id = msgspec.json.Decoder(Union[str, int]).decode
+_decode_id = exact(msgspec.json.Decoder(Union[str, int]).decode)
 _decode_name = msgspec.json.Decoder(str).decode

@@ -1,0 +1,68 @@
+"""Reads of many keys in steps, between which others use the store, that still see one moment.
+
+Rule: the result is what was there at the read's last look at the store. The read listens to the
+store's effects and brings up to date what it has read already, so nothing is read twice, and what
+writers pay is a look at each reading for each key that they change.
+
+A deadline that has passed shows in the effects only when the store acts on it. So at the end the
+read lets the store expire what is due, until one call of `expire_due` has found no more: all that
+is gone then is what was due at the instant of that call.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Generator, Optional, Protocol, Sequence
+
+from domain.effects import Cleared, Effect, Observable, Put
+from domain.store import Maintained, Store
+
+PART = 1000
+"""How many keys are dealt with in a step, a millisecond's worth."""
+
+
+class SteppedStore(Store, Maintained, Observable, Protocol):
+    """What a store has to be for commands on it to be executed in steps."""
+
+
+def snapshot(store: SteppedStore, keys: Sequence[str]) -> Generator[None, None, Dict[str, bytes]]:
+    """Reads some of `keys` in each step; returns the texts of those that are there at the end, in
+    their order. The store must not block, since an effect could then be told between two halves of
+    a change."""
+    read = SnapshotRead()
+    unsubscribe = store.subscribe(read.listen)
+    try:
+        for start in range(0, len(keys), PART):
+            part = keys[start : start + PART]
+            read.add(part, store.get_many(part))
+            yield
+        while store.expire_due(PART) == PART:
+            yield
+    finally:
+        unsubscribe()
+    return read.found()
+
+
+class SnapshotRead:
+    """The keys that were read so far, with their texts as they are by now."""
+
+    def __init__(self) -> None:
+        self._texts: Dict[str, Optional[bytes]] = {}
+
+    def add(self, keys: Sequence[str], found: Dict[str, bytes]) -> None:
+        """These were read."""
+        if len(found) < len(keys):
+            self._texts.update(dict.fromkeys(keys))
+        self._texts.update(found)
+
+    def listen(self, effects: Sequence[Effect]) -> None:
+        """The store has changed."""
+        texts = self._texts
+        for effect in effects:
+            if isinstance(effect, Cleared):
+                self._texts = texts = dict.fromkeys(texts)
+            elif effect.key in texts:
+                texts[effect.key] = effect.text if isinstance(effect, Put) else None
+
+    def found(self) -> Dict[str, bytes]:
+        """The texts of those keys that are there."""
+        return {key: text for key, text in self._texts.items() if text is not None}

@@ -1,0 +1,92 @@
+"""The statistics that INFO returns.
+
+Rule: a figure is counted where it happens. The store counts keys and reads, `ServerStats` commands
+and clients; INFO puts them together, and costs next to nothing to ask.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Callable, DefaultDict, Dict, Union
+
+from msgspec import UNSET, Struct, UnsetType
+
+from application.limits import Limits
+from domain.store import Stats
+
+
+class Server(Struct, gc=False):
+    """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
+    refused because there were too many, and ever cut because they took too long."""
+
+    version: str
+    uptime: float
+    resident_memory: int
+    connected_clients: int
+    accepted_clients: int
+    refused_clients: int
+    cut_clients: int
+
+
+class Report(Struct):
+    """The result of INFO; of a store that no server stands before, only the keyspace is known."""
+
+    keyspace: Stats
+    server: Union[Server, UnsetType] = UNSET
+    commands: Union[Dict[str, int], UnsetType] = UNSET
+    """How many of each name were carried out."""
+    errors: Union[Dict[str, int], UnsetType] = UNSET
+    """How many requests were refused with each code."""
+    limits: Union[Limits, UnsetType] = UNSET
+
+
+class ServerStats:
+    """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
+
+    def __init__(
+        self,
+        version: str,
+        limits: Limits,
+        clock: Callable[[], float],
+        resident_memory: Callable[[], int],
+    ) -> None:
+        self._version = version
+        self._limits = limits
+        self.clock = clock
+        self._resident_memory = resident_memory
+        self._started = clock()
+        self.connected = 0
+        self.accepted = 0
+        self.refused = 0
+        self.killed = 0
+        self.commands: DefaultDict[type, int] = defaultdict(int)
+        self.errors: Counter[str] = Counter()
+
+    def admit(self) -> bool:
+        """Count a client that has come; whether there is room for it."""
+        if self.connected >= self._limits.max_clients:
+            self.refused += 1
+            return False
+        self.connected += 1
+        self.accepted += 1
+        return True
+
+    def complete(self, report: Report) -> Report:
+        """The report of a store, with the figures of the server before it."""
+        report.server = Server(
+            version=self._version,
+            uptime=round(self.clock() - self._started, 3),
+            resident_memory=self._resident_memory(),
+            connected_clients=self.connected,
+            accepted_clients=self.accepted,
+            refused_clients=self.refused,
+            cut_clients=self.killed,
+        )
+        report.commands = {
+            str(kind.__struct_config__.tag): count  # type: ignore[attr-defined]
+            for kind, count in self.commands.items()
+            if count
+        }
+        report.errors = dict(self.errors)
+        report.limits = self._limits
+        return report

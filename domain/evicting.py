@@ -1,0 +1,165 @@
+"""The bounded store that makes room by removing keys that were not read lately, with SIEVE.
+
+Y. Zhang et al., "SIEVE is Simpler than LRU", NSDI 2024: keys stand in a queue in the order of their
+arrival, and a hand goes from the oldest to the newest and round again. A key that was read since
+the hand last passed is kept once more; another one is removed.
+
+Rule: each shard's dict is its queue, since a dict keeps its keys in the order of their arrival. So
+every key stands in its queue exactly once, a removed key in none, and no key is kept for it. What
+was read is remembered by hash.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import Callable, Collection, Container, Deque, Dict, Iterable, List, Mapping, Optional
+
+from domain.bounded import BoundedStore
+from domain.contents import MASK, SHARDS, Contents
+from domain.deadlines import Shard, Slot
+from domain.effects import Reason
+from domain.sizes import DEADLINE, cost
+
+TOUCHED = 10_000
+"""How many reads are remembered until they are looked at; older ones are forgotten."""
+
+MARKS = 8
+"""Bytes of marks for each key, at least: an unread key is taken for a read one in one of so many
+cases, at the most, and is then kept for one more round."""
+
+BATCH = 16
+"""One of so many keys of a shard is looked at before the next shard's turn."""
+
+
+class EvictingStore(BoundedStore):
+    """Removes keys to make room; refuses with `OutOfMemory` what exceeds the bound by itself."""
+
+    def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
+        super().__init__(clock, max_memory)
+        self._touched: Deque[int] = deque(maxlen=TOUCHED)
+        self._touch = self._touched.append
+
+    def get(self, key: str) -> Optional[bytes]:
+        hashed = hash(key)
+        slot = self._shards[hashed & MASK].get(key)
+        # Said again here, since one call more would double what eviction costs.
+        if type(slot) is bytes:
+            self._hits += 1
+            self._touch(hashed)
+            return slot
+        text = super().get(key)
+        if text is not None:
+            self._touch(hashed)
+        return text
+
+    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
+        found = super().get_many(keys)
+        self._touched.extend(map(hash, found))
+        return found
+
+    def _put(self, key: str, text: bytes, due: Optional[float]) -> Optional[Slot]:
+        before = super()._put(key, text, due)
+        if before is not None:
+            self._touch(hash(key))
+            if due is not None:
+                self._sieve.forget(hash(key) & MASK)
+        return before
+
+    def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
+        if reason is not Reason.EVICTED:
+            self._sieve.forget(hash(key) & MASK)
+        return super()._pop(key, reason)
+
+    def _install(self, contents: Contents) -> None:
+        super()._install(contents)
+        self._sieve = Sieve()
+
+    def _make_more_room(
+        self, items: Mapping[str, bytes], due: Optional[float], growth: int
+    ) -> None:
+        alone = growth + sum(map(self._cost_at, items))
+        if alone > self._max_memory:
+            self._refuse(f"{alone} bytes do not fit")
+        if self._touched:
+            self._sieve.mark(self._touched, self._shards)
+            self._touched.clear()
+        while (excess := self._excess(growth)) > 0:
+            victim = self._sieve.next_victim(self._shards, items)
+            if victim is not None:
+                self._remove(victim, Reason.EVICTED)
+                self._evicted += 1
+            elif not self._contents.deadlines.release(excess):
+                raise RuntimeError("no key is left to evict, and memory is still in use")
+
+    def _cost_at(self, key: str) -> int:
+        """What a key counts for now."""
+        slot = self._shards[hash(key) & MASK].get(key)
+        if slot is None:
+            return 0
+        return cost(key, slot) if isinstance(slot, bytes) else cost(key, slot[0]) + DEADLINE
+
+
+class Sieve:
+    """The hands and the marks of all shards."""
+
+    def __init__(self) -> None:
+        self._marks = [bytearray(MARKS) for _ in range(SHARDS)]
+        self._passed = [0] * SHARDS
+        """How many keys of a shard's dict its hand has passed."""
+        self._index = 0
+        self._ahead: List[str] = []
+        """Keys of that shard which the hand comes to, the next one last."""
+        self.visited = 0
+        """How many keys the hands ever came to."""
+
+    def mark(self, hashes: Iterable[int], shards: List[Shard]) -> None:
+        """Keys with these hashes were read."""
+        for hashed in hashes:
+            marks = self._marks[hashed & MASK]
+            while len(marks) < MARKS * len(shards[hashed & MASK]):
+                marks.extend(bytes(marks))  # a mark is then in both places where it may be
+            marks[(hashed >> 10) & (len(marks) - 1)] = 1
+
+    def forget(self, index: int) -> None:
+        """A shard gives up one of its key objects: keep none of them."""
+        if index == self._index:
+            self._ahead.clear()
+
+    def next_victim(self, shards: List[Shard], spared: Container[str]) -> Optional[str]:
+        """A key to remove, none of those that are spared; None when there is no other.
+
+        A hand that comes to the end of its shard starts anew, so after three rounds it has passed
+        every key twice, and no mark is left.
+        """
+        for _ in range(3 * SHARDS):
+            if not self._ahead:
+                self._index = (self._index + 1) & MASK
+            victim = self._advance(shards[self._index], spared)
+            if victim is not None:
+                return victim
+        return None
+
+    def _advance(self, shard: Shard, spared: Container[str]) -> Optional[str]:
+        """The next key to remove up to the end of a shard; None when there is none."""
+        marks = self._marks[self._index]
+        passed = self._passed[self._index]
+        try:
+            while self._ahead or self._look_ahead(shard, passed):
+                self.visited += 1
+                key = self._ahead.pop()
+                place = (hash(key) >> 10) & (len(marks) - 1)
+                if not marks[place] and key not in spared:
+                    return key  # the next one is then where it was
+                marks[place] = 0
+                passed += 1
+            passed = 0
+        finally:
+            self._passed[self._index] = passed
+        return None
+
+    def _look_ahead(self, shard: Shard, passed: int) -> bool:
+        """Looks up the next keys of a shard; returns whether there are any."""
+        self._ahead = list(islice(shard, passed, passed + len(shard) // BATCH + 1))
+        self._ahead.reverse()
+        return bool(self._ahead)

@@ -1,0 +1,47 @@
+"""What the objects that a store keeps take, in bytes, as CPython lays them out.
+
+Rule: a size depends on nothing but the key's or text's own characters, so that what was added for
+it when it came is subtracted when it goes.
+"""
+
+from __future__ import annotations
+
+from sys import getsizeof
+
+ASCII_HEADER = getsizeof("")
+BYTES_HEADER = getsizeof(b"")
+WIDE_HEADER = getsizeof(chr(256)) - 2 * len("\u0100\0")
+
+OVERHEAD = 64
+"""A key's slot in its dict, the allocator's rounding, and what eviction keeps of it."""
+
+DEADLINE = 216
+"""A key's ttl: two tuples and a number or two, and its place in the heap."""
+
+STALE = 112
+"""An entry of a heap that is no key's deadline any more, without the key in it."""
+
+
+def key_size(key: str) -> int:
+    """The bytes of a key, with the UTF-8 that Python keeps beside one that is not ASCII from the
+    first time that it is encoded."""
+    if key.isascii():
+        return ASCII_HEADER + len(key)
+    utf8 = len(key.encode("utf-8", "surrogatepass"))
+    return WIDE_HEADER + _width(key) * (len(key) + 1) + utf8 + 1
+
+
+def cost(key: str, text: bytes) -> int:
+    """The bytes that a key and its text count for, without a deadline."""
+    return key_size(key) + BYTES_HEADER + len(text) + OVERHEAD
+
+
+def _width(key: str) -> int:
+    """The bytes that each character of a key takes that is not ASCII."""
+    if len(key.encode("utf-16-le", "surrogatepass")) > 2 * len(key):
+        return 4
+    try:
+        key.encode("latin-1")
+    except UnicodeEncodeError:
+        return 2
+    return 1
