@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Iterator, List
@@ -40,6 +41,7 @@ from application.ports import Executor
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
+from sqlite_store import SqliteStore
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
 
@@ -67,12 +69,23 @@ def _tcp_to_a_store_that_blocks(clock: Clock) -> Iterator[Executor]:
         yield client
 
 
+def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    with contextlib.closing(SqliteStore.open(":memory:", clock)) as store:
+        container.store.override(store)
+        with served(container) as client:
+            yield client
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[_local, _loopback, _tcp, _tcp_to_a_store_that_blocks])
+WIRINGS = [_local, _loopback, _tcp, _tcp_to_a_store_that_blocks, _tcp_to_a_database]
+
+
+@pytest.fixture(params=WIRINGS)
 def executor(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Executor]:
     yield from request.param(clock)
 
