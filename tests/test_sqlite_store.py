@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Iterator
 
 import pytest
-from sqlite_store import STEP, SqliteStore
 
 from domain.errors import Unavailable
 from domain.store import Entry, Maintained, Store
+from sqlite_store import STEP, SqliteStore
 from tests.support import Clock
 
 
