@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -24,6 +25,8 @@ from application.commands import NAMES
 from application.executor import LocalExecutor
 from application.limits import Limits
 from domain import errors
+from domain.effects import Observable
+from domain.store import Maintained, Store
 from entrypoints.server.container import _protocol
 from tests.contracts import test_executor
 from tests.model import ModelStore
@@ -41,7 +44,7 @@ from tests.support import (
 )
 
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
@@ -142,6 +145,34 @@ def test_the_program_that_swaps_a_part_runs_in_the_checkout(tmp_path: Path) -> N
         assert server.stop() == 0
         assert server.process.stdout
         assert server.process.stdout.read() == "1 keys were removed\n"
+
+
+def test_the_engine_that_is_added_as_an_example_keeps_its_keys_in_the_checkout(
+    tmp_path: Path,
+) -> None:
+    (block,) = blocks("python", [ROOT / "docs" / "add-an-engine.md"])
+    (tmp_path / "server.py").write_text(
+        block.values[0].replace('"kv.db"', repr(str(tmp_path / "kv.db"))), encoding="utf-8"
+    )
+    shutil.copy(ROOT / "docs" / "engines" / "sqlite_store.py", tmp_path)
+    program = [sys.executable, str(tmp_path / "server.py")]
+    with running_server(program=program) as server:
+        server.ask(
+            b'{"type":"MSET","items":{"k":[1.50],"gone":1}}\n{"type":"DELETE","key":"gone"}\n'
+        )
+        assert server.stop() == 0
+    assert [path.name for path in tmp_path.glob("kv.db*")] == ["kv.db"]
+    with running_server(program=program) as server:
+        reply = server.ask(b'{"type":"MGET","keys":["k","gone"]}\n{"type":"FLUSH"}\n')
+        assert reply == b'{"ok":true,"result":{"k":[1.50]}}\n{"ok":true,"result":1}\n'
+        assert server.stop() == 0
+
+
+def test_the_members_of_a_store_are_explained_to_those_who_add_an_engine() -> None:
+    page = (ROOT / "docs" / "add-an-engine.md").read_text(encoding="utf-8")
+    for port in (Store, Maintained, Observable):
+        for name in (name for name in vars(port) if not name.startswith("_")):
+            assert re.search(rf"`{name}\b", page), f"{port.__name__}.{name} is missing"
 
 
 def test_every_command_is_explained_with_an_example_and_listed_in_the_readme() -> None:

@@ -33,6 +33,7 @@ from application.commands import (
 from application.executor import LocalExecutor
 from domain.errors import KvError
 from domain.memory import InMemoryStore
+from sqlite_store import SqliteStore
 from tests.model import ModelStore
 from tests.support import Clock, served, server_container
 
@@ -95,11 +96,15 @@ class EveryExecutorAgrees(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         self.model = LocalExecutor(ModelStore(self.clock))
         self.local = LocalExecutor(self.store)
+        database = SqliteStore.open(":memory:", self.clock)
+        self.stack.callback(database.close)
+        self.on_database = LocalExecutor(database)
         self.remote = self.stack.enter_context(served(container))
 
     def agree(self, command: Command[Any]) -> None:
         expected = outcome(self.model, command)
         assert outcome(self.local, command) == expected
+        assert outcome(self.on_database, command) == expected
         assert outcome(self.remote, command) == expected
 
     @rule(command=commands)

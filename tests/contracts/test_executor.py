@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Iterator, List, TypeVar, cast
@@ -39,6 +40,7 @@ from application.ports import Executor
 from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
+from sqlite_store import SqliteStore
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
 
@@ -65,6 +67,22 @@ def _tcp_to_a_store_that_blocks(clock: Clock) -> Iterator[Executor]:
     container.store.override(BlockingStore(clock))
     with served(container) as client:
         yield client
+
+
+def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    with contextlib.closing(SqliteStore.open(":memory:", clock)) as store:
+        container.store.override(store)
+        with served(container) as client:
+            yield client
+
+
+def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    with contextlib.closing(SqliteStore.open(":memory:", clock)) as store:
+        container.store.override(store)
+        with served(container) as client:
+            yield client
 
 
 class InSteps(Executor):
@@ -133,6 +151,7 @@ WIRINGS = [
     _loopback,
     _tcp,
     _tcp_to_a_store_that_blocks,
+    _tcp_to_a_database,
     _in_steps,
     _in_steps_by_the_fall_back,
     _in_runs,

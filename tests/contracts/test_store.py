@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import pytest
 from hypothesis import given
@@ -17,22 +18,22 @@ from domain.errors import BadRequest
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Entry, Maintained, Store
+from sqlite_store import SqliteStore
 from tests.model import ModelStore
 from tests.support import BlockingStore, Clock
 
-STORES = [
+NewStore = Callable[[Callable[[], float]], Store]
+OBSERVABLE: List[NewStore] = [
     InMemoryStore,
-    BlockingStore,
-    ModelStore,
     partial(BoundedStore, max_memory=1 << 30),
     partial(EvictingStore, max_memory=1 << 30),
 ]
-OBSERVABLE = [
-    new
-    for new in STORES
-    if issubclass(getattr(new, "func", new), InMemoryStore)  # type: ignore[arg-type]
+STORES: List[NewStore] = [
+    *OBSERVABLE,
+    BlockingStore,
+    ModelStore,
+    partial(SqliteStore.open, ":memory:"),
 ]
-NewStore = Callable[[Callable[[], float]], Store]
 
 
 @pytest.fixture
@@ -41,9 +42,19 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, clock: Clock) -> Store:
-    made: Store = request.param(clock)
-    return made
+def store(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Store]:
+    with closing(request.param(clock)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def closing(store: Store) -> Iterator[Store]:
+    """A store that is closed at the end, if it is one that can be."""
+    try:
+        yield store
+    finally:
+        if isinstance(store, SqliteStore):
+            store.close()
 
 
 def maintain(store: object) -> int:
@@ -209,17 +220,17 @@ class TestScans:
     def test_a_key_that_stays_is_seen_though_others_come_and_go(
         self, new_store: NewStore, kept: Set[str], others: List[str], limit: int
     ) -> None:
-        store = new_store(Clock())
-        store.set_many(dict.fromkeys(kept, b"1"))
-        page = store.scan(None, "", limit)
-        seen = set(page.keys)
-        while page.cursor is not None:
-            for other in [other for other in others if other not in kept]:
-                if not store.delete([other]):
-                    store.set(other, b"1")
-            page = store.scan(page.cursor, "", limit)
-            seen |= set(page.keys)
-        assert kept <= seen
+        with closing(new_store(Clock())) as store:
+            store.set_many(dict.fromkeys(kept, b"1"))
+            page = store.scan(None, "", limit)
+            seen = set(page.keys)
+            while page.cursor is not None:
+                for other in [other for other in others if other not in kept]:
+                    if not store.delete([other]):
+                        store.set(other, b"1")
+                page = store.scan(page.cursor, "", limit)
+                seen |= set(page.keys)
+            assert kept <= seen
 
 
 class TestAtomically:
