@@ -77,14 +77,6 @@ def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
             yield client
 
 
-def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
-    container = server_container()
-    with contextlib.closing(SqliteStore.open(":memory:", clock)) as store:
-        container.store.override(store)
-        with served(container) as client:
-            yield client
-
-
 class InSteps(Executor):
     """Executes each command incrementally."""
 
