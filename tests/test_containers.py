@@ -243,7 +243,7 @@ def test_the_password_and_the_certificates_are_the_same_for_all_connections(file
     assert is_gated(container)
 
 
-def test_without_a_password_or_certificates_there_is_neither(files: Files) -> None:
+def test_a_container_without_password_and_certificates_builds_neither(files: Files) -> None:
     assert type(server_container().conversation(LoopbackLink())) is Conversation
     assert not is_gated(server_container())
     assert type(guarded(files).conversation(LoopbackLink())) is Conversation

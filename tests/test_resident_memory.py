@@ -123,7 +123,7 @@ def void(_: object) -> None:
 
 @pytest.mark.parametrize("policy", ["refuse", "evict"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_growth_is_what_is_counted_within_a_fifth_of_the_bound(
+def test_resident_growth_is_accounted_memory_within_a_fifth_of_the_bound(
     policy: str, scenario: str, long: bool
 ) -> None:
     size = (100 if long else 20) * MB

@@ -62,7 +62,7 @@ def client(kind: Kind, guarded: Guarded) -> Iterator[Any]:
         yield client
 
 
-def test_with_the_password_and_certificates_all_is_as_without(client: Any) -> None:
+def test_tls_with_a_password_and_certificates_serves_as_plain_tcp(client: Any) -> None:
     client.set("k", {"bytes": b"x", "large": "x" * 1_000_000})
     assert client.get("k") == {"bytes": b"x", "large": "x" * 1_000_000}
     with client.pipeline() as pipeline:
@@ -72,7 +72,7 @@ def test_with_the_password_and_certificates_all_is_as_without(client: Any) -> No
     assert client.count() == 1
 
 
-def test_many_callers_each_come_in(client: Any) -> None:
+def test_many_concurrent_callers_log_in_over_tls(client: Any) -> None:
     async def count(one: Any) -> None:
         for _ in range(20):
             await one.incr("n")
@@ -100,7 +100,7 @@ def test_a_wrong_password_is_told_as_such(kind: Kind, guarded: Guarded) -> None:
         assert "wrong" not in str(error)
 
 
-def test_a_server_that_nobody_trusted_vouches_for_is_unreachable(
+def test_a_server_with_an_untrusted_certificate_is_unreachable(
     kind: Kind, guarded: Guarded
 ) -> None:
     error = refusal(kind, guarded.address())
@@ -122,12 +122,12 @@ def test_a_client_that_shows_no_certificate_that_the_server_trusts_is_not_let_in
         assert type(error) is Unreachable
 
 
-def test_without_tls_a_server_that_speaks_it_is_unavailable(kind: Kind, guarded: Guarded) -> None:
+def test_a_tls_server_is_unavailable_without_tls(kind: Kind, guarded: Guarded) -> None:
     error = refusal(kind, f"kv://127.0.0.1:{guarded.port}")
     assert isinstance(error, Unavailable)
 
 
-def test_a_file_that_is_not_there_is_told_by_the_first_command(
+def test_a_missing_tls_file_is_reported_by_the_first_command(
     kind: Kind, guarded: Guarded, tmp_path: Path
 ) -> None:
     error = refusal(kind, guarded.address(), tls_ca=str(tmp_path / "none.pem"))

@@ -21,11 +21,11 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_what_passes_the_type_checker_runs(example: Any, blocking: Client) -> None:
+def test_the_typed_examples_run(example: Any, blocking: Client) -> None:
     example(blocking)
 
 
-def test_what_passes_it_for_asyncio_runs(server: Server) -> None:
+def test_the_typed_examples_for_asyncio_run(server: Server) -> None:
     async def run() -> None:
         async with AsyncClient(port=server.port) as client:
             await typed_examples.what_is_awaited(client)

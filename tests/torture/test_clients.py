@@ -48,7 +48,7 @@ def is_welcome(server: Server) -> bool:
 
 
 @pytest.mark.timing
-def test_a_crowd_over_the_bound_keeps_nobody_out_for_long(tell: TELLER) -> None:
+def test_clients_are_served_soon_after_a_crowd_over_the_bound(tell: TELLER) -> None:
     with running_server("--max-clients", "5") as server:
         with clients_of(server, 300):  # far more than are kept to be told
             pass
@@ -68,7 +68,7 @@ def with_descriptors(count: int) -> List[str]:
     return ["sh", "-c", f'ulimit -n {count}; exec "$@"', "sh", *SERVER]
 
 
-def test_with_few_descriptors_it_takes_fewer_clients_and_says_so(tmp_path: Path) -> None:
+def test_a_server_with_few_descriptors_accepts_fewer_clients_and_says_so(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as stderr, running_server(
         program=with_descriptors(150), stderr=stderr
@@ -110,7 +110,7 @@ def crowd(server: Server, count: int) -> Iterator[List[Client]]:
 
 
 @pytest.mark.timing
-def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
+def test_a_server_without_descriptors_serves_its_clients_and_later_the_others(
     short_of_descriptors: Server, log: Path
 ) -> None:
     with crowd(short_of_descriptors, 20) as clients:
@@ -127,7 +127,7 @@ def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
 
 
 @pytest.mark.timing
-def test_without_descriptors_it_does_not_spin(
+def test_a_server_without_descriptors_does_not_spin(
     short_of_descriptors: Server, log: Path, seconds: float, tell: TELLER
 ) -> None:
     with crowd(short_of_descriptors, 20):
@@ -145,7 +145,7 @@ def share_of_a_processor(server: Server, seconds: float) -> float:
 
 
 @pytest.mark.timing
-def test_without_descriptors_it_ends_as_cleanly(short_of_descriptors: Server, log: Path) -> None:
+def test_a_server_without_descriptors_ends_cleanly(short_of_descriptors: Server, log: Path) -> None:
     with client_of(short_of_descriptors) as deaf:
         assert deaf.ask("SET", key="k", value="x" * MB)["ok"]
         deaf.send(request("GET", key="k") * 100)
