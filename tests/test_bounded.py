@@ -1,4 +1,4 @@
-"""The bound on memory: nothing is ever held beyond it, and what is counted is what is used."""
+"""The bound on memory: it is never exceeded, and the accounted bytes are the bytes used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client's socket that busy-polls for a moment before it blocks."""
+"""A client's socket that busy-polls for a short time before it blocks."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ class _Slow(socket.socket):
         return super().recv(size, flags)
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.001])
-def test_a_reply_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: float) -> None:
-    sock = BusyPollSocket(pair[0], nothing, moment)
+@pytest.mark.parametrize("poll_seconds", [0.0, 0.001])
+def test_a_reply_that_does_not_come_in_time_is_timed_out(pair: Pair, poll_seconds: float) -> None:
+    sock = BusyPollSocket(pair[0], nothing, poll_seconds)
     sock.settimeout(0.05)
     for _ in range(3):
         with pytest.raises(socket.timeout):

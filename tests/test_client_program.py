@@ -218,7 +218,7 @@ def _tls_spoken_to_a_plain_server() -> str:
 
 
 class TestValues:
-    """What is typed is what is stored."""
+    """A value is stored as it was typed."""
 
     @pytest.mark.parametrize("typed", ['{"a":1', "{'a':1}", "[draft] title", " {x", "[" * 5000])
     def test_malformed_json_is_refused_and_stored_with_string(

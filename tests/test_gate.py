@@ -236,7 +236,7 @@ class TestLogin:
 
 
 class TestBounds:
-    """What an unauthenticated client may send, and is told."""
+    """The bounds on input and output of an unauthenticated client."""
 
     def assert_rejected(self, client: Client, sent: bytes) -> None:
         assert len(sent) <= MAX_UNAUTHENTICATED_OUTPUT

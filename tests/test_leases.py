@@ -1,4 +1,4 @@
-"""Leases: what is lent, counted and handed on."""
+"""Leases: lending, counting and handing on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adapters.client.leases import Lease, Leases
 
 
 class Connection:
-    """Notes what becomes of it."""
+    """Records how it was closed."""
 
     def __init__(self) -> None:
         self.closed = self.abandoned = False

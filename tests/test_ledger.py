@@ -1,4 +1,4 @@
-"""The ledger of what is held for clients: who is cut when all of it is too much."""
+"""The ledger of clients' bytes: which client is cut when the total is over the bound."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_bytes_of_a_closed_account_are_freed_once() -> None:
 
 @pytest.mark.parametrize("late", [-50, -1, 0, 1, 1000])
 def test_a_change_of_a_closed_account_counts_no_more(late: int) -> None:
-    """The turn in which a client was cut goes on to its end, and frees what it held."""
+    """The turn in which a client was cut goes on to its end, and frees the client's bytes."""
     clients = Clients(100, 2)
     clients.hold(101, 20)
     assert clients.cut == [0]

@@ -30,7 +30,9 @@ from tests.test_timeouts import PING, PONG, World, rest_of
 
 SECRET = "secret"
 RIGHT, WRONG = (b'{"type":"AUTH","password":"%b"}\n' % word for word in (b"secret", b"no"))
-LONG = b'{"type":"MGET","keys":[%b"a"]}\n' % b"".join(b'"key:%d",' % n for n in range(20_000))
+LONG_REQUEST = b'{"type":"MGET","keys":[%b"a"]}\n' % b"".join(
+    b'"key:%d",' % n for n in range(20_000)
+)
 SET = b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000)
 GET = b'{"type":"GET","key":"k"}\n'
 
@@ -249,7 +251,7 @@ class Broken(Executor):
         b'{"type":"GET","key":"a bug"}\n',
         b'{"type":"COUNT"}\n',
         WRONG,
-        LONG,
+        LONG_REQUEST,
         b"x" * 300_000,
     ],
     ids=range(11),
@@ -284,7 +286,7 @@ def test_a_connection_with_a_long_request_is_freed_at_any_end(
             sock.sendall(PING)
             assert sock.recv(100) == PONG
             parts = refer(here.parts())
-            sock.sendall(LONG)
+            sock.sendall(LONG_REQUEST)
             wait_until_under_way(parts[2])
             end(here, sock)
             if end is reset:

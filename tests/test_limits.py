@@ -1,4 +1,4 @@
-"""The bounds that hold for every client: on what is read, what is answered, and for how many."""
+"""The bounds for every client: on input, output, work, and the number of clients."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TestPartialRequestId:
 
 
 class TestFirstLine:
-    """What is known of a protocol from its first byte."""
+    """Protocol detection from the first line."""
 
     @pytest.mark.parametrize("first", [b"G", b"\x16", b" \t[", b"\r\n\r\nx"])
     def test_the_first_character_of_another_protocol_ends_the_conversation(
@@ -120,7 +120,7 @@ def pieces(size: int, of: int) -> Iterator[bytes]:
 
 
 class TestMemory:
-    """What is kept of what was read takes little more than its bytes."""
+    """Buffered input takes little more memory than its bytes."""
 
     LENGTH = 100_000
 
@@ -222,7 +222,7 @@ def batch(*commands: bytes) -> bytes:
 
 
 class TestReplies:
-    """How long one is, at most."""
+    """The bound on the size of a reply."""
 
     LIMITS = Limits(max_request_bytes=1000, max_reply_bytes=2000)
 
@@ -380,7 +380,7 @@ class Ticking(Clock):
 
 
 class TestTurns:
-    """After so much work the others have their turn, whether or not much is said."""
+    """A turn ends after a bounded amount of work, whatever the size of its output."""
 
     def turns(self, data: bytes) -> List[bytes]:
         executor = LocalExecutor(InMemoryStore(Clock()))

@@ -179,7 +179,7 @@ def _overlap(one: Operation, other: Operation) -> bool:
 
 
 class StaleReads(InMemoryStore):
-    """Every third read of a key gives what it held before it was set last."""
+    """Every third read of a key returns the value before the last one."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)

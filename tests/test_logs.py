@@ -1,4 +1,4 @@
-"""What is logged, how it is written down, and that it holds nothing up."""
+"""Log records: their content and format, and that logging never blocks."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def start() -> Iterator[Start]:
 
 
 class StuckStream(io.StringIO):
-    """Takes nothing until it is let go, as a full pipe that nobody reads."""
+    """Accepts nothing until it is released, as a full pipe that is not read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,7 +321,7 @@ class TestWriting:
 
 
 class TestStuck:
-    """Nobody reads what is written."""
+    """A log whose stream is not read."""
 
     def flood(self, count: int) -> None:
         """Log so many records, each of a kind of its own."""
@@ -394,7 +394,7 @@ class TestStuck:
 
 @contextlib.contextmanager
 def full_pipe() -> Iterator[int]:
-    """The end to write to of a pipe that nobody reads."""
+    """The write end of a pipe that is not read."""
     unread, full = os.pipe()
     os.set_blocking(full, False)
     with contextlib.suppress(BlockingIOError):

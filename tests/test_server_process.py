@@ -129,7 +129,7 @@ class TestHangup:
     """SIGHUP reloads the TLS files, and is never the end of the data."""
 
     def hang_up(self, server: Server, log: IO[str], event: str) -> None:
-        """Send SIGHUP and wait until the log tells of the event."""
+        """Send SIGHUP and wait until the log has the event."""
         server.process.send_signal(signal.SIGHUP)
         for line in log:
             if event in line:

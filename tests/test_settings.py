@@ -70,7 +70,7 @@ class Sources:
         file: Optional[str] = None,
         **variables: str,
     ) -> Any:
-        """What the program makes of what was typed, of variables, and of a file's text."""
+        """The settings from a command line, variables, and a file's text."""
         for name, value in variables.items():
             self._monkeypatch.setenv(name, value)
         config = [] if file is None else ["--config", self.file("kv.toml", file)]

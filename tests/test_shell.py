@@ -147,7 +147,7 @@ def test_a_typed_command_is_run_and_its_result_shown(shell: Terminal) -> None:
         ('SET user {"name": "Ada"}', "true"),
         ("get user", '{"name": "Ada"}'),
         ("get nobody", "(nothing there)"),
-        ("SET n 1e999", "BAD_REQUEST: `value` cannot be kept: Number out of range"),
+        ("SET n 1e999", "BAD_REQUEST: `value` cannot be stored: Number out of range"),
         ("GTE n", "No such command 'GTE'; the closest is GET."),
         ("monitor", "run kv monitor outside this shell"),
         ('SET n {"a":1,}', "looks like JSON"),

@@ -1,5 +1,5 @@
-"""Random operations on the stores in memory, undone ones included: after each of them what is
-counted is what is held, and the work was in proportion to what was written and freed."""
+"""Random operations on the stores in memory, undone ones included: after each of them the counted
+bytes are those stored, and the work was in proportion to the writes and removals."""
 
 from __future__ import annotations
 

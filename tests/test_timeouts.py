@@ -84,7 +84,7 @@ class World:
         self.server._sweep()
 
     def settle(self) -> None:
-        """Give the server turns enough to see all that has been sent to it."""
+        """Run the server until it has processed all that was sent to it."""
         for _ in range(3):
             self.ask(PING)
 
@@ -183,7 +183,7 @@ class TestRequest:
             assert sock.recv(100) == PONG
 
     def test_untaken_replies_stop_the_time_of_the_next_request(self, connection: Any) -> None:
-        """Its rest would not even be read."""
+        """The server would not read the rest of it."""
         limits = {"request_timeout": 30, "send_timeout": 0}
         with world(connection, **limits) as here, slow_reader(here, more=PING[:5]) as sock:
             here.pass_time(100)
@@ -240,8 +240,8 @@ REPLIES = 40_000_000
 
 @contextlib.contextmanager
 def slow_reader(here: World, more: bytes = b"") -> Iterator[Any]:
-    """A client that takes nothing of many replies until it is told to; `more` is behind their
-    requests, and read with them."""
+    """A client that reads none of many replies until `take` is called; `more` follows their
+    requests, and is read with them."""
     value = b'"%b"' % (b"x" * (1_000_000 - len(b'{"ok":true,"result":""}\n')))
     with here.connect() as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":%b}\n' % value)
@@ -294,7 +294,7 @@ class TestReplies:
 
 
 class TestStandstill:
-    """A pause of the server's own is nobody's fault."""
+    """A pause of the server itself counts against no client."""
 
     def test_a_request_that_arrived_during_the_standstill_is_answered(
         self, connection: Any
@@ -359,7 +359,7 @@ class TestIdle:
 
 
 class TestRest:
-    """An attempt at the password that waits for its turn."""
+    """An attempt at the password that is delayed."""
 
     SECRET = "secret"
     RIGHT, WRONG = (b'{"type":"AUTH","password":"%b"}\n' % word for word in (b"secret", b"no"))
@@ -402,7 +402,7 @@ class TestRest:
 
 
 class TestLinger:
-    """Who is told the last word has a while to take it."""
+    """A client has a while to take the final reply."""
 
     def refused(self, here: World) -> Any:
         sock = here.connect()

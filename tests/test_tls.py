@@ -79,7 +79,7 @@ class Wire(LoopbackLink):
 
 
 class Inner:
-    """What is inside: a store, and what the conversations with it share."""
+    """The inner side: a store, and the state that its conversations share."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         clock = Clock()
@@ -149,11 +149,11 @@ class Client:
             pass
         return b"".join(answered)
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Close the way TLS has it; returns when the other side did so, too."""
         self.until_it_works(self.tls.unwrap)
 
-    def is_told_goodbye(self) -> bool:
+    def has_received_close_notify(self) -> bool:
         """Whether the other side has closed the way TLS has it, all else having been read."""
         try:
             return self.tls.read(1) == b""
@@ -340,7 +340,7 @@ class TestEnding:
         client = connect()
         client.shake_hands()
         client.ask(PING)
-        client.say_goodbye()
+        client.send_close_notify()
         assert client.conversation.wants is Wants.END
 
     def test_requests_before_a_close_notify_are_answered_first(self, connect: Connect) -> None:
@@ -352,14 +352,14 @@ class TestEnding:
             client.tls.unwrap()
         client.carry()
         assert client.read().count(b"\n") == 100
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert client.conversation.wants is Wants.END
 
     def test_a_conversation_that_ends_sends_a_close_notify(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         assert replies(client.ask(b"hello\n" + PING)) == ["BAD_JSON"]
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert client.conversation.wants is Wants.END
 
     @pytest.mark.parametrize("seed", range(5))
@@ -370,7 +370,7 @@ class TestEnding:
         client.conversation.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
         assert client.conversation.wants is Wants.END
         (record,) = caplog.records
-        assert record.getMessage() == "broke off TLS"
+        assert record.getMessage() == "closed a TLS connection"
         assert "192.0.2.1:5000" in vars(record).values()
 
     @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ class TestEnding:
         assert wanted(session) is Wants.INPUT
         client.shake_hands()
         assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert wanted(session) is Wants.END
 
 
@@ -481,7 +481,7 @@ class TestTimeOut:
         assert wanted(client.conversation) is Wants.TURN
         client.is_given(client.rest_of_replies())
         assert replies(client.read()) == ["TIMEOUT"]
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert client.conversation.wants is Wants.END
 
     def test_an_abort_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
@@ -500,7 +500,7 @@ class TestCertificates:
         assert client.ask(PING) == PONG
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    @pytest.mark.parametrize("shows", ["client", "stranger", "nothing"])
+    @pytest.mark.parametrize("shows", ["client", "untrusted", "nothing"])
     def test_only_clients_with_a_certificate_of_the_authority_are_served(
         self,
         connect: Connect,
@@ -524,7 +524,7 @@ class TestCertificates:
     def test_a_client_does_not_trust_a_server_of_another_authority(
         self, connect: Connect, files: Files
     ) -> None:
-        strange = Certificates(*files.stranger, None)
+        strange = Certificates(*files.untrusted, None)
         strange.load()
         client = connect(strange)
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -569,9 +569,9 @@ class TestCertificates:
         ("file", "becomes"),
         [
             *((file, bad) for file in ("certificate", "key", "authority") for bad in BAD),
-            ("certificate", "stranger.certificate"),
+            ("certificate", "untrusted.certificate"),
             ("certificate", "server.key"),
-            ("key", "stranger.key"),
+            ("key", "untrusted.key"),
             ("key", "server.certificate"),
             ("key", "protected_key"),
             ("authority", "server.key"),

@@ -303,7 +303,7 @@ def test_a_bug_in_a_conversation_closes_that_connection_alone(
 def test_the_housekeeper_runs_until_nothing_is_left_and_yields_to_others() -> None:
     left, served_between = [3], [0]
 
-    def tidy() -> bool:
+    def run_maintenance() -> bool:
         left[0] = max(0, left[0] - 1)
         return left[0] > 0
 
@@ -312,7 +312,7 @@ def test_the_housekeeper_runs_until_nothing_is_left_and_yields_to_others() -> No
             served_between[0] += 1
             gevent.sleep(0.0001)
 
-    housekeeper, other = GeventHousekeeper(tidy), gevent.spawn(serve)
+    housekeeper, other = GeventHousekeeper(run_maintenance), gevent.spawn(serve)
     housekeeper.start()
     with gevent.Timeout(TIMEOUT):
         while left[0]:

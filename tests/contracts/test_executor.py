@@ -380,7 +380,7 @@ class TestScans:
 
 
 class TestLargeValues:
-    """What is decoded to be compared or counted with is bounded in bytes."""
+    """The bytes decoded to compare or count are bounded."""
 
     LARGE = Raw(b"[%b1]" % (b"1," * 600_000))
     OTHER = Raw(b"[%b 1]" % (b"1," * 600_000))

@@ -1,4 +1,4 @@
-"""How a program says which server it means, and how it is told that this cannot be."""
+"""Addresses and options of a client, and the errors for bad ones."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def losing(proxy: Proxy) -> None:
 
 
 def in_the_end(call: Callable[[], T]) -> T:
-    """What a call gives, when a machine that is busy with something else has let it."""
+    """The outcome of a call, whatever else delays the machine."""
     for _ in range(20):
         with contextlib.suppress(TimedOut, Unreachable):
             return call()

@@ -13,7 +13,7 @@ from tests.support import Server
 
 EXAMPLES = [
     typed_examples.what_a_value_is,
-    typed_examples.what_a_command_gives,
+    typed_examples.what_a_command_returns,
     typed_examples.what_comes_of_a_pipeline,
     typed_examples.what_is_built_from_commands,
     typed_examples.what_is_refused,

@@ -1,4 +1,4 @@
-"""The log, when clients give it much to say, and when nobody reads it."""
+"""The log, when clients cause many records, and when it is not read."""
 
 from __future__ import annotations
 

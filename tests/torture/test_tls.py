@@ -114,11 +114,11 @@ def test_old_versions_are_refused_by_the_server(
 def test_a_client_needs_a_certificate_of_the_right_authority(files: Files, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    known, stranger, nobody = files.trust, files.trust, files.trust
+    known, untrusted, anonymous = files.trust, files.trust, files.trust
     known.load_cert_chain(files.identity(tmp_path))
-    stranger.load_cert_chain(Files(elsewhere).identity(elsewhere))
+    untrusted.load_cert_chain(Files(elsewhere).identity(elsewhere))
     with serving_tls(files, "--tls-client-ca", files.ca) as server:
-        for context in (stranger, nobody):
+        for context in (untrusted, anonymous):
             assert not is_served(server, context)
             with contextlib.suppress(OSError), secure(server, context) as client:
                 client.send(request("SET", key="k", value=1))  # before it is told to go

@@ -86,7 +86,7 @@ def test_flushing_many_keys_does_not_delay_others(long: bool, tell: TELLER) -> N
         with pinging(server) as waits, client_of(server) as client:
             assert client.ask("FLUSH")["result"] == keys
             assert client.ask("COUNT")["result"] == 0
-            time.sleep(0.3)  # what was removed is let go after the reply
+            time.sleep(0.3)  # removed keys are freed after the reply
         tell(keys=keys, others_waited=waits)
         assert waits.worst < 500
         if long:
