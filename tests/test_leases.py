@@ -22,6 +22,11 @@ class Connection:
         self.abandoned = True
 
 
+def new_queue() -> Any:
+    """What a thread waits at."""
+    return queue.SimpleQueue()
+
+
 def taken(leases: Leases[Connection]) -> Lease[Connection]:
     lease = leases.take()
     assert lease is not None
@@ -56,7 +61,7 @@ def test_a_dropped_lease_makes_room_for_one_with_a_new_connection() -> None:
 
 def test_an_insisting_waiter_gets_a_returned_or_dropped_lease() -> None:
     leases = Leases(1, Connection)
-    first, second = queue.SimpleQueue[Any](), queue.SimpleQueue[Any]()
+    first, second = new_queue(), new_queue()
     lease: Optional[Lease[Connection]] = taken(leases)
     assert lease
     leases.join(first, insists=True)
@@ -68,7 +73,7 @@ def test_an_insisting_waiter_gets_a_returned_or_dropped_lease() -> None:
 
 
 def test_a_waiter_that_joins_when_a_lease_is_free_gets_it_at_once() -> None:
-    waiter = queue.SimpleQueue[Any]()
+    waiter = new_queue()
     Leases(1, Connection).join(waiter, insists=True)
     assert type(waiter.get_nowait()) is Lease
 
@@ -76,7 +81,7 @@ def test_a_waiter_that_joins_when_a_lease_is_free_gets_it_at_once() -> None:
 def test_a_waiter_that_does_not_insist_is_notified_and_the_lease_stays_free() -> None:
     leases = Leases(1, Connection)
     lease = taken(leases)
-    waiters = [queue.SimpleQueue[Any]() for _ in range(2)]
+    waiters = [new_queue() for _ in range(2)]
     for waiter in waiters:
         leases.join(waiter, insists=False)
     leases.give_back(lease)
@@ -89,7 +94,7 @@ def test_a_waiter_that_left_takes_no_lease_from_the_next() -> None:
     leases = Leases(1, Connection)
     lease = taken(leases)
     for insists in (True, False):
-        gone, left, waits = (queue.SimpleQueue[Any]() for _ in range(3))
+        gone, left, waits = (new_queue() for _ in range(3))
         for waiter in (gone, left, waits):
             leases.join(waiter, insists)
         del gone, waiter

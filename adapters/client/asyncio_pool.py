@@ -205,6 +205,9 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._ended = True
+        if self._transport is not None:
+            self._transport.close()  # that of TLS does not count as closed else, before Python 3.11
+            self._transport = None  # after this, not every transport can be aborted
         if not isinstance(exc, ConnectionResetError):
             self._failure = exc
         self._wake()
