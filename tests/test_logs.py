@@ -366,7 +366,7 @@ class TestStuck:
         assert ends(stop, within=TIMEOUT)
 
     @pytest.mark.timing
-    def test_nor_for_the_one_that_is_being_written(
+    def test_closing_does_not_wait_for_a_stuck_write(
         self, start: Start, stuck: StuckStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(logs, "FLUSH_TIMEOUT", 0.05)
