@@ -142,8 +142,8 @@ def start(write: Callable[[str], object], level: str, form: str) -> Callable[[],
 
 
 def to_standard_error(text: str) -> None:
-    """Write past Python's own buffer, whose lock a write that never returns would keep, so that
-    the program could not end."""
+    """Bypass Python's own buffer: a write that never returns would keep its lock, and the program
+    could not end."""
     _write(2, text)
 
 

@@ -61,7 +61,7 @@ def open_standard_streams() -> None:
     """Open the null device as each standard stream that is closed.
 
     To be called before anything else is opened: a socket or a file that got descriptor 0, 1 or 2
-    would receive what is meant for the stream.
+    would receive the stream's output.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

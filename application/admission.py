@@ -1,8 +1,8 @@
-"""Who may come in, and how many at once.
+"""Admission: authentication of connections, and the number of long requests at once.
 
-Rule: before the right password a conversation carries out AUTH alone, reads and says little, and
-waits as long as the password's rule demands. Of long requests a few are carried out at once, the
-others wait in the order in which they came.
+Rule: before the correct password a conversation executes AUTH alone, within small bounds of input
+and output, and attempts are delayed as the password's rule demands. A few long requests are
+executed at once; the others wait in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ MAX_LONG_REQUESTS = 8
 
 
 class Gate:
-    """Stands between a client that showed no password yet and the commands. `client` is its address
-    and port."""
+    """The gate between an unauthenticated client and the commands. `client` is its address and
+    port."""
 
     bounds = f"unauthenticated input limit ({MAX_UNAUTHENTICATED_INPUT // 1024} KiB)"
 
@@ -33,7 +33,7 @@ class Gate:
         self._is_due = False
 
     def admit(self, data: bytes) -> Tuple[bytes, bytes]:
-        """What of it may be read, and what is beyond the bound."""
+        """Splits input into the part that may be read and the part beyond the bound."""
         within, beyond = data[: self._input_room], data[self._input_room :]
         self._input_room -= len(within)
         return within, beyond
@@ -44,8 +44,8 @@ class Gate:
         return self._output_room >= 0
 
     def delay(self) -> Optional[float]:
-        """Seconds until one more attempt has its turn, then asked again 0; None when too many wait
-        already."""
+        """Seconds until one more attempt is due, and 0 when called again then; None when too many
+        wait."""
         if self._is_due:
             self._is_due = False
             return 0.0
@@ -63,7 +63,7 @@ _FINAL_REPLY = 128
 
 
 class LongRequests:
-    """Lets a few long requests be carried out at once."""
+    """Limits how many long requests are executed at once."""
 
     def __init__(self, at_once: int = MAX_LONG_REQUESTS) -> None:
         self._free = at_once

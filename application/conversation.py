@@ -344,10 +344,10 @@ class Conversation:
             return self._settle(request)
         self._is_late()
         if self._is_long(request):
-            return self._begin(self._execute_in_steps(request))
+            return self._start_long_request(self._execute_in_steps(request))
         result = self._execute(request)
         if _texts_size(result) > LONG_BYTES:
-            return self._begin(self._stream(request, result))
+            return self._start_long_request(self._stream(request, result))
         return Encoded(self._encode(request, result))
 
     def _settle(self, request: Settled) -> object:
@@ -392,7 +392,7 @@ class Conversation:
 
     # Requests that take several turns.
 
-    def _begin(self, work: Work) -> object:
+    def _start_long_request(self, work: Work) -> object:
         self._work = work
         return _BEGUN
 
@@ -442,7 +442,7 @@ class Conversation:
     # The end.
 
     def _end(self, error: KvError) -> object:
-        """Ends the conversation with `error` as its last words; nothing more is looked at."""
+        """Ends the conversation with `error` as the final reply; no more input is processed."""
         self._final = _detached(error)
         self._requests = []
         self.wants = Wants.TURN

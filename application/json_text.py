@@ -204,7 +204,7 @@ def _check(text: bytes, max_depth: int, budget: Budget, where: str) -> Generator
         try:
             text.decode()
         except UnicodeDecodeError as error:
-            raise BadRequest(f"`{where}` cannot be kept: {error}") from error
+            raise BadRequest(f"`{where}` cannot be stored: {error}") from error
     if text[0] == _QUOTE:
         return
     may_nest = text.count(b"[") + text.count(b"{") > max_depth
@@ -257,7 +257,7 @@ def _check_numbers(text: bytes, budget: Budget, where: str) -> None:
     if floats:
         budget.open(NUMBER_COST * len(floats))
     if inf in map(abs, map(float, floats)):
-        raise BadRequest(f"`{where}` cannot be kept: Number out of range")
+        raise BadRequest(f"`{where}` cannot be stored: Number out of range")
     long = [each.lstrip(b"-") for each in numbers if len(each) > MAX_DIGITS]
     if any(len(each) > MAX_DIGITS and each.isdigit() for each in long):
         raise BadRequest(f"`{where}` holds an integer of more than {MAX_DIGITS} digits")

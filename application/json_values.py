@@ -1,4 +1,4 @@
-"""What two JSON values have in common, and how one counts.
+"""Comparing JSON values, and adding to them.
 
 Rule: JSON decides, not Python: `true` is not 1, 1 is 1.0, and the order of members says nothing. A
 text is decoded only when its kind and its bytes cannot tell, and `open` is charged for it before.
@@ -52,7 +52,7 @@ def added(text: bytes, by: Union[int, float], open: Open) -> Union[int, float]:
     before = number(text)
     if isinstance(before, int) and isinstance(by, int):
         if not _SMALLEST <= before + by <= _LARGEST:
-            raise OutOfRange("a whole number stays within 64 bits")
+            raise OutOfRange("the sum is beyond 64 bits")
         return before + by
     total = _finite(before, by)
     if float(before).is_integer() and float(by).is_integer():
@@ -89,5 +89,5 @@ def _finite(before: float, by: float) -> float:
     except OverflowError:
         total = math.inf
     if not math.isfinite(total):
-        raise OutOfRange("a number stays within double precision")
+        raise OutOfRange("the sum is beyond double precision")
     return total

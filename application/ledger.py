@@ -1,8 +1,8 @@
-"""The bytes that are held in memory for clients, counted together.
+"""The memory of all clients' input and output, counted together.
 
-Rule: everything that is kept for a client from one turn to the next is counted: what has arrived
-and is not answered, what was answered and is not taken. When all of it is over the bound, the
-client with the most is cut, and so never one that holds less than a fair share.
+Rule: all bytes kept for a client between turns are counted: unanswered input and unsent output.
+When the total is over the bound, the client with the most is cut, so never one with less than a
+fair share.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Ledger:
         return account
 
     def charge(self, by: int) -> None:
-        """So many bytes more are held in all, or fewer."""
+        """Adds `by` bytes, which may be negative, to the total."""
         self.held += by
         while self.held > self._bound and by > 0 and self._accounts:
             self._cut(max(self._accounts, key=operator.attrgetter("held")))
 
     def forget(self, account: Account) -> None:
-        """Counts an account no longer."""
+        """Removes an account."""
         self._accounts.discard(account)
         self.held -= account.held
 
@@ -48,7 +48,7 @@ class Ledger:
 
 
 class Account:
-    """What is held for one client."""
+    """The bytes held for one client."""
 
     def __init__(self, ledger: Ledger, abort: Callable[[str], None]) -> None:
         self._ledger: Optional[Ledger] = ledger
@@ -56,13 +56,13 @@ class Account:
         self.held = 0
 
     def change(self, by: int) -> None:
-        """So many bytes more are held, or fewer."""
+        """Adds `by` bytes, which may be negative."""
         if self._ledger:
             self.held += by
             self._ledger.charge(by)
 
     def close(self) -> None:
-        """The client is gone, and what was held for it is freed."""
+        """Frees the account of a client that is gone."""
         if self._ledger:
             self._ledger.forget(self)
             self._ledger = None
@@ -70,4 +70,4 @@ class Account:
 
 
 def _ignore(reason: str) -> None:
-    """There is nobody left to cut."""
+    """Does nothing: the client is cut already."""

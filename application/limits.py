@@ -29,7 +29,7 @@ class Limits(Struct, frozen=True):
     max_opened_bytes: int = 1024 * 1024
     """Of stored and sent JSON that one request decodes to compare it or to count with it."""
     max_input_bytes: int = 256 * 1024 * 1024
-    """Held for all clients together: requests not answered yet, replies not taken yet."""
+    """Buffered for all clients together: unanswered requests and unsent replies."""
     max_clients: int = 10_000
     request_timeout: float = 30.0
     """From the first byte of a request to its last, and from connecting to a right AUTH."""

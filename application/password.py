@@ -2,9 +2,9 @@
 
 Rule: failed attempts are rate-limited twice, per host and over all hosts together; a correct
 password waits too, so that neither the time of a reply nor the number of connections helps to
-guess. A host is an IPv4 address or an IPv6 /64, which one subscriber has to himself; an IPv4-mapped
-address is the IPv4 address. The limit over all hosts leaves out those that gave the password
-within `TRUSTED_FOR`: guessing from elsewhere cannot lock them out.
+guess. A host is an IPv4 address or an IPv6 /64, which is one subscriber's; an IPv4-mapped address
+is the IPv4 address. The limit over all hosts leaves out those that gave the password within
+`TRUSTED_FOR`: guessing from elsewhere cannot lock them out.
 """
 
 from __future__ import annotations

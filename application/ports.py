@@ -1,4 +1,4 @@
-"""The ports that the application is driven through, or drives.
+"""The ports of the application, driving and driven.
 
 Rule: what a port says is all there is. A wrapper and a replacement see every command as itself.
 """
@@ -31,7 +31,7 @@ Steps = Generator[None, None, R]
 
 
 class Executor(Protocol):
-    """Anything that can carry out a command."""
+    """Executes commands."""
 
     @abstractmethod
     def execute(self, command: Command[R]) -> R:
@@ -61,12 +61,12 @@ class Pipelined(Executor, Protocol):
 
     @abstractmethod
     def close(self) -> None:
-        """Frees what it holds open; the next command opens it again."""
+        """Closes what is open; the next command opens it again."""
         ...
 
 
 class Wants(enum.Enum):
-    """What a conversation waits for."""
+    """The event that a conversation waits for."""
 
     INPUT = "what the client sends next"
     TURN = "its next turn, after others had theirs"
@@ -98,7 +98,7 @@ class Conversation(Protocol):
         ...
 
     def abort(self, reason: str) -> None:
-        """The connection will be closed without another word."""
+        """The connection will be closed without a final reply."""
         ...
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Conversation(Protocol):
 
 
 class Link(Protocol):
-    """What a conversation knows of its connection."""
+    """The connection as its conversation sees it."""
 
     name: str
     """What logs call the client, such as `127.0.0.1:50000`."""
@@ -185,11 +185,11 @@ class Codec(Protocol):
         ...
 
     def encode_final(self, error: KvError) -> bytes:
-        """What to send last, when the conversation ends and `error` is no reply to a request."""
+        """The final reply, when the conversation ends and `error` is no reply to a request."""
         ...
 
     def close(self) -> None:
-        """Frees what it holds."""
+        """Frees all buffers."""
         ...
 
 
@@ -197,10 +197,10 @@ class Protocols(Protocol):
     """The protocols that are served, told apart by the first bytes of a connection."""
 
     def codec_for(self, first: bytes) -> Optional[Codec]:
-        """A codec for a client that begins so, blanks aside; None when a few bytes more are needed
-        to tell. Raises the `KvError` to end with when it is none of the protocols."""
+        """A codec for a client whose first bytes, without blanks, are these; None when more are
+        needed. Raises the `KvError` to end with when it is none of the protocols."""
         ...
 
     def default(self) -> Codec:
-        """A codec for what is said to a client whose protocol is not known."""
+        """A codec for replies to a client whose protocol is not known."""
         ...

@@ -1,6 +1,6 @@
 """When a command that failed is sent once more, and after how long.
 
-Rule: what may have taken effect already is never repeated, unless it changes nothing.
+Rule: a command that may have taken effect is never repeated, unless it changes nothing.
 """
 
 from __future__ import annotations

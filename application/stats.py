@@ -41,7 +41,7 @@ class Report(Struct):
 
 
 class ServerStats:
-    """What a server counts. `clock` gives seconds, `resident_memory` bytes."""
+    """The server's counters. `clock` returns seconds, `resident_memory` bytes."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ServerStats:
         self.errors: Counter[str] = Counter()
 
     def admit(self) -> bool:
-        """Count a client that has come; whether there is room for it."""
+        """Count a new client; returns whether there is room for it."""
         if self.connected >= self._limits.max_clients:
             self.refused += 1
             return False

@@ -127,7 +127,7 @@ def rate(task: Task, seconds: float) -> float:
 
 
 def check(name: str, task: Task) -> None:
-    """Make sure that the task gives the values; it is warm then, too."""
+    """Make sure that the task returns the values, which also warms it up."""
     replies = task()
     if replies != [STORED.get(name, VALUE.encode())] * len(KEYS):
         raise SystemExit(f"{name} gave {replies[:3]!r}")

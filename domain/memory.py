@@ -312,7 +312,7 @@ class InMemoryStore:
 
     def _expire(self, now: float, limit: int) -> int:
         deadlines = self._contents.deadlines
-        done = deadlines.expire(now, limit, self._expire_popped)
+        done = deadlines.expire_due(now, limit, self._expire_popped)
         if not deadlines:
             self._choose_path()
         return done

@@ -66,7 +66,7 @@ def parse_place(text: str, lowest_port: int = 1) -> Place:
     if host.startswith("["):
         literal = _ipv6(host[1:-1])
         if literal is None:
-            raise ValueError("what stands in brackets is no IPv6 address")
+            raise ValueError("the brackets hold no IPv6 address")
         host = literal
     elif _NOT_IN_A_HOST.search(host):
         raise ValueError("a host has no blanks and no % in it")
@@ -163,14 +163,14 @@ class ListenAddress(NamedTuple):
         return cls("tcp", place.host, DEFAULT_PORT if place.port is None else place.port)
 
     def __str__(self) -> str:
-        """As it is written on the command line."""
+        """The address as it is written on the command line."""
         if self.kind == "unix":
             suffix = "" if self.mode == DEFAULT_MODE else f"?mode={self.mode:o}"
             return f"unix:{self.path}{suffix}"
         return f"{bracketed(self.host)}:{self.port}"
 
     def url(self, tls: bool) -> str:
-        """The address that a client is told."""
+        """The address for clients to connect to."""
         if self.kind == "unix":
             return f"{UNIX_SCHEME}://{quote(self.path)}"
         return f"{'kvs' if tls else 'kv'}://{bracketed(self.host)}:{self.port}"

@@ -1,6 +1,6 @@
 """The settings of a client: their names, defaults and legal values.
 
-Rule: what makes no sense, or contradicts, is refused by name before anything is connected.
+Rule: a bad or contradicting value is refused by name before anything is connected.
 """
 
 from __future__ import annotations

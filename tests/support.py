@@ -80,8 +80,8 @@ CLIENT_SETTINGS: Dict[str, Any] = {
 
 
 class BlockingStore:
-    """A store that has to wait before each of its answers, as one on another machine does; what
-    it then does is atomic."""
+    """A store that waits before each operation, as one on another machine does; the operation
+    itself is atomic."""
 
     traits = Traits(blocks=True, atomic=True)
 
@@ -260,7 +260,7 @@ def running_server(
     stderr: Union[int, IO[str]] = subprocess.DEVNULL,
     **variables: str,
 ) -> Iterator[Server]:
-    """A real server process on a free port; nothing of it is left at the end.
+    """A real server process on a free port, which is ended with the block.
 
     `program` is what to start in place of the server, and `stderr` where its log goes.
     """
@@ -286,7 +286,7 @@ def running_server(
 def kv(
     port: int, *arguments: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the client program to its end; port 0 is not told to it."""
+    """Run the client program to its end; port 0 is not passed to it."""
     where = ["--port", str(port)] if port else []
     return subprocess.run(
         [sys.executable, "-m", "entrypoints.client", *where, *arguments],

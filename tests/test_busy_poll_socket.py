@@ -1,4 +1,4 @@
-"""A client's socket that busy-polls for a moment before it blocks."""
+"""A client's socket that busy-polls for a short time before it blocks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_answer_that_comes_soon_is_taken_without_blocking(pair: Pair) -> None
     assert theirs.recv(100) == b"question"
 
 
-def test_it_blocks_for_a_reply_that_takes_longer(pair: Pair) -> None:
+def test_a_reply_that_takes_longer_than_the_poll_is_waited_for_blocking(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
     sock = BusyPollSocket(ours, others, poll_seconds=0.001)
@@ -66,7 +66,7 @@ def test_it_blocks_for_a_reply_that_takes_longer(pair: Pair) -> None:
     assert others.turns > 1
 
 
-def test_where_answers_are_slow_it_soon_busy_polls_only_now_and_then(pair: Pair) -> None:
+def test_slow_replies_make_the_socket_skip_more_and_more_polls(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
     polled: List[int] = []
@@ -98,9 +98,9 @@ class _Slow(socket.socket):
         return super().recv(size, flags)
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.001])
-def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: float) -> None:
-    sock = BusyPollSocket(pair[0], nothing, moment)
+@pytest.mark.parametrize("poll_seconds", [0.0, 0.001])
+def test_a_reply_that_does_not_come_in_time_is_timed_out(pair: Pair, poll_seconds: float) -> None:
+    sock = BusyPollSocket(pair[0], nothing, poll_seconds)
     sock.settimeout(0.05)
     for _ in range(3):
         with pytest.raises(socket.timeout):
@@ -114,7 +114,7 @@ def test_a_peer_that_takes_nothing_is_timed_out(pair: Pair) -> None:
         sum(sock.send(bytes(1 << 20)) for _ in range(1000))
 
 
-def test_without_a_time_out_it_waits_as_long_as_it_takes(pair: Pair) -> None:
+def test_a_socket_without_a_timeout_waits_for_any_time(pair: Pair) -> None:
     ours, theirs = pair
     sock = BusyPollSocket(ours, nothing, 0.0)
     sock.settimeout(0.01)
@@ -135,7 +135,7 @@ def test_the_end_of_the_connection_is_seen(pair: Pair) -> None:
     ("settings", "awake"),
     [({}, True), ({"busy_poll": 0.0}, False), ({"network": "gevent"}, False)],
 )
-def test_clients_of_threads_use_it_unless_told_otherwise(
+def test_threaded_clients_busy_poll_unless_it_is_disabled(
     shared_server: Server, settings: Dict[str, Any], awake: bool
 ) -> None:
     container = client_container(
@@ -146,7 +146,7 @@ def test_clients_of_threads_use_it_unless_told_otherwise(
     sock.close()
 
 
-def test_a_program_that_gevent_has_patched_does_not_use_it(shared_server: Server) -> None:
+def test_a_program_patched_by_gevent_does_not_busy_poll(shared_server: Server) -> None:
     program = (
         "import sys\n"
         "from kvjson import Client\n"

@@ -34,7 +34,7 @@ class TestOneCommand:
         assert kv(server.port, "flush").stdout == "2\n"
         assert kv(server.port, "ping").stdout == '"PONG"\n'
 
-    def test_what_can_be_left_out_is_an_option(self, server: Server) -> None:
+    def test_an_optional_member_is_an_option(self, server: Server) -> None:
         for typed, printed in [
             (["set", "n", "5", "--ttl", "60", "--if", "absent"], "true\n"),
             (["set", "n", "6", "--if", "absent"], "false\n"),
@@ -113,7 +113,7 @@ class TestOneCommand:
             ["SET", "k", "1", "--ttl"],
         ],
     )
-    def test_what_is_not_understood_is_exit_code_2(self, server: Server, typed: List[str]) -> None:
+    def test_a_usage_error_is_exit_code_2(self, server: Server, typed: List[str]) -> None:
         ended = kv(server.port, *typed)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert "Error: " in ended.stderr
@@ -132,7 +132,7 @@ class TestOneCommand:
             (["SET", "k", "1", "--tll", "3"], "Did you mean '--ttl'?"),
         ],
     )
-    def test_what_is_not_there_is_answered_with_what_is_meant(
+    def test_an_unknown_command_or_option_suggests_the_closest(
         self, typed: List[str], says: str
     ) -> None:
         said = " ".join(kv(1, *typed).stderr.split())
@@ -176,7 +176,7 @@ class TestOneCommand:
 
 
 class TestHowAResultIsPrinted:
-    def test_raw_is_a_string_without_quotes_and_anything_else_as_it_is(
+    def test_raw_prints_a_string_without_quotes_and_other_values_unchanged(
         self, server: Server
     ) -> None:
         kv(server.port, "mset", "text", '"a\\n\\"b\\""', "document", '{"a":"b"}')
@@ -184,14 +184,14 @@ class TestHowAResultIsPrinted:
         assert kv(server.port, "get", "text", "-r").stdout == 'a\n"b"\n'
         assert kv(server.port, "-r", "get", "document").stdout == '{"a":"b"}\n'
 
-    def test_nothing_there_is_exit_code_4_on_request(self, server: Server) -> None:
+    def test_a_missing_key_is_exit_code_4_with_exit_status(self, server: Server) -> None:
         kv(server.port, "set", "null", "null")
         for typed in (["-e", "get", "no"], ["ttl", "no", "--exit-status"]):
             ended = kv(server.port, *typed)
             assert (ended.returncode, ended.stdout) == (4, "\n")
         assert kv(server.port, "get", "null", "-e").returncode == 0
 
-    def test_what_the_server_wants_is_said_with_how_to_give_it(self, tmp_path: Path) -> None:
+    def test_a_missing_password_is_reported_with_how_to_pass_one(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("open sesame\n")
         with running_server("--password-file", str(secret)) as server:
@@ -218,10 +218,10 @@ def _tls_spoken_to_a_plain_server() -> str:
 
 
 class TestValues:
-    """What is typed is what is stored."""
+    """A value is stored as it was typed."""
 
     @pytest.mark.parametrize("typed", ['{"a":1', "{'a':1}", "[draft] title", " {x", "[" * 5000])
-    def test_what_only_looks_like_json_is_refused_and_stored_by_string(
+    def test_malformed_json_is_refused_and_stored_with_string(
         self, server: Server, typed: str
     ) -> None:
         refused = kv(server.port, "SET", "k", typed)
@@ -329,7 +329,7 @@ class TestValues:
         assert seconds_of(typed) == seconds
 
     @pytest.mark.parametrize("typed", ["", "soon", "1x", "h", "1h 5", "nan", "inf", "1h30"])
-    def test_what_is_not_a_duration_is_refused(self, typed: str) -> None:
+    def test_a_malformed_duration_is_refused(self, typed: str) -> None:
         with pytest.raises(click.BadParameter, match="not a duration such as"):
             Duration().convert(typed, None, None)
 
@@ -394,7 +394,7 @@ class TestStreams:
         if "export {file}" in words:
             assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 3001
 
-    def test_nothing_takes_the_place_of_a_closed_stream(self, server: Server) -> None:
+    def test_a_closed_standard_stream_is_not_reused_for_a_socket(self, server: Server) -> None:
         program = (
             "import os, sys\n"
             "from entrypoints.client import streams\n"
@@ -410,7 +410,9 @@ class TestStreams:
         assert ended.returncode == 0
 
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-    def test_what_the_encoding_lacks_is_escaped(self, server: Server, encoding: str) -> None:
+    def test_characters_that_the_encoding_lacks_are_escaped(
+        self, server: Server, encoding: str
+    ) -> None:
         kv(server.port, "set", "k", "é日😀")
         ended = self.shell(server, "kv get k", PYTHONIOENCODING=encoding)
         assert (ended.returncode, ended.stdout) == (0, '"é日😀"\n')  # a pipe has bytes
@@ -542,7 +544,7 @@ class TestPipe:
         ended = kv(server.port, stdin="PING\nexit\nPING\n")
         assert (ended.returncode, ended.stdout) == (0, '"PONG"\n')
 
-    def test_stops_when_there_is_no_server(self) -> None:
+    def test_a_pipe_stops_when_there_is_no_server(self) -> None:
         ended = kv(1, stdin="PING\nPING\n")
         assert ended.returncode == 3
         assert ended.stderr.count("UNAVAILABLE") == 1
@@ -551,12 +553,12 @@ class TestPipe:
 class TestWhere:
     """The server's address, as options, in one, or in the environment."""
 
-    def test_an_address_in_one(self, server: Server) -> None:
+    def test_one_url_names_the_server(self, server: Server) -> None:
         url = f"kv://127.0.0.1:{server.port}"
         assert kv(0, "--url", url, "ping").stdout == '"PONG"\n'
         assert kv(0, "ping", KV_URL=url).stdout == '"PONG"\n'
 
-    def test_what_is_typed_wins_over_the_environment(self, server: Server) -> None:
+    def test_the_command_line_wins_over_the_environment(self, server: Server) -> None:
         assert kv(server.port, "ping", KV_URL="kv://127.0.0.1:1").stdout == '"PONG"\n'
         typed = ["--url", f"kv://127.0.0.1:{server.port}"]
         assert kv(0, *typed, "ping", KV_PORT="1").stdout == '"PONG"\n'

@@ -215,8 +215,8 @@ def test_a_server_with_tls_serves_clients_with_tls_that_trust_it_alone(files: Fi
     with serving(encrypted(files)) as address:
         with executing(client(address, tls=True, tls_ca=files.authority)) as execute:
             assert execute(Ping()) == "PONG"
-        for stranger in (client(address), client(address, tls=True)):
-            with executing(stranger) as execute, pytest.raises(Unavailable):
+        for untrusted in (client(address), client(address, tls=True)):
+            with executing(untrusted) as execute, pytest.raises(Unavailable):
                 execute(Ping())
 
 
@@ -225,7 +225,7 @@ def test_where_clients_show_certificates_one_without_is_not_served(files: Files)
         known = client(address, tls=True, tls_ca=files.authority, **_shown(files.client))
         with executing(known) as execute:
             assert execute(Ping()) == "PONG"
-        for shown in ({}, _shown(files.stranger)):
+        for shown in ({}, _shown(files.untrusted)):
             unknown = client(address, tls=True, tls_ca=files.authority, **shown)
             with executing(unknown) as execute, pytest.raises(Unavailable):
                 execute(Ping())
@@ -243,7 +243,7 @@ def test_the_password_and_the_certificates_are_the_same_for_all_connections(file
     assert is_gated(container)
 
 
-def test_without_a_password_or_certificates_there_is_neither(files: Files) -> None:
+def test_a_container_without_password_and_certificates_builds_neither(files: Files) -> None:
     assert type(server_container().conversation(LoopbackLink())) is Conversation
     assert not is_gated(server_container())
     assert type(guarded(files).conversation(LoopbackLink())) is Conversation

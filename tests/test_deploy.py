@@ -30,7 +30,7 @@ def instructions() -> List[Tuple[str, str]]:
     return [(name, rest) for name, _, rest in (line.partition(" ") for line in lines)]
 
 
-def test_the_container_starts_the_server_with_options_that_there_are() -> None:
+def test_the_containerfile_uses_existing_options() -> None:
     last = dict(instructions())
     assert json.loads(last["ENTRYPOINT"]) == ["kv-server"]
     settings = server_program.make_context("kv-server", json.loads(last["CMD"])).params
@@ -41,7 +41,7 @@ def test_the_container_starts_the_server_with_options_that_there_are() -> None:
     assert last["USER"] != "root"
 
 
-def test_the_image_is_built_from_files_that_there_are_in_the_checkout() -> None:
+def test_the_containerfile_copies_existing_files() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     taken = [line[1:] for line in lines if line.startswith("!")]
     assert "*" in lines
@@ -59,7 +59,7 @@ def health_of(server: Server, **variables: str) -> int:
 
 
 class TestHealth:
-    def test_a_server_is_well_whether_it_wants_a_password_or_not(self, server: Server) -> None:
+    def test_a_server_is_healthy_with_and_without_a_password(self, server: Server) -> None:
         assert health_of(server) == 0
         with running_server(KV_PASSWORD="secret") as guarded:
             assert health_of(guarded) == 0
@@ -73,7 +73,7 @@ class TestHealth:
         with running_server(*settings, "--tls-client-ca", files.authority) as server:
             assert health_of(server, KV_TLS_CERT=certificate) == 0
 
-    def test_one_that_has_ended_or_does_not_answer_is_not(self) -> None:
+    def test_a_server_that_ended_or_does_not_answer_is_unhealthy(self) -> None:
         with running_server() as server:
             server.stop()
             assert health_of(server) == 1
@@ -113,7 +113,7 @@ def test_the_sample_settings_are_settings(tmp_path: Path, files: Files) -> None:
     assert (settings["host"], settings["idle_timeout"]) == ("0.0.0.0", 600.0)
 
 
-def test_the_unit_starts_the_server_with_options_that_there_are() -> None:
+def test_the_systemd_unit_uses_existing_options() -> None:
     config = str(DEPLOY / "kv-server.toml")
     command = unit()["Service"]["ExecStart"].replace("/etc/kvjson/kv-server.toml", config)
     program, *arguments = shlex.split(command)

@@ -63,7 +63,7 @@ def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
 
 
 @pytest.mark.parametrize("block", blocks("jsonl"))
-def test_a_protocol_example_is_answered_as_it_says(block: str) -> None:
+def test_a_protocol_example_gets_the_documented_reply(block: str) -> None:
     session = new_session()
     lines = block.splitlines()
     for asked, expected in zip(lines[::2], lines[1::2]):
@@ -77,7 +77,7 @@ def test_a_protocol_example_is_answered_as_it_says(block: str) -> None:
 
 
 @pytest.mark.parametrize("block", blocks("console"))
-def test_a_shell_session_prints_what_it_says(server: Server, block: str) -> None:
+def test_a_shell_session_prints_the_documented_output(server: Server, block: str) -> None:
     scripts = str(Path(sys.executable).parent)
     variables = environment(
         KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"

@@ -67,7 +67,7 @@ FEW = {
 
 
 @pytest.mark.parametrize("name", TOO_MANY)
-def test_a_line_with_too_many_is_refused(name: str) -> None:
+def test_a_line_with_too_many_elements_is_refused(name: str) -> None:
     with pytest.raises(TooLarge, match=r"\((max_keys_per_request|max_batch_cost)\)"):
         check_elements(TOO_MANY[name], LIMITS)
 
@@ -78,7 +78,7 @@ def test_a_line_that_has_few_or_is_none_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TOO_MANY)
-def test_it_is_refused_with_its_id_and_without_being_decoded(
+def test_a_line_with_too_many_elements_is_refused_undecoded_with_its_id(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = Limits(max_keys_per_request=1000, max_batch_cost=100, max_key_bytes=1000)
@@ -89,7 +89,7 @@ def test_it_is_refused_with_its_id_and_without_being_decoded(
     assert (reply["id"], reply["error"]["code"]) == ("m" * LONG_LINE, "TOO_LARGE")
 
 
-def test_the_conversation_goes_on_after_it() -> None:
+def test_the_conversation_goes_on_after_too_many_elements() -> None:
     session = new_session(Limits(max_keys_per_request=1000, max_key_bytes=1000))
     assert replies(answer(session, [TOO_MANY["MGET"] + b"\n", b'{"type":"PING"}\n'])) == [
         "TOO_LARGE",

@@ -21,7 +21,7 @@ INTEGERS = INTEGERS | INTEGERS.map(lambda number: -number)
 
 
 @given(st.lists(INTEGERS | st.floats(allow_nan=False, allow_infinity=False) | st.text("019")))
-def test_every_integer_is_decoded_as_it_is(values: List[Any]) -> None:
+def test_every_integer_is_decoded_exactly(values: List[Any]) -> None:
     assert repr(decode(json.dumps(values).encode())) == repr(values)
 
 
@@ -31,7 +31,7 @@ def misread(text: bytes) -> Any:
 
 
 @given(st.lists(INTEGERS))
-def test_every_integer_is_decoded_as_it_is_where_msgspec_does_not(values: List[int]) -> None:
+def test_every_integer_is_decoded_exactly_where_msgspec_does_not(values: List[int]) -> None:
     text = json.dumps([abs(value) for value in values if abs(value) < 2**64 or value in ODD])
     assert exact(misread, misreads=True)(text.encode()) == json.loads(text)
 
@@ -51,7 +51,7 @@ def _misread(command: Any) -> None:
 
 
 @pytest.mark.parametrize("number", ODD)
-def test_the_numbers_of_a_request_are_decoded_as_they_are(number: int) -> None:
+def test_the_numbers_of_a_request_are_decoded_exactly(number: int) -> None:
     incr = b'{"type":"INCR","key":"n","by":%d,"id":%d}' % (number, number)
     store = b'{"type":"SET","key":"k","value":%d}' % number
     batch = b'{"type":"BATCH","commands":[%b,%b],"id":%d}' % (store, incr, number)

@@ -43,12 +43,12 @@ replies = st.lists(st.sampled_from([CUT, b"\n", b'{"ok":', *tokens()]) | st.bina
 
 
 @pytest.mark.parametrize(("side", "data"), KEPT)
-def test_what_fuzzing_found_breaks_no_invariant(side: str, data: bytes) -> None:
+def test_samples_found_by_fuzzing_break_no_invariant(side: str, data: bytes) -> None:
     CHECKS[side](data)
 
 
 @pytest.mark.parametrize(("side", "data"), FIRST)
-def test_what_fuzzing_starts_from_breaks_no_invariant(side: str, data: bytes) -> None:
+def test_fuzzing_seeds_break_no_invariant(side: str, data: bytes) -> None:
     CHECKS[side](data)
 
 
@@ -84,7 +84,7 @@ def test_any_value_in_any_pieces_comes_back_equal(value: Any, raw: bool, size: i
 
 
 @given(asked=st.integers(0, 3), received=replies)
-def test_whatever_a_client_receives_it_gives_results_or_breaks_off(
+def test_a_client_turns_any_received_bytes_into_results_or_unavailable(
     asked: int, received: List[bytes]
 ) -> None:
     check_client(GET * asked + b"\n" + b"".join(received))

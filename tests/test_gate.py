@@ -107,7 +107,7 @@ class TestUnauthenticated:
         assert client.ask(batch, PING) == ["BAD_REQUEST", NO]
         assert client.ran == []
 
-    def test_after_a_wrong_password_the_right_one_is_taken(self, client: Client) -> None:
+    def test_a_right_password_after_a_wrong_one_is_accepted(self, client: Client) -> None:
         assert client.ask(WRONG + PING + RIGHT + PING) == [NO, NO, OK, PONG]
         assert client.ran == [Auth(SECRET), Ping()]
 
@@ -126,7 +126,7 @@ class TestUnauthenticated:
             RIGHT.strip() + RIGHT.strip(),
         ],
     )
-    def test_what_is_not_quite_it_is_not_it(self, client: Client, almost: bytes) -> None:
+    def test_an_almost_right_password_is_refused(self, client: Client, almost: bytes) -> None:
         client.send(PING, almost + b"\n", PING)
         assert client.ran == []
 
@@ -171,7 +171,7 @@ class TestUnauthenticated:
         assert client.conversation.partial_request_id not in (0, before, first)
 
     @pytest.mark.parametrize("already", [b"", PING, RIGHT[:10], WRONG * FREE_ATTEMPTS])
-    def test_a_login_that_takes_too_long_is_told_and_ended(
+    def test_a_login_that_takes_too_long_gets_timeout_and_is_closed(
         self, client: Client, already: bytes
     ) -> None:
         client.send(already)
@@ -180,7 +180,7 @@ class TestUnauthenticated:
         assert client.conversation.wants is Wants.END
         assert client.stats.connected == 0
 
-    def test_one_client_too_many_is_told_so_and_not_asked_for_the_password(self) -> None:
+    def test_a_client_over_max_clients_is_refused_before_the_password(self) -> None:
         client = Client(Limits(max_clients=1))
         client.conversation = Conversation(client.service, client)
         assert client.ask() == ["TOO_MANY_CLIENTS"]
@@ -206,7 +206,7 @@ class TestLogin:
         assert (first["id"], first["ok"]) == (1, False)
         assert second == {"id": "mark", "ok": True, "result": True}
 
-    def test_after_the_login_every_password_is_right_and_none_waits(self, client: Client) -> None:
+    def test_auth_after_the_login_accepts_any_password_without_delay(self, client: Client) -> None:
         assert client.ask(RIGHT, *[WRONG] * 10, RIGHT, PING) == [OK] * 12 + [PONG]
         assert client.delays == []
 
@@ -236,7 +236,7 @@ class TestLogin:
 
 
 class TestBounds:
-    """What an unauthenticated client may send, and is told."""
+    """The bounds on input and output of an unauthenticated client."""
 
     def assert_rejected(self, client: Client, sent: bytes) -> None:
         assert len(sent) <= MAX_UNAUTHENTICATED_OUTPUT
@@ -318,7 +318,7 @@ class TestDelays:
         assert replies(client.conversation.advance()) == [OK]
         assert client.conversation.wants is Wants.INPUT
 
-    def test_of_attempts_in_one_read_each_waits_longer(self, client: Client) -> None:
+    def test_each_attempt_of_one_read_waits_longer(self, client: Client) -> None:
         assert client.ask(WRONG * (FREE_ATTEMPTS + 3) + RIGHT + PING) == [NO] * (
             FREE_ATTEMPTS + 3
         ) + [OK, PONG]
@@ -331,15 +331,13 @@ class TestDelays:
         assert client.ask(RIGHT.replace(b"AUTH", b"\\u0041UTH")) == [OK]
         assert client.delays == [0.1]
 
-    def test_one_attempt_too_many_is_rejected(self, client: Client) -> None:
+    def test_an_attempt_over_the_backlog_is_rejected(self, client: Client) -> None:
         while client.password.wait("192.0.2.1") is not None:
             pass
         assert client.ask(RIGHT, RIGHT) == [NO]
         assert client.conversation.wants is Wants.END
 
-    def test_of_two_connections_from_an_address_one_waits_for_the_other(
-        self, client: Client
-    ) -> None:
+    def test_two_connections_from_one_address_share_the_delay(self, client: Client) -> None:
         beside = Client(beside=client)
         client.send(WRONG * FREE_ATTEMPTS)
         assert client.conversation.receive(WRONG) == beside.conversation.receive(RIGHT) == b""
@@ -375,9 +373,7 @@ class TestMemory:
 
     TINY = b"{}\n" * 40_000
 
-    def test_of_a_large_read_of_tiny_lines_nothing_is_kept_after_the_rejection(
-        self, client: Client
-    ) -> None:
+    def test_a_rejection_frees_a_large_read_of_tiny_lines(self, client: Client) -> None:
         tracemalloc.start()
         try:
             client.conversation.receive(self.TINY)
@@ -389,9 +385,7 @@ class TestMemory:
         assert now < 20_000
         assert peak < 2 * len(self.TINY)  # as objects of their own they take 17 times their bytes
 
-    def test_while_an_attempt_is_parked_no_more_is_kept_than_may_be_sent(
-        self, client: Client
-    ) -> None:
+    def test_a_parked_attempt_buffers_no_more_than_the_input_limit(self, client: Client) -> None:
         client.send(WRONG * FREE_ATTEMPTS)
         tracemalloc.start()
         try:

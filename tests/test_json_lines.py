@@ -176,7 +176,7 @@ def test_batches_in_batches_to_any_depth_are_refused() -> None:
     assert ask(line) == ["BAD_REQUEST"]
 
 
-def test_info_counts_what_was_carried_out_and_what_was_refused() -> None:
+def test_info_counts_executed_and_refused_commands() -> None:
     session = _session()
     get, nope = b'{"type":"GET","key":"k"}\n', b'{"type":"NOPE"}\n'
     asked = get * 3 + nope + get + b'\n{"type":"INCR","key":"k"}\n' * 2 + nope * 2 + get
@@ -197,21 +197,21 @@ def test_the_id_comes_back_first_whatever_becomes_of_the_request() -> None:
         assert answer(_session(), [line + b"\n"]).startswith(b'{"id":7,"ok":')
 
 
-def test_of_two_members_of_the_same_name_the_last_counts() -> None:
+def test_the_last_of_two_members_with_one_name_counts() -> None:
     assert ask(
         b'{"type":"SET","key":"a","value":1,"key":"b","value":2}',
         b'{"type":"MGET","keys":["a","b"]}',
     ) == [{"ok": True, "result": True}, {"ok": True, "result": {"b": 2}}]
 
 
-def test_one_command_cannot_be_called_two_names() -> None:
+def test_a_command_with_two_types_is_refused() -> None:
     assert ask(b'{"type":"PING","type":"FLUSH"}') == ["BAD_REQUEST"]
 
 
 @pytest.mark.parametrize(
     "first", [b"hello", b"GET / HTTP/1.1\r", b"[]", b"\x16\x03\x01\x02", b"*1\r", b'{"type":']
 )
-def test_a_peer_of_another_protocol_is_told_once_and_nothing_of_it_is_run(first: bytes) -> None:
+def test_a_peer_of_another_protocol_gets_one_error_and_nothing_is_run(first: bytes) -> None:
     session = _session()
     asked = [b"\r\n" + first + b'\n{"type":"SET","key":"k","value":1}\n', b'{"type":"PING"}\n']
     assert replies(answer(session, asked)) == ["BAD_JSON"]
@@ -237,7 +237,7 @@ def test_a_line_over_the_bound_ends_the_conversation_after_those_before_it(ended
     assert session.wants is Wants.END
 
 
-def test_a_line_of_just_the_bound_is_taken_however_it_comes() -> None:
+def test_a_line_of_just_the_bound_is_accepted_in_any_pieces() -> None:
     line = b'{"type":"SET","key":"k","value":"%b"}'
     line %= b"x" * (LIMITS.max_request_bytes - len(line) + 2)
     assert len(line) == LIMITS.max_request_bytes
@@ -376,7 +376,7 @@ class TestClientSide:
         assert list(session.send(asked)) != []
         return session
 
-    def test_what_the_client_asks_the_server_answers(self) -> None:
+    def test_the_client_decodes_what_the_server_answers(self) -> None:
         asked: List[Command[Any]] = [Ping(), Set("k", Raw(b"1")), Get("k"), Get("no"), MGet(["k"])]
         session = ClientSession(max_reply_bytes=10_000)
         (sent,) = session.send(asked)
@@ -409,14 +409,14 @@ class TestClientSide:
 
     def test_a_surplus_reply_is_not_believed(self) -> None:
         session = self.session(Ping())
-        with pytest.raises(Unavailable, match="not asked for"):
+        with pytest.raises(Unavailable, match="unrequested"):
             session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
 
     def test_an_endless_reply_is_given_up(self) -> None:
         with pytest.raises(Unavailable, match="over 10000 bytes"):
             self.session(Ping()).receive_data(b"x" * 10_001)
 
-    def test_what_is_not_json_is_not_sent(self) -> None:
+    def test_a_value_that_is_not_json_is_not_sent(self) -> None:
         session = ClientSession(max_reply_bytes=10_000)
         with pytest.raises(BadRequest):
             list(session.send([Ping(), Get("\ud800")]))

@@ -179,7 +179,7 @@ def test_numbers_that_only_decoding_tells_to_be_in_range_are_charged_for() -> No
     validated(b'["%b"]' % text.replace(b",", b'","'), shared)
 
 
-def test_decoding_leaves_the_collector_as_it_was() -> None:
+def test_decoding_leaves_the_garbage_collector_as_it_was() -> None:
     assert decoded(b'[1, 1e300, "a"]') == [1, 1e300, "a"]
     assert gc.isenabled()
     with pytest.raises(msgspec.DecodeError):
@@ -204,6 +204,6 @@ def test_the_size_of_a_result_is_that_of_its_json(result: object) -> None:
     assert json_size(result) == len(msgspec.json.encode(raw(result)))
 
 
-def test_a_result_that_is_not_there_takes_nothing() -> None:
+def test_a_missing_result_has_size_zero() -> None:
     nothing: Union[object, None] = UNSET
     assert json_size(nothing) == 0

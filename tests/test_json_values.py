@@ -124,7 +124,7 @@ def test_adding_1_point_0_counts_as_adding_1() -> None:
 
 
 @pytest.mark.parametrize("text", [b"[1]", b"{}", b'"1"', b"true", b"null"])
-def test_what_is_no_number_is_refused_without_opening_it(text: bytes) -> None:
+def test_a_value_that_is_no_number_is_refused_without_decoding(text: bytes) -> None:
     with pytest.raises(NotANumber):
         added(text, 1, refuse)
 

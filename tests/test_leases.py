@@ -1,4 +1,4 @@
-"""Leases: what is lent, counted and handed on."""
+"""Leases: lending, counting and handing on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from adapters.client.leases import Lease, Leases
 
 
 class Connection:
-    """Notes what becomes of it."""
+    """Records how it was closed."""
 
     def __init__(self) -> None:
         self.closed = self.abandoned = False
@@ -33,14 +33,14 @@ def taken(leases: Leases[Connection]) -> Lease[Connection]:
     return lease
 
 
-def test_as_many_are_lent_as_there_may_be_and_no_more() -> None:
+def test_leases_lend_up_to_their_maximum() -> None:
     leases = Leases(2, Connection)
     held = [leases.take() for _ in range(3)]
     assert [lease is None for lease in held] == [False, False, True]
     assert leases.lent == 2
 
 
-def test_the_one_that_was_given_back_last_is_lent_first() -> None:
+def test_the_lease_returned_last_is_lent_first() -> None:
     leases = Leases(2, Connection)
     first, second = taken(leases), taken(leases)
     leases.give_back(second)
@@ -48,7 +48,7 @@ def test_the_one_that_was_given_back_last_is_lent_first() -> None:
     assert taken(leases) is first
 
 
-def test_one_that_is_dropped_makes_room_for_another_with_a_connection_of_its_own() -> None:
+def test_a_dropped_lease_makes_room_for_one_with_a_new_connection() -> None:
     leases = Leases(1, Connection)
     lease: Optional[Lease[Connection]] = taken(leases)
     assert lease
@@ -59,7 +59,7 @@ def test_one_that_is_dropped_makes_room_for_another_with_a_connection_of_its_own
     assert taken(leases).connection is not connection
 
 
-def test_who_insists_gets_what_is_given_back_or_dropped() -> None:
+def test_an_insisting_waiter_gets_a_returned_or_dropped_lease() -> None:
     leases = Leases(1, Connection)
     first, second = new_queue(), new_queue()
     lease: Optional[Lease[Connection]] = taken(leases)
@@ -72,13 +72,13 @@ def test_who_insists_gets_what_is_given_back_or_dropped() -> None:
     assert type(second.get_nowait()) is Lease
 
 
-def test_who_joins_when_one_is_free_need_not_wait() -> None:
+def test_a_waiter_that_joins_when_a_lease_is_free_gets_it_at_once() -> None:
     waiter = new_queue()
     Leases(1, Connection).join(waiter, insists=True)
     assert type(waiter.get_nowait()) is Lease
 
 
-def test_who_does_not_insist_is_told_and_the_lease_is_free_for_all() -> None:
+def test_a_waiter_that_does_not_insist_is_notified_and_the_lease_stays_free() -> None:
     leases = Leases(1, Connection)
     lease = taken(leases)
     waiters = [new_queue() for _ in range(2)]
@@ -90,7 +90,7 @@ def test_who_does_not_insist_is_told_and_the_lease_is_free_for_all() -> None:
     assert taken(leases) is lease
 
 
-def test_who_waits_no_more_takes_nothing_from_the_next() -> None:
+def test_a_waiter_that_left_takes_no_lease_from_the_next() -> None:
     leases = Leases(1, Connection)
     lease = taken(leases)
     for insists in (True, False):
@@ -105,7 +105,7 @@ def test_who_waits_no_more_takes_nothing_from_the_next() -> None:
         assert waits.get_nowait() is (lease if insists else None)
 
 
-def test_idle_connections_are_closed_and_lent_ones_are_not() -> None:
+def test_closing_idle_connections_keeps_lent_ones() -> None:
     leases = Leases(2, Connection)
     lent, idle = taken(leases), taken(leases)
     leases.give_back(idle)
@@ -113,7 +113,7 @@ def test_idle_connections_are_closed_and_lent_ones_are_not() -> None:
     assert (lent.connection.closed, idle.connection.closed) == (False, True)
 
 
-def test_a_forked_process_abandons_what_its_parent_uses_as_well() -> None:
+def test_a_forked_process_abandons_its_parents_connections() -> None:
     for lent_too in (False, True):
         leases = Leases(2, Connection)
         lent, idle = taken(leases), taken(leases)
@@ -122,7 +122,7 @@ def test_a_forked_process_abandons_what_its_parent_uses_as_well() -> None:
         assert (lent.connection.abandoned, idle.connection.abandoned) == (lent_too, True)
 
 
-def test_threads_at_once_never_hold_more_than_there_may_be() -> None:
+def test_concurrent_threads_never_hold_more_than_the_maximum() -> None:
     leases = Leases(3, Connection)
     in_use: List[None] = []
     most: List[int] = []

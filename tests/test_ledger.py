@@ -1,4 +1,4 @@
-"""The ledger of what is held for clients: who is cut when all of it is too much."""
+"""The ledger of clients' bytes: which client is cut when the total is over the bound."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ class Clients:
             account.change(size)
 
 
-def test_within_the_bound_nobody_is_cut() -> None:
+def test_within_the_bound_no_client_is_cut() -> None:
     clients = Clients(100, 3)
     clients.hold(60, 39, 1)
     assert clients.cut == []
     assert clients.ledger.held == 100
 
 
-def test_over_it_the_largest_is_cut_and_not_the_newcomer() -> None:
+def test_over_the_bound_the_largest_client_is_cut_and_not_the_last() -> None:
     clients = Clients(100, 3)
     clients.hold(60, 39, 2)
     assert clients.cut == [0]
     assert clients.ledger.held == 41
 
 
-def test_one_that_goes_over_it_alone_is_cut_itself() -> None:
+def test_a_client_that_exceeds_the_bound_alone_is_cut() -> None:
     clients = Clients(100, 2)
     clients.hold(101, 5)
     assert clients.cut == [0]
     assert clients.ledger.held == 5
 
 
-def test_so_many_are_cut_as_it_takes_the_largest_first() -> None:
+def test_clients_are_cut_largest_first_until_the_bound_holds() -> None:
     clients = Clients(100, 4)
     clients.hold(30, 40, 29, 1)
     clients.accounts[3].change(60)
@@ -77,7 +77,7 @@ def test_the_reason_names_both_figures_and_the_setting() -> None:
     assert "100 (max_input_bytes)" in reason
 
 
-def test_freeing_cuts_nobody_even_over_the_bound() -> None:
+def test_freeing_cuts_no_client_even_over_the_bound() -> None:
     clients = Clients(100, 2)
     clients.hold(50, 50)
     clients.ledger.held += 50  # as if the bound had been crossed by what no account holds
@@ -85,7 +85,7 @@ def test_freeing_cuts_nobody_even_over_the_bound() -> None:
     assert clients.cut == []
 
 
-def test_what_a_closed_account_held_is_freed_once() -> None:
+def test_the_bytes_of_a_closed_account_are_freed_once() -> None:
     clients = Clients(100, 2)
     clients.hold(50, 20)
     clients.accounts[0].close()
@@ -95,7 +95,7 @@ def test_what_a_closed_account_held_is_freed_once() -> None:
 
 @pytest.mark.parametrize("late", [-50, -1, 0, 1, 1000])
 def test_a_change_of_a_closed_account_counts_no_more(late: int) -> None:
-    """The turn in which a client was cut goes on to its end, and frees what it held."""
+    """The turn in which a client was cut goes on to its end, and frees the client's bytes."""
     clients = Clients(100, 2)
     clients.hold(101, 20)
     assert clients.cut == [0]
@@ -105,7 +105,7 @@ def test_a_change_of_a_closed_account_counts_no_more(late: int) -> None:
     assert clients.cut == [0]
 
 
-def test_one_that_is_cut_from_within_its_own_change_is_cut_once() -> None:
+def test_an_account_cut_within_its_own_change_is_cut_once() -> None:
     ledger = Ledger(10)
     cut: List[str] = []
     account: Account
@@ -137,7 +137,7 @@ operations = st.tuples(
 
 
 @given(st.lists(operations, max_size=60))
-def test_the_total_is_that_of_the_open_accounts_and_only_those_over_their_share_are_cut(
+def test_the_total_is_that_of_open_accounts_and_only_those_over_their_share_are_cut(
     done: List[Tuple[int, str, int]],
 ) -> None:
     clients = Clients(BOUND, COUNT)
@@ -169,7 +169,7 @@ def test_the_total_is_that_of_the_open_accounts_and_only_those_over_their_share_
         assert 0 <= clients.ledger.held <= BOUND
 
 
-def test_of_many_small_ones_and_some_large_ones_only_large_ones_are_cut() -> None:
+def test_only_large_accounts_are_cut_among_many_small_ones() -> None:
     chance = random.Random(1)
     clients = Clients(10_000, 220)
     hogs = range(200, 220)
@@ -196,7 +196,7 @@ HOGS: Dict[str, bytes] = {
 
 @pytest.mark.parametrize("hog", HOGS)
 @pytest.mark.parametrize("connection", [Connection, GreenletConnection])
-def test_over_real_sockets_hogs_are_cut_and_all_others_are_served(
+def test_large_clients_on_sockets_are_cut_and_all_others_are_served(
     connection: Any, hog: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     here = World(connection, SMALL)
@@ -221,7 +221,7 @@ def test_over_real_sockets_hogs_are_cut_and_all_others_are_served(
     assert "more than any other client" in repr([vars(record) for record in caplog.records])
 
 
-def test_one_that_is_cut_is_sent_no_reply() -> None:
+def test_a_client_that_is_cut_gets_no_reply() -> None:
     here = World(Connection, {**SMALL, "max_input_bytes": 50_000})
     with contextlib.closing(here), here.connect() as first, here.connect() as second:
         first.sendall(HALF)

@@ -30,7 +30,9 @@ from tests.test_timeouts import PING, PONG, World, rest_of
 
 SECRET = "secret"
 RIGHT, WRONG = (b'{"type":"AUTH","password":"%b"}\n' % word for word in (b"secret", b"no"))
-LONG = b'{"type":"MGET","keys":[%b"a"]}\n' % b"".join(b'"key:%d",' % n for n in range(20_000))
+LONG_REQUEST = b'{"type":"MGET","keys":[%b"a"]}\n' % b"".join(
+    b'"key:%d",' % n for n in range(20_000)
+)
 SET = b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000)
 GET = b'{"type":"GET","key":"k"}\n'
 
@@ -184,7 +186,7 @@ SETTINGS: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_however_a_connection_ends_its_parts_are_freed(
+def test_a_served_connection_is_freed_at_any_end(
     connection: Any, tls: Optional[Files], end: End
 ) -> None:
     here = House(connection, tls, **SETTINGS)
@@ -197,7 +199,7 @@ def test_however_a_connection_ends_its_parts_are_freed(
 
 
 @pytest.mark.parametrize("end", [reset, be_idle, hold_too_much, be_there_at_a_shutdown])
-def test_of_one_that_never_showed_the_password_too(
+def test_an_unauthenticated_connection_is_freed_at_any_end(
     connection: Any, tls: Optional[Files], end: End
 ) -> None:
     settings = {**SETTINGS, "password": SECRET}
@@ -212,7 +214,7 @@ def test_of_one_that_never_showed_the_password_too(
 
 
 @pytest.mark.parametrize("end", [reset, be_idle, hold_too_much, be_there_at_a_shutdown])
-def test_of_one_whose_attempt_is_parked_too(
+def test_a_connection_with_a_parked_attempt_is_freed_at_any_end(
     connection: Any, tls: Optional[Files], end: End
 ) -> None:
     settings = {**SETTINGS, "password": SECRET}
@@ -249,7 +251,7 @@ class Broken(Executor):
         b'{"type":"GET","key":"a bug"}\n',
         b'{"type":"COUNT"}\n',
         WRONG,
-        LONG,
+        LONG_REQUEST,
         b"x" * 300_000,
     ],
     ids=range(11),
@@ -273,7 +275,7 @@ LARGE: Dict[str, Any] = {**SETTINGS, "max_request_bytes": 2_000_000, "max_reply_
 
 @pytest.mark.parametrize("end", [reset, hold_too_much, be_there_at_a_shutdown])
 @pytest.mark.parametrize("is_parked", [True, False])
-def test_of_one_with_a_long_request_under_way_too(
+def test_a_connection_with_a_long_request_is_freed_at_any_end(
     connection: Any, tls: Optional[Files], is_parked: bool, end: End
 ) -> None:
     settings = {**LARGE, "max_input_bytes": 50_000_000}
@@ -284,7 +286,7 @@ def test_of_one_with_a_long_request_under_way_too(
             sock.sendall(PING)
             assert sock.recv(100) == PONG
             parts = refer(here.parts())
-            sock.sendall(LONG)
+            sock.sendall(LONG_REQUEST)
             wait_until_under_way(parts[2])
             end(here, sock)
             if end is reset:
@@ -305,7 +307,9 @@ def wait_until_under_way(conversation: weakref.ref[Any]) -> None:
 
 
 @pytest.mark.parametrize("end", [reset, be_there_at_a_shutdown, hold_too_much])
-def test_of_one_that_takes_no_replies_too(connection: Any, tls: Optional[Files], end: End) -> None:
+def test_a_connection_that_takes_no_replies_is_freed_at_any_end(
+    connection: Any, tls: Optional[Files], end: End
+) -> None:
     settings = {**LARGE, "max_input_bytes": 50_000_000}
     here = House(connection, tls, **settings)
     with contextlib.closing(here), here.connect_to_talk() as sock:

@@ -1,4 +1,4 @@
-"""The bounds that hold for every client: on what is read, what is answered, and for how many."""
+"""The bounds for every client: on input, output, work, and the number of clients."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def feed(lines: Lines, data: bytes) -> List[bytes]:
 class TestPartialRequestId:
     """The number of the request that has arrived in part."""
 
-    def test_it_is_none_where_no_line_is_partial(self) -> None:
+    def test_the_id_is_0_where_no_line_is_partial(self) -> None:
         session = new_session()
         for data in (PING, b"\n", PING + PING, b"\n" * 200):
             answer(session, [data])
             assert session.partial_request_id == 0
 
-    def test_it_stays_while_a_line_trickles_in(self) -> None:
+    def test_the_id_stays_while_a_line_trickles_in(self) -> None:
         session = new_session()
         answer(session, [PING, b"{"])
         number = session.partial_request_id
@@ -54,7 +54,7 @@ class TestPartialRequestId:
         answer(session, [b"}\n"])
         assert session.partial_request_id == 0
 
-    def test_no_two_lines_have_the_same(self) -> None:
+    def test_no_two_partial_lines_have_the_same_id(self) -> None:
         session = new_session()
         answer(session, [PING, b"{"])
         seen = []
@@ -64,7 +64,7 @@ class TestPartialRequestId:
         assert len(set(seen)) == 50
         assert 0 not in seen
 
-    def test_it_is_none_while_whole_requests_wait_for_their_turn(self) -> None:
+    def test_the_id_is_0_while_whole_requests_wait_for_their_turn(self) -> None:
         session = session_of(LocalExecutor(InMemoryStore(Clock())), clock=Ticking())
         answer(session, [PING])
         session.receive(b'{"type":"COUNT"}\n' * 1000 + b"{")
@@ -74,17 +74,19 @@ class TestPartialRequestId:
         assert session.partial_request_id != 0
 
     @pytest.mark.parametrize("first", [b"", b"{", b" \r\n", b"{}"])
-    def test_it_is_that_of_the_first_line_from_its_first_byte_on(self, first: bytes) -> None:
+    def test_the_id_is_set_from_the_first_byte_of_the_first_line(self, first: bytes) -> None:
         session = new_session()
         answer(session, [first] if first else [])
         assert (session.partial_request_id != 0) == (b"{" in first)
 
 
 class TestFirstLine:
-    """What is known of a protocol from its first byte."""
+    """Protocol detection from the first line."""
 
     @pytest.mark.parametrize("first", [b"G", b"\x16", b" \t[", b"\r\n\r\nx"])
-    def test_the_first_character_of_another_protocol_ends_it(self, first: bytes) -> None:
+    def test_the_first_character_of_another_protocol_ends_the_conversation(
+        self, first: bytes
+    ) -> None:
         session = new_session()
         assert replies(answer(session, [first, PING])) == ["BAD_JSON"]
         assert session.wants is Wants.END
@@ -92,14 +94,14 @@ class TestFirstLine:
     @pytest.mark.parametrize(
         "blanks", [[b" "], [b"\t\r "], [b"\n"] * 9, [b" " * 3000], [b" " * 900] * 9]
     )
-    def test_blanks_before_it_are_dropped_and_not_kept(self, blanks: List[bytes]) -> None:
+    def test_blanks_before_the_first_line_are_not_buffered(self, blanks: List[bytes]) -> None:
         ledger = Ledger(1 << 20)
         session = talking(ledger, Limits(max_request_bytes=1000))
         assert answer(session, blanks) == b""
         assert ledger.held == 0
         assert replies(answer(session, [PING])) == [PONG]
 
-    def test_after_a_good_line_it_waits_for_the_whole_of_a_bad_one(self) -> None:
+    def test_a_bad_line_after_a_good_one_is_refused_when_complete(self) -> None:
         session = new_session()
         assert replies(answer(session, [PING, b"x"])) == [PONG]
         assert replies(answer(session, [b"\n", PING])) == ["BAD_JSON", PONG]
@@ -118,7 +120,7 @@ def pieces(size: int, of: int) -> Iterator[bytes]:
 
 
 class TestMemory:
-    """What is kept of what was read takes little more than its bytes."""
+    """Buffered input takes little more memory than its bytes."""
 
     LENGTH = 100_000
 
@@ -135,7 +137,7 @@ class TestMemory:
         assert lines.buffered == self.LENGTH
         assert peak < 1.3 * self.LENGTH + size + BLOCK
 
-    def test_one_small_piece_and_one_large_in_turn_take_their_bytes(self) -> None:
+    def test_small_and_large_pieces_in_turn_take_their_bytes(self) -> None:
         lines = Lines(1 << 20)
         tracemalloc.start()
         try:
@@ -147,7 +149,7 @@ class TestMemory:
             tracemalloc.stop()
         assert now < 1.3 * 20 * (BLOCK + 1)
 
-    def test_after_the_line_nothing_is_kept(self) -> None:
+    def test_a_complete_line_leaves_nothing_buffered(self) -> None:
         lines = Lines(1 << 20)
         tracemalloc.start()
         try:
@@ -163,7 +165,9 @@ class TestMemory:
     @pytest.mark.parametrize(
         "fed", [[b"x" * 50, b"x" * 31], [b"x" * 81], [b"x" * 50, b"x" * 40 + b"\n"]]
     )
-    def test_after_a_line_that_is_too_long_nothing_is_kept_or_cut(self, fed: List[bytes]) -> None:
+    def test_nothing_is_buffered_or_cut_after_a_line_that_is_too_long(
+        self, fed: List[bytes]
+    ) -> None:
         lines = Lines(80)
         for data in [*fed, b"more", b"x" * 70 + b"\n", b"of it\n"]:
             assert feed(lines, data) == []
@@ -171,7 +175,7 @@ class TestMemory:
         assert lines.buffered == 0
 
     @pytest.mark.parametrize("line", [b"11\n", b"{}\n", b"\n", PING])
-    def test_many_tiny_lines_stay_the_bytes_that_they_came_as(self, line: bytes) -> None:
+    def test_many_tiny_lines_stay_one_buffer_until_their_turn(self, line: bytes) -> None:
         """A million of them as objects of their own would take over 40 MB."""
         lines = Lines(1 << 20)
         data = line * (1_000_000 // len(line))
@@ -218,7 +222,7 @@ def batch(*commands: bytes) -> bytes:
 
 
 class TestReplies:
-    """How long one is, at most."""
+    """The bound on the size of a reply."""
 
     LIMITS = Limits(max_request_bytes=1000, max_reply_bytes=2000)
 
@@ -228,7 +232,7 @@ class TestReplies:
         answer(session, [store("a", 700), store("b", 700), store("c", 700)])
         return replies(answer(session, [line.strip() + b"\n" for line in lines]))
 
-    def test_of_many_values(self) -> None:
+    def test_a_reply_with_many_values_over_the_bound_is_refused(self) -> None:
         assert self.ask(get("a", "b", "c"), get("a"), PING) == [
             "TOO_LARGE",
             {"ok": True, "result": {"a": "x" * 700}},
@@ -239,7 +243,7 @@ class TestReplies:
         assert self.ask(get("a", "a", "a")) == [{"ok": True, "result": {"a": "x" * 700}}]
 
     @pytest.mark.parametrize("kind", ["GET", "GETDEL"])
-    def test_one_value_and_the_mark_of_the_asker_always_fit(self, kind: str) -> None:
+    def test_a_reply_with_one_value_and_its_id_always_fits(self, kind: str) -> None:
         room = self.LIMITS.max_request_bytes - len('{"type":"GETDEL","key":"a","id":""}')
         request = {"type": kind, "key": "a", "id": "m" * room}
         session = new_session(self.LIMITS)
@@ -251,7 +255,7 @@ class TestReplies:
         assert reply["id"] == "m" * room
         assert len(reply["result"]) == self.LIMITS.max_request_bytes - len(line)
 
-    def test_a_refusal_of_a_reply_has_the_mark_too(self) -> None:
+    def test_the_refusal_of_a_long_reply_has_the_id(self) -> None:
         session = new_session(self.LIMITS)
         answer(session, [store(key, 700) for key in "abc"])
         request = json.dumps({"type": "MGET", "keys": ["a", "b", "c"], "id": "m" * 500}).encode()
@@ -259,7 +263,7 @@ class TestReplies:
         assert (reply["id"], reply["error"]["code"]) == ("m" * 500, "TOO_LARGE")
 
     @pytest.mark.parametrize("again", [b'{"type":"GET","key":"c"}', get("c"), get("nothing", "c")])
-    def test_of_a_batch_and_then_nothing_of_it_was_done(self, again: bytes) -> None:
+    def test_a_batch_whose_results_exceed_the_bound_is_undone(self, again: bytes) -> None:
         session = new_session(self.LIMITS)
         answer(session, [store(key, 700) for key in "abc"])
         first, second = b'{"type":"GETDEL","key":"a"}', b'{"type":"GET","key":"b"}'
@@ -271,11 +275,11 @@ class TestReplies:
             {"ok": True, "result": 3},
         ]
 
-    def test_within_it_a_batch_gives_all(self) -> None:
+    def test_a_batch_within_the_bound_returns_all_results(self) -> None:
         line = batch(get("a"), store("d", 1), PING)
         assert self.ask(line)[0]["result"][0]["result"] == {"a": "x" * 700}
 
-    def test_of_a_batch_whose_results_just_fit(self) -> None:
+    def test_a_batch_whose_results_fit_but_not_its_reply_is_undone(self) -> None:
         line = batch(store("new", 1), get("a"), get("b"), *[PING] * 20)
         assert self.ask(line, b'{"type":"EXISTS","key":"new"}') == [
             "TOO_LARGE",
@@ -283,7 +287,7 @@ class TestReplies:
         ]
 
     @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 50, '"' * 100])
-    def test_of_keys_in_a_scan_whose_pages_end_within_it(self, key: str) -> None:
+    def test_pages_of_a_scan_end_within_the_bound(self, key: str) -> None:
         keys = {f"{number}{key}" for number in range(20)}
         memory = InMemoryStore(Clock())
         memory.set_many(dict.fromkeys(keys, b"0"))
@@ -327,7 +331,7 @@ class TestWork:
         (reply,) = replies(answer(new_session(), [batch(*commands)]))
         assert (reply if reply == "TOO_LARGE" else reply["ok"]) == outcome
 
-    def test_long_values_cost_more(self) -> None:
+    def test_long_values_cost_a_batch_more(self) -> None:
         limits = Limits(max_batch_cost=10)
         session = new_session(limits)
         assert replies(answer(session, [batch(store("k", 512 * 9 - 2))]))[0]["ok"]
@@ -348,7 +352,7 @@ class TestWork:
             {"ok": True, "result": 0},
         ]
 
-    def test_the_keys_of_all_its_commands_count_together(self) -> None:
+    def test_the_keys_of_all_commands_of_a_batch_are_summed(self) -> None:
         limits = Limits(max_keys_per_request=50)
         keys = [str(number) for number in range(17)]
         session = new_session(limits)
@@ -357,7 +361,7 @@ class TestWork:
             "TOO_LARGE"
         ]
 
-    def test_nor_may_one_of_them_name_a_key_that_is_too_long(self) -> None:
+    def test_a_batch_with_a_key_that_is_too_long_is_refused(self) -> None:
         limits = Limits(max_key_bytes=10)
         line = batch(store("k", 1), store("k" * 11, 1))
         asked = [line, b'{"type":"COUNT"}\n']
@@ -376,7 +380,7 @@ class Ticking(Clock):
 
 
 class TestTurns:
-    """After so much work the others have their turn, whether or not much is said."""
+    """A turn ends after a bounded amount of work, whatever the size of its output."""
 
     def turns(self, data: bytes) -> List[bytes]:
         executor = LocalExecutor(InMemoryStore(Clock()))
@@ -398,7 +402,7 @@ class TestTurns:
             b'{"type":"INCR","key":"n"}\n',
         ],
     )
-    def test_one_ends_when_its_time_is_up(self, line: bytes) -> None:
+    def test_a_turn_ends_when_its_time_is_up(self, line: bytes) -> None:
         count = 100 if line.strip() else 100 * WINDOW
         said = self.turns(line * count)
         assert len(said) > 10
@@ -489,7 +493,7 @@ class House:
 
 
 class TestClients:
-    def test_they_are_counted_from_connecting_to_being_closed(self) -> None:
+    def test_clients_are_counted_from_connecting_to_closing(self) -> None:
         house = House(Limits())
         sessions = [house.session() for _ in range(3)]
         assert house.counts() == (3, 3, 0, 0)
@@ -497,7 +501,7 @@ class TestClients:
         sessions[0].close()
         assert house.counts() == (2, 3, 0, 0)
 
-    def test_one_too_many_is_told_so_and_there_is_room_again_when_one_has_gone(self) -> None:
+    def test_a_client_over_the_maximum_is_refused_until_another_has_gone(self) -> None:
         house = House(Limits(max_clients=2))
         first, _ = house.session(), house.session()
         third = house.session()
@@ -518,7 +522,7 @@ class TestClients:
             lambda session: session.time_out() or finish(session),
         ],
     )
-    def test_whose_conversation_is_over_makes_room_at_once_and_only_once(
+    def test_a_conversation_that_is_over_makes_room_at_once_and_only_once(
         self, end: Callable[[Conversation], object]
     ) -> None:
         house = House(Limits(max_request_bytes=1000, max_clients=2))
@@ -528,7 +532,7 @@ class TestClients:
         session.close()
         assert house.stats.connected == 1
 
-    def test_a_request_that_took_too_long_is_told_and_frees_what_it_held(self) -> None:
+    def test_a_request_that_timed_out_is_refused_and_its_bytes_are_freed(self) -> None:
         house = House(Limits(max_request_bytes=1000, max_reply_bytes=2000, max_input_bytes=1000))
         session = house.session()
         answer(session, [PING + b'{"type":"' + b"x" * 900])
@@ -539,7 +543,9 @@ class TestClients:
         assert house.ledger.held == 0
         assert answer(house.session(), [b'{"type":"' + b"x" * 900]) == b""
 
-    def test_one_that_is_cut_is_counted_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_client_that_is_cut_is_counted_and_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         house = House(Limits())
         session = house.session()
         session.abort("it took nothing")
@@ -552,7 +558,7 @@ class TestClients:
 @pytest.mark.parametrize(
     "name", ["request_timeout", "send_timeout", "idle_timeout", "tcp_keepalive"]
 )
-def test_a_time_that_is_none_is_refused_by_its_name(name: str, value: Any) -> None:
+def test_a_bad_time_is_refused_by_its_name(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         Limits(**{name: value})
 

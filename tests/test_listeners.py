@@ -60,7 +60,7 @@ def test_the_port_that_is_picked_is_one_for_both_families(opened: List[Listener]
     assert all(connects(listener.address) for listener in opened)
 
 
-def test_one_that_is_in_use_is_named_and_closes_the_others(tmp_path: Path) -> None:
+def test_an_address_in_use_is_named_and_the_other_listeners_are_closed(tmp_path: Path) -> None:
     path = tmp_path / "kv.sock"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

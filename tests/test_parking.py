@@ -148,7 +148,7 @@ def test_a_parked_conversation_is_not_called_and_reads_nothing(here: Parking) ->
         assert receive(sock, 4004) == b"one\n" + b"two\n" * 1000
 
 
-def test_one_that_is_woken_often_advances_once(here: Parking) -> None:
+def test_a_parked_conversation_woken_often_advances_once(here: Parking) -> None:
     with here.talk(b"one\n") as (sock, later):
         for _ in range(5):
             later.allow(1)
@@ -157,7 +157,7 @@ def test_one_that_is_woken_often_advances_once(here: Parking) -> None:
         assert later.calls.count("advance") == 1
 
 
-def test_one_that_is_woken_before_it_parks_advances(here: Parking) -> None:
+def test_a_conversation_woken_before_it_parks_advances(here: Parking) -> None:
     with here.talk() as (sock, later):
         later.while_received = later.link.wake
         sock.sendall(b"one\n")
@@ -167,7 +167,7 @@ def test_one_that_is_woken_before_it_parks_advances(here: Parking) -> None:
         assert receive(sock, 4) == b"one\n"
 
 
-def test_one_that_is_woken_for_nothing_goes_on(here: Parking) -> None:
+def test_a_conversation_woken_without_need_goes_on(here: Parking) -> None:
     with here.talk() as (sock, later):
         later.link.wake()
         here.settle()
@@ -182,7 +182,7 @@ def test_one_that_is_woken_for_nothing_goes_on(here: Parking) -> None:
         assert receive(sock, 4) == b"one\n"
 
 
-def test_one_that_asks_to_be_woken_after_some_time_is(here: Parking) -> None:
+def test_a_conversation_is_woken_after_the_time_that_it_asked_for(here: Parking) -> None:
     with here.talk() as (sock, later):
         later.while_received = lambda: later.link.wake_after(0.001)
         sock.sendall(b"one\n")
@@ -194,7 +194,7 @@ def test_one_that_asks_to_be_woken_after_some_time_is(here: Parking) -> None:
         assert receive(sock, 4) == b"one\n"
 
 
-def test_while_its_last_reply_is_not_taken_it_is_not_called(here: Parking) -> None:
+def test_a_parked_conversation_with_pending_output_is_not_called(here: Parking) -> None:
     with here.talk(b"long\n", b"two\n") as (sock, later):
         later.allow(1)
         here.settle()
@@ -207,7 +207,7 @@ def test_while_its_last_reply_is_not_taken_it_is_not_called(here: Parking) -> No
         assert receive(sock, 4) == b"two\n"
 
 
-def test_while_it_is_parked_no_time_passes_for_its_client(here: Parking) -> None:
+def test_the_client_of_a_parked_conversation_does_not_time_out(here: Parking) -> None:
     with here.talk(b"one\n") as (sock, later):
         here.pass_time(2000)
         later.allow(1)
@@ -219,7 +219,7 @@ def test_while_it_is_parked_no_time_passes_for_its_client(here: Parking) -> None
         assert [call[:16] for call in later.calls[-1:]] == ["abort: it was id"]
 
 
-def test_one_that_is_woken_during_a_shutdown_is_answered(here: Parking) -> None:
+def test_a_conversation_woken_during_a_shutdown_sends_its_reply(here: Parking) -> None:
     with here.talk(b"one\n") as (sock, later):
         stopping = gevent.spawn(here.server.stop, TIMEOUT)
         gevent.sleep(0)
@@ -231,7 +231,7 @@ def test_one_that_is_woken_during_a_shutdown_is_answered(here: Parking) -> None:
         assert later.is_closed
 
 
-def test_one_that_is_never_woken_ends_with_the_grace_of_a_shutdown(here: Parking) -> None:
+def test_a_conversation_never_woken_ends_with_the_shutdown_grace(here: Parking) -> None:
     with here.talk(b"one\n") as (sock, later):
         here.server.stop(grace=0.01)
         assert later.is_closed
@@ -239,7 +239,7 @@ def test_one_that_is_never_woken_ends_with_the_grace_of_a_shutdown(here: Parking
         assert "advance" not in later.calls[1:]
 
 
-def test_a_peer_that_is_gone_when_it_is_woken_is_closed_without_a_complaint(
+def test_a_conversation_woken_after_its_peer_left_is_closed_without_an_error(
     here: Parking, caplog: pytest.LogCaptureFixture
 ) -> None:
     with here.talk(b"long\n") as (sock, later):
@@ -263,7 +263,7 @@ def test_a_peer_that_only_ended_its_side_gets_the_reply(here: Parking) -> None:
         assert later.is_closed
 
 
-def test_one_that_is_closed_is_called_no_more_however_it_was_to_be_woken(here: Parking) -> None:
+def test_a_closed_conversation_is_not_called_by_any_pending_wake(here: Parking) -> None:
     with here.talk() as (sock, later):
         later.while_received = lambda: later.link.wake_after(0.001)
         sock.sendall(b"one\n")

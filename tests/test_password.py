@@ -68,7 +68,7 @@ def fill_backlog(password: Password, first: int = 200_000) -> None:
 
 
 class TestComparison:
-    def test_only_the_secret_itself_matches(self, password: Password) -> None:
+    def test_only_the_password_itself_matches(self, password: Password) -> None:
         assert password.matches(SECRET, HERE)
         for wrong in (
             "",
@@ -153,7 +153,7 @@ class TestOneHost:
     ) -> None:
         assert guess(password, clock, 2000)[-1000:] == [MAX_DELAY] * 1000
 
-    def test_of_too_many_hosts_those_that_failed_last_are_tracked(
+    def test_the_hosts_that_failed_last_are_tracked(
         self, password: Password, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("application.password.OVERALL_DELAY", 1e-9)
@@ -262,7 +262,7 @@ class TestAllHosts:
             assert delay_of(password, clock, SECRET, host(number)) == 0.0
         exhaust_overall(password)
 
-    def test_after_a_pause_the_free_attempts_are_back_and_no_more(
+    def test_a_pause_restores_the_free_attempts_and_no_more(
         self, password: Password, clock: Clock
     ) -> None:
         exhaust_overall(password)

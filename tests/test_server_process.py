@@ -81,7 +81,7 @@ def test_ten_thousand_requests_in_one_send(server: Server) -> None:
     assert [(r["id"], r["result"]) for r in replies[1::2]] == [(n, n) for n in range(5000)]
 
 
-def test_two_hundred_clients_at_once(server: Server) -> None:
+def test_a_server_serves_two_hundred_clients_at_once(server: Server) -> None:
     clients = [server.connect() for _ in range(200)]
     try:
         for turn in range(3):
@@ -118,7 +118,7 @@ def test_every_language_of_the_world_goes_through_unharmed(server: Server) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_success(number: int) -> None:
+def test_a_signal_ends_the_server_with_exit_code_0(number: int) -> None:
     with running_server() as server, server.connect() as idle:
         assert server.ask(b'{"type":"PING"}\n') == b'{"ok":true,"result":"PONG"}\n'
         assert server.stop(number) == 0
@@ -129,14 +129,14 @@ class TestHangup:
     """SIGHUP reloads the TLS files, and is never the end of the data."""
 
     def hang_up(self, server: Server, log: IO[str], event: str) -> None:
-        """Send SIGHUP and wait until the log tells of the event."""
+        """Send SIGHUP and wait until the log has the event."""
         server.process.send_signal(signal.SIGHUP)
         for line in log:
             if event in line:
                 return
         raise AssertionError(f"the log ended without {event!r}")
 
-    def test_without_tls_there_is_nothing_to_reload(self) -> None:
+    def test_sighup_without_tls_reloads_nothing(self) -> None:
         with logging_server() as (server, log):
             server.ask(b'{"type":"SET","key":"k","value":1}\n')
             for _ in range(3):
@@ -144,14 +144,14 @@ class TestHangup:
             assert server.ask(b'{"type":"GET","key":"k"}\n') == b'{"ok":true,"result":1}\n'
             assert server.stop() == 0
 
-    def test_with_tls_the_certificate_is_reloaded(self, files: Files) -> None:
+    def test_sighup_with_tls_reloads_the_certificate(self, files: Files) -> None:
         tls = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key]
         with logging_server(*tls) as (server, log):
             self.hang_up(server, log, "reloaded the certificate")
             assert server.stop() == 0
 
     @pytest.mark.parametrize("tls", [False, True])
-    def test_during_the_grace_it_ends_nothing(self, files: Files, tls: bool) -> None:
+    def test_sighup_during_the_shutdown_grace_ends_nothing(self, files: Files, tls: bool) -> None:
         typed = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key]
         with logging_server(*typed if tls else []) as (server, log):
             sock = server.connect()
@@ -189,7 +189,7 @@ def logging_server(*arguments: str) -> Iterator[Tuple[Server, IO[str]]]:
 
 class TestStandardStreams:
     @pytest.mark.parametrize("closed", [[2], [1], [1, 2], [0, 1, 2]])
-    def test_no_socket_takes_the_place_of_a_closed_stream(
+    def test_no_socket_takes_the_descriptor_of_a_closed_stream(
         self, closed: List[int], tmp_path: Path
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -256,7 +256,7 @@ def connect_when_it_listens(port: int) -> socket.socket:
         time.sleep(0.05)
 
 
-def test_what_it_listens_on_and_warnings_are_logged(tmp_path: Path) -> None:
+def test_listen_addresses_and_warnings_are_logged(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("sesame\n")
     secret.chmod(0o644)
@@ -317,7 +317,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_the_line_that_says_it_listens_has_the_address(host: str) -> None:
+def test_the_ready_line_has_the_address(host: str) -> None:
     if host == "::1" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     process = subprocess.Popen(
@@ -337,7 +337,7 @@ def test_the_line_that_says_it_listens_has_the_address(host: str) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_it_listens_on_several_addresses_and_a_unix_socket_is_without_tls(
+def test_a_server_listens_on_several_addresses_and_a_unix_socket_without_tls(
     tmp_path: Path, files: Files, tls: bool
 ) -> None:
     path = str(tmp_path / "kv.sock")
@@ -394,7 +394,7 @@ class TestSettings:
     def refuses(self, server: Server) -> bool:
         return b"TOO_LARGE" in server.ask(b'{"type":"PING"}\n' + self.LARGE)
 
-    def test_by_default_a_large_request_is_taken(self) -> None:
+    def test_a_large_request_is_accepted_by_default(self) -> None:
         with running_server() as server:
             assert not self.refuses(server)
 
@@ -432,7 +432,7 @@ class TestSettings:
             assert ended.returncode == 2
             assert named in ended.stderr
 
-    def test_what_could_be_stored_and_not_read_is_named(self) -> None:
+    def test_limits_that_allow_unreadable_values_are_named(self) -> None:
         ended = start("--max-reply-bytes", "1000")
         assert ended.returncode == 2
         assert "max_reply_bytes" in ended.stderr

@@ -70,7 +70,7 @@ class Sources:
         file: Optional[str] = None,
         **variables: str,
     ) -> Any:
-        """What the program makes of what was typed, of variables, and of a file's text."""
+        """The settings from a command line, variables, and a file's text."""
         for name, value in variables.items():
             self._monkeypatch.setenv(name, value)
         config = [] if file is None else ["--config", self.file("kv.toml", file)]
@@ -141,7 +141,7 @@ class TestOneSetting:
         ],
     )
     @pytest.mark.parametrize(("program", "table"), [(SERVER, "server"), (CLIENT, "client")])
-    def test_is_refused_with_its_source(
+    def test_a_bad_setting_is_refused_with_its_source(
         self, sources: Sources, program: Program, table: str, given: Dict[str, Any], origin: str
     ) -> None:
         given = dict(given)
@@ -152,7 +152,7 @@ class TestOneSetting:
         assert "99999" in message
 
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
-    def test_has_a_variable_and_an_entry_of_its_name(self, program: Program) -> None:
+    def test_a_setting_has_a_variable_and_a_file_entry_of_its_name(self, program: Program) -> None:
         settings = [param for param in program.command.params if isinstance(param, Setting)]
         others = {"config", "help", "version"}
         others |= {"askpass", "as_json", "raw", "exit_status"}  # of one run, not of a connection
@@ -163,7 +163,9 @@ class TestOneSetting:
             assert setting.variable == f"KV_{str(setting.name).upper()}"
 
     @pytest.mark.parametrize(("program", "table"), [(SERVER, "server"), (CLIENT, "client")])
-    def test_is_in_the_table_of_its_program(self, program: Program, table: str) -> None:
+    def test_a_setting_is_read_from_the_table_of_its_program(
+        self, program: Program, table: str
+    ) -> None:
         names = {param.name for param in program.command.params if isinstance(param, Setting)}
         assert names - {"config"} == SETTINGS[table]
 
@@ -229,7 +231,7 @@ class TestNumbers:
         assert "host in " in sources.refusal(SERVER, file=f"host = {entry}")
 
     @pytest.mark.parametrize("value", ["0.5", "32768", "1e9"])
-    def test_a_keepalive_is_what_the_system_takes(self, sources: Sources, value: str) -> None:
+    def test_a_keepalive_is_within_the_systems_range(self, sources: Sources, value: str) -> None:
         message = sources.refusal(SERVER, "--tcp-keepalive", value)
         assert "--tcp-keepalive" in message
         assert value in message
@@ -262,7 +264,7 @@ class TestNumbers:
     def test_a_size_is_written_as_it_can_be_read(self, number: int) -> None:
         assert SIZE.convert(size(number), None, None) == number
 
-    def test_limits_that_contradict_are_named_with_what_was_given(self, sources: Sources) -> None:
+    def test_contradicting_limits_are_named_with_their_values(self, sources: Sources) -> None:
         message = sources.refusal(SERVER, "--max-reply-bytes", "1000", KV_MAX_REQUEST_BYTES="1000")
         for part in ("max_reply_bytes", "'--max-reply-bytes'", "KV_MAX_REQUEST_BYTES"):
             assert part in message
@@ -447,7 +449,7 @@ class TestListen:
             (["--host", "kv://h"], {}, ["'--host'"]),
         ],
     )
-    def test_what_contradicts_is_refused_by_name(
+    def test_contradicting_listen_settings_are_refused_by_name(
         self, sources: Sources, typed: List[str], more: Dict[str, Any], named: List[str]
     ) -> None:
         message = sources.refusal(SERVER, *typed, **more)
@@ -507,7 +509,9 @@ class TestWithoutEffect:
         assert "'--tls-key'" in sources.refusal(SERVER, "--tls-key", pem["key"])
         assert "KV_TLS_CLIENT_CA" in sources.refusal(SERVER, KV_TLS_CLIENT_CA=pem["ca"])
 
-    def test_a_higher_source_may_turn_off_what_it_needs(self, sources: Sources) -> None:
+    def test_a_higher_source_may_turn_off_what_a_lower_setting_needs(
+        self, sources: Sources
+    ) -> None:
         policy = 'max_memory = "1gb"\nmemory_policy = "evict"'
         assert sources.server("--max-memory", "0", file=policy).values["max_memory"] == 0
 
@@ -601,7 +605,7 @@ class TestPassword:
     """One rule for a file, a variable, standard input and an address."""
 
     @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\nsecond line\n"])
-    def test_is_the_first_line_without_its_end(
+    def test_the_password_is_the_first_line_without_its_end(
         self, sources: Sources, monkeypatch: pytest.MonkeyPatch, end: str
     ) -> None:
         secret = "  pass wörd  "
@@ -647,7 +651,7 @@ class TestPassword:
         )
         assert values["password"] == password
 
-    def test_two_that_differ_in_one_source_are_refused_and_not_quoted(
+    def test_two_differing_passwords_in_one_source_are_refused_unquoted(
         self, sources: Sources
     ) -> None:
         path = sources.file("secret", "sesame-1")
@@ -671,7 +675,7 @@ class TestPassword:
             (b"sesame\xff\n", "UTF-8"),
         ],
     )
-    def test_what_no_client_could_give_is_refused(
+    def test_a_password_that_no_client_could_send_is_refused(
         self, sources: Sources, program: Program, content: bytes, why: str
     ) -> None:
         path = sources.file("secret", "")
@@ -696,7 +700,9 @@ class TestPassword:
         assert all(path in warning and "sesame" not in warning for warning in warnings)
 
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
-    def test_blanks_round_it_are_warned_of(self, sources: Sources, program: Program) -> None:
+    def test_blanks_around_the_password_are_warned_of(
+        self, sources: Sources, program: Program
+    ) -> None:
         (warning,) = sources.resolve(program, KV_PASSWORD=" sesame").warnings
         assert "blanks" in warning
 
@@ -725,7 +731,7 @@ class TestTlsFiles:
         assert open_key in warning
 
     @pytest.mark.parametrize(("program", "tls"), [(SERVER, []), (CLIENT, ["--tls"])])
-    def test_a_certificate_without_a_key_is_refused_with_what_to_give(
+    def test_a_certificate_without_a_key_is_refused_with_the_missing_option(
         self, sources: Sources, pem: Mapping[str, str], program: Program, tls: List[str]
     ) -> None:
         message = sources.refusal(program, *tls, "--tls-cert", pem["cert"])
@@ -744,7 +750,7 @@ class TestTlsFiles:
             ("--tls-key", "{protected}", "password"),
         ],
     )
-    def test_a_file_without_what_it_is_for_is_refused_by_name(
+    def test_a_tls_file_without_the_needed_content_is_refused_by_name(
         self,
         sources: Sources,
         program: Program,

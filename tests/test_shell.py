@@ -142,12 +142,12 @@ def shell(server: Server, tmp_path: Path) -> Iterator[Terminal]:
         yield terminal
 
 
-def test_what_is_typed_is_run_and_shown(shell: Terminal) -> None:
+def test_a_typed_command_is_run_and_its_result_shown(shell: Terminal) -> None:
     for typed, shown in [
         ('SET user {"name": "Ada"}', "true"),
         ("get user", '{"name": "Ada"}'),
         ("get nobody", "(nothing there)"),
-        ("SET n 1e999", "BAD_REQUEST: `value` cannot be kept: Number out of range"),
+        ("SET n 1e999", "BAD_REQUEST: `value` cannot be stored: Number out of range"),
         ("GTE n", "No such command 'GTE'; the closest is GET."),
         ("monitor", "run kv monitor outside this shell"),
         ('SET n {"a":1,}', "looks like JSON"),
@@ -184,7 +184,7 @@ def test_lines_that_are_pasted_are_run_one_by_one(shell: Terminal) -> None:
     assert "[1, 2]" in lines
 
 
-def test_what_is_typed_has_the_colours_of_what_is_printed(shell: Terminal) -> None:
+def test_input_has_the_colours_of_output(shell: Terminal) -> None:
     shell.type('set key {"name": "Ada", "n": [4242, null]} --ttl 60')
     shell.wait_for("--ttl 60")
     typed = {text: shell.colour_of(text) for text in ("set", "key", "--ttl", "60")}
@@ -335,7 +335,7 @@ def test_ctrl_c_ends_a_command_that_waits_and_not_the_shell(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("command", "sent"), [(Scan(), 2), (Set("k", Raw(b"1")), 1)], ids=["reading", "writing"]
 )
-def test_only_what_changes_nothing_is_sent_again_when_the_connection_is_lost(
+def test_only_reads_are_sent_again_when_the_connection_is_lost(
     command: Command[Any], sent: int
 ) -> None:
     class Losing(Executor):
@@ -496,7 +496,7 @@ def test_a_history_that_fails_later_is_kept_in_memory(
     assert kept.get_strings() == ["PING"]
 
 
-def test_there_need_be_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shell_runs_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -548,7 +548,7 @@ def test_help_explains_commands_with_an_example(shell: Terminal) -> None:
     shell.wait_for('> SET user:1 {"name": "Ada"} --ttl 60')
 
 
-def test_what_was_typed_is_remembered_but_no_password(shell: Terminal, tmp_path: Path) -> None:
+def test_the_history_holds_commands_but_no_password(shell: Terminal, tmp_path: Path) -> None:
     shell.enter("auth open-sesame")
     shell.wait_for("true")
     shell.enter("PING")
@@ -559,7 +559,7 @@ def test_what_was_typed_is_remembered_but_no_password(shell: Terminal, tmp_path:
     assert os.listdir(tmp_path) == ["kvjson"]
 
 
-def test_what_was_stored_cannot_steer_the_terminal(shell: Terminal) -> None:
+def test_a_stored_value_cannot_send_control_codes_to_the_terminal(shell: Terminal) -> None:
     for stored, shown in [("\\u001b[2J", "\\u001b[2J"), ("abc\u202etxt", "abc\\u202etxt")]:
         shell.enter(f'SET k "{stored}"')
         shell.wait_for("true")
@@ -569,7 +569,7 @@ def test_what_was_stored_cannot_steer_the_terminal(shell: Terminal) -> None:
         shell.wait_for(shown)
 
 
-def test_for_scripts_a_terminal_shows_the_text_as_it_is(server: Server, tmp_path: Path) -> None:
+def test_raw_output_on_a_terminal_is_the_stored_text(server: Server, tmp_path: Path) -> None:
     kv(server.port, "SET", "k", '{"a":1,"b":2}')
     arguments = ["--port", str(server.port)]
     with on_terminal(tmp_path, *arguments, "--json", "get", "k") as terminal:
@@ -583,7 +583,7 @@ def test_every_command_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_prints_what_it_says(server: Server, name: str) -> None:
+def test_an_example_prints_the_documented_output(server: Server, name: str) -> None:
     kv(server.port, "MSET", "user:1", '{"name":"Ada"}', "n", "5")
     typed, printed = EXAMPLES[name]
     shown = kv(server.port, stdin=typed + "\n").stdout.rstrip("\n")

@@ -107,7 +107,7 @@ acts: st.SearchStrategy[Union[Wait, Command[Any]]] = st.one_of(
     turns=st.lists(st.lists(acts, max_size=4), max_size=40),
     others=st.booleans(),
 )
-def test_the_result_is_what_is_there_at_the_last_step(
+def test_the_result_is_the_state_at_the_last_step(
     new_store: Callable[[Clock], InMemoryStore],
     keys: List[str],
     turns: List[List[Union[Wait, Command[Any]]]],
@@ -151,7 +151,7 @@ def test_a_pair_with_one_ttl_is_read_whole_or_not_at_all() -> None:
         assert set(read.outcome()) in (set(), set(pair))
 
 
-def test_what_is_due_at_the_end_is_expired_in_steps() -> None:
+def test_keys_due_at_the_end_are_expired_in_steps() -> None:
     clock = Clock()
     store = InMemoryStore(clock)
     executor = LocalExecutor(store)
@@ -198,7 +198,7 @@ def test_a_store_that_waits_is_read_in_one_step_and_never_shows_half_of_an_mset(
     assert len({text for values in seen for text in values}) > 3
 
 
-def test_a_batch_that_is_refused_changes_nothing_of_it() -> None:
+def test_a_refused_batch_does_not_change_a_read_in_steps() -> None:
     executor = filled()
     read = Read(executor, KEYS)
     read.step()
@@ -209,7 +209,7 @@ def test_a_batch_that_is_refused_changes_nothing_of_it() -> None:
     assert read.outcome() == before
 
 
-def test_writers_that_never_rest_do_not_keep_it_from_ending() -> None:
+def test_a_read_in_steps_ends_under_continuous_writes() -> None:
     executor = filled()
     read = Read(executor, KEYS)
     steps = 0
@@ -232,7 +232,7 @@ def test_each_key_is_read_once_whatever_is_written_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("end", [Read.outcome, lambda read: read.steps.close()])
-def test_writers_pay_nothing_once_it_has_ended_or_is_abandoned(
+def test_a_finished_or_abandoned_read_costs_writers_nothing(
     end: Callable[[Read], object],
 ) -> None:
     store = InMemoryStore(Clock())
@@ -248,7 +248,7 @@ def test_writers_pay_nothing_once_it_has_ended_or_is_abandoned(
     assert store._plain
 
 
-def test_it_is_abandoned_when_its_client_leaves() -> None:
+def test_a_read_in_steps_is_abandoned_when_its_client_leaves() -> None:
     store = InMemoryStore(Clock())
     session = new_session(store=store)
     session.receive(b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a-key-that-is-long",' * 5_000))

@@ -84,7 +84,7 @@ class World:
         self.server._sweep()
 
     def settle(self) -> None:
-        """Give the server turns enough to see all that has been sent to it."""
+        """Run the server until it has processed all that was sent to it."""
         for _ in range(3):
             self.ask(PING)
 
@@ -130,7 +130,9 @@ def is_open(world: World, sock: Any) -> bool:
 class TestRequest:
     """A request has its time from the first byte to the last."""
 
-    def test_one_that_is_not_whole_in_time_is_told_and_closed(self, connection: Any) -> None:
+    def test_a_partial_request_gets_timeout_and_the_connection_is_closed(
+        self, connection: Any
+    ) -> None:
         with world(connection, request_timeout=30) as here, here.connect() as sock:
             sock.sendall(PING + b'{"type":')
             here.pass_time(29)
@@ -140,7 +142,7 @@ class TestRequest:
             (reply,) = rest_of(sock).splitlines()
             assert json.loads(reply)["error"]["code"] == "TIMEOUT"
 
-    def test_a_byte_now_and_then_gives_it_no_more_time(self, connection: Any) -> None:
+    def test_a_trickling_request_gets_no_more_time(self, connection: Any) -> None:
         with world(connection, request_timeout=30) as here, here.connect() as sock:
             sock.sendall(b'{"type":"SET","key":"')
             for _ in range(29):
@@ -151,7 +153,9 @@ class TestRequest:
             here.pass_time(3)
             assert b"TIMEOUT" in rest_of(sock)
 
-    def test_in_time_it_is_answered_and_the_next_one_has_its_own(self, connection: Any) -> None:
+    def test_a_request_in_time_is_answered_and_the_next_has_its_own_time(
+        self, connection: Any
+    ) -> None:
         with world(connection, request_timeout=30) as here, here.connect() as sock:
             for _ in range(3):
                 sock.sendall(PING[:5])
@@ -160,7 +164,7 @@ class TestRequest:
                 assert sock.recv(100) == PONG
                 here.pass_time(29)
 
-    def test_a_busy_client_that_always_owes_the_end_of_one_is_not_cut(
+    def test_a_busy_client_with_a_partial_request_at_all_times_is_not_cut(
         self, connection: Any
     ) -> None:
         with world(connection, request_timeout=30) as here, here.connect() as sock:
@@ -171,17 +175,15 @@ class TestRequest:
                 assert sock.recv(2 * len(PONG), socket.MSG_WAITALL) == 2 * PONG
             assert here.info()["cut_clients"] == 0
 
-    def test_it_may_take_for_ever_where_that_is_set(self, connection: Any) -> None:
+    def test_a_request_timeout_of_0_never_ends_a_request(self, connection: Any) -> None:
         with world(connection, request_timeout=0) as here, here.connect() as sock:
             sock.sendall(PING[:5])
             here.pass_time(500)
             sock.sendall(PING[5:])
             assert sock.recv(100) == PONG
 
-    def test_while_replies_are_not_taken_the_next_one_has_no_time_to_lose(
-        self, connection: Any
-    ) -> None:
-        """Its rest would not even be read."""
+    def test_untaken_replies_stop_the_time_of_the_next_request(self, connection: Any) -> None:
+        """The server would not read the rest of it."""
         limits = {"request_timeout": 30, "send_timeout": 0}
         with world(connection, **limits) as here, slow_reader(here, more=PING[:5]) as sock:
             here.pass_time(100)
@@ -190,7 +192,7 @@ class TestRequest:
             sock.sendall(PING[5:])
             assert sock.recv(100) == PONG
 
-    def test_while_a_long_request_waits_for_others_the_next_one_has_no_time_to_lose(
+    def test_a_waiting_long_request_stops_the_time_of_the_next_request(
         self, connection: Any
     ) -> None:
         long = b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a key",' * 20_000)
@@ -206,7 +208,7 @@ class TestRequest:
             sock.sendall(PING[5:])
             assert sock.recv(100) == PONG
 
-    def test_coming_in_is_a_request_and_silence_or_talk_give_it_no_more_time(
+    def test_a_login_is_one_request_whether_the_client_is_silent_or_not(
         self, connection: Any
     ) -> None:
         with world(connection, request_timeout=30, password="secret") as here:
@@ -220,7 +222,7 @@ class TestRequest:
                 assert b"TIMEOUT" in rest_of(silent)
                 assert b"TIMEOUT" in rest_of(talking)
 
-    def test_a_handshake_is_one_too(self, connection: Any, files: Files) -> None:
+    def test_a_tls_handshake_has_the_time_of_a_request(self, connection: Any, files: Files) -> None:
         tls = {"tls_cert": files.server.certificate, "tls_key": files.server.key}
         with world(connection, request_timeout=30, **tls) as here, here.connect() as sock:
             sock.sendall(b"\x16\x03\x01")
@@ -238,8 +240,8 @@ REPLIES = 40_000_000
 
 @contextlib.contextmanager
 def slow_reader(here: World, more: bytes = b"") -> Iterator[Any]:
-    """A client that takes nothing of many replies until it is told to; `more` is behind their
-    requests, and read with them."""
+    """A client that reads none of many replies until `take` is called; `more` follows their
+    requests, and is read with them."""
     value = b'"%b"' % (b"x" * (1_000_000 - len(b'{"ok":true,"result":""}\n')))
     with here.connect() as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":%b}\n' % value)
@@ -259,7 +261,7 @@ def take(sock: Any, size: int) -> None:
 class TestReplies:
     """A client takes something of its replies within a time."""
 
-    def test_one_that_takes_nothing_is_cut(
+    def test_a_client_that_takes_no_replies_is_cut(
         self, connection: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         with world(connection, send_timeout=30) as here, slow_reader(here) as sock:
@@ -271,7 +273,7 @@ class TestReplies:
             assert len(rest_of(sock)) < REPLIES
         assert "took none" in repr([vars(record) for record in caplog.records])
 
-    def test_one_that_takes_a_little_each_time_gets_all(self, connection: Any) -> None:
+    def test_a_client_that_takes_replies_slowly_gets_all(self, connection: Any) -> None:
         with world(connection, send_timeout=30) as here, slow_reader(here) as sock:
             for _ in range(4):
                 here.pass_time(25)
@@ -279,22 +281,24 @@ class TestReplies:
             assert here.info()["cut_clients"] == 0
             assert is_open(here, sock)
 
-    def test_it_may_take_for_ever_where_that_is_set(self, connection: Any) -> None:
+    def test_a_send_timeout_of_0_never_cuts_a_client(self, connection: Any) -> None:
         with world(connection, send_timeout=0) as here, slow_reader(here) as sock:
             here.pass_time(500)
             take(sock, REPLIES)
             assert is_open(here, sock)
 
-    def test_one_who_owes_nothing_is_not_cut(self, connection: Any) -> None:
+    def test_a_client_without_pending_replies_is_not_cut(self, connection: Any) -> None:
         with world(connection, send_timeout=3) as here, here.connect() as sock:
             here.pass_time(100)
             assert is_open(here, sock)
 
 
 class TestStandstill:
-    """A pause of the server's own is nobody's fault."""
+    """A pause of the server itself counts against no client."""
 
-    def test_a_request_that_arrived_meanwhile_is_answered(self, connection: Any) -> None:
+    def test_a_request_that_arrived_during_the_standstill_is_answered(
+        self, connection: Any
+    ) -> None:
         limits = {"request_timeout": 30, "send_timeout": 30, "idle_timeout": 30}
         with world(connection, **limits) as here, here.connect() as sock, here.connect() as idle:
             sock.sendall(PING[:5])
@@ -305,7 +309,7 @@ class TestStandstill:
             here.pass_time(5)
             assert is_open(here, idle)
 
-    def test_a_client_that_takes_replies_slowly_is_not_cut_for_it(self, connection: Any) -> None:
+    def test_a_slow_reader_is_not_cut_for_the_standstill(self, connection: Any) -> None:
         with world(connection, send_timeout=30) as here, slow_reader(here) as sock:
             here.pass_time(20)
             here.stand_still(1000)
@@ -313,7 +317,7 @@ class TestStandstill:
             take(sock, REPLIES)
             assert here.info()["cut_clients"] == 0
 
-    def test_the_time_before_it_counts(self, connection: Any) -> None:
+    def test_the_time_before_the_standstill_counts(self, connection: Any) -> None:
         with world(connection, request_timeout=30) as here, here.connect() as sock:
             sock.sendall(PING[:5])
             here.pass_time(20)
@@ -323,7 +327,7 @@ class TestStandstill:
 
 
 class TestIdle:
-    def test_one_that_is_silent_is_cut_where_that_is_set(
+    def test_an_idle_client_is_cut_with_an_idle_timeout(
         self, connection: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         with world(connection, idle_timeout=60) as here, here.connect() as sock:
@@ -337,28 +341,30 @@ class TestIdle:
             assert rest_of(sock) == b""
         assert "idle" in repr([vars(record) for record in caplog.records])
 
-    def test_one_that_never_said_a_word_is_cut_too(self, connection: Any) -> None:
+    def test_a_client_that_never_sent_anything_is_cut_with_an_idle_timeout(
+        self, connection: Any
+    ) -> None:
         with world(connection, idle_timeout=60) as here, here.connect() as sock:
             here.pass_time(63)
             assert rest_of(sock) == b""
 
-    def test_it_may_be_silent_for_ever_otherwise(self, connection: Any) -> None:
+    def test_an_idle_client_is_not_cut_by_default(self, connection: Any) -> None:
         with world(connection) as here, here.connect() as sock:
             here.pass_time(500)
             assert is_open(here, sock)
 
-    def test_nothing_at_all_may_have_a_time(self, connection: Any) -> None:
+    def test_all_timeouts_may_be_0(self, connection: Any) -> None:
         with world(connection, request_timeout=0, send_timeout=0, idle_timeout=0) as here:
             here.pass_time(100)
 
 
 class TestRest:
-    """An attempt at the password that waits for its turn."""
+    """An attempt at the password that is delayed."""
 
     SECRET = "secret"
     RIGHT, WRONG = (b'{"type":"AUTH","password":"%b"}\n' % word for word in (b"secret", b"no"))
 
-    def test_it_is_answered_in_its_turn_and_others_meanwhile(
+    def test_delayed_attempts_are_answered_in_order(
         self, connection: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(password, "FIRST_DELAY", 0.001)
@@ -372,7 +378,7 @@ class TestRest:
             told = [json.loads(line)["ok"] for line in b"".join(said).splitlines()]
             assert told == [False] * 5 + [True, True]
 
-    def test_while_it_waits_it_may_hang_up(self, connection: Any) -> None:
+    def test_a_client_with_a_delayed_attempt_may_hang_up(self, connection: Any) -> None:
         with world(connection, password=self.SECRET) as here, here.connect() as sock:
             here.ask(self.RIGHT)
             sock.sendall(self.WRONG * 4)
@@ -381,7 +387,7 @@ class TestRest:
             here.pass_time(40)
             assert here.connections() == 1
 
-    def test_whose_turn_is_too_far_off_is_told_so_as_one_who_is_too_slow(
+    def test_an_attempt_delayed_beyond_the_request_timeout_gets_timeout(
         self, connection: Any
     ) -> None:
         limits = {"request_timeout": 2, "send_timeout": 60}
@@ -396,7 +402,7 @@ class TestRest:
 
 
 class TestLinger:
-    """Who is told the last word has a while to take it."""
+    """A client has a while to take the final reply."""
 
     def refused(self, here: World) -> Any:
         sock = here.connect()
@@ -404,7 +410,7 @@ class TestLinger:
         assert b"BAD_JSON" in rest_of(sock)
         return sock
 
-    def test_then_it_is_closed(self, connection: Any) -> None:
+    def test_a_refused_connection_is_closed_after_the_linger_time(self, connection: Any) -> None:
         with world(connection) as here, contextlib.closing(self.refused(here)):
             here.pass_time(LINGER - ROUND)
             assert here.connections() == 2
@@ -418,7 +424,9 @@ class TestLinger:
             GreenletConnection,
         ],
     )
-    def test_also_if_it_goes_on_sending(self, kind: Any) -> None:
+    def test_a_refused_client_that_goes_on_sending_is_closed_after_the_linger_time(
+        self, kind: Any
+    ) -> None:
         with world(kind) as here, contextlib.closing(self.refused(here)) as sock:
             for _ in range(int(LINGER - ROUND)):
                 sock.sendall(b"x" * 1000)
@@ -434,7 +442,7 @@ class TestLinger:
             GreenletConnection,
         ],
     )
-    def test_or_as_soon_as_it_hangs_up(self, kind: Any) -> None:
+    def test_a_refused_connection_is_closed_as_soon_as_the_client_hangs_up(self, kind: Any) -> None:
         with world(kind) as here, contextlib.closing(self.refused(here)) as sock:
             sock.sendall(b"x")
             here.settle()

@@ -27,20 +27,20 @@ def passing_at(number: int, calls: List[int]) -> None:
     assert len(calls) == number
 
 
-def test_one_that_passes_at_the_last_round_passes() -> None:
+def test_a_timing_test_that_passes_in_the_last_round_passes() -> None:
     calls: List[int] = []
     assert call(passing_at, number=TIMING_ROUNDS, calls=calls) is True
     assert len(calls) == TIMING_ROUNDS
 
 
-def test_one_that_fails_in_every_round_fails() -> None:
+def test_a_timing_test_that_fails_in_every_round_fails() -> None:
     calls: List[int] = []
     with pytest.raises(AssertionError):
         call(passing_at, number=TIMING_ROUNDS + 1, calls=calls)
     assert len(calls) == TIMING_ROUNDS
 
 
-def test_one_that_raises_anything_else_fails_at_once() -> None:
+def test_a_timing_test_that_raises_another_exception_fails_at_once() -> None:
     calls: List[int] = []
 
     def broken() -> None:
@@ -52,7 +52,7 @@ def test_one_that_raises_anything_else_fails_at_once() -> None:
     assert len(calls) == 1
 
 
-def test_one_without_the_marker_is_left_to_pytest() -> None:
+def test_a_test_without_the_marker_is_left_to_pytest() -> None:
     calls: List[int] = []
     assert call(passing_at, marker=None, number=1, calls=calls) is None
     assert calls == []

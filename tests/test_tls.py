@@ -79,7 +79,7 @@ class Wire(LoopbackLink):
 
 
 class Inner:
-    """What is inside: a store, and what the conversations with it share."""
+    """The inner side: a store, and the state that its conversations share."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         clock = Clock()
@@ -149,11 +149,11 @@ class Client:
             pass
         return b"".join(answered)
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Close the way TLS has it; returns when the other side did so, too."""
         self.until_it_works(self.tls.unwrap)
 
-    def is_told_goodbye(self) -> bool:
+    def has_received_close_notify(self) -> bool:
         """Whether the other side has closed the way TLS has it, all else having been read."""
         try:
             return self.tls.read(1) == b""
@@ -229,19 +229,19 @@ class TestConversation:
         assert replies(client.ask(CONVERSATION)) == REPLIES
         assert client.ask(PING) == PONG
 
-    def test_byte_by_byte(self, connect: Connect) -> None:
+    def test_a_conversation_in_tls_fed_byte_by_byte(self, connect: Connect) -> None:
         client = connect(cut=bytewise)
         client.shake_hands()
         assert replies(client.ask(CONVERSATION)) == REPLIES
 
     @pytest.mark.parametrize("seed", range(10))
-    def test_cut_at_random(self, connect: Connect, seed: int) -> None:
+    def test_a_conversation_in_tls_cut_at_random(self, connect: Connect, seed: int) -> None:
         client = connect(cut=at_random(seed))
         client.shake_hands()
         assert replies(client.ask(CONVERSATION)) == REPLIES
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    def test_both_versions_of_today(
+    def test_tls_1_2_and_1_3_are_served(
         self, connect: Connect, files: Files, version: ssl.TLSVersion
     ) -> None:
         context = trusting(files.authority, None, None)
@@ -257,13 +257,13 @@ class TestConversation:
         client.until_it_works(client.tls.do_handshake)
         assert client.ask(PING) == PONG
 
-    def test_nothing_is_readable_on_the_wire(self, connect: Connect) -> None:
+    def test_no_reply_is_readable_on_the_wire(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         assert b"PONG" in client.ask(PING)
         assert b"PONG" not in b"".join(client.said)
 
-    def test_a_request_that_has_arrived_in_part_is_numbered_as_inside(
+    def test_a_partial_request_in_tls_has_the_id_of_the_inner_conversation(
         self, connect: Connect
     ) -> None:
         client = connect()
@@ -277,9 +277,7 @@ class TestConversation:
         assert client.ask(b'"PING"}\n{"type"') == PONG
         assert client.conversation.partial_request_id not in (0, handshake, first)
 
-    def test_a_password_inside_has_to_wait_as_it_does_outside(
-        self, files: Files, inner: Inner
-    ) -> None:
+    def test_a_wrong_password_in_tls_is_delayed(self, files: Files, inner: Inner) -> None:
         wire = Wire()
         session = TlsConversation(certificates(files), inner.guarded, wire)
         client = Client(session, trusting(files.authority, None, None))
@@ -297,7 +295,7 @@ class TestConversation:
 
 
 class TestLargeReplies:
-    def test_they_come_in_portions_and_in_order(self, connect: Connect) -> None:
+    def test_large_replies_are_sent_in_portions_and_in_order(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -308,7 +306,9 @@ class TestLargeReplies:
         assert len(answered) > 5_000_000
         assert max(map(len, client.said)) < 2 * PORTION + 10_000 + 20 * ENVELOPE
 
-    def test_also_where_each_request_is_a_record_of_its_own(self, connect: Connect) -> None:
+    def test_large_replies_to_one_request_a_record_are_sent_in_portions(
+        self, connect: Connect
+    ) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -318,16 +318,14 @@ class TestLargeReplies:
         assert client.ask(PING).count(b"\n") == 101
         assert max(map(len, client.said)) < PORTION + 10_000 + 10 * ENVELOPE
 
-    def test_one_of_several_megabytes_arrives_whole(self, connect: Connect) -> None:
+    def test_a_reply_of_several_megabytes_arrives_whole(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         value = b'"%b"' % (b"x" * 3_000_000)
         client.ask(b'{"type":"SET","key":"k","value":%b}\n' % value)
         assert client.ask(b'{"type":"GET","key":"k"}\n') == b'{"ok":true,"result":%b}\n' % value
 
-    def test_while_replies_are_owed_requests_behind_them_are_not_answered_yet(
-        self, connect: Connect
-    ) -> None:
+    def test_pending_replies_delay_the_requests_behind_them(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -338,14 +336,14 @@ class TestLargeReplies:
 
 
 class TestEnding:
-    def test_a_goodbye_is_answered_with_one(self, connect: Connect) -> None:
+    def test_a_close_notify_is_answered_with_one(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(PING)
-        client.say_goodbye()
+        client.send_close_notify()
         assert client.conversation.wants is Wants.END
 
-    def test_all_that_came_before_a_goodbye_is_answered_first(self, connect: Connect) -> None:
+    def test_requests_before_a_close_notify_are_answered_first(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -354,25 +352,25 @@ class TestEnding:
             client.tls.unwrap()
         client.carry()
         assert client.read().count(b"\n") == 100
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert client.conversation.wants is Wants.END
 
-    def test_a_conversation_that_ends_is_ended_with_a_goodbye(self, connect: Connect) -> None:
+    def test_a_conversation_that_ends_sends_a_close_notify(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         assert replies(client.ask(b"hello\n" + PING)) == ["BAD_JSON"]
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert client.conversation.wants is Wants.END
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_garbage_in_place_of_a_hello_ends_it(
+    def test_garbage_in_place_of_a_client_hello_ends_the_conversation(
         self, connect: Connect, seed: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         client = connect()
         client.conversation.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
         assert client.conversation.wants is Wants.END
         (record,) = caplog.records
-        assert record.getMessage() == "broke off TLS"
+        assert record.getMessage() == "closed a TLS connection"
         assert "192.0.2.1:5000" in vars(record).values()
 
     @pytest.mark.parametrize(
@@ -387,7 +385,7 @@ class TestEnding:
         assert client.conversation.wants is Wants.END
         assert not inner.stats.commands
 
-    def test_a_broken_record_after_the_handshake_ends_it(
+    def test_a_broken_record_after_the_handshake_ends_the_conversation(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
@@ -399,7 +397,7 @@ class TestEnding:
         assert client.conversation.wants is Wants.END
         assert not inner.stats.commands
 
-    def test_a_record_in_the_clear_after_the_handshake_ends_it(
+    def test_an_unencrypted_record_after_the_handshake_ends_the_conversation(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
@@ -408,13 +406,13 @@ class TestEnding:
         assert client.conversation.wants is Wants.END
         assert not inner.stats.commands
 
-    def test_a_close_closes_what_is_inside(self, connect: Connect, inner: Inner) -> None:
+    def test_closing_closes_the_inner_conversation(self, connect: Connect, inner: Inner) -> None:
         session = connect().conversation
         assert inner.stats.connected == 1
         session.close()
         assert inner.stats.connected == 0
 
-    def test_one_client_too_many_is_told_so_in_tls(self, files: Files) -> None:
+    def test_a_client_over_max_clients_is_refused_in_tls(self, files: Files) -> None:
         crowded = Inner(Limits(max_clients=1))
         crowded.open(Wire())
         session = TlsConversation(certificates(files), crowded.open, Wire())
@@ -422,12 +420,12 @@ class TestEnding:
         assert wanted(session) is Wants.INPUT
         client.shake_hands()
         assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert wanted(session) is Wants.END
 
 
 class TestRecords:
-    def test_many_of_one_byte_take_many_turns(self, connect: Connect) -> None:
+    def test_many_records_of_one_byte_take_many_turns(self, connect: Connect) -> None:
         """Each costs some microseconds, and a read of a mebibyte has 47,000 of them."""
         client = connect()
         client.shake_hands()
@@ -443,7 +441,7 @@ class TestRecords:
         client.is_given(output)
         assert client.read() == PONG * 70
 
-    def test_what_waits_to_be_decrypted_is_counted(self, connect: Connect) -> None:
+    def test_bytes_waiting_to_be_decrypted_are_counted(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         for _ in range(3 * READS):
@@ -456,7 +454,7 @@ class TestRecords:
 
 
 class TestTimeOut:
-    def test_before_the_handshake_it_ends_without_a_word(
+    def test_a_timeout_before_the_handshake_sends_nothing(
         self, connect: Connect, inner: Inner, caplog: pytest.LogCaptureFixture
     ) -> None:
         session = connect().conversation
@@ -465,7 +463,7 @@ class TestTimeOut:
         assert inner.stats.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
-    def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
+    def test_a_timeout_during_the_handshake_ends_the_conversation(self, connect: Connect) -> None:
         client = connect()
         with pytest.raises(ssl.SSLWantReadError):
             client.tls.do_handshake()
@@ -473,7 +471,7 @@ class TestTimeOut:
         client.conversation.time_out()
         assert client.conversation.wants is Wants.END
 
-    def test_after_it_the_client_is_told_and_said_goodbye_to(
+    def test_a_timeout_after_the_handshake_sends_an_error_and_a_close_notify(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
@@ -483,7 +481,7 @@ class TestTimeOut:
         assert wanted(client.conversation) is Wants.TURN
         client.is_given(client.rest_of_replies())
         assert replies(client.read()) == ["TIMEOUT"]
-        assert client.is_told_goodbye()
+        assert client.has_received_close_notify()
         assert client.conversation.wants is Wants.END
 
     def test_an_abort_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
@@ -494,14 +492,16 @@ class TestTimeOut:
 
 
 class TestCertificates:
-    def test_without_one_a_client_is_let_in_where_none_is_asked_for(self, connect: Connect) -> None:
+    def test_a_client_without_a_certificate_is_served_where_none_is_required(
+        self, connect: Connect
+    ) -> None:
         client = connect()
         client.shake_hands()
         assert client.ask(PING) == PONG
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    @pytest.mark.parametrize("shows", ["client", "stranger", "nothing"])
-    def test_where_one_is_asked_for_only_those_of_the_authority_are_let_in(
+    @pytest.mark.parametrize("shows", ["client", "untrusted", "nothing"])
+    def test_only_clients_with_a_certificate_of_the_authority_are_served(
         self,
         connect: Connect,
         files: Files,
@@ -524,7 +524,7 @@ class TestCertificates:
     def test_a_client_does_not_trust_a_server_of_another_authority(
         self, connect: Connect, files: Files
     ) -> None:
-        strange = Certificates(*files.stranger, None)
+        strange = Certificates(*files.untrusted, None)
         strange.load()
         client = connect(strange)
         with pytest.raises(ssl.SSLCertVerificationError):
@@ -532,7 +532,7 @@ class TestCertificates:
         client.carry()
         assert client.conversation.wants is Wants.END
 
-    def test_old_versions_are_refused(self, connect: Connect, files: Files) -> None:
+    def test_old_tls_versions_are_refused(self, connect: Connect, files: Files) -> None:
         certified = certificates(files)
         # So that nothing else than the version is in the way.
         certified.context.set_ciphers("ALL:@SECLEVEL=0")
@@ -548,7 +548,7 @@ class TestCertificates:
         assert "PROTOCOL_VERSION" in str(refusal.value.reason)
         assert client.conversation.wants is Wants.END
 
-    def test_read_again_new_clients_see_the_new_one_and_old_ones_go_on(
+    def test_reloaded_certificates_serve_new_clients_and_keep_old_ones_connected(
         self, connect: Connect, files: Files, tmp_path: Path
     ) -> None:
         path, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
@@ -569,15 +569,15 @@ class TestCertificates:
         ("file", "becomes"),
         [
             *((file, bad) for file in ("certificate", "key", "authority") for bad in BAD),
-            ("certificate", "stranger.certificate"),
+            ("certificate", "untrusted.certificate"),
             ("certificate", "server.key"),
-            ("key", "stranger.key"),
+            ("key", "untrusted.key"),
             ("key", "server.certificate"),
             ("key", "protected_key"),
             ("authority", "server.key"),
         ],
     )
-    def test_read_again_but_bad_the_old_ones_are_kept(
+    def test_bad_files_at_a_reload_keep_the_old_certificates(
         self, connect: Connect, files: Files, tmp_path: Path, file: str, becomes: str
     ) -> None:
         paths = {name: tmp_path / name for name in ("certificate", "key", "authority")}
@@ -598,7 +598,7 @@ class TestCertificates:
 @given(
     data=st.binary(max_size=2000), hello=st.integers(0, 600), cuts=st.lists(st.integers(0, 2000))
 )
-def test_whatever_arrives_no_error_but_of_ours_comes_out(
+def test_any_bytes_raise_no_foreign_error(
     files: Files, data: bytes, hello: int, cuts: List[int]
 ) -> None:
     """After so many bytes of a good hello, anything."""

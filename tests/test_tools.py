@@ -48,7 +48,7 @@ def imported(lines: List[bytes]) -> Tuple[Loopback, Import, List[Tuple[int, str]
 
 
 class TestImport:
-    def test_values_and_ttls_are_stored(self) -> None:
+    def test_an_import_stores_values_and_ttls(self) -> None:
         executor, job, wrong = imported(
             [b'{"key":"a","value":{"x":[1]}}\n', b"\n", b'{"key":"b","value":null,"ttl":50}\n']
         )
@@ -56,7 +56,7 @@ class TestImport:
         assert executor.execute(GetTtl("b")) == 50
         assert (job.stored, job.refused, job.dealt_with, wrong) == (2, 0, 3, [])
 
-    def test_of_two_lines_with_one_key_the_last_one_counts(self) -> None:
+    def test_the_last_of_two_imported_lines_with_one_key_counts(self) -> None:
         for first, last in [("", ""), (',"ttl":50', ""), ("", ',"ttl":50')]:
             lines = [f'{{"key":"k","value":1{first}}}', f'{{"key":"k","value":2{last}}}']
             executor, job, _ = imported([line.encode() + b"\n" for line in lines])
@@ -84,7 +84,7 @@ class TestImport:
         assert executor.execute(Count()) == job.stored == 4
         assert job.dealt_with == 5
 
-    def test_more_than_a_chunk_is_stored_in_order(self) -> None:
+    def test_an_import_of_several_chunks_is_stored_in_order(self) -> None:
         lines = [b'{"key":"%d","value":%d}\n' % (n % 1500, n) for n in range(3 * CHUNK_LINES)]
         executor, job, _ = imported(lines)
         assert executor.execute(Count()) == 1500
@@ -106,20 +106,20 @@ class TestExport:
             assert json.loads(text) == value
             assert back.execute(GetTtl(key)) == 7.5
 
-    def test_only_keys_with_a_prefix(self) -> None:
+    def test_an_export_of_a_prefix_holds_its_keys_only(self) -> None:
         executor = loopback(Clock())
         for key in ("a:1", "a:2", "b:1"):
             executor.execute(Set(key, Raw(b"1")))
         lines = [json.loads(line) for page in exported(executor, "a:") for line in page]
         assert sorted(line["key"] for line in lines) == ["a:1", "a:2"]
 
-    def test_keys_whose_escapes_make_them_long(self) -> None:
+    def test_an_export_holds_keys_with_long_escapes(self) -> None:
         keys = [f"{number:02}" + "\x01" * 60_000 for number in range(8)]
         lines = [msgspec.json.encode({"key": key, "value": 1}) + b"\n" for key in keys]
         executor, _, _ = imported(lines)
         assert sorted(line for page in exported(executor) for line in page) == sorted(lines)
 
-    def test_values_that_are_too_large_for_one_reply_come_one_by_one(self) -> None:
+    def test_values_too_large_for_one_reply_are_exported_one_by_one(self) -> None:
         executor = loopback()
 
         class Small:
@@ -194,7 +194,7 @@ class TestFiles:
         assert said.startswith("stopped after line ")
         assert " keys imported" in said
 
-    def test_without_a_server_it_is_said_how_far_it_came(self, tmp_path: Path) -> None:
+    def test_an_import_without_a_server_says_how_far_it_came(self, tmp_path: Path) -> None:
         path = tmp_path / "some.jsonl"
         path.write_text('{"key":"a","value":1}\n')
         done = kv(1, "import", str(path))
@@ -282,18 +282,20 @@ class TestFiles:
         done = kv(server.port, "export", "/nowhere/all.jsonl")
         assert (done.returncode, "No such file" in done.stderr) == (1, True)
 
-    def test_an_export_of_nothing_says_so(self, server: Server, tmp_path: Path) -> None:
+    def test_an_export_without_keys_says_so(self, server: Server, tmp_path: Path) -> None:
         said = kv(server.port, "export", str(tmp_path / "none")).stderr
         assert said == "the server has no keys\n0 keys exported\n"
 
-    def test_what_is_no_gzip_file_is_one_clear_line(self, server: Server, tmp_path: Path) -> None:
+    def test_a_file_that_is_no_gzip_file_is_reported_in_one_line(
+        self, server: Server, tmp_path: Path
+    ) -> None:
         path = tmp_path / "some.gz"
         path.write_text("plain")
         done = kv(server.port, "import", str(path))
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
 
-    def test_on_a_terminal_there_is_a_bar(self, server: Server, tmp_path: Path) -> None:
+    def test_a_terminal_shows_a_progress_bar(self, server: Server, tmp_path: Path) -> None:
         path = tmp_path / "some.jsonl"
         path.write_text("".join(f'{{"key":"{n}","value":{n}}}\n' for n in range(3000)))
         with on_terminal(tmp_path, "--port", str(server.port), "import", str(path)) as terminal:
@@ -312,12 +314,12 @@ class TestBench:
             assert " requests a second" in done.stdout
         assert kv(server.port, "count").stdout == "0\n"
 
-    def test_for_scripts_it_prints_json(self, server: Server) -> None:
+    def test_a_bench_in_a_pipe_prints_json(self, server: Server) -> None:
         done = kv(server.port, "--json", "bench", "-n", "20", "-c", "2")
         assert json.loads(done.stdout)["requests"] == 20
         assert json.loads(kv(server.port, "bench", "-n", "20", "-j").stdout)["waits"]["50"] > 0
 
-    def test_it_says_when_it_is_itself_the_limit(self) -> None:
+    def test_a_bench_says_when_the_client_is_the_limit(self) -> None:
         busy = "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.98)))
         assert "busy 98% of the time and is itself the limit" in busy
         assert "--pipeline 50" in busy
@@ -342,7 +344,7 @@ class TestBench:
         assert (process.returncode, b"Traceback" in said) == (130, False)
         assert kv(server.port, "count").stdout == "0\n"
 
-    def test_what_is_printed_of_waits_that_are_known(self) -> None:
+    def test_a_bench_prints_known_waits(self) -> None:
         waits = [0.001] * 90 + [0.004] * 9 + [0.5]
         lines = lines_of(Measured(waits, seconds=2.0, requests=1000))
         assert lines[0] == "500 requests a second"
@@ -356,13 +358,15 @@ class TestBench:
 
 
 class TestMonitor:
-    def test_in_a_pipe_it_prints_a_line_of_json_a_look(self, server: Server) -> None:
+    def test_a_monitor_in_a_pipe_prints_a_json_line_per_sample(self, server: Server) -> None:
         done = kv(server.port, "monitor", "--interval", "0.05", "--count", "2")
         seen = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(seen) == 2
         assert all(look["memory"] > 0 and look["uptime"] > 0 for look in seen)
 
-    def test_rates_and_ratios_are_those_between_two_looks_without_the_looking(self) -> None:
+    def test_rates_and_ratios_are_between_two_samples_without_the_monitors_own_requests(
+        self,
+    ) -> None:
         now = sample(report(10, 0, 100, 7), report(40, 10, 200, 8), seconds=2.0)
         assert (now.requests, now.hit_ratio, now.keys, now.clients) == (50.0, 0.75, 5, 1)
         assert now.commands == {"GET": 50.0}
@@ -376,7 +380,7 @@ class TestMonitor:
         assert isinstance(seen[2], Sample)
         assert seen[2].requests == 2.0
 
-    def test_a_server_that_was_started_anew_is_measured_from_then_on(self) -> None:
+    def test_a_restarted_server_is_measured_from_its_start(self) -> None:
         seen = list(self.looks([report(0, 0, 1, uptime=3.0), report(0, 0, 5, uptime=5.0)], 2))
         assert [type(look) for look in seen] == [Sample]
         assert isinstance(seen[0], Sample)
@@ -438,7 +442,7 @@ class TestMonitor:
         assert lasting(seconds) == said
 
     @pytest.mark.parametrize("key", ["\x03", "q"])
-    def test_on_a_terminal_it_is_a_view_until_ctrl_c_or_q(
+    def test_a_monitor_on_a_terminal_shows_a_view_until_ctrl_c_or_q(
         self, server: Server, tmp_path: Path, key: str
     ) -> None:
         arguments = ["--port", str(server.port), "monitor", "--interval", "0.05"]
@@ -466,7 +470,7 @@ def report(
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_what_the_shell_reads(shell: str) -> None:
+def test_completion_prints_a_shell_script(shell: str) -> None:
     assert "_KV_COMPLETE" in kv(1, "completion", shell).stdout
 
 
@@ -506,7 +510,7 @@ def test_a_system_shell_completes_commands_options_and_keys(
     assert sorted(found) == sorted(offered)
 
 
-def test_bash_completes_what_is_behind_a_colon(server: Server) -> None:
+def test_bash_completes_words_with_a_colon(server: Server) -> None:
     kv(server.port, "mset", "user:ada:1", "1", "user:bob:2", "2")
     script = r"""
         eval "$(kv completion bash)"

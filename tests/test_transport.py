@@ -101,7 +101,7 @@ def talks_too_much(sock: Any) -> None:
         (talks_too_much, Unavailable),
     ],
 )
-def test_after_any_fault_the_next_answer_is_the_right_one(peer: Peer, error: Any) -> None:
+def test_the_reply_after_any_fault_matches_its_request(peer: Peer, error: Any) -> None:
     with fake_server(peer, honest) as client:
         with pytest.raises(error):
             client.execute(Get("first"))
@@ -115,14 +115,14 @@ def test_a_command_that_is_interrupted_leaves_no_answer_behind() -> None:
         assert client.execute(Get("second")) == b'"right"'
 
 
-def test_no_server_is_told_as_unavailable() -> None:
+def test_a_missing_server_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         address: Tuple[str, int] = unused.getsockname()
     with pytest.raises(Unavailable, match="refused"):
         client_container(*address).executor().execute(Ping())
 
 
-def test_a_pipeline_gives_results_in_order_with_errors_in_their_place() -> None:
+def test_a_pipeline_returns_results_in_order_with_errors_in_their_place() -> None:
     with served(server_container()) as client:
         commands: Any = [Set("k", Raw(b"1")), Set("k", Raw(b"1e999")), Get("k"), Get("no"), Ping()]
         stored, refused, found, missing, pong = client.execute_all(commands)
@@ -140,7 +140,7 @@ def test_a_pipeline_with_large_replies_does_not_lock_up() -> None:
         assert client.execute_all(large_requests) == [True] * 100
 
 
-def test_while_a_client_does_not_read_its_requests_wait_and_others_are_served() -> None:
+def test_requests_of_a_client_that_does_not_read_wait_and_others_are_served() -> None:
     with serving(server_container()) as address, new_client(address) as client:
         client.execute(MSet({"k": Raw(b'"%b"' % (b"x" * 100_000))}))
         with gevent.socket.create_connection(address, TIMEOUT) as rude:
@@ -152,7 +152,7 @@ def test_while_a_client_does_not_read_its_requests_wait_and_others_are_served() 
                 received += len(rude.recv(1 << 20))
 
 
-def test_a_store_that_blocks_does_not_hold_the_others_up() -> None:
+def test_a_store_that_blocks_does_not_delay_other_clients() -> None:
     asked, go_on = Event(), Event()
 
     class Stuck(ModelStore):
@@ -199,7 +199,7 @@ def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
         assert received < 100 * 1_000_000
 
 
-def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
+def test_stopping_cuts_a_turn_that_does_not_end_and_logs_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     asked, go_on = Event(), Event()
@@ -300,10 +300,10 @@ def test_a_bug_in_a_conversation_closes_that_connection_alone(
     assert "a bug in the server" in caplog.text
 
 
-def test_the_housekeeper_goes_on_until_nothing_is_left_and_lets_others_run() -> None:
+def test_the_housekeeper_runs_until_nothing_is_left_and_yields_to_others() -> None:
     left, served_between = [3], [0]
 
-    def tidy() -> bool:
+    def run_maintenance() -> bool:
         left[0] = max(0, left[0] - 1)
         return left[0] > 0
 
@@ -312,7 +312,7 @@ def test_the_housekeeper_goes_on_until_nothing_is_left_and_lets_others_run() -> 
             served_between[0] += 1
             gevent.sleep(0.0001)
 
-    housekeeper, other = GeventHousekeeper(tidy), gevent.spawn(serve)
+    housekeeper, other = GeventHousekeeper(run_maintenance), gevent.spawn(serve)
     housekeeper.start()
     with gevent.Timeout(TIMEOUT):
         while left[0]:

@@ -84,7 +84,7 @@ def use(installed: Path) -> str:
 
 
 class TestInstalled:
-    def test_it_holds_one_name(self, installed: Path) -> None:
+    def test_the_wheel_holds_one_name(self, installed: Path) -> None:
         names = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
         assert names == {"kvjson"}
         inside = {path.name for path in (installed / "kvjson").iterdir()}
@@ -106,7 +106,7 @@ class TestInstalled:
     def test_the_programs_run(self, installed: Path, module: str) -> None:
         assert "version" in run(installed, installed, "-m", module, "--version")
 
-    def test_the_scripts_point_into_it(self, installed: Path) -> None:
+    def test_the_scripts_point_into_the_wheel(self, installed: Path) -> None:
         (entry_points,) = installed.glob("*.dist-info/entry_points.txt")
         for line in entry_points.read_text().splitlines()[1:]:
             module, _, function = line.partition(" = ")[2].partition(":")
@@ -114,7 +114,7 @@ class TestInstalled:
             assert "version" in run(installed, installed, "-c", program)
 
     @pytest.mark.parametrize("name", LAYERS)
-    def test_a_program_with_a_package_called_as_a_layer_imports_it(
+    def test_a_program_with_a_package_named_as_a_layer_imports_kvjson(
         self, installed: Path, tmp_path: Path, name: str
     ) -> None:
         (tmp_path / name).mkdir()
@@ -125,7 +125,7 @@ class TestInstalled:
         assert "version" in run(installed, tmp_path, "-m", "kvjson.server", "--version")
 
     @pytest.mark.parametrize("name", LAYERS)
-    def test_a_program_that_is_called_as_a_layer_imports_it(
+    def test_a_program_named_as_a_layer_imports_kvjson(
         self, installed: Path, tmp_path: Path, name: str
     ) -> None:
         (tmp_path / f"{name}.py").write_text(use(installed))
@@ -135,7 +135,7 @@ class TestInstalled:
         program = "import sys, kvjson.__main__; print('kvjson.entrypoints.library' in sys.modules)"
         assert run(installed, installed, "-c", program) == "False\n"
 
-    def test_its_public_names_are_those_of_the_library(self, installed: Path) -> None:
+    def test_the_public_names_of_the_wheel_are_those_of_the_library(self, installed: Path) -> None:
         program = (
             "import kvjson; from kvjson import *\n"
             "assert {*kvjson.__all__, '__version__'} == {*dir(kvjson)}\n"
@@ -149,21 +149,19 @@ class TestInstalled:
 
 
 class TestMetadata:
-    def test_it_has_the_licence(self, metadata: Message, installed: Path) -> None:
+    def test_the_wheel_has_the_licence(self, metadata: Message, installed: Path) -> None:
         (licence,) = installed.glob("*.dist-info/licenses/LICENSE")
         assert licence.read_text() == (ROOT / "LICENSE").read_text()
         assert metadata["License-Expression"] == "MIT"
 
-    def test_it_says_which_versions_of_python_it_runs_on_and_that_it_is_typed(
-        self, metadata: Message
-    ) -> None:
+    def test_the_metadata_names_python_versions_and_typing(self, metadata: Message) -> None:
         classifiers = metadata.get_all("Classifier", [])
         assert metadata["Requires-Python"] == ">=3.8"
         for minor in range(8, 14):
             assert f"Programming Language :: Python :: 3.{minor}" in classifiers
         assert "Typing :: Typed" in classifiers
 
-    def test_it_says_where_to_look(self, metadata: Message) -> None:
+    def test_the_metadata_has_the_urls(self, metadata: Message) -> None:
         named = {line.partition(", ")[0] for line in metadata.get_all("Project-URL", [])}
         assert named == {"Homepage", "Documentation", "Changelog", "Issues"}
 
@@ -202,7 +200,7 @@ class TestRewrite:
             ("domain.errors(1)  # domain.errors", ""),
         ],
     )
-    def test_it_prefixes_the_imports_of_layers_and_module_paths_in_strings(
+    def test_the_rewrite_prefixes_imports_of_layers_and_module_paths_in_strings(
         self, source: str, expected: str
     ) -> None:
         if expected is None:
@@ -222,7 +220,7 @@ class TestRewrite:
             "run('import domain; domain.x')",
         ],
     )
-    def test_it_refuses_what_it_cannot_rewrite_and_names_the_line(self, source: str) -> None:
+    def test_the_rewrite_refuses_uncertain_imports_and_names_the_line(self, source: str) -> None:
         with pytest.raises(CannotRewrite, match=r"^x\.py:2: "):
             rewrite(f"pass\n{source}\n", "x.py")
 

@@ -62,7 +62,7 @@ class Session(Protocol):
         ...
 
     def receive_eof(self) -> List[object]:
-        """What the end of the connection means for the commands in flight, in their order."""
+        """The outcomes of the commands in flight at the end of the connection, in their order."""
         ...
 
 
@@ -134,7 +134,7 @@ class _Link(asyncio.Protocol):
             self._transport.write(data[start : start + SEND_SIZE])
 
     async def receive(self, timeout: float, end: Optional[float]) -> bytes:
-        """What has come, as soon as something has; empty at the end of the connection."""
+        """Returns what has arrived as soon as there is any; empty at the end of the connection."""
         while not self._received and not self._ended:
             await self._change(_within(timeout, end, self._loop))
         if not self._received and self._failure:
@@ -143,8 +143,8 @@ class _Link(asyncio.Protocol):
         return received[0] if len(received) == 1 else b"".join(received)
 
     def is_stale(self) -> bool:
-        """Whether the server has closed it meanwhile, or sent what was not asked for, which the
-        loop may not have seen yet."""
+        """Whether the server has closed it, or sent unrequested bytes, which the loop may not have
+        seen yet."""
         return self._ended or bool(self._received or self._unread(0))
 
     def close(self) -> None:
@@ -274,7 +274,7 @@ class AsyncioConnection:
     async def _converse(
         self, commands: Sequence[Command[Any]], end: Optional[float]
     ) -> List[object]:
-        """What comes of the commands, or of the first of them up to one after whose refusal the
+        """The outcomes of the commands, or of the first of them up to one after whose refusal the
         server may close the connection."""
         link = self._link
         if link is None or not link.idle or link.is_stale():
@@ -371,7 +371,7 @@ class _Waiter:
                 self._loop.call_soon_threadsafe(self._accept, lease)
 
     async def wait(self, timeout: float) -> None:
-        """Until there is a lease, for so many seconds at the most."""
+        """Waits for a lease, for at most `timeout` seconds."""
         if self.lease is None:
             self._woken = self._loop.create_future()
             timer = self._loop.call_later(timeout, self._wake)
@@ -426,7 +426,7 @@ class AsyncioPool:
                 if not may_repeat(commands, error):
                     raise
                 if end is not None and loop.time() + pause >= end:
-                    raise TimedOut("there was no answer in time") from error
+                    raise TimedOut("no reply arrived in time") from error
                 await asyncio.sleep(pause)
         return await self._with_connection(commands, end)
 
@@ -488,7 +488,7 @@ class AsyncioPool:
 def _within(
     timeout: float, end: Optional[float], loop: asyncio.AbstractEventLoop
 ) -> Optional[float]:
-    """Seconds to wait at the most; None for as long as it takes."""
+    """The most seconds to wait; None for no limit."""
     if end is None:
         return timeout or None
     left = end - loop.time()
@@ -498,6 +498,6 @@ def _within(
 
 
 def _retrieve(task: asyncio.Future[Any]) -> None:
-    """Look at what came of a task that may have been given up, or asyncio complains of it."""
+    """Retrieve the exception of an abandoned task, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

@@ -3,11 +3,11 @@
 Rule: other processes that want the processor get it before each look, and after `poll_seconds` the
 thread sleeps. Time-outs are absolute: a signal that is handled meanwhile does not start them anew.
 
-To be put to sleep and woken again takes tens of microseconds on a virtual machine, longer than many
-a reply takes. Spinning for as long as sleeping would cost, and sleeping then, needs at most twice
-the time that is possible: A. Karlin et al., "Empirical studies of competitive spinning for a
-shared-memory multiprocessor", SOSP 1991. After a miss it backs off: it blocks at once for the next
-1, 3, 7 … 63 receives.
+Sleeping and waking takes tens of microseconds on a virtual machine, longer than many replies.
+Spinning for as long as sleeping would cost, and sleeping then, needs at most twice the time that is
+possible: A. Karlin et al., "Empirical studies of competitive spinning for a shared-memory
+multiprocessor", SOSP 1991. After a miss it backs off: it blocks at once for the next 1, 3, 7 … 63
+receives.
 
 The descriptor does not block, and `poll` sleeps for it only where there is something to wait for:
 sockets of Python's own ask before each call whether it would block.
@@ -77,7 +77,7 @@ class BusyPollSocket:
         return self._when_ready(self._readable, lambda: self._recv(size))
 
     def _when_ready(self, poll: Callable[[Optional[float]], Any], attempt: Callable[[], T]) -> T:
-        """What the attempt returns as soon as the system says that it need not block."""
+        """Returns the attempt's result as soon as the system says that it need not block."""
         timeout = self._timeout
         end = None if timeout is None else time.monotonic() + timeout
         while True:

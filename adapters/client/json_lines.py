@@ -84,7 +84,7 @@ class ClientSession:
         """What `data` completes, in the order sent: for each command its result or a `KvError`."""
         lines = self._lines.feed(data)
         if len(lines) > len(self._in_flight):
-            raise Unavailable("the server sent a reply that was not asked for")
+            raise Unavailable("the server sent an unrequested reply")
         next_decoder = self._in_flight.popleft
         try:
             outcomes = [_outcome(next_decoder()(line)) for line in lines]
@@ -97,9 +97,9 @@ class ClientSession:
         return outcomes
 
     def receive_eof(self) -> List[object]:
-        """What the end of the connection means for the commands in flight: an `Unavailable` each
-        where the last reply was a refusal that a server closes connections for. Otherwise it raises
-        `Unavailable` for all of them."""
+        """The outcomes of the commands in flight at the end of the connection: an `Unavailable`
+        each where the last reply was a refusal that a server closes connections for. Otherwise it
+        raises `Unavailable` for all of them."""
         if not self._refused_last:
             raise Unavailable("the server closed the connection")
         unanswered = len(self._in_flight)
@@ -150,7 +150,7 @@ class _Lines:
 
 
 def _split_lines(data: bytes) -> List[bytes]:
-    """What `data.split` returns, which looks at byte after byte: `find` is far faster when there is
+    """The same as `data.split`, which looks at each byte: `find` is far faster when there is
     one line, or a part of one."""
     end = data.find(b"\n")
     if end < 0:
@@ -189,7 +189,7 @@ class _Error(Struct):
 
 
 class _Reply(Struct, Generic[R]):
-    """A reply to a command that may have nothing to give."""
+    """A reply to a command that may have no result."""
 
     has_result: ClassVar[bool] = False
     ok: bool
@@ -198,7 +198,7 @@ class _Reply(Struct, Generic[R]):
 
 
 class _FullReply(_Reply[R]):
-    """A reply to a command that always gives something."""
+    """A reply to a command that always has a result."""
 
     has_result = True
 

@@ -22,7 +22,7 @@ waits for one looks again at the latest after this time."""
 
 
 class Connection(Protocol):
-    """What is lent."""
+    """A pooled connection."""
 
     def close(self) -> None:
         """Hang up; the next command connects again."""
@@ -47,7 +47,7 @@ class Lease(Generic[C]):
 
 
 class Waiter(Protocol):
-    """Who waits for a lease. One that is dropped waits no more."""
+    """A caller that waits for a lease. A waiter that is dropped waits no more."""
 
     def put(self, lease: Any) -> object:
         """Take the lease, or, where it is None, look for one. Called in any thread."""
@@ -65,17 +65,17 @@ class Leases(Generic[C]):
         """In the order they were issued. A reference whose lease is gone does not count."""
         self._waiters: Deque[weakref.ref[Waiter]] = deque()
         self._insistent: Deque[weakref.ref[Waiter]] = deque()
-        self._told = False
+        self._is_notified = False
         """Whether a waiter was told of a free lease and has not looked yet."""
         self._on_drop = partial(_hand_on, weakref.ref(self))
 
     @property
     def lent(self) -> int:
-        """How many are in somebody's hands."""
+        """The number of leases in use."""
         return self._count_living() - len(self._idle)
 
     def take(self) -> Optional[Lease[C]]:
-        """A free lease, best the one that was given back last; None when all are lent."""
+        """A free lease, preferably the one returned last; None when all are lent."""
         try:
             return self._idle.pop()
         except IndexError:
@@ -90,7 +90,7 @@ class Leases(Generic[C]):
     def join(self, waiter: Waiter, insists: bool) -> None:
         """Put a waiter in line. One that insists is given a lease, maybe at once; others
         are told, one at a time, when there may be one, and look once more now."""
-        self._told = False
+        self._is_notified = False
         reference = weakref.ref(waiter)
         if insists:
             self._insistent.append(reference)
@@ -105,7 +105,7 @@ class Leases(Generic[C]):
                 line.remove(weakref.ref(waiter))
 
     def serve(self) -> None:
-        """Hand the free leases to those who insist, in their order, or tell another of one."""
+        """Hand the free leases to insisting waiters, in their order, or notify another of one."""
         while self._insistent:
             lease = self.take()
             if lease is None:
@@ -115,8 +115,8 @@ class Leases(Generic[C]):
                 self._idle.append(lease)
             else:
                 waiter.put(lease)
-        if self._waiters and not self._told:
-            self._told = True
+        if self._waiters and not self._is_notified:
+            self._is_notified = True
             waiter = _next(self._waiters)
             if waiter is not None:
                 waiter.put(None)
@@ -161,7 +161,7 @@ class Leases(Generic[C]):
 
 
 def _next(line: Deque[weakref.ref[Waiter]]) -> Optional[Waiter]:
-    """Takes the first out of the line that still waits."""
+    """Removes and returns the first waiter that still waits."""
     while line:
         with contextlib.suppress(IndexError):
             waiter = line.popleft()()
@@ -171,7 +171,7 @@ def _next(line: Deque[weakref.ref[Waiter]]) -> Optional[Waiter]:
 
 
 def _hand_on(owner: weakref.ref[Leases[Any]], dropped: weakref.ref[Any]) -> None:
-    """What happens when a lease was dropped: somebody else may have its place."""
+    """A lease was dropped: a waiter may take its place."""
     leases = owner()
     if leases is not None:
         leases._living.pop(dropped, None)

@@ -1,7 +1,7 @@
 """A client's conversation and a server's, put together in one process.
 
-Rule: what a client of a server would see is what is seen here, to the letter, since everything goes
-through both codecs; only the network is missing.
+Rule: results and errors equal those of a server, since everything passes both codecs; only the
+network is missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 class ClientSession(Protocol):
-    """The asking side."""
+    """The client's side."""
 
     def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
 
@@ -27,7 +27,7 @@ class ClientSession(Protocol):
 
 
 class LoopbackLink:
-    """The link of a conversation that nobody has to wake: none of its requests waits."""
+    """The link of a conversation that is never woken: none of its requests waits."""
 
     def __init__(self) -> None:
         self.name = "this process"
@@ -65,4 +65,4 @@ class Loopback(Pipelined):
         return outcomes
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing: no resource is open."""

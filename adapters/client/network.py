@@ -1,6 +1,6 @@
 """The network as one kind of program sees it: threads, or greenlets on gevent without patching.
 
-Rule: which modules do the work is said from outside; nothing here imports any. They are looked at
+Rule: the modules that do the work are passed in; nothing here imports any. They are looked at
 anew for each connection, since gevent may patch the standard library at any time, after which that
 of threads serves greenlets too.
 """
@@ -65,8 +65,8 @@ class Network:
             raise
 
     def tls(self) -> Any:
-        """What a TLS client goes by, as the module's `SSLContext`, made once for each kind of
-        sockets; None without TLS.
+        """The configuration as an `SSLContext` of the module, made once for each kind of sockets;
+        None without TLS.
 
         For TLS 1.2 or newer. Raises `OSError` when a file cannot be used.
         """

@@ -36,7 +36,7 @@ one whose thread runs already may be faster, which saves waking another for each
 
 
 class Connection(Protocol):
-    """What is lent: it connects when first used, and again after a fault."""
+    """A pooled connection: it connects when first used, and again after a fault."""
 
     def execute_all(
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
@@ -116,7 +116,7 @@ class Pool(Pipelined):
             if not may_repeat(commands, error):
                 break
             if end is not None and time.monotonic() + pause >= end:
-                raise TimedOut("there was no answer in time") from error
+                raise TimedOut("no reply arrived in time") from error
             self._network.sleep(pause)
             try:
                 return self._with_connection(commands, end)

@@ -49,12 +49,12 @@ class Session(Protocol):
         ...
 
     def receive_eof(self) -> List[object]:
-        """What the end of the connection means for the commands in flight, in their order."""
+        """The outcomes of the commands in flight at the end of the connection, in their order."""
         ...
 
 
 class Socket(Protocol):
-    """What is used of a socket that blocks; gevent's fits too."""
+    """The part of a blocking socket that is used; gevent's has it too."""
 
     def send(self, data: bytes) -> int: ...
 
@@ -162,7 +162,7 @@ class TcpClient(Pipelined):
     """Closing a descriptor sends nothing while another process has it open as well."""
 
     def _converse(self, commands: Sequence[Command[Any]], end: Optional[float]) -> List[object]:
-        """What comes of the commands, or of the first of them up to one after whose refusal the
+        """The outcomes of the commands, or of the first of them up to one after whose refusal the
         server may close the connection."""
         link = self._link
         if link is None or not link.idle or link.unread(0):
@@ -241,7 +241,7 @@ class TcpClient(Pipelined):
 
 
 def _within(timeout: float, end: Optional[float]) -> Optional[float]:
-    """Seconds to wait at the most; None for as long as it takes."""
+    """The most seconds to wait; None for no limit."""
     if end is None:
         return timeout or None
     left = end - time.monotonic()

@@ -46,7 +46,7 @@ class Acceptor:
         self._acceptable.start(self.accept)
 
     def stop(self) -> None:
-        """Accept no more, and give the address back."""
+        """Accept no more, and free the address."""
         self._acceptable.stop()
         self._pause.stop()
         self._listener.close()
@@ -70,7 +70,7 @@ class Acceptor:
 
 
 def _name(address: Any) -> str:
-    """What a client is called in logs; those of a Unix socket have no address."""
+    """The client's name in logs; clients of a Unix socket have no address."""
     if not isinstance(address, tuple):
         return "unix"
     host, port = address[:2]

@@ -37,7 +37,7 @@ _NOTHING, _READ, _WRITE = 0, 1, 2
 
 
 class Turns(Protocol):
-    """The queue of those who have more to do than one turn."""
+    """The queue of connections that have more to do than one turn."""
 
     def add(self, step: Callable[[], None]) -> None:
         """Has a step taken, after those that are in the queue."""
@@ -45,7 +45,7 @@ class Turns(Protocol):
 
 
 class Host(NamedTuple):
-    """What the connections of a server share. `loop` is gevent's."""
+    """The state that the connections of a server share. `loop` is gevent's."""
 
     loop: Any
     turns: Turns
@@ -106,24 +106,24 @@ class Connection:
     def wake(self) -> None:
         if not self._is_woken:
             self._is_woken = True
-            self._host.loop.run_callback(self._guarded, self._update)
+            self._host.loop.run_callback(self._run_step, self._update)
 
     def wake_after(self, seconds: float) -> None:
         self._io.after(seconds, self.wake)
 
     def check_timeouts(self, now: float) -> None:
-        """Ends what has taken too long at `now`, in seconds that never go back."""
+        """Ends the connection if it has taken too long at `now`, in monotonic seconds."""
         if self._phase is not Phase.CLOSED:
-            self._guarded(partial(self._check_timeouts, now))
+            self._run_step(partial(self._check_timeouts, now))
 
     # Turns.
 
     def _dispatch(self, step: Callable[[], None]) -> None:
         """Takes a step that may execute commands."""
-        self._guarded(step)
+        self._run_step(step)
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Everything a connection does passes here, so that no bug in one harms another."""
+    def _run_step(self, step: Callable[[], None]) -> None:
+        """Runs a step; every step passes here, so that a bug in one connection harms no other."""
         try:
             step()
         except OSError:
@@ -214,7 +214,7 @@ class Connection:
             self._host.turns.add(partial(self._dispatch, self._take_turn))
 
     def _wait_for_input(self) -> None:
-        """All that was there has been read."""
+        """Waits for input, after all that had arrived was read."""
         if self._phase is Phase.ENDING:
             self.close()
         else:
@@ -235,7 +235,7 @@ class Connection:
             self._timeouts.had_activity = True
             self._sock.shutdown(socket.SHUT_WR)
             self._io.wait_for(_NOTHING)
-            self._io.wait_for(_READ, self._guarded, self._discard)
+            self._io.wait_for(_READ, self._run_step, self._discard)
 
     def _discard(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -243,7 +243,7 @@ class Connection:
         self._update()
 
     def _abort_soon(self, reason: str) -> None:
-        self._host.loop.run_callback(self._guarded, partial(self._abort, reason))
+        self._host.loop.run_callback(self._run_step, partial(self._abort, reason))
 
     def _abort(self, reason: str) -> None:
         self._conversation.abort(reason)
@@ -280,7 +280,7 @@ _REASONS = {
 
 
 class Watchers:
-    """Those of one socket in gevent's event loop."""
+    """The watchers of one socket in gevent's event loop."""
 
     def __init__(self, loop: Any, descriptor: int) -> None:
         self._loop = loop
@@ -289,7 +289,7 @@ class Watchers:
         self.waits_for = _NOTHING
 
     def wait_for(self, event: int, *callback: Any) -> None:
-        """Calls back whenever the socket is ready for `event`, and no more for another."""
+        """Calls back whenever the socket is ready for `event`, and for no other event."""
         if event != self.waits_for:
             if self.waits_for:
                 self._watchers[self.waits_for].stop()
@@ -346,9 +346,9 @@ class GreenletConnection(Connection):
         gevent.spawn(self._run, step)
 
     def _run(self, step: Callable[[], None]) -> None:
-        self._guarded(step)
+        self._run_step(step)
         self._is_running = False
-        self._guarded(self._update)
+        self._run_step(self._update)
 
     def _update(self) -> None:
         if not self._is_running:

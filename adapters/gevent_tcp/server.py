@@ -1,4 +1,4 @@
-"""The listening sockets, and the connections that come of them.
+"""The listening sockets, and the connections accepted on them.
 
 Rule: every client has a connection and a conversation of its own. The server accepts them, sweeps
 over them for their time-outs, and lets them finish at the end, within a grace.
@@ -32,8 +32,8 @@ REJECT_RESERVE = 32
 
 
 class GeventServer:
-    """Listens on addresses, and gives every client a connection: one of a Unix socket, where there
-    is no network to protect, with a `new_unix_conversation`. `clock` returns seconds."""
+    """Listens on addresses, and opens a connection for every client; one on a Unix socket, where
+    there is no network to protect, has a `new_unix_conversation`. `clock` returns seconds."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class GeventServer:
         return [acceptor.address for acceptor in self._acceptors]
 
     def start(self) -> None:
-        """Serve whoever connects, as long as the event loop runs."""
+        """Serve all clients that connect, as long as the event loop runs."""
         loop = gevent.get_hub().loop
         turns = Turns(loop, self._clock)
         self._hosts = {
@@ -96,7 +96,7 @@ class GeventServer:
 
     def _connected(self, sock: socket.socket, kind: str, name: str) -> None:
         if len(self._connections) >= self._limits.max_clients + REJECT_RESERVE:
-            log.warning("turned a client away", extra={"client": name})
+            log.warning("refused a client", extra={"client": name})
             sock.close()
             return
         sock.setblocking(False)

@@ -1,7 +1,7 @@
-"""How long a client may take over its part.
+"""The time-outs of one client.
 
-Rule: it is judged only for what it could have done. While the server owes the next step no time
-passes for it, nor while the server itself stood still.
+Rule: no time passes for a client while the server owes the next step, or while the server itself
+stood still.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LINGER = 5.0
 
 
 class Duty(enum.Enum):
-    """What comes next on a connection, and who has to do it."""
+    """The next step on a connection, and the side that has to take it."""
 
     TAKE_OUTPUT = "the client takes what is sent"
     SEND_REQUEST = "the client sends the rest of a request"
@@ -26,7 +26,7 @@ class Duty(enum.Enum):
 
 
 class Timeouts:
-    """Those of one connection. `had_activity` is to be set when bytes move."""
+    """The time-outs of one connection. `had_activity` is to be set when bytes move."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits: Dict[Duty, float] = {

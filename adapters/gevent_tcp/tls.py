@@ -1,7 +1,7 @@
-"""TLS as a conversation round another one, in bytes.
+"""TLS as a conversation around another one, in bytes.
 
-Rule: no IO. What a client sends is decrypted for the conversation inside, and what that says is
-encrypted, so a transport carries TLS as it carries anything else.
+Rule: no IO. Input is decrypted for the inner conversation and its output is encrypted, so a
+transport carries TLS as it carries anything else.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ PORTION = 64 * 1024
 READS = 256
 """Records decrypted in one turn, at the most: each costs some microseconds, however short it is."""
 
-_HANDSHAKE = -1
+_HANDSHAKE_ID = -1
 """The number of the request that the handshake is, for its time-out."""
 
 
 class Certificates:
-    """What a server shows to its clients, and asks of them; read from PEM files.
+    """The server's certificate, and what it requires of its clients'; read from PEM files.
 
-    With `client_ca`, clients have to show a certificate that one of those authorities signed.
+    With `client_ca`, clients must present a certificate signed by one of those authorities.
     """
 
     def __init__(self, certificate: str, key: Optional[str], client_ca: Optional[str]) -> None:
@@ -48,7 +48,7 @@ class Certificates:
 
 
 class TlsConversation:
-    """The server's side of a TLS connection, round the conversation inside; see
+    """The server's side of a TLS connection around the inner conversation; see
     `ports.Conversation`."""
 
     def __init__(
@@ -79,7 +79,7 @@ class TlsConversation:
     @property
     def partial_request_id(self) -> int:
         """The handshake counts as a request."""
-        return self._inner.partial_request_id if self._has_shaken_hands else _HANDSHAKE
+        return self._inner.partial_request_id if self._has_shaken_hands else _HANDSHAKE_ID
 
     def receive(self, data: bytes) -> bytes:
         self._received.write(data)
@@ -95,7 +95,7 @@ class TlsConversation:
             self._has_more = False
         except ssl.SSLError as error:
             why = error.reason or str(error)
-            log.warning("broke off TLS", extra={"client": self._link.name, "why": why})
+            log.warning("closed a TLS connection", extra={"client": self._link.name, "why": why})
             self._has_ended = True
         buffered = self._received.pending
         self._link.account.change(buffered - self._buffered)
@@ -136,7 +136,7 @@ class TlsConversation:
             self._end()
 
     def _end(self) -> None:
-        """Ends the way that TLS tells from an end that somebody in between has made."""
+        """Sends a close_notify, which TLS tells apart from a truncated connection."""
         self._has_ended = True
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()

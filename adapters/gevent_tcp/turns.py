@@ -1,7 +1,7 @@
-"""The turns of those connections that have more to do than one turn.
+"""The turns of connections that have more to do than one turn.
 
 Rule: between two looks at the sockets they get `SLICE` seconds together, in rotation, so that a
-client with a small request waits for no more than that, however many others are busy.
+client with a small request waits for no more than that, whatever the number of busy ones.
 """
 
 from __future__ import annotations

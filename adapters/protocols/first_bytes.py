@@ -1,4 +1,4 @@
-"""Which protocol a client speaks, by the first bytes that it sends.
+"""Protocol detection by the first bytes that a client sends.
 
 Rule: the choice is made once a connection. To serve one more protocol is one more line in the
 table that this is given.
@@ -21,8 +21,8 @@ class Protocol(NamedTuple):
 
 
 class FirstBytes(Protocols):
-    """Asks one protocol after another. The first is the default, in which strangers are told that
-    they are."""
+    """Asks one protocol after another. The first is the default, whose codec refuses the clients of
+    any other."""
 
     def __init__(self, protocols: Sequence[Protocol]) -> None:
         self._protocols = protocols

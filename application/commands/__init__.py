@@ -53,7 +53,7 @@ _LETTERS: Dict[str, FrozenSet[str]] = {name: frozenset(name) for name in NAMES}
 
 def closest_name(name: str) -> str:
     """The command whose name is most like `name`, by its letters, its length and its beginning: a
-    few microseconds, since anybody can ask for it over and over."""
+    few microseconds, since any client can repeat it."""
     name = name[:40].upper()
     letters = frozenset(name)
 

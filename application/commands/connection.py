@@ -10,7 +10,7 @@ from domain.store import Store
 
 @register
 class Ping(Command[str], tag="PING", gc=False):
-    """Answer "PONG"."""
+    """Return "PONG"."""
 
     readonly = True
 
@@ -31,7 +31,8 @@ class Info(Command[Report], tag="INFO", gc=False):
 
 @register
 class Auth(Command[bool], tag="AUTH", kw_only=False, gc=False):
-    """Log in with the password; true when it is right. Where none is set, every one is."""
+    """Log in with the password; true when it is correct. Without a server password any is
+    accepted."""
 
     readonly = True
     in_batch = False

@@ -1,7 +1,7 @@
 """How the words after a command are sorted into options and arguments.
 
 Rule: only a word that is the whole name of an option is one, so that keys and values may begin with
-a dash; what cannot be understood is answered with what was most likely meant.
+a dash; an error names the closest match.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CommandLine(click.Command):
         return sum(argument.nargs for argument in arguments)
 
     def _refuse(self, ctx: click.Context, words: List[str], extra: List[str]) -> NoReturn:
-        """Say what was most likely meant by words that are too many."""
+        """Refuse surplus words, with the closest match."""
         names = [name for param in self.params for name in param.opts if name.startswith("--")]
         for word in words:
             if word.startswith("--"):

@@ -1,6 +1,6 @@
 """Completion at the prompt: commands, options and keys, as they may come at the cursor.
 
-Rule: completing never fails and never waits long.
+Rule: completion never fails and never waits long.
 """
 
 from __future__ import annotations

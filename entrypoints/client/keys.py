@@ -1,7 +1,7 @@
-"""Keys by their beginning: all of them, or as many as can be found in the time of a key press.
+"""Keys by their prefix: all of them, or as many as can be found in the time of a key press.
 
-Rule: a scan is followed to its end, since a page may be empty before it. Completing never fails and
-never waits long: a server that cannot be asked has no keys.
+Rule: a scan is followed to its end, since a page may be empty before it. Completion never fails and
+never waits long: without a reply there are no keys to offer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from entrypoints.client.param_type import ParamType
 from entrypoints.client.target import Target
 
 PAGE = 1000
-OFFERED, PATIENCE = 50, 0.15
+MAX_COMPLETIONS, COMPLETION_TIMEOUT = 50, 0.15
 """How many keys are offered for completion, and seconds to look for them."""
 
 
@@ -40,17 +40,17 @@ def keys_with(executor: Executor, prefix: str, page: int = PAGE) -> Iterator[Lis
 def some_keys(
     executor: Executor, prefix: str, clock: Callable[[], float] = time.monotonic
 ) -> List[str]:
-    """Up to `OFFERED` keys that begin so, in order, of those that are found in time."""
-    end = clock() + PATIENCE
+    """Up to `MAX_COMPLETIONS` keys that begin so, in order, of those that are found in time."""
+    end = clock() + COMPLETION_TIMEOUT
     found: List[str] = []
     try:
         for keys in keys_with(executor, prefix):
             found += keys
-            if len(found) >= OFFERED or clock() >= end:
+            if len(found) >= MAX_COMPLETIONS or clock() >= end:
                 break
     except KvError:
         pass
-    return sorted(found)[:OFFERED]
+    return sorted(found)[:MAX_COMPLETIONS]
 
 
 def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:
@@ -59,7 +59,9 @@ def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:
     from entrypoints.client.connecting import target_of
 
     try:
-        target = target_of(ctx.find_root(), connect_timeout=2 * PATIENCE, timeout=2 * PATIENCE)
+        target = target_of(
+            ctx.find_root(), connect_timeout=2 * COMPLETION_TIMEOUT, timeout=2 * COMPLETION_TIMEOUT
+        )
         return [key for key in some_keys(target.executor, prefix) if shlex.quote(key) == key]
     except (click.ClickException, OSError, KeyError, TypeError, ValueError):
         return []
@@ -85,7 +87,7 @@ class Key(ParamType):
 @click.argument("prefix", default="", type=Key())
 @click.pass_context
 def keys_command(ctx: click.Context, prefix: str) -> None:
-    """List all keys, or those that begin with PREFIX, one a line.
+    """List all keys, or those with PREFIX, one a line.
 
     A key that is there from start to end is listed; one that comes or goes meanwhile may be. With
     --json each is a JSON string, so that one with a line break is one line too.

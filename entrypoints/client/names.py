@@ -1,7 +1,7 @@
 """Names that people know from other stores, and the words of this one that they stand for.
 
-Rule: what means the same here is understood; what there is none of is answered with what does the
-same job. A guess is offered only for a name that is close to one of ours.
+Rule: a name with the same meaning here is accepted; any other is answered with the command that
+does the same. A guess is offered only for a name that is close to one of ours.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _FAMILIES = (
 
 
 def understood(name: str, words: List[str]) -> Optional[List[str]]:
-    """Our command for a known one; None when there is none of the same meaning. Raises
+    """The equivalent of a command of other stores; None when there is none. Raises
     `ValueError`, which says how it is typed, when its words are too few or too many."""
     name = name.upper()
     if name in _MANY:
@@ -84,7 +84,7 @@ def understood(name: str, words: List[str]) -> Optional[List[str]]:
 
 
 def answer(name: str, names: Iterable[str]) -> str:
-    """What to say to a name that there is no command of, of those there are."""
+    """The answer to an unknown name, from the known `names`."""
     known = name[:40].upper()
     if known in ANSWERS:
         return ANSWERS[known]

@@ -13,12 +13,12 @@ from domain.errors import Unavailable, Unreachable
 
 
 class Reconnecting(Pipelined):
-    """An executor that tells when the connection was lost, and when there is one again; what only
-    reads is asked once more at once."""
+    """An executor that says when the connection was lost, and when there is one again; a read is
+    repeated once, at once."""
 
-    def __init__(self, executor: Pipelined, tell: Callable[[str], None]) -> None:
+    def __init__(self, executor: Pipelined, notify: Callable[[str], None]) -> None:
         self._executor = executor
-        self._tell = tell
+        self._notify = notify
         self.is_lost = False
 
     def execute(self, command: Command[Any]) -> Any:
@@ -29,13 +29,13 @@ class Reconnecting(Pipelined):
             self.is_lost = True
             if isinstance(error, Unreachable):
                 raise
-            self._tell(f"connection lost: {error}")
+            self._notify(f"connection lost: {error}")
             if not command.readonly:
                 raise Unavailable("whether the command took effect is not known") from error
             result = self._executor.execute(command)
         if self.is_lost:
             self.is_lost = False
-            self._tell("connected again")
+            self._notify("connected again")
         return result
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:

@@ -1,6 +1,6 @@
 """All commands as one group, by names in either case and by those of other stores.
 
-Rule: a name that there is no command of is answered, and never guessed at.
+Rule: an unknown name is answered with the closest one, which is never run instead.
 """
 
 from __future__ import annotations

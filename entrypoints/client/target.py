@@ -1,4 +1,4 @@
-"""The server that a program talks to, and what is done with a command that was typed."""
+"""The server of a program, and the execution of a typed command on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from entrypoints.client.output import Style, chosen_style, failure, show
 
 @dataclass
 class Target:
-    """A server: what it is called, how to ask it, and how to print what it says."""
+    """A server: its name, its executor, and how its results are printed."""
 
     name: str
     executor: Pipelined

@@ -59,7 +59,7 @@ T = TypeVar("T")
 KeyFunction = Callable[..., Any]
 
 _UNCACHEABLE = False
-"""Stands in place of a claim for a value that cannot be stored: nobody needs to wait for it."""
+"""Stands in place of a claim for a value that cannot be stored: no caller has to wait for it."""
 
 
 class _Found(NamedTuple):
@@ -134,7 +134,7 @@ class _Cache:
         with contextlib.suppress(KvError):
             text = self._text(value)
             if text is not None and await self._store(claim.key, text):
-                await self.give_up(claim)
+                await self.release_claim(claim)
             else:
                 ttl = min(self._ttl, self._lock_timeout)
                 request = requests.set(
@@ -156,8 +156,8 @@ class _Cache:
         except (KvError, TypeError, RecursionError):
             return None
 
-    async def give_up(self, claim: _Claim) -> None:
-        """Lets another claim the key."""
+    async def release_claim(self, claim: _Claim) -> None:
+        """Removes the claim, so that another caller can claim the key."""
         if claim.token:
             with contextlib.suppress(KvError):
                 request = requests.delete(_claim(claim.key), if_equals=claim.token)
@@ -169,7 +169,7 @@ class _Cache:
 
 
 class _Cached(Generic[P, T]):
-    """What `CachedFunction` and `AsyncCachedFunction` have in common."""
+    """The common part of `CachedFunction` and `AsyncCachedFunction`."""
 
     __name__: str
     __wrapped__: Callable[..., Any]
@@ -249,7 +249,7 @@ class CachedFunction(_Cached[P, T]):
         try:
             value: T = function(*self._bound, *args, **kwargs)
         except BaseException:
-            finish(self._cache.give_up(found))
+            finish(self._cache.release_claim(found))
             raise
         finish(self._cache.keep(found, value))
         return value
@@ -286,7 +286,7 @@ class AsyncCachedFunction(_Cached[P, T]):
         try:
             value: T = await function(*self._bound, *args, **kwargs)
         except BaseException:
-            await self._cache.give_up(found)
+            await self._cache.release_claim(found)
             raise
         await self._cache.keep(found, value)
         return value

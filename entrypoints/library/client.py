@@ -1,6 +1,6 @@
 """The client for programs whose calls block: threads, and greenlets on gevent.
 
-Rule: it has no logic of its own but Python's conventions; every command is a request.
+Rule: its only logic is Python's conventions; every command is a request.
 """
 
 from __future__ import annotations

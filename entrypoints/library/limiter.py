@@ -12,7 +12,7 @@ from entrypoints.library.unique_keys import unique_key
 
 
 class _LimiterState:
-    """What `RateLimiter` and `AsyncRateLimiter` have in common."""
+    """The common part of `RateLimiter` and `AsyncRateLimiter`."""
 
     def __init__(self, key: str, limit: int, per: float) -> None:
         if limit < 1 or not per > 0:

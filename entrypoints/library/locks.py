@@ -19,7 +19,7 @@ from entrypoints.library.senders import AwaitedSender, BlockingSender
 
 
 class LockLost(KvError):
-    """The lock ran out, or was removed, before its block ended: another client may have been in."""
+    """The lock expired, or was removed, before its block ended: another client may have held it."""
 
     code = "LOCK_LOST"
     blame = Blame.CLIENT
@@ -36,11 +36,11 @@ class _Lease:
         self.held = False
         self.lost = False
         self.expires = 0.0
-        self.stop_renewing: Callable[[], None] = _nothing
+        self.stop_renewing: Callable[[], None] = _no_op
 
 
 class _LockState:
-    """What `Lock` and `AsyncLock` have in common."""
+    """The common part of `Lock` and `AsyncLock`."""
 
     def __init__(self, runtime: Runtime, key: str, ttl: float, renew: bool) -> None:
         if not ttl > 0:
@@ -80,7 +80,7 @@ class _LockState:
         lease = self._leases.get(holder)
         if lease is None or not lease.in_doubt:
             lease = self._leases[holder] = _Lease(holder)
-        while not await self._take(lease):
+        while not await self._try_acquire(lease):
             if end is not None and self._runtime.clock() >= end:
                 return False
             await pause(self._runtime)
@@ -89,8 +89,9 @@ class _LockState:
             lease.stop_renewing = self._keep_renewing(weakref.ref(lease))
         return True
 
-    async def _take(self, lease: _Lease) -> bool:
-        """Tries once; a lock that an earlier try took without hearing of it is taken over."""
+    async def _try_acquire(self, lease: _Lease) -> bool:
+        """Tries once; a lock that an earlier try acquired without receiving the reply is taken
+        over."""
         asked = self._runtime.clock()
         doubtful, lease.in_doubt = lease.in_doubt, True
         if not (doubtful and await self._extend(lease)):
@@ -146,7 +147,7 @@ class _LockState:
         return freed
 
     def _forget(self, lease: _Lease) -> None:
-        """What was freed is nobody's; what was lost is remembered as that."""
+        """Forgets a lease that was released; one that was lost is remembered as lost."""
         lease.held = lease.in_doubt = False
         if lease in self._held:
             self._held.remove(lease)
@@ -177,9 +178,9 @@ class Lock(_LockState):
     """Lets one thread or greenlet in at a time, over all clients of a server.
 
     It is held for up to `ttl` seconds at a time: `renew()` extends that, and with `renew=True` it
-    is extended in the background until it is released. Who holds it longer has lost it, and another
-    may be in: then `lost` is True, and leaving the `with` block raises `LockLost`. Who acquires it
-    has to release it. It is not reentrant.
+    is extended in the background until it is released. A holder that takes longer has lost it, and
+    another may have acquired it: then `lost` is True, and leaving the `with` block raises
+    `LockLost`. The holder has to release it. It is not reentrant.
     """
 
     def __init__(
@@ -241,5 +242,5 @@ class AsyncLock(_LockState):
         await self._leave(kind)
 
 
-def _nothing() -> None:
-    """There is no renewal to stop."""
+def _no_op() -> None:
+    """Does nothing: there is no renewal to stop."""

@@ -1,4 +1,5 @@
-"""What recipes need of the kind of program they run in: threads, greenlets, or asyncio's tasks.
+"""The interface of recipes to the kind of program they run in: threads, greenlets, or asyncio's
+tasks.
 
 Rule: a recipe is written once, as coroutines over a `Runtime`. Where calls block, none of them
 ever waits for a loop, and `finish` runs it to its end in one step.
@@ -33,7 +34,7 @@ class Runtime(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Lets others run for so long."""
+        """Sleeps for so many seconds; others run meanwhile."""
         ...
 
     clock: Callable[[], float]
@@ -120,7 +121,7 @@ class AsyncioRuntime:
     def holder(self) -> Any:
         try:
             return asyncio.current_task() or self
-        except RuntimeError:  # no event loop runs, as when somebody looks at a lock
+        except RuntimeError:  # no event loop runs, as when a program inspects a lock
             return self
 
     def has_ended(self, holder: Any) -> bool:

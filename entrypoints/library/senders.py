@@ -63,8 +63,8 @@ class PendingResult(Generic[T]):
 
 
 def shortened(error: KvError) -> KvError:
-    """The error without frames inside the library: it says itself what was wrong, and is caused by
-    the system's own error, if there is one, and by no other attempt."""
+    """The error without frames inside the library. Its cause is the system's own error, if there is
+    one, and no other attempt."""
     cause = error.__cause__
     while isinstance(cause, KvError):
         cause = cause.__cause__

@@ -130,7 +130,7 @@ def _refusal(what: str) -> Iterator[None]:
 
 
 def _reason(error: OSError) -> str:
-    """The system's own words, without the address that `create_server` adds."""
+    """The system's own message, without the address that `create_server` adds."""
     if isinstance(error, (socket.gaierror, ssl.SSLError)):
         return str(error.strerror or error)
     return os.strerror(error.errno or 0)

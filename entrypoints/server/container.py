@@ -126,5 +126,5 @@ class ServerContainer(containers.DeclarativeContainer):
         connection=connection,
     )
     housekeeper = providers.Singleton(
-        GeventHousekeeper, tidy=providers.Callable(_maintenance, store)
+        GeventHousekeeper, run_maintenance=providers.Callable(_maintenance, store)
     )

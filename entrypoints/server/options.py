@@ -42,8 +42,8 @@ _LIMITS: Dict[str, str] = {
     "max_keys_per_request": "Most keys that one request may name.",
     "max_batch_cost": "Most that the commands of a BATCH cost together; a SET costs 1.",
     "max_opened_bytes": "Most bytes of JSON that one request decodes to compare or count.",
-    "max_input_bytes": "Most bytes to hold for all clients together: requests not answered yet, "
-    "replies not taken yet. Over it, the client with the most is cut.",
+    "max_input_bytes": "Most bytes buffered for all clients together, of unanswered requests "
+    "and unsent replies. Over it, the client with the most is cut.",
     "max_clients": "Most clients at once; a further one is refused.",
     "request_timeout": "Close a connection whose request takes longer than this to arrive, or to "
     "log in (0: never).",

@@ -1,6 +1,6 @@
 """What one setting can be: a number in a range, a host, an address, a file.
 
-Rule: what cannot be meant is refused here, whatever source it comes from: nan, infinity, a negative
+Rule: a value out of range is refused here, whatever its source: nan, infinity, a negative
 time-out, true for a number, a file that begins with a byte order mark, a key file without a key.
 """
 

@@ -53,7 +53,7 @@ def client_address(settings: Mapping[str, Given]) -> Dict[str, Any]:
     parts["port"] = DEFAULT_PORT if parts["port"] is None else parts["port"]
     parts["tls"] = _client_tls(url, tls)
     if parts["tls"] and parts["unix_path"]:
-        raise click.UsageError(f"{tls.origin} asks for TLS, which a Unix socket has not")
+        raise click.UsageError(f"{tls.origin} asks for TLS, which a Unix socket does not have")
     return parts
 
 

@@ -1,8 +1,8 @@
 """Passwords, and the files that hold secrets.
 
 Rule: a secret is the first line of what was given, without its line end, whether that is a file, a
-variable or standard input; it is no option, since other users see the options of a process. What
-cannot be a secret, since no client could give it, is refused; what others can read is warned of.
+variable or standard input; it is no option, since other users see the options of a process. A
+secret that no client could send is refused; a file that others can read is warned of.
 """
 
 from __future__ import annotations

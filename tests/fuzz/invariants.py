@@ -1,7 +1,7 @@
 """What holds for the codec whatever bytes arrive, as plain functions that raise where it does not.
 
 Rule: a check is decided by its bytes alone, so that they can be kept as a file and checked again.
-Each `CUT` in them ends what one read of the transport gives, and is not itself fed: no UTF-8 has
+Each `CUT` in them ends one read of the transport, and is not itself fed: no UTF-8 has
 that byte.
 
 The measure of a line is Python's own JSON reader, made strict: no NaN or Infinity, no number beyond
@@ -73,8 +73,8 @@ def check_server(data: bytes) -> None:
 
 
 def check_client(data: bytes) -> None:
-    """For each request before the first empty line, what is received after it gives a result of the
-    command's type or a `KvError`, or raises `Unavailable`; the same however it is cut."""
+    """For each request before the first empty line, the bytes received after it yield a result of
+    the command's type or a `KvError`, or raises `Unavailable`; the same however it is cut."""
     requests, _, rest = data.partition(b"\n\n")
     asked = [command for command in map(_command, requests.split(b"\n")) if command]
     whole = _receive(asked, [rest.replace(CUT, b"")])

@@ -46,7 +46,7 @@ METHODS: Dict[str, Type[Command[Any]]] = {
 class OnLoop:
     """What belongs to asyncio, with calls that wait: each runs on the event loop until it is done.
 
-    What such a call gives and can itself be awaited, such as a pipeline, is made to wait as well.
+    A result that can itself be awaited, such as a pipeline, is made to wait as well.
     """
 
     def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:

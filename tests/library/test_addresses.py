@@ -1,4 +1,4 @@
-"""How a program says which server it means, and how it is told that this cannot be."""
+"""Addresses and options of a client, and the errors for bad ones."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ class TestListenAddress:
             ("unix:/a b,c", ListenAddress("unix", path="/a b,c")),
         ],
     )
-    def test_is_a_host_and_a_port_or_a_unix_socket(self, text: str, address: Any) -> None:
+    def test_a_listen_address_is_a_host_and_a_port_or_a_unix_socket(
+        self, text: str, address: Any
+    ) -> None:
         assert ListenAddress.parse(text) == address
         assert ListenAddress.parse(str(address)) == address
 
@@ -109,7 +111,7 @@ class TestListenAddress:
             "unix:/" + MAX_PATH_BYTES * "a",
         ],
     )
-    def test_another_text_is_refused(self, text: str) -> None:
+    def test_a_malformed_listen_address_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"."):
             ListenAddress.parse(text)
 
@@ -121,7 +123,7 @@ class TestListenAddress:
             ("unix:/a b/kv.sock", True, "kv+unix:///a%20b/kv.sock"),
         ],
     )
-    def test_a_client_is_told_an_address_that_it_understands(
+    def test_a_listen_address_becomes_a_url_for_clients(
         self, text: str, tls: bool, url: str
     ) -> None:
         address = ListenAddress.parse(text)
@@ -159,7 +161,7 @@ class TestListenAddress:
         assert ListenAddress.parse(text).is_local == local
 
 
-def test_what_is_said_in_words_wins_over_the_address() -> None:
+def test_a_keyword_argument_wins_over_the_address() -> None:
     understood = client_settings("kv://:old@h", None, {"password": "new", "tls": True})
     assert (understood["password"], understood["tls"]) == ("new", True)
 
@@ -230,7 +232,7 @@ def test_a_password_without_its_at_sign_is_not_in_the_message() -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_an_option_that_there_is_none_of_is_a_type_error_that_names_it(kind: Any) -> None:
+def test_an_unknown_option_is_a_type_error_that_names_it(kind: Any) -> None:
     with pytest.raises(TypeError, match="time_out"):
         kind(time_out=5, password="sesame")
     with pytest.raises(TypeError, match="pasword") as refusal:
@@ -243,13 +245,13 @@ def test_the_kind_of_network_is_no_option_for_asyncio() -> None:
         AsyncClient(network="gevent")
 
 
-def test_a_kind_of_network_that_there_is_none_of_is_a_value_error() -> None:
+def test_an_unknown_network_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="fibers"):
         Client(network="fibers")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", ["timeout", "connect_timeout"])
-def test_an_option_that_is_no_number_is_told_at_once(option: str) -> None:
+def test_an_option_that_is_no_number_is_refused_at_once(option: str) -> None:
     options: Any = {option: None}
     with pytest.raises(ValueError, match=option):
         Client(**options)

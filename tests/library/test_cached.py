@@ -26,7 +26,7 @@ from tests.library.proxy import Proxy
 from tests.support import TIMEOUT, Server, running_server
 
 
-def test_of_many_that_miss_at_once_one_calls_the_function(programs: Programs) -> None:
+def test_of_many_concurrent_misses_one_calls_the_function(programs: Programs) -> None:
     calls = []
 
     def slow(client: Client) -> Callable[[int], Any]:
@@ -47,7 +47,7 @@ def test_of_many_that_miss_at_once_one_calls_the_function(programs: Programs) ->
     assert programs.clients[0].count() == 1, "nothing is left of the claim"
 
 
-def test_a_result_of_none_is_kept_too(direct: Client) -> None:
+def test_a_result_of_none_is_cached(direct: Client) -> None:
     calls = []
 
     @cached(direct, ttl=60, name="nothing")
@@ -81,7 +81,7 @@ def test_each_set_of_arguments_has_a_result(direct: Client) -> None:
 
 
 @pytest.mark.timing
-def test_an_exception_is_not_kept_and_the_next_one_tries_at_once(programs: Programs) -> None:
+def test_an_exception_is_not_cached_and_the_next_caller_tries_at_once(programs: Programs) -> None:
     calls = []
 
     @cached(programs.clients[0], ttl=60, name="fails", lock_timeout=TIMEOUT)
@@ -120,7 +120,7 @@ def test_without_a_server_the_function_is_called(kind: Kind) -> None:
             client.ping()
 
 
-def test_a_server_that_goes_meanwhile_takes_no_result_along(proxy: Proxy) -> None:
+def test_a_server_that_stops_during_the_call_loses_no_result(proxy: Proxy) -> None:
     with threads(proxy.port, attempts=1) as client, contextlib.ExitStack() as gone:
 
         @cached(client, ttl=60, name="called")
@@ -147,7 +147,7 @@ def test_a_server_that_is_full_is_no_reason_not_to_call_the_function() -> None:
         assert called() == "right"
 
 
-def test_what_cannot_be_part_of_a_key_is_passed_to_the_function(blocking: Client) -> None:
+def test_a_call_with_an_unusable_argument_is_passed_to_the_function(blocking: Client) -> None:
     calls = []
 
     @blocking.cached(ttl=60, name="called")
@@ -266,7 +266,7 @@ def test_long_arguments_are_told_apart_by_short_keys(blocking: Client) -> None:
     assert all(len(key) < 600 for key in blocking)
 
 
-def test_it_makes_no_difference_how_an_argument_is_passed(blocking: Client) -> None:
+def test_positional_and_keyword_arguments_make_the_same_key(blocking: Client) -> None:
     calls = []
 
     @blocking.cached(ttl=60, name="power")
@@ -477,7 +477,7 @@ def test_a_claim_of_another_is_left_alone(blocking: Client) -> None:
         assert blocking.get(f"claim:{fails.key(fail)}") == "of another, since this one ran out"
 
 
-def test_nobody_waits_for_a_result_that_cannot_be_kept(programs: Programs) -> None:
+def test_callers_do_not_wait_for_a_result_that_cannot_be_stored(programs: Programs) -> None:
     calls = []
     client = programs.clients[0]
 
@@ -506,7 +506,7 @@ def test_a_result_that_is_too_large_for_the_server_is_returned() -> None:
         assert client.count() <= 1
 
 
-def test_a_wrong_password_is_told() -> None:
+def test_a_wrong_password_raises() -> None:
     with running_server(KV_PASSWORD="right") as server, threads(server.port) as client:
 
         @client.cached(ttl=60, name="f")
@@ -517,7 +517,7 @@ def test_a_wrong_password_is_told() -> None:
             called()
 
 
-def test_an_error_of_the_function_is_its_own(blocking: Client) -> None:
+def test_an_error_of_the_function_propagates_unchanged(blocking: Client) -> None:
     @blocking.cached(ttl=60, name="f")
     def fails() -> int:
         raise Unreachable("another server")
@@ -566,7 +566,7 @@ class TestAsyncio:
 
         assert asyncio.run(run()) == "right"
 
-    def test_methods_and_what_cannot_be_kept(self) -> None:
+    def test_methods_and_results_that_cannot_be_stored(self) -> None:
         class Service:
             client = AsyncClient.local()
 
@@ -591,7 +591,7 @@ class TestAsyncio:
 
 
 @pytest.mark.parametrize("option", ["ttl", "lock_timeout"])
-def test_a_time_that_cannot_be_meant_is_refused(option: str) -> None:
+def test_a_bad_ttl_or_timeout_is_refused(option: str) -> None:
     options: Any = {"ttl": 60, option: 0}
     with pytest.raises(ValueError, match=option):
         Client.local().cached(**options)(plain)

@@ -14,7 +14,7 @@ NUMBERS = [name for name, value in DEFAULTS.items() if type(value) in (int, floa
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "5", None])
-def test_a_number_that_cannot_be_meant_is_refused_by_name(name: str, value: Any) -> None:
+def test_a_number_out_of_range_is_refused_by_name(name: str, value: Any) -> None:
     for kind in (Client, AsyncClient):
         options: Any = {name: value}
         with pytest.raises(ValueError, match=name):
@@ -35,7 +35,7 @@ def test_an_address_and_a_port_contradict(host: str) -> None:
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, "7379", 7379.0])
-def test_a_port_that_there_is_none_of_is_refused(port: Any) -> None:
+def test_a_port_out_of_range_is_refused(port: Any) -> None:
     with pytest.raises(ValueError, match="port="):
         Client("h", port)
 
@@ -52,7 +52,7 @@ def test_files_for_tls_without_tls_are_refused(name: str) -> None:
         Client("kv://h", **options)
 
 
-def test_tls_that_was_asked_for_is_never_left_out() -> None:
+def test_tls_asked_for_by_any_source_is_used() -> None:
     with pytest.raises(ValueError, match="kvs://"):
         Client("kvs://h", tls=False)
     with pytest.raises(ValueError, match="Unix socket"):

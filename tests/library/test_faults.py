@@ -44,7 +44,7 @@ def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @FAULTS
-def test_what_is_read_is_asked_for_again(
+def test_a_read_is_repeated_after_a_lost_connection(
     kind: Kind, fault: Fault, proxy: Proxy, direct: Client
 ) -> None:
     direct.set("k", "right")
@@ -61,7 +61,7 @@ def test_what_is_read_is_asked_for_again(
 
 
 @FAULTS
-def test_what_changes_something_is_never_sent_twice(
+def test_a_change_is_never_sent_twice(
     kind: Kind, fault: Fault, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port) as client:
@@ -94,7 +94,7 @@ def test_a_command_is_repeated_if_and_only_if_it_changes_nothing(
 
 
 @FAULTS
-def test_after_any_fault_the_next_answers_are_the_right_ones(
+def test_replies_after_any_fault_match_their_requests(
     kind: Kind, fault: Fault, proxy: Proxy, direct: Client
 ) -> None:
     direct.mset({"a": "wrong", "b": "right"})
@@ -129,7 +129,7 @@ def test_an_answer_that_is_late_and_comes_in_time_is_waited_for(
     assert proxy.requests == 1
 
 
-def test_where_nobody_listens_is_unreachable_and_nothing_is_sent(
+def test_a_port_without_a_listener_is_unreachable_and_nothing_is_sent(
     kind: Kind, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port) as client:
@@ -141,7 +141,7 @@ def test_where_nobody_listens_is_unreachable_and_nothing_is_sent(
     assert direct.get("n") == 1
 
 
-def test_even_a_change_is_tried_again_where_it_was_not_sent(
+def test_a_change_that_was_not_sent_is_tried_again(
     kind: Kind, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port, attempts=50) as client, contextlib.ExitStack() as until:
@@ -154,7 +154,7 @@ def test_even_a_change_is_tried_again_where_it_was_not_sent(
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_a_connection_that_fails_before_anything_was_sent_is_tried_so_often(
+def test_a_connection_that_fails_before_sending_is_tried_attempts_times(
     kind: Kind, attempts: int, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port, attempts=attempts, password="comes first") as client:
@@ -200,7 +200,7 @@ async def errors(call: Callable[[], Awaitable[object]]) -> int:
     return found
 
 
-def test_a_new_server_is_noticed_once_a_caller_at_the_most_and_by_no_read(kind: Kind) -> None:
+def test_a_restarted_server_fails_each_caller_once_at_most_and_no_read(kind: Kind) -> None:
     with restarting() as (port, restart), Proxy(port) as proxy, kind(proxy.port) as client:
         for callers, most in (([count], 1), ([count] * 8, 1), ([ping] * 8, 0)):
             proxy.gather(5)
@@ -284,7 +284,7 @@ def test_a_request_that_is_too_large_leaves_the_others_of_its_pipeline_their_res
         assert client.mget(["before", "large", "after"]) == {"before": 1, "after": 2}
 
 
-def test_what_was_sent_together_with_a_request_that_is_too_large_is_told_so(kind: Kind) -> None:
+def test_requests_sent_with_one_that_is_too_large_fail_as_unavailable(kind: Kind) -> None:
     with running_server("--max-request-bytes", "1000") as server, kind(server.port) as client:
         queue = client.pipeline()
         queue.set("before", 1)

@@ -1,4 +1,4 @@
-"""Calls that are broken off: what they leave behind is nobody else's answer.
+"""Calls that are broken off: no later call gets a reply to them.
 
 Rule: no call that is broken off costs a connection.
 """

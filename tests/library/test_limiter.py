@@ -70,6 +70,6 @@ def test_a_limiter_refuses_the_other_kind_of_client() -> None:
 
 
 @pytest.mark.parametrize(("limit", "per"), [(0, 1), (1, 0), (1, float("nan"))])
-def test_a_limiter_refuses_what_cannot_be_meant(limit: int, per: float) -> None:
+def test_a_limiter_refuses_bad_arguments(limit: int, per: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Client.local().limiter("limit", limit, per)

@@ -95,7 +95,7 @@ def test_a_lock_that_was_left_behind_ends_by_itself(client: Client) -> None:
     assert client.lock("lock").acquire(timeout=TIMEOUT)
 
 
-def test_a_lock_that_was_lost_touches_nothing_of_the_next_one(client: Client) -> None:
+def test_a_lost_lock_does_not_touch_the_next_holders(client: Client) -> None:
     mine, theirs = client.lock("lock"), client.lock("lock")
     mine.acquire()
     client.delete("lock")  # as if its time was up

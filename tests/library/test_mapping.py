@@ -27,13 +27,13 @@ def test_a_missing_key_is_a_key_error_and_a_stored_none_is_none(blocking: Client
         del blocking["missing"]
 
 
-def test_going_through_it_gives_every_key_once(blocking: Client) -> None:
+def test_iterating_a_client_yields_every_key_once(blocking: Client) -> None:
     blocking.mset({str(number): number for number in range(3000)})
     assert len(blocking) == 3000
     assert sorted(blocking, key=int) == [str(number) for number in range(3000)]
 
 
-def test_keys_that_come_and_go_meanwhile_do_not_disturb_those_that_stay(blocking: Client) -> None:
+def test_iterating_is_not_disturbed_by_keys_that_come_and_go(blocking: Client) -> None:
     blocking.mset({f"stays:{number}": 0 for number in range(2000)})
     found = []
     for turn, key in enumerate(blocking.keys(page=100)):
@@ -47,7 +47,7 @@ def test_keys_that_come_and_go_meanwhile_do_not_disturb_those_that_stay(blocking
     }
 
 
-def test_it_turns_into_a_dictionary(blocking: Client) -> None:
+def test_dict_of_a_client_holds_all_items(blocking: Client) -> None:
     blocking.mset({"a": 1, "b": [2]})
     assert dict(blocking) == {"a": 1, "b": [2]}
     assert {**blocking} == {"a": 1, "b": [2]}
@@ -59,7 +59,7 @@ def test_an_empty_one_is_a_client_all_the_same(blocking: Client) -> None:
     assert blocking
 
 
-def test_a_with_block_gives_the_client_and_closes_it(blocking: Client) -> None:
+def test_a_with_block_returns_the_client_and_closes_it(blocking: Client) -> None:
     with blocking as same:
         assert same is blocking
         same["k"] = 1
@@ -104,7 +104,7 @@ def test_an_update_stores_everything_at_once(client: Client) -> None:
     assert client.ttl("c")
 
 
-def test_what_is_missing_is_made_and_stored(client: Client) -> None:
+def test_get_or_set_makes_and_stores_a_missing_value(client: Client) -> None:
     made = []
 
     def make() -> str:

@@ -108,7 +108,7 @@ def test_a_value_of_another_type_refuses_no_batch(client: Client) -> None:
     assert client.get("word") == "x"
 
 
-def test_a_batch_that_is_too_much_work_is_refused_whole(client: Client) -> None:
+def test_a_batch_that_costs_too_much_is_refused_whole(client: Client) -> None:
     batch = client.batch()
     for _ in range(200):
         batch.flush()
@@ -125,7 +125,7 @@ def test_a_value_that_cannot_be_stored_is_refused_when_it_is_buffered(client: Cl
     assert client.mget(["a", "b"]) == {"a": 1}
 
 
-def test_there_is_no_result_before_it_was_sent(client: Client) -> None:
+def test_a_result_before_sending_raises(client: Client) -> None:
     for buffer in buffers(client):
         pending = buffer.set("k", 1)
         with pytest.raises(RuntimeError, match="not sent"):
@@ -154,14 +154,14 @@ def test_a_block_that_raises_sends_nothing(client: Client) -> None:
             _ = unsent.result
 
 
-def test_an_empty_one_gives_nothing(client: Client) -> None:
+def test_an_empty_pipeline_or_batch_returns_no_results(client: Client) -> None:
     for buffer in buffers(client):
         assert buffer.run() == []
         with buffer:
             pass
 
 
-def test_what_was_run_is_not_sent_again(client: Client) -> None:
+def test_a_command_that_was_run_is_not_sent_again(client: Client) -> None:
     for buffer in buffers(client):
         client.flush()
         first = buffer.incr("n")
@@ -172,7 +172,7 @@ def test_what_was_run_is_not_sent_again(client: Client) -> None:
         assert first.result == 1
 
 
-def test_what_was_refused_is_not_sent_again(client: Client) -> None:
+def test_a_batch_that_was_refused_is_not_sent_again(client: Client) -> None:
     batch = client.batch()
     batch.set("k", "x")
     batch.incr("k")
@@ -201,7 +201,7 @@ def test_thousands_of_commands_in_one_batch(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", [threads, tasks])
-def test_when_no_server_is_there_every_result_says_so(kind: Any) -> None:
+def test_every_result_of_a_pipeline_without_a_server_is_unreachable(kind: Any) -> None:
     with kind(1, attempts=1) as client:
         for buffer in buffers(client):
             results_to_come = [buffer.set("a", 1), buffer.get("a")]

@@ -85,7 +85,7 @@ client.close()
 """
 
 
-def test_after_a_fork_the_child_has_connections_of_its_own(server: Server) -> None:
+def test_a_forked_child_opens_connections_of_its_own(server: Server) -> None:
     assert run(FORKED, server.port) == ""
 
 
@@ -113,7 +113,7 @@ def test_threads_that_share_a_store_in_this_process_do_not_disturb_each_other() 
         assert client.get("n") == 4000
 
 
-def test_after_it_was_closed_it_serves_another_event_loop(server: Server) -> None:
+def test_a_closed_asyncio_pool_serves_another_event_loop(server: Server) -> None:
     client = AsyncClient(port=server.port, max_connections=2)
 
     async def crowd() -> List[str]:

@@ -75,7 +75,7 @@ def test_bytes_can_be_told_from_the_text_that_they_spell(client: Client) -> None
     assert client.set("k", 1, if_equals=b"x") is True
 
 
-def test_what_looks_like_bytes_and_is_not_quite_comes_back_as_it_was(client: Client) -> None:
+def test_an_object_almost_like_extended_json_comes_back_unchanged(client: Client) -> None:
     for value in (
         {"$binary": 1},
         {"$binary": {"base64": "no base64!", "subType": "00"}},
@@ -121,7 +121,7 @@ REFUSED: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
-def test_what_would_not_come_back_as_it_was_is_refused(client: Client, value: Any) -> None:
+def test_a_value_that_would_not_round_trip_is_refused(client: Client, value: Any) -> None:
     for attempt in (
         lambda: client.set("k", value),
         lambda: client.set("k", 1, if_equals=value),
@@ -151,7 +151,7 @@ CHANGED: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("value", CHANGED.values(), ids=CHANGED.keys())
-def test_what_is_not_refused_comes_back_as_it_was(client: Client, value: Any) -> None:
+def test_a_value_that_is_not_refused_round_trips(client: Client, value: Any) -> None:
     with contextlib.suppress(BadRequest):
         client.set("k", value)
         assert client.get("k") == value

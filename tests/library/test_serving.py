@@ -112,7 +112,9 @@ def test_an_address_that_is_taken_is_told_where_the_server_is_started() -> None:
         ({"tls_key": "key.pem"}, "tls_cert"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_before_anything_starts(options: Any, named: str) -> None:
+def test_bad_arguments_of_serve_are_refused_before_anything_starts(
+    options: Any, named: str
+) -> None:
     before = threading.active_count()
     with pytest.raises(ValueError, match=named):
         serve(**options)

@@ -24,7 +24,7 @@ from tests.support import ROOT, TIMEOUT
 KINDS: List[Any] = [Client, AsyncClient, CommandBuffer, Pipeline, AsyncPipeline]
 
 
-def test_there_is_one_request_for_each_command_and_it_makes_that_command() -> None:
+def test_each_command_has_one_request_that_makes_it() -> None:
     assert set(CALLS) == set(METHODS) == set(requests.REQUESTS)
     for name, kind in METHODS.items():
         assert type(getattr(requests, name)(*CALLS[name]).command) is kind
@@ -53,7 +53,7 @@ def test_a_method_takes_and_says_what_its_request_does(kind: Any, name: str) -> 
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_says_whether_it_is_repeated_as_it_is(name: str) -> None:
+def test_a_methods_docstring_says_whether_it_is_repeated(name: str) -> None:
     doc = " ".join((getattr(requests, name).__doc__ or "").split())
     end = "Repeated when the connection is lost." if METHODS[name].readonly else "Never repeated."
     assert doc.endswith(end)
@@ -65,7 +65,7 @@ def test_methods_of_asyncio_are_coroutines_and_those_of_others_are_not() -> None
         assert not inspect.iscoroutinefunction(getattr(Client, name))
 
 
-def test_whatever_else_a_client_can_do_the_one_for_asyncio_can_do_too() -> None:
+def test_the_asyncio_client_has_every_public_method_of_the_client() -> None:
     plain = {name for name in vars(Client) if not name.startswith("_")}
     awaited = {name for name in vars(AsyncClient) if not name.startswith("_")}
     assert plain == awaited
@@ -86,7 +86,7 @@ def test_the_methods_are_those_that_the_list_of_requests_makes() -> None:
 
 
 @pytest.mark.parametrize("name", library.__all__)
-def test_every_public_name_says_that_it_is_of_kvjson(name: str) -> None:
+def test_every_public_name_has_the_module_kvjson(name: str) -> None:
     public = getattr(kvjson, name)
     assert public.__module__ == "kvjson"
     assert pickle.loads(pickle.dumps(public)) is public
@@ -124,7 +124,7 @@ def test_a_client_shows_where_its_server_is_and_never_the_password() -> None:
         assert repr(kind.local()) == f"<{name} local>"
 
 
-def test_what_was_not_sent_yet_and_what_came_of_it_can_be_seen() -> None:
+def test_the_repr_of_a_pending_result_shows_its_state() -> None:
     pipeline = Client.local().pipeline()
     n, missing = pipeline.incr("n"), pipeline.get("missing")
     assert repr(pipeline) == "<Pipeline: 2 to send>"

@@ -51,7 +51,7 @@ def losing(proxy: Proxy) -> None:
 
 
 def in_the_end(call: Callable[[], T]) -> T:
-    """What a call gives, when a machine that is busy with something else has let it."""
+    """The outcome of a call, whatever else delays the machine."""
     for _ in range(20):
         with contextlib.suppress(TimedOut, Unreachable):
             return call()
@@ -71,7 +71,7 @@ TIMED = pytest.mark.parametrize(
 @pytest.mark.timing
 @TIMED
 @pytest.mark.parametrize(("fault", "total"), [(holding, 0.3), (dripping, 0.5), (losing, 0.3)])
-def test_a_call_with_all_that_belongs_to_it_ends_in_time(
+def test_a_call_with_connecting_and_repeating_ends_in_time(
     kind: Kind, fault: Callable[[Proxy], None], total: float, proxy: Proxy, direct: Client
 ) -> None:
     direct.set("k", "right")
@@ -97,7 +97,9 @@ def test_a_call_that_is_tried_again_and_again_ends_in_time(kind: Kind, proxy: Pr
 
 
 @pytest.mark.timing
-def test_waiting_for_a_connection_counts_too(kind: Kind, proxy: Proxy) -> None:
+def test_waiting_for_a_pooled_connection_counts_towards_the_time_limit(
+    kind: Kind, proxy: Proxy
+) -> None:
     async def told(client: AsyncClient) -> bool:
         try:
             return not await client.ping()

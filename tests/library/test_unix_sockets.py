@@ -92,7 +92,7 @@ def test_a_server_is_reached_at_the_path_of_its_socket(
 
 
 @EXECUTES
-def test_where_no_socket_is_no_server_is_reached(
+def test_a_path_without_a_socket_is_unreachable(
     execute: Callable[..., Any], tmp_path: Path
 ) -> None:
     where = str(tmp_path / "none.sock")

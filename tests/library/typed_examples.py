@@ -71,7 +71,7 @@ def what_a_value_is(client: Client) -> None:
     client.update([("a", 1)])
 
 
-def what_a_command_gives(client: Client) -> None:
+def what_a_command_returns(client: Client) -> None:
     assert_type(client.set("k", None, ttl=0.5, if_="absent"), bool)
     assert_type(client.set("k", b"x", keep_ttl=True, if_equals=None), bool)
     assert_type(client.mset({"a": 1, "b": "x"}, ttl=60, if_="absent"), bool)

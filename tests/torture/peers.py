@@ -1,7 +1,7 @@
 """Clients of a server that is tortured, and what can be seen of its process from outside.
 
 The rule it keeps: what is measured is measured by a process of its own, or by the system, and never
-by a thread that shares an interpreter with whoever does the torturing.
+by a thread that shares an interpreter with the test.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def full_server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("name", COSTLY)
-def test_one_that_sends_what_is_costly_over_and_over(
+def test_a_client_that_repeats_costly_requests_does_not_delay_others(
     full_server: Server,
     name: str,
     seconds: float,
@@ -70,7 +70,7 @@ def large_value(full_server: Server) -> str:
 
 
 @pytest.mark.parametrize("type", ["INCR", "DELETE"])
-def test_others_have_a_turn_between_two_requests_that_open_a_large_value(
+def test_other_clients_have_a_turn_between_two_requests_that_open_a_large_value(
     full_server: Server, large_value: str, type: str, tell: TELLER
 ) -> None:
     members = {} if type == "INCR" else {"if_equals": 0}
@@ -92,7 +92,7 @@ def seconds_for(client: Client, line: bytes, replies: int = 1) -> float:
     return time.monotonic() - started
 
 
-def test_making_room_for_many_keys_takes_no_longer_than_for_each_of_them(tell: TELLER) -> None:
+def test_evicting_for_many_keys_takes_no_longer_than_for_single_ones(tell: TELLER) -> None:
     settings = ("--max-memory", "4mb", "--memory-policy", "evict")
     with running_server(*settings) as server, client_of(server) as client:
         seconds_for(client, sets("old", 30_000), replies=30_000)

@@ -119,7 +119,7 @@ def test_clients_that_pipeline_get_whole_replies_up_to_the_end(tell: TELLER) -> 
 
 
 @pytest.mark.timing
-def test_it_ends_within_its_grace_under_a_flood(tell: TELLER) -> None:
+def test_a_server_under_a_flood_ends_within_its_grace(tell: TELLER) -> None:
     with running_server("--shutdown-grace", "0.5") as server:
         with flooding(server, request("PING")), flooding(server, request("PING"), deaf=True):
             time.sleep(0.3)
@@ -131,7 +131,7 @@ def test_it_ends_within_its_grace_under_a_flood(tell: TELLER) -> None:
 
 
 @pytest.mark.timing
-def test_a_second_signal_ends_it_at_once(tmp_path: Path, tell: TELLER) -> None:
+def test_a_second_signal_ends_the_server_at_once(tmp_path: Path, tell: TELLER) -> None:
     log = tmp_path / "log"
     with log.open("w") as stderr, running_server(
         "--shutdown-grace", "60", stderr=stderr
@@ -161,13 +161,13 @@ def test_the_service_manager_is_told_of_the_start_and_of_the_end(tmp_path: Path)
             assert manager.recv(100) == b"STOPPING=1"
 
 
-def test_a_service_manager_that_is_gone_does_not_keep_it_from_serving(tmp_path: Path) -> None:
+def test_a_server_serves_without_its_service_manager(tmp_path: Path) -> None:
     with running_server(NOTIFY_SOCKET=str(tmp_path / "gone")) as server:
         assert server.ask(request("PING")) == b'{"ok":true,"result":"PONG"}\n'
 
 
 @pytest.mark.timing
-def test_it_ends_although_nobody_reads_its_log() -> None:
+def test_a_server_whose_log_is_not_read_ends() -> None:
     reader, writer = os.pipe()
     talkative = with_changes("import adapters.logs; adapters.logs.RATE_LIMIT = 10**9")
     try:

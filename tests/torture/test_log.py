@@ -1,4 +1,4 @@
-"""The log, when clients give it much to say, and when nobody reads it."""
+"""The log, when clients cause many records, and when it is not read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOON = with_changes("import adapters.logs; adapters.logs.RATE_PERIOD = 0.5")
 
 
 @pytest.mark.timing
-def test_a_thousand_bad_clients_are_some_records_that_count_the_others(
+def test_a_thousand_bad_clients_make_a_few_records_that_count_the_others(
     tmp_path: Path, tell: TELLER
 ) -> None:
     log = tmp_path / "log"
@@ -39,7 +39,7 @@ def test_a_thousand_bad_clients_are_some_records_that_count_the_others(
     assert "hello" not in log.read_text()
 
 
-def test_a_log_that_nobody_reads_does_not_keep_it_from_serving(tell: TELLER) -> None:
+def test_a_log_that_is_not_read_does_not_stop_the_server_from_serving(tell: TELLER) -> None:
     reader, writer = os.pipe()
     talkative = with_changes("import adapters.logs; adapters.logs.RATE_LIMIT = 10**9")
     try:

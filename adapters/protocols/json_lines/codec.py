@@ -1,7 +1,7 @@
 """The server's side of JSON lines.
 
 Rule: a line is one request and has one reply; a blank line is nothing. A first line that is no
-request ends the conversation, since who sends it speaks another protocol.
+request ends the conversation, since its sender speaks another protocol.
 """
 
 from __future__ import annotations
@@ -132,5 +132,5 @@ def _is_blank(line: bytes) -> bool:
 
 
 def begins_json_lines(first: bytes) -> bool:
-    """Whether a client of the protocol begins so."""
+    """Whether `first` is the beginning of this protocol."""
     return first.startswith(b"{")

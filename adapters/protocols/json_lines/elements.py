@@ -54,7 +54,7 @@ class _Type:
 
 
 class _Members(Struct):
-    """All that has keys in a command, each of them counted, whatever the command is."""
+    """The members that hold keys in any command; each key is counted."""
 
     keys: Union[List[_Key], UnsetType] = UNSET
     items: Union[Dict[_Key, Raw], UnsetType] = UNSET

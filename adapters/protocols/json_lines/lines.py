@@ -1,7 +1,7 @@
 """Cuts a stream of bytes into lines, a few at a time.
 
-Rule: what was fed stays the bytes that it came as until its turn comes, so that many tiny lines
-take no more memory than their bytes. The cost is linear in these, however they arrive.
+Rule: input stays as it was read until its turn comes, so that many tiny lines take no more memory
+than their bytes. The cost is linear in these, however they arrive.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Lines:
             self.has_more = True
 
     def settle(self) -> None:
-        """Frees what was cut."""
+        """Frees the bytes of the lines that were cut."""
         if not self.has_more:
             self._data = self._data[self._at :]
             self._at = 0
@@ -65,7 +65,7 @@ class Lines:
             self._overflow()
 
     def close(self) -> None:
-        """Frees what is kept."""
+        """Frees all buffered bytes."""
         self._data, self._at = b"", 0
         self._partial = bytearray()
         self.has_more = False
@@ -81,7 +81,7 @@ class Lines:
         self._data = data
 
     def _cut_long(self) -> List[bytes]:
-        """The line that has arrived in part before."""
+        """Cuts the line that had arrived in part."""
         end = self._data.find(b"\n")
         if end < 0:
             self._partial += self._data

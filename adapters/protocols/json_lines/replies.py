@@ -85,7 +85,7 @@ def refusal(id: Id, error: KvError) -> bytes:
 
 
 def _too_large(bound: int) -> TooLarge:
-    return TooLarge(f"the reply is over {bound} bytes")
+    return TooLarge(f"the reply is over {bound:,} bytes (max_reply_bytes)")
 
 
 class _Success(Struct, gc=False):

@@ -30,7 +30,7 @@ _MAX_ECHO = 200
 """How many characters of what a client sent are told back to it in an error message."""
 
 _LONGEST_BATCH = 256 * 1024
-"""Bytes; in a longer batch that cannot be read, nobody looks for the command at fault."""
+"""Bytes; in a longer batch that cannot be read, the command at fault is not looked for."""
 
 
 def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
@@ -58,8 +58,8 @@ def _unknown(name: object) -> Optional[UnknownCommand]:
 
 
 def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
-    """What is wrong with the first command of a batch that is none; None when it is not that, or
-    the batch is so long that its commands should not all be decoded for it."""
+    """The error of the first invalid command of a batch; None when all are valid, or the batch is
+    too long to decode each command for it."""
     if name != name_of(Batch) or isinstance(envelope.commands, UnsetType):
         return None
     if memoryview(envelope.commands).nbytes > _LONGEST_BATCH:
@@ -86,14 +86,15 @@ def _name(command: Raw) -> object:
 
 
 def _read(decode: Callable[[Raw], Any], member: Union[Raw, UnsetType]) -> Any:
-    """What a member says; `UNSET` when it is not there, or not what it should be."""
+    """The value of a member; `UNSET` when it is missing or of another type."""
     with contextlib.suppress(*UNREADABLE):
         return UNSET if isinstance(member, UnsetType) else decode(member)
     return UNSET
 
 
 class _Envelope(Struct):
-    """What can still be read of a request that is no command: any of it may be missing or odd."""
+    """The readable members of a request that is no command: any of them may be missing or of
+    another type."""
 
     type: Union[Raw, UnsetType] = UNSET
     id: Union[Raw, UnsetType] = UNSET

@@ -70,7 +70,7 @@ class Measured(NamedTuple):
     type=click.Choice(list(_KINDS)),
     default="get",
     show_default=True,
-    help="What to send.",
+    help="Command to send.",
 )
 @click.option(
     "-c",
@@ -79,7 +79,7 @@ class Measured(NamedTuple):
     default=10,
     show_default=True,
     metavar="N",
-    help="Connections at once.",
+    help="Number of concurrent connections.",
 )
 @click.option(
     "-n",
@@ -88,7 +88,7 @@ class Measured(NamedTuple):
     default=20_000,
     show_default=True,
     metavar="N",
-    help="How many in all.",
+    help="Total number of requests.",
 )
 @click.option(
     "-P",
@@ -97,7 +97,7 @@ class Measured(NamedTuple):
     default=1,
     show_default=True,
     metavar="N",
-    help="Requests that a client sends before it waits for their replies.",
+    help="Requests that each connection sends before it waits for replies.",
 )
 @click.option(
     "--size",
@@ -105,7 +105,7 @@ class Measured(NamedTuple):
     default=20,
     show_default=True,
     metavar="BYTES",
-    help="Bytes of a value.",
+    help="Size of a value in bytes.",
 )
 @click.pass_context
 def bench_command(

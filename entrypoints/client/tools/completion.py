@@ -58,7 +58,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion_command(context: click.Context, shell: str) -> None:
-    """Print what SHELL has to read at its start to complete commands, options and keys of kv.
+    """Print the startup script for SHELL that completes commands, options and keys of kv.
 
     For bash: eval "$(kv completion bash)"
     """

@@ -35,17 +35,17 @@ HISTORY = 120
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between two looks.",
+    help="Interval between samples.",
 )
 @click.option(
-    "-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after so many looks."
+    "-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after this many samples."
 )
 @click.pass_obj
 def monitor_command(target: Target, interval: float, count: Optional[int]) -> None:
     """Show live figures: requests a second, by command, memory, keys, clients; q or Ctrl-C ends it.
 
     It shows how the server is, not what each client sends. In a pipe it prints a JSON object a
-    line. When the server goes away it waits until it is there again.
+    line. When the connection is lost it waits for the server.
     """
     try:
         first = report_of(target)

@@ -1,4 +1,4 @@
-"""Looks at a server, and what happened between two of them.
+"""Samples of a server: what happened between two looks at it.
 
 Rule: a look is one INFO, and leaves itself out of the figures. A server that goes away is waited
 for, and measured anew when it is there again.

@@ -1,4 +1,4 @@
-"""`kv export` and `kv import`: files round what `bulk` does.
+"""`kv export` and `kv import`: files around `bulk`.
 
 Rule: results go to the file, everything else to standard error; `-` is a pipe, `.gz` is gzip. An
 export replaces its file only when it is complete: until then, and when it fails, the old one stays.
@@ -28,13 +28,13 @@ from entrypoints.client.tools.progress import progress
 
 @click.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--prefix", default="", help="Only keys that begin so.")
+@click.option("--prefix", default="", help="Only keys with this prefix.")
 @click.pass_obj
 def export_command(target: Target, file: str, prefix: str) -> None:
     """Write all keys to FILE, as JSON lines of key, value and ttl.
 
     FILE may be - for standard output; one that ends with .gz is compressed. Only its owner can read
-    it. A FILE that is there is replaced when all keys are written, and stays when that fails.
+    it. An existing FILE is replaced when all keys are written, and kept when that fails.
     """
     keys = 0
     try:
@@ -56,7 +56,7 @@ def export_command(target: Target, file: str, prefix: str) -> None:
         _say_stopped(keys, file)
         raise click.ClickException(f"{file}: {error.strerror or error}") from error
     if not keys:
-        click.echo("no key begins so" if prefix else "the server has no keys", err=True)
+        click.echo("no key has this prefix" if prefix else "the server has no keys", err=True)
     click.echo(f"{counted(keys)} exported", err=True)
 
 
