@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, TypeVar, cast
 
 import pytest
 from msgspec import UNSET, Raw
 
-from adapters.gevent_tcp.connection import GreenletConnection
 from application.commands import (
     COMMANDS,
     Auth,
@@ -38,12 +37,14 @@ from application.commands import (
 )
 from application.executor import LocalExecutor
 from application.ports import Executor
-from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
+from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
 from sqlite_store import SqliteStore
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
+
+R = TypeVar("R")
 
 
 def _local(clock: Clock) -> Iterator[Executor]:
@@ -64,7 +65,6 @@ def _tcp(clock: Clock) -> Iterator[Executor]:
 def _tcp_to_a_store_that_blocks(clock: Clock) -> Iterator[Executor]:
     container = server_container()
     container.store.override(BlockingStore(clock))
-    container.connection.override(GreenletConnection)
     with served(container) as client:
         yield client
 
@@ -77,12 +77,83 @@ def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
             yield client
 
 
+class InSteps(Executor):
+    """Executes each command incrementally."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        steps = self._inner.execute_in_steps(command)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return cast(R, stop.value)
+
+
+class InRuns(Executor):
+    """Executes each command as a run of one where its kind has runs, and again by itself when the
+    run is refused, which has had no effect."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        try:
+            run = self._inner.execute_run([command])
+        except KvError:
+            run = None
+        return cast(R, run.results[0]) if run else self._inner.execute(command)
+
+
+class Wrapper(Executor):
+    """Sees every command as itself, and has nothing but the one method that a port must have."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        assert type(command) in COMMANDS
+        return self._inner.execute(command)
+
+
+def _in_steps(clock: Clock) -> Iterator[Executor]:
+    yield InSteps(LocalExecutor(InMemoryStore(clock)))
+
+
+def _in_steps_by_the_fall_back(clock: Clock) -> Iterator[Executor]:
+    yield InSteps(Wrapper(LocalExecutor(InMemoryStore(clock))))
+
+
+def _in_runs(clock: Clock) -> Iterator[Executor]:
+    yield InRuns(LocalExecutor(InMemoryStore(clock)))
+
+
+def _tcp_to_a_wrapper(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    container.clock.override(clock)
+    container.executor.override(Wrapper(LocalExecutor(InMemoryStore(clock))))
+    with served(container) as client:
+        yield client
+
+
+WIRINGS = [
+    _local,
+    _loopback,
+    _tcp,
+    _tcp_to_a_store_that_blocks,
+    _tcp_to_a_database,
+    _in_steps,
+    _in_steps_by_the_fall_back,
+    _in_runs,
+    _tcp_to_a_wrapper,
+]
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-WIRINGS = [_local, _loopback, _tcp, _tcp_to_a_store_that_blocks, _tcp_to_a_database]
 
 
 @pytest.fixture(params=WIRINGS)
