@@ -18,6 +18,8 @@ from typing import Any, BinaryIO, Iterator, NoReturn, Optional, Tuple
 import click
 
 from application.commands import Count
+from application.executor import LocalExecutor
+from application.ports import Executor
 from domain.errors import KvError
 from entrypoints.client.output import failure
 from entrypoints.client.streams import INTERRUPTED, TERMINATED
@@ -30,17 +32,27 @@ from entrypoints.client.tools.progress import progress
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--prefix", default="", help="Only keys that begin so.")
 @click.pass_obj
-def export_command(target: Target, file: str, prefix: str) -> None:
+def export_command(target: Target, file: str, prefix: str, data_dir: Optional[str]) -> None:
     """Write all keys to FILE, as JSON lines of key, value and ttl.
 
     FILE may be - for standard output; one that ends with .gz is compressed. Only its owner can read
     it. A FILE that is there is replaced when all keys are written, and stays when that fails.
     """
+    if data_dir is None:
+        _export(target.executor, file, prefix)
+        return
+    from entrypoints.data_directory import loaded  # the journal's modules, which others need not
+
+    with loaded(data_dir) as store:
+        _export(LocalExecutor(store), file, prefix)
+
+
+def _export(executor: Executor, file: str, prefix: str) -> None:
     keys = 0
     try:
-        total = None if prefix else target.executor.execute(Count())
+        total = None if prefix else executor.execute(Count())
         with written(file) as out, progress("exporting", total) as advance:
-            for lines in exported(target.executor, prefix):
+            for lines in exported(executor, prefix):
                 out.writelines(lines)
                 keys += len(lines)
                 advance(len(lines), len(lines))
