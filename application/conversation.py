@@ -107,7 +107,9 @@ class Conversation:
 
     @property
     def partial_request_id(self) -> int:
-        return _LOGIN if self._gate or self._first else self._codec.partial_request_id
+        if self._gate or self._first:
+            return _LOGIN
+        return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
     def receive(self, data: bytes) -> bytes:
         if len(data) <= self._small:

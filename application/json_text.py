@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from application.budget import Budget
+from application.exact_integers import exact
 from application.limits import Limits
 from domain.errors import BadRequest
 
@@ -116,7 +117,7 @@ def decoded(text: bytes) -> Any:
             gc.enable()
 
 
-_decode = msgspec.json.Decoder(float_hook=float).decode
+_decode = exact(msgspec.json.Decoder(float_hook=float).decode)
 _encode = msgspec.json.Encoder().encode
 
 _CHUNK = 128 * 1024

@@ -20,6 +20,7 @@ from application.conversation import Conversation
 from application.ports import Executor
 from domain.errors import Unauthenticated, Unavailable
 from entrypoints.client_container import ClientContainer
+from entrypoints.local_container import LocalContainer
 from entrypoints.server.container import ServerContainer
 from tests.certificates import Files, Issued
 from tests.model import ModelStore
@@ -80,11 +81,16 @@ def client_in_tls(files: Files) -> ClientContainer:
         lambda files: client(password=SECRET),
         lambda files: client(tls=True),
         client_in_tls,
+        lambda files: LocalContainer(),
     ]
 )
 def container(request: pytest.FixtureRequest, files: Files) -> containers.DeclarativeContainer:
     made: containers.DeclarativeContainer = request.param(files)
     return made
+
+
+OF_A_CONNECTION = ("conversation", "plain_conversation")
+"""Parts of a server that are given the link of a connection."""
 
 
 def test_every_part_can_be_built_and_nothing_connects(
@@ -96,7 +102,7 @@ def test_every_part_can_be_built_and_nothing_connects(
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_server", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
-    of_a_connection = ("conversation", "plain_conversation")
+    of_a_connection = OF_A_CONNECTION if "server" in container.providers else ()
     for name, provider in container.providers.items():
         assert provider(LoopbackLink()) if name in of_a_connection else provider
         assert name in of_a_connection or provider() is not container

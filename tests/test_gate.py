@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import tracemalloc
 from typing import Any, Dict, Iterable, List, Optional, TypeVar
 
 import pytest
@@ -367,6 +368,40 @@ class TestDelays:
         assert client.ask(asked) == [NO]
         assert client.account.held == 0
         assert client.ran == []
+
+
+class TestMemory:
+    """What a client before the password makes the server keep."""
+
+    TINY = b"{}\n" * 40_000
+
+    def test_of_a_large_read_of_tiny_lines_nothing_is_kept_after_the_rejection(
+        self, client: Client
+    ) -> None:
+        tracemalloc.start()
+        try:
+            client.conversation.receive(self.TINY)
+            now, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert client.conversation.wants is Wants.END
+        assert client.account.held == 0
+        assert now < 20_000
+        assert peak < 2 * len(self.TINY)  # as objects of their own they take 17 times their bytes
+
+    def test_while_an_attempt_is_parked_no_more_is_kept_than_may_be_sent(
+        self, client: Client
+    ) -> None:
+        client.send(WRONG * FREE_ATTEMPTS)
+        tracemalloc.start()
+        try:
+            client.conversation.receive(WRONG + b"\n" * 15_000)
+            now, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert client.conversation.wants is Wants.WAKE
+        assert client.account.held <= MAX_UNAUTHENTICATED_INPUT
+        assert now < 2 * MAX_UNAUTHENTICATED_INPUT
 
 
 class TestFirstLine:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from typing import Callable, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from application.ledger import Account, Ledger
+from tests.test_timeouts import PING, PONG, World, rest_of
 
 
 class Clients:
@@ -175,3 +178,56 @@ def test_of_many_small_ones_and_some_large_ones_only_large_ones_are_cut() -> Non
         clients.accounts[chance.choice(hogs)].change(100)
     assert clients.cut
     assert set(clients.cut) <= set(hogs)
+
+
+SMALL: Dict[str, Any] = {
+    "max_key_bytes": 100,
+    "max_request_bytes": 50_000,
+    "max_reply_bytes": 200_000,
+    "max_input_bytes": 300_000,
+}
+HALF = b'{"type":"SET","key":"k","value":"' + b"x" * 40_000
+SET = b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 49_000)
+HOGS: Dict[str, bytes] = {
+    "half a request": HALF,
+    "replies that are not taken": SET + b'{"type":"GET","key":"k"}\n' * 200,
+}
+
+
+@pytest.mark.parametrize("hog", HOGS)
+@pytest.mark.parametrize("connection", [Connection, GreenletConnection])
+def test_over_real_sockets_hogs_are_cut_and_all_others_are_served(
+    connection: Any, hog: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = World(connection, SMALL)
+    with contextlib.closing(here), contextlib.ExitStack() as clients:
+        hogs = [clients.enter_context(here.connect()) for _ in range(12)]
+        others = [clients.enter_context(here.connect()) for _ in range(20)]
+        for sock in others:
+            sock.sendall(PING[:7])
+        for sock in hogs:
+            sock.setblocking(False)
+            with contextlib.suppress(OSError):
+                sock.send(HOGS[hog])
+            here.settle()
+        for sock in others:
+            sock.sendall(PING[7:])
+            assert sock.recv(100) == PONG
+        here.settle()
+        info = here.info()
+        assert info["connected_clients"] == 1 + 20 + 12 - info["cut_clients"]
+        assert info["cut_clients"] > 0
+        assert here.server._ledger.held <= SMALL["max_input_bytes"]
+    assert "more than any other client" in repr([vars(record) for record in caplog.records])
+
+
+def test_one_that_is_cut_is_sent_no_reply() -> None:
+    here = World(Connection, {**SMALL, "max_input_bytes": 50_000})
+    with contextlib.closing(here), here.connect() as first, here.connect() as second:
+        first.sendall(HALF)
+        here.settle()
+        second.sendall(HALF[:20_000])
+        here.settle()
+        assert rest_of(first) == b""
+        second.sendall(b'"}\n')
+        assert second.recv(100) == b'{"ok":true,"result":true}\n'

@@ -18,6 +18,7 @@ import pytest
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.timeouts import LINGER
 from application import password
+from application.admission import MAX_LONG_REQUESTS
 from entrypoints.server.container import ServerContainer
 from tests.certificates import HOST, Files
 from tests.support import TIMEOUT, Clock, bound, server_container
@@ -47,6 +48,7 @@ class World:
         if self._in_tls:
             container.certificates().load()
         self.password = container.password()
+        self.long_requests = container.long_requests()
         self.server = container.server()
         self.address = bound(self.server)
         self.server.start()
@@ -184,6 +186,22 @@ class TestRequest:
         with world(connection, **limits) as here, slow_reader(here, more=PING[:5]) as sock:
             here.pass_time(100)
             take(sock, REPLIES)
+            here.pass_time(25)
+            sock.sendall(PING[5:])
+            assert sock.recv(100) == PONG
+
+    def test_while_a_long_request_waits_for_others_the_next_one_has_no_time_to_lose(
+        self, connection: Any
+    ) -> None:
+        long = b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a key",' * 20_000)
+        with world(connection, request_timeout=30) as here, here.connect() as sock:
+            tickets = [here.long_requests.enter(lambda: None) for _ in range(MAX_LONG_REQUESTS)]
+            sock.sendall(PING)
+            assert sock.recv(100) == PONG
+            sock.sendall(long + PING[:5])
+            here.pass_time(100)
+            here.long_requests.leave(tickets[0])
+            assert sock.recv(100) == b'{"ok":true,"result":{}}\n'
             here.pass_time(25)
             sock.sendall(PING[5:])
             assert sock.recv(100) == PONG

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from adapters.client.loopback import LoopbackLink
 from adapters.client.network import Network, SocketApi, TlsConfig
-from adapters.gevent_tcp.tls import PORTION, Certificates, TlsConversation
+from adapters.gevent_tcp.tls import PORTION, READS, Certificates, TlsConversation
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -424,6 +424,35 @@ class TestEnding:
         assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
         assert client.is_told_goodbye()
         assert wanted(session) is Wants.END
+
+
+class TestRecords:
+    def test_many_of_one_byte_take_many_turns(self, connect: Connect) -> None:
+        """Each costs some microseconds, and a read of a mebibyte has 47,000 of them."""
+        client = connect()
+        client.shake_hands()
+        asked = PING * 70
+        for at in range(len(asked)):
+            client.tls.write(asked[at : at + 1])
+        conversation, turns = client.conversation, 0
+        output = conversation.receive(client.outgoing.read())
+        while conversation.wants is Wants.TURN:
+            turns += 1
+            output += conversation.advance()
+        assert turns >= len(asked) // READS
+        client.is_given(output)
+        assert client.read() == PONG * 70
+
+    def test_what_waits_to_be_decrypted_is_counted(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        for _ in range(3 * READS):
+            client.tls.write(b" ")
+        account = client.conversation._link.account
+        client.conversation.receive(client.outgoing.read())
+        assert account.held > 0
+        answer(client.conversation, [])
+        assert account.held == 0
 
 
 class TestTimeOut:

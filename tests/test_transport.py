@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import Any, Callable, Iterator, Optional, Tuple
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import gevent
 import gevent.socket
@@ -16,14 +17,17 @@ from gevent.pool import Group
 from msgspec import UNSET, Raw
 
 from adapters.client.tcp import TcpClient
+from adapters.gevent_tcp.acceptor import MAX_ACCEPT, Acceptor
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
+from adapters.gevent_tcp.listeners import BACKLOG
 from application.commands import Get, MSet, Ping, Set
 from application.conversation import Conversation
 from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore
 from tests.support import (
     TIMEOUT,
+    Clock,
     bound,
     client_container,
     new_client,
@@ -220,6 +224,49 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
         gevent.sleep(0.01)
         assert sock.recv(100) == b""
     assert caplog.text == ""
+
+
+class Flood:
+    """A listening socket at which clients come without end; each takes a while to accept."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self.accepted = 0
+        self._peers: List[socket.socket] = []
+
+    def accept(self) -> Tuple[socket.socket, Tuple[str, int]]:
+        self.accepted += 1
+        self._clock.now += self._seconds
+        ours, theirs = socket.socketpair()
+        self._peers.append(theirs)
+        return ours, ("192.0.2.1", self.accepted)
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.1, 1.0])
+def test_stopping_keeps_its_grace_under_a_flood_of_connects(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    container = server_container(max_clients=10)
+    container.clock.override(clock)
+    server = container.server()
+    server.bind()
+    server.start()
+    (acceptor,) = server._acceptors
+    listener, flood = acceptor._listener, Flood(clock, seconds)
+    monkeypatch.setattr(acceptor, "_listener", SimpleNamespace(sock=flood, close=flood.close))
+    monkeypatch.setattr(Acceptor, "address", listener.address)
+    started = clock.now
+    with gevent.Timeout(TIMEOUT), contextlib.closing(listener):
+        server.stop(grace=5.0)
+    assert clock.now - started <= 5.0 + MAX_ACCEPT * seconds
+    assert flood.accepted <= BACKLOG
+    assert not server._connections
 
 
 def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:

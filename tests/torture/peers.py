@@ -192,10 +192,13 @@ class Flood:
 
 
 @contextlib.contextmanager
-def flooding(server: Server, payload: bytes, *, deaf: bool = False) -> Iterator[Flood]:
-    """A client that sends this over and over meanwhile."""
+def flooding(
+    server: Server, payload: bytes, *, connections: int = 1, deaf: bool = False
+) -> Iterator[Flood]:
+    """A client that sends this over and over meanwhile, on each of its connections."""
     payload *= max(1, 65536 // len(payload))
-    command = [sys.executable, "-m", "tests.torture.flooder", str(server.port), str(len(payload))]
+    numbers = map(str, (server.port, len(payload), connections))
+    command = [sys.executable, "-m", "tests.torture.flooder", *numbers]
     flood = Flood()
     with _peer([*command, *["deaf"] * deaf], payload) as process:
         yield flood

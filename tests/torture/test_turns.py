@@ -52,6 +52,33 @@ def test_one_that_sends_flat_out(
     calm(waits, long)
 
 
+CROWDS = [1, 10, 50, 200]
+CROWD_FLOODS: Dict[str, bytes] = {
+    "PING": request("PING"),
+    "unknown command": request("PING") + request("PNIG") * 999,
+    "BATCH of 1,000 SETs": request(
+        "BATCH",
+        commands=[{"type": "SET", "key": f"key:{n:012}", "value": n} for n in range(1000)],
+    ),
+}
+
+
+@pytest.mark.parametrize("connections", CROWDS)
+@pytest.mark.parametrize("name", CROWD_FLOODS)
+def test_many_connections_that_send_flat_out(
+    full_server: Server, name: str, connections: int, seconds: float, long: bool, tell: TELLER
+) -> None:
+    """What they cost the others does not grow with their number, as it does where each has a turn
+    before the others are looked at."""
+    crowd = flooding(full_server, CROWD_FLOODS[name], connections=connections)
+    with pinging(full_server) as waits, crowd as flood:
+        time.sleep(seconds / 2)
+    tell(others_waited=waits, replies=flood.replies)
+    assert flood.replies > 10
+    assert not flood.was_cut
+    assert waits.usual_worst < (50 if long else 250)
+
+
 def test_flushing_all_keys(long: bool, tell: TELLER) -> None:
     keys = 1_000_000 if long else KEYS
     with running_server() as server:

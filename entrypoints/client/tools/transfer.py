@@ -13,19 +13,23 @@ import signal
 import stat
 import sys
 import tempfile
-from typing import Any, BinaryIO, Iterator, NoReturn, Optional, Tuple
+from typing import Any, BinaryIO, Iterator, List, NoReturn, Optional, Sequence, Tuple, TypeVar, cast
 
 import click
+from msgspec import Raw
 
-from application.commands import Count
+from application.commands import Command, Count
 from application.executor import LocalExecutor
-from application.ports import Executor
+from application.ports import Pipelined
 from domain.errors import KvError
+from domain.store import Store
 from entrypoints.client.output import failure
 from entrypoints.client.streams import INTERRUPTED, TERMINATED
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
+
+R = TypeVar("R")
 
 
 @click.command("export")
@@ -44,10 +48,31 @@ def export_command(target: Target, file: str, prefix: str, data_dir: Optional[st
     from entrypoints.data_directory import loaded  # the journal's modules, which others need not
 
     with loaded(data_dir) as store:
-        _export(LocalExecutor(store), file, prefix)
+        _export(_OnStore(store), file, prefix)
 
 
-def _export(executor: Executor, file: str, prefix: str) -> None:
+class _OnStore(Pipelined):
+    """Carries commands out on a store, and returns texts as a client does."""
+
+    def __init__(self, store: Store) -> None:
+        self._executor = LocalExecutor(store)
+
+    def execute(self, command: Command[R]) -> R:
+        return cast(R, _raw(self._executor.execute(command)))
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        return [self.execute(command) for command in commands]
+
+    def close(self) -> None: ...
+
+
+def _raw(result: object) -> object:
+    if isinstance(result, dict):
+        return {key: Raw(text) for key, text in result.items()}
+    return Raw(result) if isinstance(result, bytes) else result
+
+
+def _export(executor: Pipelined, file: str, prefix: str) -> None:
     keys = 0
     try:
         total = None if prefix else executor.execute(Count())
