@@ -73,9 +73,12 @@ class JournalKeeper:
     def _run(self) -> None:
         while True:
             gevent.sleep(TICK)
-            self._journal.tick()
-            if self._journal.is_due():
-                self._rewrite()
+            try:
+                self._journal.tick()
+                if self._journal.is_due():
+                    self._rewrite()
+            except Exception:
+                log.exception("the journal's upkeep failed")
 
     def _rewrite(self) -> None:
         for job in self._journal.rewrite():

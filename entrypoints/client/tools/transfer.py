@@ -35,6 +35,11 @@ R = TypeVar("R")
 @click.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--prefix", default="", help="Only keys that begin so.")
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False),
+    help="Read this directory of a server that does not run, and ask no server.",
+)
 @click.pass_obj
 def export_command(target: Target, file: str, prefix: str, data_dir: Optional[str]) -> None:
     """Write all keys to FILE, as JSON lines of key, value and ttl.
