@@ -6,6 +6,7 @@ thing.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -83,3 +84,10 @@ def notify(state: str) -> None:
             sock.sendto(state.encode(), address)
     except OSError as error:
         log.warning("cannot notify the service manager", extra={"why": str(error)})
+
+
+def end_at_once(why: str) -> None:
+    """End the process with code 1 and one line, whatever it was doing."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"Error: {why}\n".encode("utf-8", "backslashreplace"))
+    os._exit(1)

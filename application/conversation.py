@@ -83,9 +83,10 @@ class Service:
 class Conversation:
     """One client's conversation with an executor; see `ports.Conversation`."""
 
-    def __init__(self, service: Service, link: Link) -> None:
+    def __init__(self, service: Service, link: Link, executor: Optional[Executor] = None) -> None:
         self._service = service
-        self._execute = service.executor.execute
+        self._executor = executor or service.executor
+        self._execute = self._executor.execute
         self._counts = service.stats.commands
         self._link = link
         self._small = 0
@@ -319,7 +320,7 @@ class Conversation:
         if len(kinds) > 1 or not kinds <= plain:
             return None
         try:
-            run = self._service.executor.execute_run(window)  # type: ignore[arg-type]  # commands
+            run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
         except Exception:  # noqa: BLE001 - each of them is refused by itself
             return None
         if run:
@@ -413,7 +414,7 @@ class Conversation:
             while not ticket.is_admitted:
                 self.wants = Wants.WAKE
                 yield None
-            result = yield from service.executor.execute_in_steps(command)
+            result = yield from self._executor.execute_in_steps(command)
         except Exception as error:  # noqa: BLE001 - the outermost edge, here too
             yield self._codec.encode([command], [self._refused(command, error)])
             return

@@ -9,6 +9,8 @@ import enum
 from abc import abstractmethod
 from typing import (
     Any,
+    Callable,
+    Collection,
     Generator,
     Iterator,
     List,
@@ -203,4 +205,21 @@ class Protocols(Protocol):
 
     def default(self) -> Codec:
         """A codec for replies to a client whose protocol is not known."""
+        ...
+
+
+class Durability(Protocol):
+    """Knows what a power cut could still take back."""
+
+    def admit(self, command: Command[Any]) -> None:
+        """Raises `Unavailable` when a command cannot be carried out now."""
+        ...
+
+    def needed(self, keys: Optional[Collection[str]]) -> int:
+        """The number of what has to be on the disk before a reply tells something of `keys`, or of
+        all keys for None; 0 for nothing."""
+        ...
+
+    def when_durable(self, number: int, wake: Callable[[], None]) -> None:
+        """Calls `wake` once everything up to a number is on the disk."""
         ...

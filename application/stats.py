@@ -7,7 +7,7 @@ and clients; INFO puts them together, and costs next to nothing to ask.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import Callable, DefaultDict, Dict, Union
+from typing import Callable, DefaultDict, Dict, Optional, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -28,6 +28,31 @@ class Server(Struct, gc=False):
     cut_clients: int
 
 
+class Journal(Struct, gc=False):
+    """The journal: sizes in bytes, times in seconds. `size` is that of all files, `snapshot` that
+    of the last rewrite."""
+
+    fsync: str
+    loading: bool
+    rewriting: bool
+    full: bool
+    """Whether writes are refused since the disk is full."""
+    size: int
+    snapshot: int
+    frames: int
+    """The number of the last one."""
+    durable_frames: int
+    """The number of the last one that is on the disk."""
+    waiting: int
+    """How many clients wait for the disk."""
+    since_durable: float
+    """Since a frame last came to be on the disk."""
+    since_rewrite: Optional[float]
+    """Since the last rewrite of this process ended; null before that."""
+    fsyncs: Dict[str, int]
+    """How many took up to so many seconds, each counted once."""
+
+
 class Report(Struct):
     """The result of INFO; of a store that no server stands before, only the keyspace is known."""
 
@@ -38,6 +63,8 @@ class Report(Struct):
     errors: Union[Dict[str, int], UnsetType] = UNSET
     """How many requests were refused with each code."""
     limits: Union[Limits, UnsetType] = UNSET
+    journal: Union[Journal, UnsetType] = UNSET
+    """Where there is one."""
 
 
 class ServerStats:
@@ -49,11 +76,13 @@ class ServerStats:
         limits: Limits,
         clock: Callable[[], float],
         resident_memory: Callable[[], int],
+        journal: Optional[Callable[[], Journal]] = None,
     ) -> None:
         self._version = version
         self._limits = limits
         self.clock = clock
         self._resident_memory = resident_memory
+        self._journal = journal
         self._started = clock()
         self.connected = 0
         self.accepted = 0
@@ -89,4 +118,6 @@ class ServerStats:
         }
         report.errors = dict(self.errors)
         report.limits = self._limits
+        if self._journal:
+            report.journal = self._journal()
         return report

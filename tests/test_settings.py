@@ -154,7 +154,7 @@ class TestOneSetting:
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
     def test_a_setting_has_a_variable_and_a_file_entry_of_its_name(self, program: Program) -> None:
         settings = [param for param in program.command.params if isinstance(param, Setting)]
-        others = {"config", "help", "version"}
+        others = {"config", "help", "version", "check", "repair"}
         others |= {"askpass", "as_json", "raw", "exit_status"}  # of one run, not of a connection
         assert {param.name for param in program.command.params} - others == {
             setting.name for setting in settings

@@ -99,6 +99,10 @@ class Command(
         to be removed first."""
         return False
 
+    def shown_keys(self) -> Optional[Collection[str]]:
+        """The keys that the reply tells something of; None for those of the whole store."""
+        return None if self.touches_keyspace() else self.named_keys()
+
 
 class OneKey(Command[R], kw_only=False, gc=False):
     """A command on a single key."""

@@ -7,7 +7,7 @@ knows nothing of replies; what all of them spend together is within the bounds o
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Collection, List, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Collection, List, Optional, Tuple, Type, Union
 
 from application.budget import Budget, SharedBudget
 from application.commands import connection, counters, expiry, keyspace, values
@@ -53,6 +53,10 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
 
     def touches_keyspace(self) -> bool:
         return any(command.touches_keyspace() for command in self.commands)
+
+    def shown_keys(self) -> Optional[Collection[str]]:
+        shows_all = any(command.shown_keys() is None for command in self.commands)
+        return None if shows_all else self.named_keys()
 
     def _run_all(self, budget: Budget, store: Store) -> List[object]:
         results: List[object] = []

@@ -76,6 +76,9 @@ class Scan(Command[Keys], tag="SCAN", gc=False):
             keys, cursor = store.scan(self.cursor, self.prefix, fit)
         return Keys(keys, cursor)
 
+    def shown_keys(self) -> None:
+        return None
+
 
 def _count_that_fit(keys: Sequence[str], room: int) -> int:
     """How many of the keys, at least one, fit into a page, whose cursor may hold the last of them

@@ -20,7 +20,9 @@ from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify, open_standard_streams
 from entrypoints.address import ListenAddress
+from entrypoints.data_directory import readable
 from entrypoints.server.container import ServerContainer
+from entrypoints.server.maintenance import maintenance_options
 from entrypoints.server.options import server_options, server_settings
 from entrypoints.settings.sources import CONTEXT
 from entrypoints.version import PACKAGE, version
@@ -33,6 +35,7 @@ DESCRIPTORS = 64
 
 @click.command(context_settings=CONTEXT)
 @server_options
+@maintenance_options
 @click.version_option(package_name=PACKAGE, prog_name="kv-server")
 @click.pass_context
 def main(context: click.Context, /, **_: Any) -> None:
@@ -64,6 +67,10 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     if has_tls:
         with _refusal("cannot use the TLS files"):
             certificates.load()
+    data_dir = settings["data_dir"]
+    if data_dir:
+        with readable(data_dir):
+            container.data_directory().open()
     with _refusal("cannot listen"):
         bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
@@ -73,10 +80,16 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
     housekeeper = container.housekeeper()
     server.start()
-    housekeeper.start()
     for url in bound:
         _announce(url)
-    notify("READY=1")
+    keeper = container.journal_keeper() if data_dir else None
+    if keeper:
+        with readable(data_dir):
+            keeper.load(stopping.is_set)
+        keeper.start()
+    housekeeper.start()
+    if not stopping.is_set():
+        notify("READY=1")
     stopping.wait()
     log.info("stopping")
     for watcher in ending:
@@ -86,6 +99,8 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     notify("STOPPING=1")
     housekeeper.stop()
     server.stop(settings["shutdown_grace"])
+    if keeper:
+        keeper.stop()
     log.info("stopped")
 
 

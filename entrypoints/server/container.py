@@ -12,11 +12,15 @@ from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import Address
 from adapters.gevent_tcp.server import GeventServer
 from adapters.gevent_tcp.tls import Certificates, TlsConversation
-from adapters.process import resident_memory
+from adapters.process import end_at_once, resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from adapters.storage.journal.background import GeventBackground, JournalKeeper
+from adapters.storage.journal.disk import Directory
+from adapters.storage.journal.journal import Journal
 from application import conversation as conversations
 from application.admission import LongRequests
+from application.durability import DurableConversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
@@ -66,10 +70,15 @@ def _connection_for(traits: Traits) -> Type[Connection]:
     return GreenletConnection if traits.blocks else Connection
 
 
+_DEFAULT = {"listen": None, "data_dir": None, "fsync": "always"}
+
+
 class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
-    config = providers.Configuration(strict=True, default={"listen": None})
+    config = providers.Configuration(
+        strict=True, default={"listen": None, "data_dir": None, "fsync": "always"}
+    )
 
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Selector(
@@ -78,6 +87,19 @@ class ServerContainer(containers.DeclarativeContainer):
         refuse=providers.Singleton(BoundedStore, clock, config.max_memory.as_int()),
         evict=providers.Singleton(EvictingStore, clock, config.max_memory.as_int()),
     )
+    data_directory = providers.Singleton(Directory, config.data_dir)
+    journal_failed = providers.Object(end_at_once)
+    journal = providers.Singleton(
+        Journal,
+        data_directory,
+        config.fsync,
+        store,
+        providers.Singleton(GeventBackground),
+        clock,
+        providers.Object(time.time),
+        journal_failed,
+    )
+    journal_keeper = providers.Singleton(JournalKeeper, journal)
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
     stats = providers.Singleton(
@@ -86,6 +108,11 @@ class ServerContainer(containers.DeclarativeContainer):
         limits,
         clock,
         resident_memory=providers.Object(resident_memory),
+        journal=providers.Selector(
+            providers.Callable(_whether, config.data_dir),
+            no=providers.Object(None),
+            yes=journal.provided.figures,
+        ),
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
@@ -103,8 +130,10 @@ class ServerContainer(containers.DeclarativeContainer):
     service = providers.Singleton(
         conversations.Service, executor, protocols, limits, stats, long_requests, password
     )
-    plain_conversation: providers.Provider[Conversation] = providers.Factory(
-        conversations.Conversation, service
+    plain_conversation: providers.Provider[Conversation] = providers.Selector(
+        providers.Callable(_whether, config.data_dir),
+        no=providers.Factory(conversations.Conversation, service),
+        yes=providers.Factory(DurableConversation, journal, service),
     )
     certificates = providers.Singleton(
         Certificates, config.tls_cert, config.tls_key, config.tls_client_ca

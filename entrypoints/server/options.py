@@ -106,6 +106,18 @@ _OPTIONS = [
         default="refuse",
         help="At --max-memory: refuse writes, or evict keys that were not used lately.",
     ),
+    setting(
+        "--data-dir",
+        type=click.Path(file_okay=False),
+        help="Directory to keep the keys in; without it they are gone with the process.",
+    ),
+    setting(
+        "--fsync",
+        type=click.Choice(["always", "everysec", "no"]),
+        default="always",
+        help="With --data-dir, reply once a write is on the disk, or sync once a second, or leave "
+        "it to the system.",
+    ),
     *map(_limit, msgspec.structs.fields(Limits)),
     setting(
         "--shutdown-grace",
@@ -132,6 +144,7 @@ _NEEDS = [
     Needs("tls", "tls_cert", "a certificate, --tls-cert"),
     Needs("tls_key", "tls_cert", "--tls-cert"),
     Needs("tls_client_ca", "tls_cert", "--tls-cert"),
+    Needs("fsync", "data_dir", "a directory, --data-dir"),
     Needs("memory_policy", "max_memory", "a bound, --max-memory"),
 ]
 

@@ -38,6 +38,7 @@ SETTINGS: Mapping[str, AbstractSet[str]] = {
     "server": {
         *_BOTH,
         *("listen", "insecure", "tls_client_ca", "max_memory", "memory_policy"),
+        *("data_dir", "fsync"),
         *("shutdown_grace", "log_level", "log_format"),
         *Limits.__struct_fields__,
     },

@@ -13,34 +13,76 @@ import signal
 import stat
 import sys
 import tempfile
-from typing import Any, BinaryIO, Iterator, NoReturn, Optional, Tuple
+from typing import Any, BinaryIO, Iterator, List, NoReturn, Optional, Sequence, Tuple, TypeVar, cast
 
 import click
+from msgspec import Raw
 
-from application.commands import Count
+from application.commands import Command, Count
+from application.executor import LocalExecutor
+from application.ports import Pipelined
 from domain.errors import KvError
+from domain.store import Store
 from entrypoints.client.output import failure
 from entrypoints.client.streams import INTERRUPTED, TERMINATED
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 
+R = TypeVar("R")
+
 
 @click.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @click.option("--prefix", default="", help="Only keys with this prefix.")
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False),
+    help="Read this directory of a server that does not run, and ask no server.",
+)
 @click.pass_obj
-def export_command(target: Target, file: str, prefix: str) -> None:
+def export_command(target: Target, file: str, prefix: str, data_dir: Optional[str]) -> None:
     """Write all keys to FILE, as JSON lines of key, value and ttl.
 
     FILE may be - for standard output; one that ends with .gz is compressed. Only its owner can read
     it. An existing FILE is replaced when all keys are written, and kept when that fails.
     """
+    if data_dir is None:
+        _export(target.executor, file, prefix)
+        return
+    from entrypoints.data_directory import loaded  # the journal's modules, which others need not
+
+    with loaded(data_dir) as store:
+        _export(_OnStore(store), file, prefix)
+
+
+class _OnStore(Pipelined):
+    """Carries commands out on a store, and returns texts as a client does."""
+
+    def __init__(self, store: Store) -> None:
+        self._executor = LocalExecutor(store)
+
+    def execute(self, command: Command[R]) -> R:
+        return cast(R, _raw(self._executor.execute(command)))
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        return [self.execute(command) for command in commands]
+
+    def close(self) -> None: ...
+
+
+def _raw(result: object) -> object:
+    if isinstance(result, dict):
+        return {key: Raw(text) for key, text in result.items()}
+    return Raw(result) if isinstance(result, bytes) else result
+
+
+def _export(executor: Pipelined, file: str, prefix: str) -> None:
     keys = 0
     try:
-        total = None if prefix else target.executor.execute(Count())
+        total = None if prefix else executor.execute(Count())
         with written(file) as out, progress("exporting", total) as advance:
-            for lines in exported(target.executor, prefix):
+            for lines in exported(executor, prefix):
                 out.writelines(lines)
                 keys += len(lines)
                 advance(len(lines), len(lines))
