@@ -15,6 +15,8 @@ from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from adapters.protocols.resp.codec import RespCodec, begins_resp
+from adapters.protocols.resp.session import Shared
 from application import conversation as conversations
 from application.admission import LongRequests
 from application.executor import LocalExecutor
@@ -84,10 +86,18 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
+    resp = providers.Singleton(
+        Shared,
+        limits,
+        providers.Callable(version),
+        providers.Object(time.time),
+        providers.Callable(bool, config.password),
+    )
     protocols = providers.Singleton(
         FirstBytes,
         providers.List(
             _protocol(begins_json_lines, JsonLinesCodec, limits),
+            _protocol(begins_resp, RespCodec, resp),
         ),
     )
     password = providers.Selector(

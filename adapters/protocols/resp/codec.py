@@ -1,0 +1,161 @@
+"""The server's side of RESP.
+
+Rule: a request has one reply. What cannot be read any further ends the conversation. A command that
+changes what the following ones mean is the last that `decode` returns at once, so that they are
+read as it has left things.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, List, Optional, Sequence
+
+from adapters.protocols.resp.commands import CLOSERS, NAMES, Entry, entry_of, refusal, request_of
+from adapters.protocols.resp.parser import BLOCK, LENGTHS, Arguments, Parser
+from adapters.protocols.resp.replies import (
+    DONE,
+    OK,
+    REPLY,
+    TEXT,
+    VERSION_3,
+    bulk,
+    error_line,
+    spelled,
+)
+from adapters.protocols.resp.session import Shared
+from application.byte_values import to_bytes, to_text
+from application.commands import Command, Get, Set
+from application.ports import Closing, Codec, Request, Settled, Steps
+from domain.errors import BadRequest, KvError, TooLarge
+
+
+class RespCodec(Codec):
+    """The requests of one connection, and their replies."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._limits = limits = shared.limits
+        self._session = shared.open()
+        most = 2 * limits.max_keys_per_request + 16
+        self._parser = Parser(limits.max_request_bytes, most)
+        self._waiting: List[Arguments] = []
+        """Requests that were cut and wait for one before them to be executed."""
+        self._error: Optional[KvError] = None
+        self.has_more = False
+        self.buffered = 0
+        self.longest = 0
+
+    @property
+    def partial_request_id(self) -> int:
+        if self.has_more or not self._parser.buffered:
+            return 0
+        return self._parser.partial_number
+
+    def decode(self, data: bytes) -> List[Request]:
+        cut, self._waiting = self._waiting, []
+        try:
+            if self._error is None and (data or not cut):
+                cut += self._parser.take(data)
+        except (BadRequest, TooLarge) as error:
+            self._error = error
+            self._parser.close()
+        requests: List[Request] = []
+        self.longest = BLOCK
+        for index, arguments in enumerate(cut):
+            entry = entry_of(arguments)
+            if entry is None and arguments[0].upper() in CLOSERS:
+                self._error, cut = BadRequest("Protocol error: this is no HTTP server"), []
+                break
+            requests.append(self._request(entry, arguments))
+            if len(cut) == 1:
+                self.longest = sum(map(len, arguments)) + 16
+            if entry and entry.changes_state:
+                self._waiting = cut[index + 1 :]
+                break
+        if self._error and not self._waiting:
+            requests.append(Settled(0, self._error, is_fatal=True))
+        self.has_more = bool(self._waiting) or self._parser.has_more
+        waiting = sum(sum(map(len, each)) for each in self._waiting)
+        self.buffered = self._parser.buffered + waiting + self._session.queued_bytes
+        return requests
+
+    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
+        session = self._session
+        if session.queue is not None or self.has_more or self._parser.buffered:
+            return None
+        pieces = data.split(b"\r\n")
+        self.longest = len(data)
+        version = VERSION_3 if session.is_version_3 else 0
+        try:
+            if pieces[0:3] in _GET and _have_their_lengths(pieces):
+                return Get(session.prefix + pieces[4].decode(), id=TEXT + version)
+            if pieces[0:3] in _SET and _have_their_lengths(pieces):
+                text: Any = to_text(pieces[6])
+                return Set(session.prefix + pieces[4].decode(), text, id=DONE + version)
+        except UnicodeDecodeError:
+            pass
+        return None
+
+    def encode_one(self, request: Request, outcome: object) -> bytes:
+        return spelled(request, outcome)
+
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        if len(outcomes) > 1:
+            ids = {request.id for request in requests}
+            if len(ids) == 1:
+                (id,) = ids
+                if id in _TEXTS and set(map(type, outcomes)) == {bytes}:
+                    return b"".join(map(bulk, map(to_bytes, outcomes)))  # type: ignore[arg-type]
+                if id in _DONE and all(outcome is True for outcome in outcomes):
+                    return OK * len(outcomes)
+        reply = b"".join(map(spelled, requests, outcomes))
+        if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
+            most = self._limits.max_reply_bytes
+            raise TooLarge(f"the reply is over {most} bytes (max_reply_bytes)")
+        return reply
+
+    def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        return iter((self.encode([request], [result]),))
+        yield
+
+    def encode_final(self, error: KvError) -> bytes:
+        return OK if isinstance(error, Closing) else error_line(error)
+
+    def close(self) -> None:
+        self._parser.close()
+        self._waiting = []
+        self.has_more = False
+        self.buffered = 0
+        self._session.close()
+
+    def _request(self, entry: Optional[Entry], arguments: Arguments) -> Request:
+        session = self._session
+        try:
+            return request_of(session, entry, arguments)
+        except (KvError, UnicodeDecodeError) as error:
+            return Settled(REPLY, refusal(error))
+
+
+_TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
+_GET = [[b"*2", b"$3", b"GET"], [b"*2", b"$3", b"get"]]
+_SET = [[b"*3", b"$3", b"SET"], [b"*3", b"$3", b"set"]]
+
+
+def _have_their_lengths(pieces: List[bytes]) -> bool:
+    """Whether the pieces between line breaks are a whole request and nothing else."""
+    sizes = list(map(LENGTHS.get, map(len, pieces[4::2])))
+    return not pieces[-1] and len(pieces) == 2 * len(sizes) + 4 and sizes == pieces[3:-1:2]
+
+
+def begins_resp(first: bytes) -> Optional[bool]:
+    """Whether a client of the protocol begins so: with `*` and a digit, or the name of a command.
+    What begins with the method and the target of HTTP does not."""
+    if first.startswith(b"*"):
+        return first[1:2].isdigit() if len(first) > 1 else None
+    word = first.split(None, 1)[0].upper()
+    if len(word) == len(first):
+        return None if any(name.startswith(word) for name in NAMES) else False
+    if word not in NAMES:
+        return False
+    rest = first[len(word) :].lstrip(b" ")
+    if word == b"GET" and first[len(word) :][:1] == b" ":
+        return None if not rest else not rest.startswith((b"/", b"http:", b"https:"))
+    return True
