@@ -242,6 +242,13 @@ def _incr(sign: int) -> Make:
     return make
 
 
+def _incr_float(session: Session, arguments: Arguments) -> Made:
+    if arguments[2].lower().lstrip(b"+-") in (b"inf", b"infinity"):
+        raise ReplyError("ERR increment would produce NaN or Infinity")
+    by = strings.decimal(arguments[2])
+    return strings.IncrByFloat(_key(session, arguments[1]), by), replies.REPLY
+
+
 def _setrange(session: Session, arguments: Arguments) -> Made:
     offset = _integer(arguments[2])
     if offset < 0:
@@ -402,7 +409,7 @@ TABLE: Tuple[Entry, ...] = (
         3,
         "write denyoom fast",
         _ONE,
-        lambda s, a: (strings.IncrByFloat(_key(s, a[1]), strings.decimal(a[2])), replies.REPLY),
+        _incr_float,
     ),
     Entry("lcs", -3, "readonly", (1, 2, 1), _lcs),
     Entry(

@@ -129,7 +129,7 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
         if self.is_broken:
             raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
         if not may_run:
-            return None
+            return Encoded(b"_\r\n" if session.is_version_3 else b"*-1\r\n")
         return Encoded(store.atomically(lambda inner: self._run_all(inner, budget)))
 
     def named_keys(self) -> Collection[str]:
