@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import List, Tuple
 
 import pytest
 from dependency_injector import providers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.codec import begins_resp
+from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
 from application.ports import Conversation, Wants
 from entrypoints.server.container import ServerContainer
@@ -93,6 +95,33 @@ def test_values_of_any_bytes_in_any_pieces_come_back(values: List[bytes], size: 
     pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
     echoed = b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in values)
     assert said(*pieces) == echoed + b"+PONG\r\n"
+
+
+words = st.sampled_from(sorted(NAMES)) | st.sampled_from(
+    [b"k", b"1", b"-1", b"*", b"0", b"NX", b"EX", b"GET", b"MATCH", b"3", b"x" * 70, b"\xff", b""]
+)
+tokens = st.one_of(
+    st.lists(words, min_size=1, max_size=6).map(lambda each: request(*each)),
+    st.lists(words, max_size=4).map(lambda each: b" ".join(each) + b"\r\n"),
+    st.sampled_from([b"*", b"$", b"\r\n", b"*2\r\n", b"$3\r\n", b"$-1\r\n", b'"', b"'", b"\n"]),
+    st.binary(max_size=9),
+)
+
+
+def without_times(replies: bytes) -> bytes:
+    return re.sub(rb"[0-9]+", b"0", replies)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sent=st.lists(tokens, max_size=12), size=st.integers(1, 50))
+def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
+    sent: List[bytes], size: int
+) -> None:
+    data = PING + b"".join(sent)
+    whole = said(data)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert b"a bug in the server" not in whole
+    assert without_times(said(*pieces)) == without_times(whole)
 
 
 HOSTILE = [

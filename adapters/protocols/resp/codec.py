@@ -7,10 +7,11 @@ read as it has left things.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, List, Optional, Sequence
 
 from adapters.protocols.resp.commands import CLOSERS, NAMES, Entry, entry_of, refusal, request_of
-from adapters.protocols.resp.parser import BLOCK, LENGTHS, Arguments, Parser
+from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
     OK,
@@ -27,6 +28,9 @@ from application.commands import Command, Get, Set
 from application.ports import Closing, Codec, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
 
+FEW = 4 * 1024
+"""Bytes of a read that may be a few dozen usual requests."""
+
 
 class RespCodec(Codec):
     """The requests of one connection, and their replies."""
@@ -36,6 +40,7 @@ class RespCodec(Codec):
         self._session = shared.open()
         most = 2 * limits.max_keys_per_request + 16
         self._parser = Parser(limits.max_request_bytes, most)
+        self._few = FEW if limits.max_request_bytes >= FEW else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
         self._error: Optional[KvError] = None
@@ -50,6 +55,14 @@ class RespCodec(Codec):
         return self._parser.partial_number
 
     def decode(self, data: bytes) -> List[Request]:
+        if not self.buffered and self._error is None and len(data) <= self._few:
+            session = self._session
+            if session.queue is None and not self.has_more:
+                version = VERSION_3 if session.is_version_3 else 0
+                alike: List[Request] = list(_alike(data, session.prefix, version))
+                if alike:
+                    self.longest = BLOCK
+                    return alike
         cut, self._waiting = self._waiting, []
         try:
             if self._error is None and (data or not cut):
@@ -79,20 +92,11 @@ class RespCodec(Codec):
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
         session = self._session
-        if session.queue is not None or self.has_more or self._parser.buffered:
+        if session.queue is not None or self.has_more or self.buffered:
             return None
-        pieces = data.split(b"\r\n")
         self.longest = len(data)
-        version = VERSION_3 if session.is_version_3 else 0
-        try:
-            if pieces[0:3] in _GET and _have_their_lengths(pieces):
-                return Get(session.prefix + pieces[4].decode(), id=TEXT + version)
-            if pieces[0:3] in _SET and _have_their_lengths(pieces):
-                text: Any = to_text(pieces[6])
-                return Set(session.prefix + pieces[4].decode(), text, id=DONE + version)
-        except UnicodeDecodeError:
-            pass
-        return None
+        requests = _alike(data, session.prefix, VERSION_3 if session.is_version_3 else 0)
+        return requests[0] if len(requests) == 1 else None
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         return spelled(request, outcome)
@@ -135,14 +139,50 @@ class RespCodec(Codec):
 
 
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
-_GET = [[b"*2", b"$3", b"GET"], [b"*2", b"$3", b"get"]]
-_SET = [[b"*3", b"$3", b"SET"], [b"*3", b"$3", b"set"]]
+_GETS = re.compile(r"\*2\r\n\$3\r\n(?:GET|get)\r\n\$([0-9]{1,3})\r\n([^\r\n]*)\r\n")
+_SETS = re.compile(
+    r"\*3\r\n\$3\r\n(?:SET|set)\r\n\$([0-9]{1,3})\r\n([^\r\n]*)\r\n\$([0-9]{1,3})\r\n([^\r\n]*)\r\n"
+)
+_DIGITS = {size: str(size) for size in range(1000)}
 
 
-def _have_their_lengths(pieces: List[bytes]) -> bool:
-    """Whether the pieces between line breaks are a whole request and nothing else."""
-    sizes = list(map(LENGTHS.get, map(len, pieces[4::2])))
-    return not pieces[-1] and len(pieces) == 2 * len(sizes) + 4 and sizes == pieces[3:-1:2]
+def _alike(data: bytes, prefix: str, version: int) -> List[Command[Any]]:
+    """The requests, when `data` is whole GETs or whole SETs of short ASCII and nothing else, which
+    is the usual; else none. What the lengths say is compared, and so is what lies between."""
+    if not data.isascii():
+        return []
+    text = data.decode("ascii")
+    if text.startswith(_GET_BEGINS):
+        gets = _GETS.findall(text)
+        if _are_all(gets, len(text), len("*2..$3..GET..$...."), 0):
+            id = TEXT + version
+            return [Get(prefix + key, id=id) for _, key in gets]
+    elif text.startswith(_SET_BEGINS):
+        sets = _SETS.findall(text)
+        if _are_all(sets, len(text), len("*3..$3..SET..$....$...."), 2):
+            id = DONE + version
+            return [
+                Set(prefix + key, to_text(value.encode()), id=id)  # type: ignore[arg-type]
+                for _, key, _, value in sets
+            ]
+    return []
+
+
+_GET_BEGINS, _SET_BEGINS = ("*2\r\n$3\r\nG", "*2\r\n$3\r\ng"), ("*3\r\n$3\r\nS", "*3\r\n$3\r\ns")
+
+
+def _are_all(found: List[Any], size: int, fixed: int, last: int) -> bool:
+    """Whether the matches are of the lengths that they tell, and all that there is."""
+    columns = list(zip(*found))
+    total = fixed * len(found)
+    for index in range(0, last + 1, 2):
+        if not columns:
+            return False
+        sizes = list(map(len, columns[index + 1]))
+        if list(map(_DIGITS.get, sizes)) != list(columns[index]):
+            return False
+        total += sum(sizes) + sum(map(len, columns[index]))
+    return total == size
 
 
 def begins_resp(first: bytes) -> Optional[bool]:
