@@ -7,11 +7,10 @@ read as it has left things.
 
 from __future__ import annotations
 
-import re
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from adapters.protocols.resp.commands import CLOSERS, NAMES, Entry, entry_of, refusal, request_of
-from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
+from adapters.protocols.resp.parser import BLOCK, LENGTHS, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
     OK,
@@ -86,19 +85,38 @@ class RespCodec(Codec):
         if self._error and not self._waiting:
             requests.append(Settled(0, self._error, is_fatal=True))
         self.has_more = bool(self._waiting) or self._parser.has_more
-        waiting = sum(sum(map(len, each)) for each in self._waiting)
+        waiting = sum(sum(map(len, each)) + len(each) for each in self._waiting)
         self.buffered = self._parser.buffered + waiting + self._session.queued_bytes
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
         session = self._session
-        if session.queue is not None or self.has_more or self.buffered:
+        if self.buffered or session.queue is not None:
             return None
+        pieces = data.split(b"\r\n", 8)
+        size = len(pieces)
+        if size not in _NAMES or pieces[2] not in _NAMES[size] or pieces[-1]:
+            return None
+        if pieces[1] != b"$3" or LENGTHS.get(len(pieces[4])) != pieces[3]:
+            return None
+        version = VERSION_3 if session.is_version_3 else 0
         self.longest = len(data)
-        requests = _alike(data, session.prefix, VERSION_3 if session.is_version_3 else 0)
-        return requests[0] if len(requests) == 1 else None
+        try:
+            key = session.prefix + pieces[4].decode()
+        except UnicodeDecodeError:
+            return None
+        if size == _GET_PIECES:
+            return Get(key, id=TEXT + version) if pieces[0] == b"*2" else None
+        if pieces[0] != b"*3" or LENGTHS.get(len(pieces[6])) != pieces[5]:
+            return None
+        text: Any = to_text(pieces[6])
+        return Set(key, text, id=DONE + version)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
+        if type(outcome) is bytes and request.id in _TEXTS:
+            return _bulks((outcome,))
+        if outcome is True and request.id in _DONE:
+            return OK
         return spelled(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
@@ -107,7 +125,7 @@ class RespCodec(Codec):
             if len(ids) == 1:
                 (id,) = ids
                 if id in _TEXTS and set(map(type, outcomes)) == {bytes}:
-                    return b"".join(map(bulk, map(to_bytes, outcomes)))  # type: ignore[arg-type]
+                    return _bulks(outcomes)  # type: ignore[arg-type]
                 if id in _DONE and all(outcome is True for outcome in outcomes):
                     return OK * len(outcomes)
         reply = b"".join(map(spelled, requests, outcomes))
@@ -139,50 +157,61 @@ class RespCodec(Codec):
 
 
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
-_GETS = re.compile(r"\*2\r\n\$3\r\n(?:GET|get)\r\n\$([0-9]{1,3})\r\n([^\r\n]*)\r\n")
-_SETS = re.compile(
-    r"\*3\r\n\$3\r\n(?:SET|set)\r\n\$([0-9]{1,3})\r\n([^\r\n]*)\r\n\$([0-9]{1,3})\r\n([^\r\n]*)\r\n"
-)
-_DIGITS = {size: str(size) for size in range(1000)}
+_GET_PIECES = 6
+_NAMES = {_GET_PIECES: (b"GET", b"get"), 8: (b"SET", b"set")}
+"""The usual requests by how many pieces between line breaks they are, with what follows them."""
+
+_LENGTHS = {size: f"${size}" for size in range(1000)}
+_HEADS: Dict[Tuple[str, ...], int] = {
+    ("*2", "$3", "GET"): 5,
+    ("*2", "$3", "get"): 5,
+    ("*3", "$3", "SET"): 7,
+    ("*3", "$3", "set"): 7,
+}
+"""What the usual requests begin with, and how many pieces between line breaks they are."""
 
 
 def _alike(data: bytes, prefix: str, version: int) -> List[Command[Any]]:
-    """The requests, when `data` is whole GETs or whole SETs of short ASCII and nothing else, which
-    is the usual; else none. What the lengths say is compared, and so is what lies between."""
+    """The requests, when `data` is whole GETs or whole SETs of short ASCII without line breaks and
+    nothing else, which is the usual; else none."""
     if not data.isascii():
         return []
-    text = data.decode("ascii")
-    if text.startswith(_GET_BEGINS):
-        gets = _GETS.findall(text)
-        if _are_all(gets, len(text), len("*2..$3..GET..$...."), 0):
-            id = TEXT + version
-            return [Get(prefix + key, id=id) for _, key in gets]
-    elif text.startswith(_SET_BEGINS):
-        sets = _SETS.findall(text)
-        if _are_all(sets, len(text), len("*3..$3..SET..$....$...."), 2):
-            id = DONE + version
-            return [
-                Set(prefix + key, to_text(value.encode()), id=id)  # type: ignore[arg-type]
-                for _, key, _, value in sets
-            ]
-    return []
+    pieces = data.decode("ascii").split("\r\n")
+    head: Tuple[str, ...] = tuple(pieces[:3])
+    width = _HEADS.get(head)
+    n_requests, rest = divmod(len(pieces), width or 1)
+    if not width or rest != 1 or pieces.pop():
+        return []
+    if n_requests > 1 and any(pieces[at::width].count(head[at]) != n_requests for at in range(3)):
+        return []
+    keys = pieces[4::width]
+    if list(map(_LENGTHS.get, map(len, keys))) != pieces[3::width]:
+        return []
+    keys = [prefix + key for key in keys] if prefix else keys
+    if width == _HEADS["*2", "$3", "GET"]:
+        id = TEXT + version
+        return [Get(key, id=id) for key in keys]
+    values = pieces[6::width]
+    if list(map(_LENGTHS.get, map(len, values))) != pieces[5::width]:
+        return []
+    id = DONE + version
+    texts: List[Any] = [to_text(value.encode()) for value in values]
+    return [Set(key, text, id=id) for key, text in zip(keys, texts)]
 
 
-_GET_BEGINS, _SET_BEGINS = ("*2\r\n$3\r\nG", "*2\r\n$3\r\ng"), ("*3\r\n$3\r\nS", "*3\r\n$3\r\ns")
+def _bulks(texts: Sequence[bytes]) -> bytes:
+    """The replies that texts are; the usual one is a string with nothing to unescape."""
+    return b"".join(
+        [
+            b"$%d\r\n%b\r\n" % (len(text) - 2, text[1:-1])
+            if text[0] == _QUOTE and b"\\" not in text
+            else bulk(to_bytes(text))
+            for text in texts
+        ]
+    )
 
 
-def _are_all(found: List[Any], size: int, fixed: int, last: int) -> bool:
-    """Whether the matches are of the lengths that they tell, and all that there is."""
-    columns = list(zip(*found))
-    total = fixed * len(found)
-    for index in range(0, last + 1, 2):
-        if not columns:
-            return False
-        sizes = list(map(len, columns[index + 1]))
-        if list(map(_DIGITS.get, sizes)) != list(columns[index]):
-            return False
-        total += sum(sizes) + sum(map(len, columns[index]))
-    return total == size
+_QUOTE = ord('"')
 
 
 def begins_resp(first: bytes) -> Optional[bool]:
