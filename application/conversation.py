@@ -15,6 +15,7 @@ from application.commands import PLAIN, Auth, Command, Results, name_of
 from application.limits import Limits
 from application.password import Password
 from application.ports import (
+    Closing,
     Encoded,
     Executor,
     Link,
@@ -452,8 +453,9 @@ class Conversation:
     def _finish(self, error: KvError) -> bytes:
         """What is said last."""
         output = self._codec.encode_final(error)
-        self._service.stats.errors[error.code] += 1
-        log.warning("refused a client", extra={"client": self._link.name, "why": str(error)})
+        if not isinstance(error, Closing):
+            self._service.stats.errors[error.code] += 1
+            log.warning("refused a client", extra={"client": self._link.name, "why": str(error)})
         self.close()
         self.wants = Wants.END
         return output

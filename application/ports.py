@@ -136,6 +136,10 @@ class Settled(NamedTuple):
     is_fatal: bool = False
 
 
+class Closing(KvError):
+    """No error: the client asked for the end, as the outcome of a fatal `Settled` request."""
+
+
 class Encoded(bytes):
     """Stands for an outcome whose reply is encoded already."""
 

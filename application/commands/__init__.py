@@ -1,14 +1,15 @@
 """The commands: for each its members, its result and what it does to a store.
 
 Rule: `COMMANDS` is the one table of them, family by family; codecs, clients, the shell and the
-documentation are made from it. A record comes into it by its `@register`.
+documentation are made from it. A record comes into it by its `@register`. `BYTE_COMMANDS`
+are offered by protocols whose values are bytes alone.
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, Tuple, Type
 
-from application.commands import batch, connection, counters, expiry, keyspace, values
+from application.commands import batch, connection, counters, expiry, keyspace, strings, values
 from application.commands.base import (
     Command,
     Id,
@@ -40,11 +41,16 @@ COMMANDS: Tuple[Type[Command[Any]], ...] = registered(
     values, counters, expiry, keyspace, batch, connection
 )
 
+BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(strings)
+"""Those on the bytes that values stand for, which other protocols offer beside them."""
+
 MAY_TOUCH_KEYSPACE = frozenset(
     kind for kind in COMMANDS if kind.touches_keyspace is not Command.touches_keyspace
 )
 
-PLAIN = frozenset(kind for kind in COMMANDS if issubclass(kind, OneKey) or kind is Ping)
+PLAIN = frozenset(
+    kind for kind in (*COMMANDS, *BYTE_COMMANDS) if issubclass(kind, OneKey) or kind is Ping
+)
 """Commands that name a single key at the most: they are executed without a closer look."""
 
 NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
@@ -66,6 +72,7 @@ def closest_name(name: str) -> str:
 
 
 __all__ = [
+    "BYTE_COMMANDS",
     "COMMANDS",
     "IN_BATCH",
     "MAY_TOUCH_KEYSPACE",

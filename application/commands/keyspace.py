@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from application.budget import Budget
 from application.commands.base import Command, register
+from application.databases import MARK, visible
 from application.json_text import json_size
 from domain.errors import BadRequest
 from domain.store import Store
@@ -74,7 +75,7 @@ class Scan(Command[Keys], tag="SCAN", gc=False):
         fit = _count_that_fit(keys, room)
         if fit < len(keys):
             keys, cursor = store.scan(self.cursor, self.prefix, fit)
-        return Keys(keys, cursor)
+        return Keys(keys if self.prefix.startswith(MARK) else visible(keys), cursor)
 
     def shown_keys(self) -> None:
         return None

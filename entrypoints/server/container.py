@@ -15,6 +15,8 @@ from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import end_at_once, resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from adapters.protocols.resp.codec import RespCodec, begins_resp
+from adapters.protocols.resp.session import Shared
 from adapters.storage.journal.background import GeventBackground, JournalKeeper
 from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.journal import Journal
@@ -70,9 +72,6 @@ def _connection_for(traits: Traits) -> Type[Connection]:
     return GreenletConnection if traits.blocks else Connection
 
 
-_DEFAULT = {"listen": None, "data_dir": None, "fsync": "always"}
-
-
 class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
@@ -116,10 +115,19 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
+    resp = providers.Singleton(
+        Shared,
+        limits,
+        providers.Callable(version),
+        providers.Object(time.time),
+        providers.Callable(bool, config.password),
+        providers.Callable(bool, config.data_dir),
+    )
     protocols = providers.Singleton(
         FirstBytes,
         providers.List(
             _protocol(begins_json_lines, JsonLinesCodec, limits),
+            _protocol(begins_resp, RespCodec, resp),
         ),
     )
     password = providers.Selector(
