@@ -281,14 +281,16 @@ class TestMaintenance:
         assert store.get("kept") == b"1"
 
     def test_what_a_call_does_not_report_as_due_is_gone(self, clock: Clock, store: Store) -> None:
-        if not (isinstance(store, Maintained) and isinstance(store, Observable)):
-            pytest.skip("nothing to maintain")
+        if not isinstance(store, Maintained):
+            pytest.skip("this store expires nothing in the background")
         store.set_many({str(number): b"0" for number in range(10)}, ttl=1)
         clock.now += 1
         removed: List[Effect] = []
-        store.subscribe(removed.extend)
+        if isinstance(store, Observable):
+            store.subscribe(removed.extend)
         assert [store.expire_due(4) for _ in range(4)] == [4, 4, 2, 0]
-        assert len(removed) == 10
+        assert len(removed) == (10 if isinstance(store, Observable) else 0)
+        assert store.stats().keys == 0
 
 
 class Replay:
