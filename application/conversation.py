@@ -246,7 +246,7 @@ class Conversation:
     def _log_in(self, gate: Gate, request: Auth) -> object:
         if not gate.opens(request.password):
             log.warning("a wrong password", extra={"client": self._link.name})
-            raise Unauthenticated("the password is wrong")
+            raise Unauthenticated("invalid password")
         self._gate = None
         outcome = self._execute(request)
         self._counts[Auth] += 1

@@ -15,11 +15,14 @@ import gc
 from itertools import accumulate
 from math import inf
 from operator import add
-from typing import Any, Callable, Dict, Generator, Iterator, Mapping, Sequence, TypeVar
+from typing import Any, Dict, Generator, Iterator, Mapping, Sequence, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw
 
+from application.budget import Budget
+from application.exact_integers import exact
+from application.limits import Limits
 from domain.errors import BadRequest
 
 T = TypeVar("T")
@@ -30,49 +33,51 @@ MAX_DEPTH = 128
 MAX_DIGITS = 4_000
 """How many digits an integer may have; Python's own reader takes 4,300."""
 
-Open = Callable[[int], object]
-"""Charges a budget for so many bytes of JSON that are about to be decoded; raises `TooLarge`."""
-
 NUMBER_COST = 8
 """Bytes that a number counts for as opened which only decoding it can tell to be in range."""
 
 
-def validated(text: bytes, open: Open, where: str = "value") -> bytes:
+def validated(text: bytes, budget: Budget, where: str = "value") -> bytes:
     """The text to store for the text of one JSON value, which has no space around it.
 
     Raises `BadRequest`, which names `where`, when a strict reader could not take it back: bad
     UTF-8, numbers beyond double precision or `MAX_DIGITS` digits, nesting beyond `MAX_DEPTH`.
     """
-    if text.isascii() and (text[0] == _QUOTE or (len(text) < _SHORT and not _may_be_odd(text))):
+    is_short = text.isascii() and len(text) <= _CHUNK
+    if is_short and (text[0] == _QUOTE or _is_plain(text)):
         return text
-    return _finished(validated_in_steps(text, open, where))
+    return _finished(validated_in_steps(text, budget, where))
 
 
 def validated_in_steps(
-    text: bytes, open: Open, where: str = "value"
+    text: bytes, budget: Budget, where: str = "value"
 ) -> Generator[None, None, bytes]:
     """The same in short steps."""
-    yield from _check(text, MAX_DEPTH, open, where)
+    yield from _check(text, MAX_DEPTH, budget, where)
     return _without_breaks(text)
 
 
-def validated_items(items: Mapping[str, Raw], open: Open) -> Dict[str, bytes]:
+def validated_items(items: Mapping[str, Raw], budget: Budget) -> Dict[str, bytes]:
     """The texts to store for the values of `items`; an error names the key of the one at fault."""
-    return _finished(validated_items_in_steps(items, open))
+    texts = list(map(bytes, items.values()))
+    together = b",".join(texts)
+    if together.isascii() and len(together) <= _CHUNK and _is_plain(together):
+        return dict(zip(items, texts))
+    return _finished(validated_items_in_steps(items, budget))
 
 
 def validated_items_in_steps(
-    items: Mapping[str, Raw], open: Open
+    items: Mapping[str, Raw], budget: Budget
 ) -> Generator[None, None, Dict[str, bytes]]:
     """The same in short steps."""
     texts = list(map(bytes, items.values()))
     together = _joined(texts)
     try:
-        yield from _check(together, MAX_DEPTH + 1, open, "items")
+        yield from _check(together, MAX_DEPTH + 1, budget, "items")
     except BadRequest:
         at_fault = yield from _first_at_fault(texts)
         key = list(items)[at_fault]
-        yield from _check(texts[at_fault], MAX_DEPTH, _free, f"items.{key:.64}")
+        yield from _check(texts[at_fault], MAX_DEPTH, _UNBOUNDED, f"items.{key:.64}")
         raise
     if b"\n" in together or b"\r" in together:
         texts = list(map(_without_breaks, texts))
@@ -112,7 +117,7 @@ def decoded(text: bytes) -> Any:
             gc.enable()
 
 
-_decode = msgspec.json.Decoder(float_hook=float).decode
+_decode = exact(msgspec.json.Decoder(float_hook=float).decode)
 _encode = msgspec.json.Encoder().encode
 
 _CHUNK = 128 * 1024
@@ -120,6 +125,9 @@ _CHUNK = 128 * 1024
 
 _SHORT = 200
 """Bytes of a text that can neither nest too deep nor have a number of too many digits."""
+
+_UNBOUNDED = Budget(Limits())
+"""For what was charged for before."""
 
 _QUOTE = ord('"')
 
@@ -147,16 +155,22 @@ def _finished(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def _may_be_odd(text: bytes) -> bool:
-    """Whether a short text may have a number beyond double precision, or has a line break."""
+def _is_plain(text: bytes) -> bool:
+    """Whether one look tells that a text can be stored as it is: nothing in it may nest too deep,
+    may be a number beyond its bounds, or is a line break."""
+    if text.isdigit() and len(text) <= MAX_DIGITS:
+        return True
     numbers = text.translate(_NUMBERS)
-    return b"\n" in numbers or _may_be_out_of_range(numbers)
+    if b"\n" in numbers or _may_be_out_of_range(numbers):
+        return False
+    return len(text) < _SHORT or text.count(b"[") + text.count(b"{") <= MAX_DEPTH
 
 
 def _may_be_out_of_range(numbers: bytes) -> bool:
     """Whether a text in `_NUMBERS` may have a number beyond double precision, or too long."""
-    exponents = b"e" in numbers and (_EXPONENT in numbers or _PLUS_EXPONENT in numbers)
-    return exponents or _LONG_NUMBER in numbers
+    if b"e" in numbers and (_EXPONENT in numbers or _PLUS_EXPONENT in numbers):
+        return True
+    return len(numbers) >= _SHORT and _LONG_NUMBER in numbers
 
 
 def _without_breaks(text: bytes) -> bytes:
@@ -170,17 +184,13 @@ def _joined(texts: Sequence[bytes]) -> bytes:
     return b"[%b]" % b",".join(texts)
 
 
-def _free(n_bytes: int) -> None:
-    """Charges nothing for what was charged for before."""
-
-
 def _first_at_fault(texts: Sequence[bytes]) -> Generator[None, None, int]:
     """Which of the texts is the first that cannot be stored, by halving."""
     start, end = 0, len(texts)
     while end - start > 1:
         half = (start + end) // 2
         try:
-            yield from _check(_joined(texts[start:half]), MAX_DEPTH + 1, _free, "items")
+            yield from _check(_joined(texts[start:half]), MAX_DEPTH + 1, _UNBOUNDED, "items")
         except BadRequest:
             end = half
         else:
@@ -188,7 +198,7 @@ def _first_at_fault(texts: Sequence[bytes]) -> Generator[None, None, int]:
     return start
 
 
-def _check(text: bytes, max_depth: int, open: Open, where: str) -> Generator[None, None, None]:
+def _check(text: bytes, max_depth: int, budget: Budget, where: str) -> Generator[None, None, None]:
     """Raise `BadRequest` for what a strict reader could not take."""
     if not text.isascii():
         try:
@@ -203,7 +213,7 @@ def _check(text: bytes, max_depth: int, open: Open, where: str) -> Generator[Non
         unescaped = _without_escapes(chunk)
         numbers = chunk.translate(_NUMBERS)
         if _may_be_out_of_range(numbers):
-            _check_numbers(_outside_strings(unescaped, inside), open, where)
+            _check_numbers(_outside_strings(unescaped, inside), budget, where)
         if may_nest:
             structure = unescaped.translate(None, _NO_STRUCTURE).replace(b'""', b"")
             depth = _nested(_outside_strings(structure, inside), depth, max_depth, where)
@@ -239,13 +249,13 @@ def _outside_strings(unescaped: bytes, inside: bool) -> bytes:
     return b" ".join(unescaped.split(b'"')[inside::2])
 
 
-def _check_numbers(text: bytes, open: Open, where: str) -> None:
+def _check_numbers(text: bytes, budget: Budget, where: str) -> None:
     """Raise for a number in a text without strings that is beyond its bounds."""
     numbers = text.translate(_NUMBERS_ALONE).split()
     floats = {each for each in numbers if b"e" in each or (len(each) >= _SHORT and b"." in each)}
     floats.discard(b"e")  # what is left of `true` and `false`
     if floats:
-        open(NUMBER_COST * len(floats))
+        budget.open(NUMBER_COST * len(floats))
     if inf in map(abs, map(float, floats)):
         raise BadRequest(f"`{where}` cannot be kept: Number out of range")
     long = [each.lstrip(b"-") for each in numbers if len(each) > MAX_DIGITS]

@@ -7,12 +7,15 @@ text is decoded only when its kind and its bytes cannot tell, and `open` is char
 from __future__ import annotations
 
 import math
-from typing import Any, Union
+from typing import Any, Callable, Union
 
 import msgspec
 
-from application.json_text import Open, decoded
+from application.json_text import decoded
 from domain.errors import NotANumber, OutOfRange
+
+Open = Callable[[int], object]
+"""Charges a budget for so many bytes of JSON that are about to be decoded; raises `TooLarge`."""
 
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _KINDS = {**dict.fromkeys(b"-0123456789", "number"), **{first: chr(first) for first in b'"[{tfn'}}

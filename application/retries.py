@@ -11,7 +11,7 @@ from typing import Any, Iterator, Sequence
 from application.commands import Command
 from domain.errors import KvError, Unavailable, Unreachable
 
-FIRST, LONGEST = 0.05, 1.0
+FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
 """Seconds to wait before the second attempt at the most; doubled for each further one."""
 
 
@@ -26,4 +26,4 @@ def pauses(attempts: int) -> Iterator[float]:
     """Seconds to wait after each attempt but the last: a random part of twice as long each time, so
     that clients which failed together do not come back together."""
     for number in range(attempts - 1):
-        yield random.uniform(0, min(LONGEST, FIRST * 2**number))
+        yield random.uniform(0, min(MAX_PAUSE, FIRST_PAUSE * 2**number))

@@ -29,7 +29,7 @@ from benchmarks.results import OURS
 from benchmarks.servers import BY_NAME, HOST, Running
 from entrypoints.client.__main__ import main as client_program
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 
 KEYS = [f"key:{number:012}" for number in range(100)]
 VALUE = "abcdefghijklmnopqrst"

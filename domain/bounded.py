@@ -1,8 +1,8 @@
 """The in-memory store with a bound on the bytes that it holds.
 
-Invariant: accounted memory is at most `max_memory`, but for the deadlines of keys that got a ttl
-while the store was full. A ttl on a key that is there, and a text that is no longer than the one it
-replaces, need no room: expiry and shorter values are how a full store gets room.
+Invariant: accounted memory is at most `max_memory`, but where keys get a ttl while the store is
+full: that is how a full store gets room, so their deadlines may exceed the bound by a little
+(`OVERDRAFT`). A text that is no longer than the one it replaces needs no room either.
 
 One plan is made for all items of a request before any of them is stored: it adds up what they need
 and, where that is too much, expires keys and removes what the policy says, never one of the items.
@@ -26,19 +26,19 @@ from domain.store import Stats, Store
 
 R = TypeVar("R")
 
+OVERDRAFT = 8
+"""By one of so many parts of the bound, deadlines of keys that are there may exceed it."""
+
 
 class BoundedStore(InMemoryStore):
     """Refuses with `OutOfMemory` what there is no room for; `max_memory` is in bytes."""
 
+    _counting = True
+
     def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
         super().__init__(clock)
         self._max_memory = max_memory
-
-    def set(self, key: str, text: bytes) -> None:
-        self._write(key, text, None)
-
-    def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
-        self._write_many(items, None if ttl is None else self._clock() + ttl)
+        self._overdraft = max_memory // OVERDRAFT
 
     def stats(self) -> Stats:
         return replace(
@@ -53,14 +53,20 @@ class BoundedStore(InMemoryStore):
         return self._contents.memory + self._contents.deadlines.bytes
 
     def _write(self, key: str, text: bytes, due: Optional[float]) -> None:
-        if self._excess(self._growth(key, text, due)) > 0:
-            self._make_room({key: text}, due)
-        super()._write(key, text, due)
-        self._release_excess()
+        growth = self._growth(key, text, due)
+        contents = self._contents
+        if contents.memory + contents.deadlines.bytes + growth > self._max_memory:
+            self._make_room({key: text}, due, growth)
+        self._put(key, text, due)
+        if self._effects:
+            self._tell()
+        if contents.deadlines.bytes:
+            self._release_excess()
 
     def _write_many(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
-        if self._excess(self._growth_of(items, due)) > 0:
-            self._make_room(items, due)
+        growth = self._growth_of(items, due)
+        if self._excess(growth) > 0:
+            self._make_room(items, due, growth)
         super()._write_many(items, due)
         self._release_excess()
 
@@ -106,8 +112,16 @@ class BoundedStore(InMemoryStore):
     def _growth_of(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
         return sum(self._growth(key, text, due) for key, text in items.items())
 
-    def _make_room(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
+    def _make_room(self, items: Mapping[str, bytes], due: Optional[float], growth: int) -> None:
         """Makes room for `items`, which seem not to fit; raises `OutOfMemory` when they do not."""
+        if self._contents.deadlines:
+            growth = self._expire_for(items, due)
+            if self._excess(growth) <= 0:
+                return
+        self._make_more_room(items, due, growth)
+
+    def _expire_for(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
+        """Expires keys until `items` fit, or none is due; returns by how much they then grow."""
         now = self._clock()
         for key in items:  # so that none of them expires after their growth is added up
             slot = self._shards[hash(key) & MASK].get(key)
@@ -116,18 +130,20 @@ class BoundedStore(InMemoryStore):
         growth = self._growth_of(items, due)
         while self._excess(growth) > 0 and self._expire(now, STEP):
             pass
-        if self._excess(growth) > 0:
-            self._make_more_room(items, due, growth)
+        return growth
 
     def _make_more_room(
         self, items: Mapping[str, bytes], due: Optional[float], growth: int
     ) -> None:
         """Nothing is due any more, and it is still not enough."""
         self._contents.deadlines.release(self._excess(growth))
+        needed = growth
         if due is not None:
             slots = (self._shards[hash(key) & MASK].get(key) for key in items)
-            growth -= DEADLINE * sum(isinstance(slot, bytes) for slot in slots)
-        if growth > 0 and self._excess(growth) > 0:
+            needed -= DEADLINE * sum(isinstance(slot, bytes) for slot in slots)
+        if growth <= 0:
+            return
+        if (needed > 0 and self._excess(needed) > 0) or self._excess(growth) > self._overdraft:
             self._refuse(f"{growth} bytes do not fit: {self._memory()} are in use")
 
     def _release_excess(self) -> None:

@@ -29,8 +29,8 @@ Slot = Union[bytes, Timed]
 Shard = Dict[str, Slot]
 
 STALE_SHARE = 64
-STALE_SPARE = 1024
-"""Bytes of stale entries that are left alone in every heap."""
+"""How many bytes of stale entries a heap may hold for each of its entries. One takes more than
+that, so a rebuilt heap has less than three entries for each that became stale."""
 
 
 class Deadlines:
@@ -135,7 +135,7 @@ class Deadlines:
         size = STALE + key_size(entry[1])
         self.bytes += size
         stale = self._stale[index] = self._stale.get(index, 0) + size
-        if stale > STALE_SHARE * len(self._heaps[index]) + STALE_SPARE:
+        if stale > STALE_SHARE * len(self._heaps[index]):
             self._rebuild(index)
 
     def _forget(self, index: int, size: int) -> None:

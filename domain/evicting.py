@@ -78,11 +78,12 @@ class EvictingStore(BoundedStore):
     def _make_more_room(
         self, items: Mapping[str, bytes], due: Optional[float], growth: int
     ) -> None:
-        alone = sum(self._cost_of_new(key, text, due) for key, text in items.items())
+        alone = growth + sum(map(self._cost_at, items))
         if alone > self._max_memory:
             self._refuse(f"{alone} bytes do not fit")
-        self._sieve.mark(self._touched, self._shards)
-        self._touched.clear()
+        if self._touched:
+            self._sieve.mark(self._touched, self._shards)
+            self._touched.clear()
         while (excess := self._excess(growth)) > 0:
             victim = self._sieve.next_victim(self._shards, items)
             if victim is not None:
@@ -91,11 +92,12 @@ class EvictingStore(BoundedStore):
             elif not self._contents.deadlines.release(excess):
                 raise RuntimeError("no key is left to evict, and memory is still in use")
 
-    def _cost_of_new(self, key: str, text: bytes, due: Optional[float]) -> int:
-        """What a key will count for when it is stored."""
+    def _cost_at(self, key: str) -> int:
+        """What a key counts for now."""
         slot = self._shards[hash(key) & MASK].get(key)
-        timed = due is not None or isinstance(slot, tuple)
-        return cost(key, text) + (DEADLINE if timed else 0)
+        if slot is None:
+            return 0
+        return cost(key, slot) if isinstance(slot, bytes) else cost(key, slot[0]) + DEADLINE
 
 
 class Sieve:

@@ -5,8 +5,8 @@ the others up for long, however many keys there are: `clear` only detaches the c
 `run_maintenance` frees them in bounded steps.
 
 Every change of a slot goes through `_put`, `_pop` and `_exchange`. They note it for undoing and for
-the listeners, and subclasses count there. Only `set` and `set_many` write to the dicts themselves
-while nothing needs to know: no ttl anywhere, no listener, nothing to undo.
+the listeners, and subclasses count there. `set`, `set_many` and `delete` use the dicts themselves
+where nothing needs to know: no listener, nothing to undo, nothing counted, no ttl.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class InMemoryStore:
     """
 
     traits = Traits(blocks=False, atomic=True)
+    _counting = False
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -60,8 +61,9 @@ class InMemoryStore:
         self._undo: Optional[UndoLog] = None
         self._listeners: Dict[object, Listener] = {}
         self._effects: List[Effect] = []
-        self._noting = False
-        self._plain = True
+        self._noting: bool
+        self._direct: bool
+        self._plain: bool
         self._detached: List[Union[Shard, List[Deadline]]] = []
         self._hits = self._misses = self._expired = self._evicted = 0
         self._install(Contents())
@@ -92,8 +94,9 @@ class InMemoryStore:
         return texts  # type: ignore[return-value]  # without deadlines, every slot is a text
 
     def set(self, key: str, text: bytes) -> None:
-        if self._plain:
-            self._shards[hash(key) & MASK][key] = text
+        shard = self._shards[hash(key) & MASK]
+        if self._plain or (self._direct and type(shard.get(key)) is not tuple):
+            shard[key] = text
         else:
             self._write(key, text, None)
 
@@ -118,6 +121,9 @@ class InMemoryStore:
         return before, after
 
     def delete(self, keys: Collection[str]) -> int:
+        if self._plain:
+            shards = self._shards
+            return sum(shards[hash(key) & MASK].pop(key, None) is not None for key in keys)
         now = self._clock()
         count = 0
         for key in keys:
@@ -225,8 +231,13 @@ class InMemoryStore:
         self._tell()
 
     def _write_many(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
+        shards, direct = self._shards, self._direct and due is None
         for key, text in items.items():
-            self._put(key, text, due)
+            shard = shards[hash(key) & MASK]
+            if direct and type(shard.get(key)) is not tuple:
+                shard[key] = text
+            else:
+                self._put(key, text, due)
         self._tell()
 
     def _replace(
@@ -321,7 +332,8 @@ class InMemoryStore:
 
     def _choose_path(self) -> None:
         self._noting = bool(self._listeners) or self._undo is not None
-        self._plain = not self._noting and not self._contents.deadlines
+        self._direct = not (self._noting or self._counting)
+        self._plain = self._direct and not self._contents.deadlines
 
     def _tell(self) -> None:
         """Tells the listeners what a request did; within `atomically`, that is not known yet."""

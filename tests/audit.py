@@ -6,7 +6,7 @@ import copy
 from collections import Counter
 from typing import Dict, List, Optional, Tuple
 
-from domain.deadlines import STALE_SHARE, STALE_SPARE
+from domain.deadlines import STALE_SHARE
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.sizes import DEADLINE, STALE, cost, key_size
@@ -75,7 +75,7 @@ def _check_shard(store: InMemoryStore, index: int) -> int:
     assert len(current) == len(timed)
     stale = sum(STALE + key_size(entry[1]) for entry in heap if id(entry) not in current)
     assert stale == deadlines._stale.get(index, 0)
-    assert stale <= STALE_SHARE * len(heap) + STALE_SPARE
+    assert stale <= STALE_SHARE * len(heap)
     assert all(heap[(place - 1) // 2][0] <= heap[place][0] for place in range(1, len(heap)))
     assert heap or index not in deadlines._heaps
     return DEADLINE * len(timed) + stale

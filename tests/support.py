@@ -35,6 +35,7 @@ import msgspec
 from adapters.client.json_lines import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.tcp import TcpClient
+from adapters.gevent_tcp.server import GeventServer
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from application.admission import LongRequests
@@ -48,7 +49,7 @@ from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 from entrypoints.server.container import ServerContainer
 
 R = TypeVar("R")
@@ -186,11 +187,17 @@ def client_container(
     return container
 
 
+def bound(server: GeventServer) -> Tuple[str, int]:
+    """Bind a server that has one TCP address, and return it with the port that was picked."""
+    ((_, host, port),) = server.bind()
+    return host, port
+
+
 @contextlib.contextmanager
 def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
     """The address of the container's server, which runs in this thread's event loop meanwhile."""
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     try:
         yield address

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Literal, Optional, Union
 
+import click
 import pytest
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.budget import Budget
 from application.commands import Command
 from domain.store import Store
-from entrypoints.client.arguments import Target, command_line
+from entrypoints.client.arguments import command_line
 
 
 class Point(Struct):
@@ -39,13 +40,21 @@ class Odd(Command[bool], tag="ODD", kw_only=False, gc=False):
         return True
 
 
+class Taker:
+    """A target that keeps the commands that were typed."""
+
+    def __init__(self) -> None:
+        self.taken: List[Any] = []
+
+    def run(self, command: Any, context: click.Context) -> None:
+        self.taken.append(command)
+
+
 def typed(*words: str) -> Odd:
     """The command that is made of some words."""
-    made: List[Any] = []
-    executor: Any = None
-    target = Target("a server", executor, made.append, lambda: executor)
+    target = Taker()
     command_line(Odd).main(["5", "left", *words], obj=target, standalone_mode=False)
-    (command,) = made
+    (command,) = target.taken
     assert isinstance(command, Odd)
     return command
 

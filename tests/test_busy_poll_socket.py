@@ -1,4 +1,4 @@
-"""A client's socket that stays awake for a moment before it sleeps."""
+"""A client's socket that busy-polls for a moment before it blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from adapters.client.busy_poll_socket import SKIPPED, AwakeSocket
+from adapters.client.busy_poll_socket import MAX_SKIPPED_POLLS, BusyPollSocket
 from tests.support import ROOT, TIMEOUT, Server, client_container, environment
 
 FOREVER = 1e9
@@ -45,20 +45,20 @@ def nothing() -> None:
     """What many do with their turn."""
 
 
-def test_an_answer_that_comes_soon_is_taken_without_sleeping(pair: Pair) -> None:
+def test_an_answer_that_comes_soon_is_taken_without_blocking(pair: Pair) -> None:
     ours, theirs = pair
     others = Others(nothing, nothing, lambda: theirs.sendall(b"answer"))
-    sock = AwakeSocket(ours, others, FOREVER)
-    sock.sendall(b"question")
+    sock = BusyPollSocket(ours, others, FOREVER)
+    assert sock.send(b"question") == 8
     assert sock.recv(100) == b"answer"
     assert others.turns == 3
     assert theirs.recv(100) == b"question"
 
 
-def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
+def test_it_blocks_for_a_reply_that_takes_longer(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
-    sock = AwakeSocket(ours, others, moment=0.001)
+    sock = BusyPollSocket(ours, others, poll_seconds=0.001)
     later = threading.Timer(0.05, theirs.sendall, [b"answer"])
     later.start()
     assert sock.recv(100) == b"answer"
@@ -66,19 +66,19 @@ def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
     assert others.turns > 1
 
 
-def test_where_answers_are_slow_it_soon_stays_awake_only_now_and_then(pair: Pair) -> None:
+def test_where_answers_are_slow_it_soon_busy_polls_only_now_and_then(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
-    stayed_awake: List[int] = []
+    polled: List[int] = []
     with _Slow(ours, theirs) as slow:
-        sock = AwakeSocket(slow, others, moment=0.0)
+        sock = BusyPollSocket(slow, others, poll_seconds=0.0)
         for number in range(150):
             before = others.turns
             assert sock.recv(100) == b"slow"
             if others.turns > before:
-                stayed_awake.append(number)
-    waits = [later - earlier - 1 for earlier, later in zip(stayed_awake, stayed_awake[1:])]
-    assert waits == [1, 3, 7, 15, 31, SKIPPED]
+                polled.append(number)
+    waits = [later - earlier - 1 for earlier, later in zip(polled, polled[1:])]
+    assert waits == [1, 3, 7, 15, 31, MAX_SKIPPED_POLLS]
 
 
 class _Slow(socket.socket):
@@ -97,7 +97,7 @@ class _Slow(socket.socket):
 
 @pytest.mark.parametrize("moment", [0.0, 0.001])
 def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: float) -> None:
-    sock = AwakeSocket(pair[0], nothing, moment)
+    sock = BusyPollSocket(pair[0], nothing, moment)
     sock.settimeout(0.05)
     for _ in range(3):
         with pytest.raises(socket.timeout):
@@ -105,15 +105,15 @@ def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: f
 
 
 def test_a_peer_that_takes_nothing_is_timed_out(pair: Pair) -> None:
-    sock = AwakeSocket(pair[0], nothing, 0.0)
+    sock = BusyPollSocket(pair[0], nothing, 0.0)
     sock.settimeout(0.05)
     with pytest.raises(socket.timeout):
-        sock.sendall(bytes(1 << 24))
+        sum(sock.send(bytes(1 << 20)) for _ in range(1000))
 
 
 def test_without_a_time_out_it_waits_as_long_as_it_takes(pair: Pair) -> None:
     ours, theirs = pair
-    sock = AwakeSocket(ours, nothing, 0.0)
+    sock = BusyPollSocket(ours, nothing, 0.0)
     sock.settimeout(0.01)
     sock.settimeout(None)
     later = threading.Timer(0.1, theirs.sendall, [b"answer"])
@@ -125,7 +125,7 @@ def test_without_a_time_out_it_waits_as_long_as_it_takes(pair: Pair) -> None:
 def test_the_end_of_the_connection_is_seen(pair: Pair) -> None:
     ours, theirs = pair
     theirs.close()
-    assert AwakeSocket(ours, nothing, FOREVER).recv(100) == b""
+    assert BusyPollSocket(ours, nothing, FOREVER).recv(100) == b""
 
 
 @pytest.mark.parametrize(
@@ -138,23 +138,28 @@ def test_clients_of_threads_use_it_unless_told_otherwise(
     container = client_container(
         "127.0.0.1", shared_server.port, **{"network": "threads", **settings}
     )
-    sock = container.network().connect(("127.0.0.1", shared_server.port), TIMEOUT)
-    assert isinstance(sock, AwakeSocket) is awake
+    sock = container.network().connect(container.address(), TIMEOUT)
+    assert isinstance(sock, BusyPollSocket) is awake
     sock.close()
 
 
-def test_a_program_that_gevent_has_patched_does_not_use_it() -> None:
+def test_a_program_that_gevent_has_patched_does_not_use_it(shared_server: Server) -> None:
     program = (
+        "import sys\n"
+        "from kvjson import Client\n"
+        "client = Client(port=int(sys.argv[1]))\n"
+        "pool = client._executor\n"
+        "network, address = pool._network, pool._new_connection()._address\n"
+        "print(type(network.connect(address, 9)).__name__)\n"
         "from gevent import monkey; monkey.patch_all()\n"
-        "from entrypoints.client_container import _threads\n"
-        "print(_threads(1.0).awake)"
+        "print(type(network.connect(address, 9)).__module__)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, str(shared_server.port)],
         cwd=ROOT,
         env=environment(),
         timeout=TIMEOUT,
         check=True,
         stdout=subprocess.PIPE,
     )
-    assert done.stdout == b"None\n"
+    assert done.stdout == b"BusyPollSocket\ngevent._socket3\n"

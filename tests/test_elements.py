@@ -37,6 +37,9 @@ TOO_MANY = {
     "MSET": line(type="MSET", items=items(1001)),
     "MSET whose first object is the long one": line(type="MSET", items=items(1001))[:-1]
     + b',"items":{}}',
+    "MGET with a name in escapes": line(type="MGET", keys=keys(1001)).replace(
+        b"keys", b"k\\u0065ys"
+    ),
     "BATCH": line(type="BATCH", commands=[PING] * 101),
     "BATCH of a few that name many": line(
         type="BATCH",

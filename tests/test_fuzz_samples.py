@@ -66,7 +66,7 @@ def test_what_fuzzing_starts_from_breaks_no_invariant(side: str, data: bytes) ->
         ("server", "application.commands.values.validated", lambda text, where="": b"0"),
         ("server", "application.commands.values.validated", lambda text, where="": 1 / 0),
         ("client", "adapters.client.json_lines._outcome", lambda reply: object()),
-        ("client", "adapters.client.reply_lines.Lines._hold", lambda lines, rest: None),
+        ("client", "adapters.client.json_lines._Lines._buffer", lambda lines, rest: None),
     ],
 )
 def test_the_invariants_notice_a_part_that_is_broken(

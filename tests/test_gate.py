@@ -18,7 +18,7 @@ from application.conversation import LONG_KEYS, TURN_BYTES, Conversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
-from application.password import DELAY, FREE, Password
+from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
 from application.ports import Executor, Wants
 from domain.memory import InMemoryStore
 from tests.support import Clock, service_of, wanted
@@ -170,7 +170,7 @@ class TestUnauthenticated:
         client.send(b'"PING"}\n{"type":')
         assert client.conversation.partial_request_id not in (0, before, first)
 
-    @pytest.mark.parametrize("already", [b"", PING, RIGHT[:10], WRONG * FREE])
+    @pytest.mark.parametrize("already", [b"", PING, RIGHT[:10], WRONG * FREE_ATTEMPTS])
     def test_a_login_that_takes_too_long_is_told_and_ended(
         self, client: Client, already: bytes
     ) -> None:
@@ -309,21 +309,23 @@ class TestDelays:
     """After failures an attempt waits for its turn."""
 
     def test_an_attempt_is_parked_and_answered_when_its_turn_comes(self, client: Client) -> None:
-        assert client.ask(WRONG * FREE) == [NO] * FREE
+        assert client.ask(WRONG * FREE_ATTEMPTS) == [NO] * FREE_ATTEMPTS
         assert client.delays == []
         assert client.conversation.receive(RIGHT) == b""
         assert wanted(client.conversation) is Wants.WAKE
-        assert client.delays == [pytest.approx(DELAY)]
+        assert client.delays == [pytest.approx(FIRST_DELAY)]
         assert client.ran == []
         assert replies(client.conversation.advance()) == [OK]
         assert client.conversation.wants is Wants.INPUT
 
     def test_of_attempts_in_one_read_each_waits_longer(self, client: Client) -> None:
-        assert client.ask(WRONG * (FREE + 3) + RIGHT + PING) == [NO] * (FREE + 3) + [OK, PONG]
+        assert client.ask(WRONG * (FREE_ATTEMPTS + 3) + RIGHT + PING) == [NO] * (
+            FREE_ATTEMPTS + 3
+        ) + [OK, PONG]
         assert client.delays == [0.1, 0.2, 0.4, 0.8]
 
     def test_only_attempts_are_delayed_escaped_names_too(self, client: Client) -> None:
-        client.send(WRONG * FREE)
+        client.send(WRONG * FREE_ATTEMPTS)
         assert client.ask(PING, b"{}\n", b"\n") == [NO, "BAD_REQUEST"]
         assert client.delays == []
         assert client.ask(RIGHT.replace(b"AUTH", b"\\u0041UTH")) == [OK]
@@ -339,21 +341,21 @@ class TestDelays:
         self, client: Client
     ) -> None:
         beside = Client(beside=client)
-        client.send(WRONG * FREE)
+        client.send(WRONG * FREE_ATTEMPTS)
         assert client.conversation.receive(WRONG) == beside.conversation.receive(RIGHT) == b""
-        assert client.delays == [pytest.approx(DELAY)]
-        assert beside.delays == [pytest.approx(3 * DELAY)]
+        assert client.delays == [pytest.approx(FIRST_DELAY)]
+        assert beside.delays == [pytest.approx(3 * FIRST_DELAY)]
         assert replies(client.conversation.advance()) == [NO]
         assert replies(beside.conversation.advance()) == [OK]
 
     def test_requests_behind_a_parked_attempt_are_answered_after_it(self, client: Client) -> None:
-        client.send(WRONG * FREE)
+        client.send(WRONG * FREE_ATTEMPTS)
         assert client.ask(RIGHT + CONVERSATION + b'{"type":') == [OK, *REPLIES]
         assert client.conversation.partial_request_id > 0
         assert client.ask(b'"PING"}\n') == [PONG]
 
     def test_a_parked_attempt_that_is_timed_out_is_not_made(self, client: Client) -> None:
-        client.send(WRONG * FREE)
+        client.send(WRONG * FREE_ATTEMPTS)
         client.conversation.receive(RIGHT + PING)
         client.conversation.time_out()
         assert replies(client.conversation.advance()) == ["TIMEOUT"]
@@ -361,7 +363,7 @@ class TestDelays:
         assert client.ran == []
 
     def test_beyond_the_bound_nothing_is_kept_while_an_attempt_waits(self, client: Client) -> None:
-        client.send(WRONG * FREE)
+        client.send(WRONG * FREE_ATTEMPTS)
         asked = RIGHT + b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 50_000)
         assert client.ask(asked) == [NO]
         assert client.account.held == 0
@@ -390,7 +392,7 @@ class TestMemory:
     def test_while_an_attempt_is_parked_no_more_is_kept_than_may_be_sent(
         self, client: Client
     ) -> None:
-        client.send(WRONG * FREE)
+        client.send(WRONG * FREE_ATTEMPTS)
         tracemalloc.start()
         try:
             client.conversation.receive(WRONG + b"\n" * 15_000)

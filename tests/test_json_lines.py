@@ -15,7 +15,7 @@ from msgspec import Raw
 from adapters.client import json_lines as client_side
 from adapters.client.json_lines import ClientSession
 from adapters.protocols.json_lines.lines import Lines
-from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
+from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
 from application.conversation import TURN_BYTES, Conversation
 from application.limits import Limits
 from application.ports import Executor, Wants
@@ -301,7 +301,7 @@ def test_a_request_leaves_nothing_behind(line: bytes) -> None:
 
     def ask() -> None:
         server.receive(line)
-        client.receive(server.receive(b"".join(client.ask((Ping(),)))))
+        client.receive_data(server.receive(b"".join(client.send((Ping(),)))))
 
     def objects_left_by(times: int) -> int:
         gc.collect()
@@ -373,27 +373,27 @@ def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
 class TestClientSide:
     def session(self, *asked: Command[Any]) -> ClientSession:
         session = ClientSession(max_reply_bytes=10_000)
-        assert list(session.ask(asked)) != []
+        assert list(session.send(asked)) != []
         return session
 
     def test_what_the_client_asks_the_server_answers(self) -> None:
         asked: List[Command[Any]] = [Ping(), Set("k", Raw(b"1")), Get("k"), Get("no"), MGet(["k"])]
         session = ClientSession(max_reply_bytes=10_000)
-        (sent,) = session.ask(asked)
-        outcomes = session.receive(answer(_session(), [sent]))
+        (sent,) = session.send(asked)
+        outcomes = session.receive_data(answer(_session(), [sent]))
         assert outcomes[:2] == ["PONG", True]
-        assert session.owed == 0
+        assert session.in_flight == 0
 
     def test_replies_byte_by_byte(self) -> None:
         session = self.session(Delete("a"), Delete("b"))
         data = b'{"ok":true,"result":true}\n{"ok":true,"result":false}\n'
-        outcomes = [outcome for byte in bytewise(data) for outcome in session.receive(byte)]
+        outcomes = [outcome for byte in bytewise(data) for outcome in session.receive_data(byte)]
         assert outcomes == [True, False]
 
     def test_a_refusal_is_the_error_that_the_server_meant(self) -> None:
         session = self.session(Ping(), Ping(), Ping())
         refusal = b'{"id":1,"ok":false,"error":{"code":"%b","message":"why","more":1}}\n'
-        large, unknown, none = session.receive(
+        large, unknown, none = session.receive_data(
             refusal % b"TOO_LARGE" + refusal % b"LATER" + b'{"ok":false}\n'
         )
         assert type(large) is TooLarge
@@ -405,30 +405,50 @@ class TestClientSide:
     @pytest.mark.parametrize("line", [b"garbage", b"{}", b'{"ok":true,"result":"no"}', b"\xff"])
     def test_a_reply_of_another_protocol_is_not_believed(self, line: bytes) -> None:
         with pytest.raises(Unavailable, match="not of this protocol"):
-            self.session(Delete("a")).receive(line + b"\n")
+            self.session(Delete("a")).receive_data(line + b"\n")
 
     def test_a_surplus_reply_is_not_believed(self) -> None:
         session = self.session(Ping())
         with pytest.raises(Unavailable, match="not asked for"):
-            session.receive(b'{"ok":true,"result":"PONG"}\n' * 2)
+            session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
 
     def test_an_endless_reply_is_given_up(self) -> None:
-        with pytest.raises(Unavailable, match="bound"):
-            self.session(Ping()).receive(b"x" * 10_001)
+        with pytest.raises(Unavailable, match="max_reply_bytes"):
+            self.session(Ping()).receive_data(b"x" * 10_001)
 
     def test_what_is_not_json_is_not_sent(self) -> None:
         session = ClientSession(max_reply_bytes=10_000)
         with pytest.raises(BadRequest):
-            list(session.ask([Ping(), Get("\ud800")]))
-        assert session.owed == 0
+            list(session.send([Ping(), Get("\ud800")]))
+        assert session.in_flight == 0
 
     def test_a_long_pipeline_is_asked_in_windows(self) -> None:
         session = ClientSession(max_reply_bytes=10_000)
         commands = [Get("k" * 100) for _ in range(1000)]
-        owed = []
-        for piece in session.ask(commands):
+        in_flight = []
+        for piece in session.send(commands):
             assert len(piece) <= client_side.WINDOW
-            owed.append(session.owed)
-            session.receive(b'{"ok":true}\n' * session.owed)
-        assert len(owed) > 1
-        assert sum(owed) == 1000
+            in_flight.append(session.in_flight)
+            session.receive_data(b'{"ok":true}\n' * session.in_flight)
+        assert len(in_flight) > 1
+        assert sum(in_flight) == 1000
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("GTE", "GET"),
+        ("sett", "SET"),
+        ("delet", "DELETE"),
+        ("INCRBY", "INCR"),
+        ("mgett", "MGET"),
+        ("TTLS", "TTL"),
+        ("pnig", "PING"),
+        ("EXPIER", "EXPIRE"),
+        ("FLUSHALL", "FLUSH"),
+        ("SCANN", "SCAN"),
+        ("getst", "GETSET"),
+    ],
+)
+def test_the_closest_command_is_the_one_that_was_meant(typed: str, meant: str) -> None:
+    assert closest_name(typed) == meant

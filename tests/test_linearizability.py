@@ -22,6 +22,7 @@ import gevent
 import pytest
 from msgspec import UNSET, Raw
 
+from adapters.client.address import Address
 from adapters.client.json_lines import ClientSession
 from adapters.client.tcp import Socket, TcpClient
 from application.commands import Delete, Get, Incr, Set
@@ -62,10 +63,9 @@ class UnreliableSocket:
         self.close = sock.close
         self.fileno = sock.fileno
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         if self._chance.random() >= CUT:
-            self._sock.sendall(data)
-            return
+            return self._sock.send(data)
         size = len(data)
         sent = self._chance.choice([self._chance.randrange(size), size - 1, size, size])
         self._sock.sendall(data[:sent])
@@ -83,7 +83,9 @@ class Client:
         self._chance = random.Random(number)
         self._seen: Dict[str, Raw] = {}
         new_session = partial(ClientSession, 1 << 20)
-        self._tcp = TcpClient("127.0.0.1", port, TIMEOUT, TIMEOUT, new_session, self._connect)
+        self._tcp = TcpClient(
+            Address("127.0.0.1", port), TIMEOUT, TIMEOUT, new_session, self._connect
+        )
         self.close = self._tcp.close
 
     def run(self, keys: Sequence[str]) -> List[Operation]:
@@ -91,8 +93,9 @@ class Client:
         asked = (self._ask(self._command(self._chance.choice(keys))) for _ in range(COMMANDS))
         return [operation for operation in asked if operation]
 
-    def _connect(self, address: Tuple[str, int], timeout: Optional[float]) -> Socket:
-        return UnreliableSocket(socket.create_connection(address, timeout), self._chance)
+    def _connect(self, address: Address, timeout: Optional[float]) -> Socket:
+        sock = socket.create_connection((address.host, address.port), timeout)
+        return UnreliableSocket(sock, self._chance)
 
     def _ask(self, command: OneKeyCommand) -> Optional[Operation]:
         invoked = next(self._clock)

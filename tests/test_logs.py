@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import logs
-from adapters.logs import BURST, SECONDS, WAITING, RateLimit, as_json, as_text
+from adapters.logs import QUEUE_SIZE, RATE_LIMIT, RATE_PERIOD, RateLimit, as_json, as_text
 from tests.support import TIMEOUT, Clock, running_server
 
 log = logging.getLogger("some.module")
@@ -178,40 +178,40 @@ class TestRateLimit:
 
     def test_so_many_of_a_kind_come_through_and_no_more(self) -> None:
         limit = RateLimit(Clock())
-        assert self.through(limit, 100) == BURST
+        assert self.through(limit, 100) == RATE_LIMIT
         assert self.through(limit, 100) == 0
 
     def test_kinds_are_by_level_and_by_what_stands_in_the_source(self) -> None:
         limit = RateLimit(Clock())
-        assert self.through(limit, 100) == BURST
-        assert self.through(limit, 100, level=logging.ERROR) == BURST
-        assert self.through(limit, 100, event="another") == BURST
-        assert sum(limit.filter(record("about %s", number)) for number in range(100)) == BURST
+        assert self.through(limit, 100) == RATE_LIMIT
+        assert self.through(limit, 100, level=logging.ERROR) == RATE_LIMIT
+        assert self.through(limit, 100, event="another") == RATE_LIMIT
+        assert sum(limit.filter(record("about %s", number)) for number in range(100)) == RATE_LIMIT
         assert self.through(limit, 100, why="a difference in the values is none") == 0
 
     def test_after_the_time_the_next_one_tells_how_many_were_left_out(self) -> None:
         clock = Clock()
         limit = RateLimit(clock)
-        self.through(limit, BURST + 7)
-        clock.now += SECONDS - 0.1
+        self.through(limit, RATE_LIMIT + 7)
+        clock.now += RATE_PERIOD - 0.1
         assert self.through(limit, 1) == 0
         clock.now += 0.1
         first, second = record(), record()
         assert (limit.filter(first), limit.filter(second)) == (True, True)
         assert logs.fields(first)["left_out"] == 8
         assert "left_out" not in logs.fields(second)
-        assert self.through(limit, 100) == BURST - 2
+        assert self.through(limit, 100) == RATE_LIMIT - 2
 
     def test_where_none_was_left_out_none_is_told(self) -> None:
         clock = Clock()
         limit = RateLimit(clock)
         for _ in range(5):
-            self.through(limit, BURST)
-            clock.now += SECONDS
+            self.through(limit, RATE_LIMIT)
+            clock.now += RATE_PERIOD
             last = record()
             assert limit.filter(last)
             assert "left_out" not in logs.fields(last)
-            clock.now += SECONDS
+            clock.now += RATE_PERIOD
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ class TestWriting:
         for number in range(100):
             log.warning("refused a client", extra={"client": number})
         stop()
-        assert stream.getvalue().count("refused a client") == BURST
+        assert stream.getvalue().count("refused a client") == RATE_LIMIT
 
     def test_another_handler_of_the_same_record_has_its_error_as_it_was(
         self, start: Start, caplog: pytest.LogCaptureFixture
@@ -332,7 +332,7 @@ class TestStuck:
 
     def test_logging_goes_on_at_once(self, start: Start, stuck: StuckStream) -> None:
         start(stuck.write, "info", "text")
-        assert ends(lambda: self.flood(2 * WAITING), within=TIMEOUT)
+        assert ends(lambda: self.flood(2 * QUEUE_SIZE), within=TIMEOUT)
         assert stuck.reached.wait(TIMEOUT)
         assert stuck.getvalue() == ""
 
@@ -342,17 +342,17 @@ class TestStuck:
         stop = start(stuck.write, "info", "json")
         self.flood(1)
         assert stuck.reached.wait(TIMEOUT)
-        self.flood(WAITING + 5)
+        self.flood(QUEUE_SIZE + 5)
         stuck.let_go.set()
-        while f"event {WAITING - 1}" not in stuck.taken.get(timeout=TIMEOUT):
+        while f"event {QUEUE_SIZE - 1}" not in stuck.taken.get(timeout=TIMEOUT):
             pass
         log.info("read again")
         log.info("and again")
         stop()
         told = [json.loads(line) for line in stuck.getvalue().splitlines()]
-        assert len(told) == 1 + WAITING + 2
+        assert len(told) == 1 + QUEUE_SIZE + 2
         assert [(said["event"], said.get("dropped")) for said in told[-3:]] == [
-            (f"event {WAITING - 1}", None),
+            (f"event {QUEUE_SIZE - 1}", None),
             ("read again", 5),
             ("and again", None),
         ]
@@ -360,7 +360,7 @@ class TestStuck:
     def test_the_end_waits_for_records_but_not_for_ever(
         self, start: Start, stuck: StuckStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "PATIENCE", 0.05)
+        monkeypatch.setattr(logs, "FLUSH_TIMEOUT", 0.05)
         stop = start(stuck.write, "info", "text")
         self.flood(1)
         assert stuck.reached.wait(TIMEOUT)
@@ -371,7 +371,7 @@ class TestStuck:
     def test_nor_for_the_one_that_is_being_written(
         self, start: Start, stuck: StuckStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "PATIENCE", 0.05)
+        monkeypatch.setattr(logs, "FLUSH_TIMEOUT", 0.05)
         stop = start(stuck.write, "info", "text")
         self.flood(1)
         assert stuck.reached.wait(TIMEOUT)
@@ -391,7 +391,7 @@ class TestStuck:
         with full_pipe() as stderr, running_server(stderr=stderr) as server:
             assert server.ask(b'{"type":"PING"}\n')
             server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(logs.PATIENCE + 1) == 0
+            assert server.process.wait(logs.FLUSH_TIMEOUT + 1) == 0
 
 
 @contextlib.contextmanager

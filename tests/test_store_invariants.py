@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.bounded import BoundedStore
+from domain.bounded import OVERDRAFT, BoundedStore
 from domain.contents import MASK
 from domain.effects import Cleared, Effect, Put
 from domain.errors import OutOfMemory
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
-from domain.sizes import DEADLINE
 from domain.store import Entry, Store
 from tests import audit
 from tests.support import Clock
@@ -109,8 +108,8 @@ class Actor:
             assert self.store.stats().evicted == stats.evicted
         memory = self.store.stats().memory
         if memory is not None:
-            overdraft = 0 if isinstance(self.store, EvictingStore) else self._deadlines()
-            assert memory <= BOUND + overdraft
+            evicting = isinstance(self.store, EvictingStore)
+            assert memory <= (BOUND if evicting else BOUND + BOUND // OVERDRAFT)
         freed = len(set(contents) - set(after))
         self.allowance += 4 * freed
         assert self._work() <= self.allowance
@@ -120,11 +119,6 @@ class Actor:
         if isinstance(self.store, EvictingStore):
             work += self.store._sieve.visited
         return work
-
-    def _deadlines(self) -> int:
-        """What a full store may have exceeded its bound by."""
-        slots = [slot for shard in self.store._shards for slot in shard.values()]
-        return DEADLINE * sum(isinstance(slot, tuple) for slot in slots)
 
     def _listen(self, effects: Sequence[Effect]) -> None:
         for effect in effects:

@@ -21,7 +21,7 @@ from application import password
 from application.admission import MAX_LONG_REQUESTS
 from entrypoints.server.container import ServerContainer
 from tests.certificates import HOST, Files
-from tests.support import TIMEOUT, Clock, server_container
+from tests.support import TIMEOUT, Clock, bound, server_container
 
 PING, PONG = b'{"type":"PING"}\n', b'{"ok":true,"result":"PONG"}\n'
 GET = b'{"type":"GET","key":"k"}\n'
@@ -50,7 +50,7 @@ class World:
         self.password = container.password()
         self.long_requests = container.long_requests()
         self.server = container.server()
-        self.address = self.server.bind()
+        self.address = bound(self.server)
         self.server.start()
         self._asking = self.connect_to_talk()
 
@@ -361,7 +361,7 @@ class TestRest:
     def test_it_is_answered_in_its_turn_and_others_meanwhile(
         self, connection: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(password, "DELAY", 0.001)
+        monkeypatch.setattr(password, "FIRST_DELAY", 0.001)
         with world(connection, password=self.SECRET) as here, here.connect() as sock:
             here.ask(self.RIGHT)
             sock.sendall(self.WRONG * 5 + self.RIGHT + PING)

@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.client.loopback import LoopbackLink
-from adapters.client.network import Modules, Network, Trust
+from adapters.client.network import Network, SocketApi, TlsConfig
 from adapters.gevent_tcp.tls import PORTION, READS, Certificates, TlsConversation
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.password import DELAY, FREE, Password
+from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
 from application.ports import Link, Wants
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
@@ -46,8 +46,8 @@ def trusting(
     authorities: Optional[str], certificate: Optional[str] = None, key: Optional[str] = None
 ) -> ssl.SSLContext:
     """What our own clients go by."""
-    modules = Modules(socket, ssl, queue.SimpleQueue, time.sleep)
-    context = Network(modules, Trust(authorities, certificate, key)).tls()
+    api = SocketApi(socket, ssl, queue.SimpleQueue, time.sleep)
+    context = Network(api, TlsConfig(authorities, certificate, key)).tls()
     assert isinstance(context, ssl.SSLContext)
     return context
 
@@ -285,12 +285,12 @@ class TestConversation:
         client = Client(session, trusting(files.authority, None, None))
         client.shake_hands()
         assert session.partial_request_id
-        for _ in range(FREE):
+        for _ in range(FREE_ATTEMPTS):
             inner.password.wait("192.0.2.1")
         client.tls.write(b'{"type":"AUTH","password":"secret"}\n' + PING)
         assert session.receive(client.outgoing.read()) == b""
         assert session.wants is Wants.WAKE
-        assert wire.delays == [pytest.approx(DELAY)]
+        assert wire.delays == [pytest.approx(FIRST_DELAY)]
         client.is_given(client.rest_of_replies())
         assert client.read() == b'{"ok":true,"result":true}\n' + PONG
         assert session.partial_request_id == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import gevent
@@ -16,9 +17,10 @@ from gevent.pool import Group
 from msgspec import UNSET, Raw
 
 from adapters.client.tcp import TcpClient
+from adapters.gevent_tcp.acceptor import MAX_ACCEPT
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
-from adapters.gevent_tcp.server import BACKLOG, MAX_ACCEPT
+from adapters.gevent_tcp.listeners import BACKLOG
 from application.commands import Get, MSet, Ping, Set
 from application.conversation import Conversation
 from domain.errors import KvError, TimedOut, Unavailable
@@ -26,6 +28,7 @@ from tests.model import ModelStore
 from tests.support import (
     TIMEOUT,
     Clock,
+    bound,
     client_container,
     new_client,
     served,
@@ -174,7 +177,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
     container = server_container()
     container.connection.override(connection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"PING"}\n' * 1000 + b'{"type":')
@@ -185,7 +188,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
 
 def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
     server = server_container().server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000))
@@ -211,7 +214,7 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
     container.store.override(Stuck(time.monotonic))
     container.connection.override(GreenletConnection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"GET","key":"k"}\n')
@@ -254,8 +257,10 @@ def test_stopping_keeps_its_grace_under_a_flood_of_connects(
     server = container.server()
     server.bind()
     server.start()
-    listener, flood = server._listener, Flood(clock, seconds)
-    monkeypatch.setattr(server, "_listener", flood)
+    (acceptor,) = server._acceptors
+    listener, flood = acceptor._listener, Flood(clock, seconds)
+    endless = SimpleNamespace(sock=flood, address=listener.address, close=flood.close)
+    monkeypatch.setattr(acceptor, "_listener", endless)
     started = clock.now
     with gevent.Timeout(TIMEOUT), contextlib.closing(listener):
         server.stop(grace=5.0)

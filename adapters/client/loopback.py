@@ -21,9 +21,9 @@ R = TypeVar("R")
 class ClientSession(Protocol):
     """The asking side."""
 
-    def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
+    def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
 
-    def receive(self, data: bytes) -> List[object]: ...
+    def receive_data(self, data: bytes) -> List[object]: ...
 
 
 class LoopbackLink:
@@ -58,10 +58,10 @@ class Loopback(Pipelined):
         """The results in order, a refused command's `KvError` in its place."""
         outcomes: List[object] = []
         with self._turn:
-            for piece in self._client.ask(commands):
-                outcomes += self._client.receive(self._server.receive(piece))
+            for piece in self._client.send(commands):
+                outcomes += self._client.receive_data(self._server.receive(piece))
                 while self._server.wants is not Wants.INPUT:
-                    outcomes += self._client.receive(self._server.advance())
+                    outcomes += self._client.receive_data(self._server.advance())
         return outcomes
 
     def close(self) -> None:

@@ -78,7 +78,8 @@ class Connection:
         self._read_size = FIRST_READ
         self._unsent: Union[bytes, memoryview] = b""
         self._at_eof = False
-        self._is_busy = self._is_queued = self._is_woken = False
+        self._is_busy = True  # until a read shows that it is not
+        self._is_queued = self._is_woken = False
         self._conversation = host.new_conversation(self)
 
     def start(self) -> None:
@@ -159,9 +160,9 @@ class Connection:
             self._at_eof = True
             self._update()
             return
-        if len(data) == self._read_size or self._read_size == LARGE_READ:
+        self._is_busy = len(data) == self._read_size  # there is more, most likely
+        if self._is_busy or self._read_size == LARGE_READ:
             self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
-        self._is_busy = False
         self._send(self._conversation.receive(data))
 
     def _write(self) -> None:

@@ -59,7 +59,8 @@ def closest_name(name: str) -> str:
 
     def likeness(known: str) -> float:
         shared = len(letters & _LETTERS[known])
-        return 2 * shared - abs(len(known) - len(name)) + (known[:2] == name[:2])
+        begins = (known[:1] == name[:1]) + 2 * (known[:2] == name[:2])
+        return 2 * shared - abs(len(known) - len(name)) + begins
 
     return max(NAMES, key=likeness)
 

@@ -90,6 +90,10 @@ class Command(
         """The keys that the request names, for the bounds on their length and number."""
         return ()
 
+    def value_bytes(self) -> int:
+        """How many bytes of values the command checks."""
+        return 0
+
     def touches_keyspace(self) -> bool:
         """Whether the command is about every key of the store, so that keys whose time is up have
         to be removed first."""

@@ -20,6 +20,9 @@ IN_BATCH: Tuple[Type[Command[Any]], ...] = tuple(
     kind for kind in registered(values, counters, expiry, keyspace, connection) if kind.in_batch
 )
 
+VALUE_BYTES_PER_COST = 512
+"""How many bytes of a value are checked in the time of about one SET."""
+
 if TYPE_CHECKING:
     InBatch = Command[Any]
 else:
@@ -66,7 +69,11 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
 
 
 def _cost(command: Command[Any]) -> int:
-    return command.cost + max(1, len(command.named_keys()))
+    return (
+        command.cost
+        + max(1, len(command.named_keys()))
+        + command.value_bytes() // VALUE_BYTES_PER_COST
+    )
 
 
 def _around(id: Id) -> int:

@@ -63,14 +63,15 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
     if_: Union[Literal["absent", "present"], UnsetType] = UNSET
     if_equals: Union[Raw, UnsetType] = UNSET
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        return self._run(validated(bytes(self.value), budget.open), store, budget)
+    def value_bytes(self) -> int:
+        return _size(self.value) + _size(self.if_equals)
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
-        text = yield from validated_in_steps(bytes(self.value), budget.open)
-        return partial(self._run, text)
+        text = yield from validated_in_steps(bytes(self.value), budget)
+        return partial(self.run, checked=text)
 
-    def _run(self, text: bytes, store: Store, budget: Budget) -> bool:
+    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> bool:
+        text = checked or validated(bytes(self.value), budget)
         if (
             self.ttl is UNSET
             and not self.keep_ttl
@@ -92,7 +93,7 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
             ):
                 return None
         items = {command.key: command.value for command in commands}
-        store.set_many(validated_items(items, budget.open))
+        store.set_many(validated_items(items, budget))
         return Results([True] * len(commands), 0)
 
     def _change(self, text: bytes, budget: Budget) -> Change:
@@ -121,6 +122,9 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
         holds = _conditions(UNSET, self.if_equals, budget)
         return changed(store, self.key, lambda before: None if holds(before) else before)
 
+    def value_bytes(self) -> int:
+        return _size(self.if_equals)
+
 
 @register
 class MGet(ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
@@ -143,14 +147,15 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
     ttl: Ttl = UNSET
     if_: Union[Literal["absent"], UnsetType] = UNSET
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        return self._run(validated_items(self.items, budget.open), store, budget)
+    def value_bytes(self) -> int:
+        return sum(map(_size, self.items.values()))
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
-        texts = yield from validated_items_in_steps(self.items, budget.open)
-        return partial(self._run, texts)
+        texts = yield from validated_items_in_steps(self.items, budget)
+        return partial(self.run, checked=texts)
 
-    def _run(self, texts: Dict[str, bytes], store: Store, budget: Budget) -> bool:
+    def run(self, store: Store, budget: Budget, checked: Optional[Dict[str, bytes]] = None) -> bool:
+        texts = checked or validated_items(self.items, budget)
         ttl = legal(self.ttl)
         if self.if_ is UNSET:
             store.set_many(texts, ttl)
@@ -186,14 +191,15 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
     value: Raw
     ttl: Ttl = UNSET
 
-    def run(self, store: Store, budget: Budget) -> MaybeText:
-        return self._run(validated(bytes(self.value), budget.open), store, budget)
+    def value_bytes(self) -> int:
+        return _size(self.value)
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[MaybeText]]:
-        text = yield from validated_in_steps(bytes(self.value), budget.open)
-        return partial(self._run, text)
+        text = yield from validated_in_steps(bytes(self.value), budget)
+        return partial(self.run, checked=text)
 
-    def _run(self, text: bytes, store: Store, budget: Budget) -> MaybeText:
+    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> MaybeText:
+        text = checked or validated(bytes(self.value), budget)
         after = Entry(text, legal(self.ttl))
         before, _ = store.update(self.key, lambda _: after)
         return before.text if before else UNSET
@@ -214,7 +220,7 @@ def _conditions(
     """Whether the entry of a key meets the conditions of a command."""
     wanted = None
     if not isinstance(if_equals, UnsetType):
-        wanted = validated(bytes(if_equals), budget.open, "if_equals")
+        wanted = validated(bytes(if_equals), budget, "if_equals")
 
     def hold(before: Optional[Entry]) -> bool:
         if presence is not UNSET and (before is not None) != (presence == "present"):
@@ -222,6 +228,10 @@ def _conditions(
         return wanted is None or (before is not None and same(before.text, wanted, budget.open))
 
     return hold
+
+
+def _size(text: Union[Raw, UnsetType]) -> int:
+    return 0 if isinstance(text, UnsetType) else memoryview(text).nbytes
 
 
 def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:

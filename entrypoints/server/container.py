@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterable, Optional
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Type
 
 from dependency_injector import containers, providers
 
-from adapters.gevent_tcp.connection import Connection
+from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
+from adapters.gevent_tcp.listeners import Address
 from adapters.gevent_tcp.server import GeventServer
 from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import resident_memory
@@ -25,8 +26,8 @@ from application.stats import ServerStats
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
-from domain.store import Store
-from entrypoints.settings import version
+from domain.store import Store, Traits
+from entrypoints.version import version
 
 
 def _policy(max_memory: int, policy: str) -> str:
@@ -35,6 +36,10 @@ def _policy(max_memory: int, policy: str) -> str:
 
 def _whether(setting: Optional[str]) -> str:
     return "yes" if setting else "no"
+
+
+def _addresses(listen: Optional[Sequence[Address]], host: str, port: int) -> Sequence[Address]:
+    return listen or [("tcp", host, port)]
 
 
 def _settings(
@@ -51,10 +56,15 @@ def _protocol(
     return providers.Factory(Protocol, providers.Object(begins), new_codec.provider)
 
 
+def _connection_for(traits: Traits) -> Type[Connection]:
+    """A store that blocks takes a greenlet for each turn, so that others run meanwhile."""
+    return GreenletConnection if traits.blocks else Connection
+
+
 class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
-    config = providers.Configuration(strict=True)
+    config = providers.Configuration(strict=True, default={"listen": None})
 
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Selector(
@@ -99,12 +109,12 @@ class ServerContainer(containers.DeclarativeContainer):
         no=plain_conversation,
         yes=providers.Factory(TlsConversation, certificates, plain_conversation.provider),
     )
-    connection = providers.Object(Connection)
+    connection = providers.Callable(_connection_for, store.provided.traits)
     server = providers.Singleton(
         GeventServer,
-        host=config.host,
-        port=config.port.as_int(),
+        addresses=providers.Callable(_addresses, config.listen, config.host, config.port.as_int()),
         new_conversation=conversation.provider,
+        new_unix_conversation=plain_conversation.provider,
         limits=limits,
         ledger=ledger,
         clock=clock,

@@ -274,13 +274,13 @@ def _receive(asked: Sequence[Command[Any]], pieces: Sequence[bytes]) -> Optional
     session = ClientSession(LIMITS.max_reply_bytes)
     outcomes: List[object] = []
     try:
-        requests = b"".join(session.ask(asked))
+        requests = b"".join(session.send(asked))
         for piece in pieces:
-            outcomes += session.receive(piece)
+            outcomes += session.receive_data(piece)
     except (BadRequest, Unavailable):
         return None
     assert requests.count(b"\n") == len(asked)
-    assert len(outcomes) + session.owed == len(asked)
+    assert len(outcomes) + session.in_flight == len(asked)
     for command, outcome in zip(asked, outcomes):
         assert isinstance(outcome, (KvError, *_result_types(type(command)))), (command, outcome)
     return [_comparable(outcome) for outcome in outcomes]

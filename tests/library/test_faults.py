@@ -16,6 +16,7 @@ from tests.library.crowd import at_once
 from tests.library.kinds import CALLS, METHODS, Kind
 from tests.library.proxy import (
     Fault,
+    Link,
     Proxy,
     reply_cut,
     reply_lost,
@@ -23,7 +24,7 @@ from tests.library.proxy import (
     request_lost,
     reset,
 )
-from tests.support import Server, running_server
+from tests.support import TIMEOUT, Server, running_server
 
 DONE: Dict[Fault, int] = {
     request_lost: 0,
@@ -39,7 +40,7 @@ FAULTS = pytest.mark.parametrize("fault", DONE, ids=lambda fault: fault.__name__
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST", 0.002)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.002)
 
 
 @FAULTS
@@ -233,3 +234,65 @@ def test_a_connection_that_the_server_cut_while_it_was_idle_is_replaced(kind: Ki
         time.sleep(1.2)  # for the server to see that nothing comes
         client.set("k", 2)
         assert client.get("k") == 2
+
+
+def saying_more(proxy: Proxy) -> threading.Event:
+    """Lets a surplus reply follow the next one, when the event is set; it is cleared when the
+    surplus is sent."""
+    go = threading.Event()
+
+    def fault(link: Link, request: bytes) -> None:
+        link.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link.client.sendall(link.ask(request))
+
+        def say_more() -> None:
+            go.wait(TIMEOUT)
+            link.client.sendall(b'{"ok":true,"result":"surplus"}\n')
+            go.clear()
+
+        threading.Thread(target=say_more).start()
+
+    proxy.faults.append(fault)
+    return go
+
+
+def test_a_surplus_reply_that_comes_between_two_calls_is_given_to_neither(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    direct.mset({"a": "a", "b": "b"})
+    with kind(proxy.port, attempts=1, max_connections=1) as client:
+        for _ in range(5):
+            go = saying_more(proxy)
+            assert client.get("a") == "a"
+            go.set()
+            while go.is_set():
+                time.sleep(0.001)
+            assert [client.get("b"), client.get("a")] == ["b", "a"]
+
+
+def test_a_request_that_is_too_large_leaves_the_others_of_its_pipeline_their_results(
+    kind: Kind, server: Server
+) -> None:
+    with kind(server.port) as client:
+        queue = client.pipeline()
+        queue.set("before", 1)
+        queue.set("large", "x" * (17 * 1024 * 1024))
+        queue.set("after", 2)
+        before, large, after = queue.run()
+        assert (before, after) == (True, True)
+        assert type(large) is TooLarge
+        assert client.mget(["before", "large", "after"]) == {"before": 1, "after": 2}
+
+
+def test_what_was_sent_together_with_a_request_that_is_too_large_is_told_so(kind: Kind) -> None:
+    with running_server("--max-request-bytes", "1000") as server, kind(server.port) as client:
+        queue = client.pipeline()
+        queue.set("before", 1)
+        queue.set("large", "x" * 2000)
+        queue.set("after", 2)
+        before, large, after = queue.run()
+        assert before is True
+        assert type(large) is TooLarge
+        assert type(after) is Unavailable
+        assert "refused a command before" in str(after)
+        assert client.mget(["before", "large", "after"]) == {"before": 1}

@@ -67,3 +67,11 @@ def test_an_argument_of_another_type_is_a_bad_request(
         client.set("k", 1)
         with pytest.raises(BadRequest):
             attempt(client)
+
+
+def test_a_condition_that_there_is_none_of_is_refused_in_plain_words(client: Client) -> None:
+    wrong: Any = "maybe"
+    with pytest.raises(BadRequest, match="`if_` is 'absent' or 'present', not 'maybe'"):
+        client.set("k", 1, if_=wrong)
+    with pytest.raises(BadRequest, match="`if_` is 'absent', not 'maybe'"):
+        client.mset({"k": 1}, if_=wrong)

@@ -6,13 +6,15 @@ import contextlib
 import signal
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Dict, Iterator, List, Optional
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kvjson import BadRequest, Client
+from kvjson import BadRequest, Client, OutOfRange
 
 JSON_AND_BYTES: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -186,3 +188,21 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     value.append(value)
     with pytest.raises(BadRequest):
         Client.local().set("k", value)
+
+
+@pytest.mark.parametrize("value", [datetime(2024, 1, 2), {1, 2}, Decimal(1), UUID(int=1)])
+def test_a_refusal_says_that_a_field_may_be_of_such_a_type(value: Any) -> None:
+    with pytest.raises(BadRequest, match=f"{type(value).__name__} is not a JSON type; a dataclass"):
+        Client.local().set("k", value)
+
+
+def test_integers_of_65_bits_are_exact(client: Client) -> None:
+    number = 19933688932870350000
+    client.mset({"n": number, "in": [number, -number]})
+    assert client.mget(["n", "in"]) == {"n": number, "in": [number, -number]}
+    with pytest.raises(OutOfRange):
+        client.incr("n")
+    with pytest.raises(OutOfRange):
+        client.incr("m", number)
+    assert client.set("n", 0, if_equals=number % 2**64) is False
+    assert client.set("n", 0, if_equals=number) is True

@@ -29,5 +29,6 @@ def test_what_passes_it_for_asyncio_runs(server: Server) -> None:
     async def run() -> None:
         async with AsyncClient(port=server.port) as client:
             await typed_examples.what_is_awaited(client)
+            await typed_examples.what_is_built_for_asyncio(client)
 
     asyncio.run(run())

@@ -169,7 +169,7 @@ def test_a_service_manager_that_is_gone_does_not_keep_it_from_serving(tmp_path: 
 @pytest.mark.timing
 def test_it_ends_although_nobody_reads_its_log() -> None:
     reader, writer = os.pipe()
-    talkative = with_changes("import adapters.logs; adapters.logs.BURST = 10**9")
+    talkative = with_changes("import adapters.logs; adapters.logs.RATE_LIMIT = 10**9")
     try:
         with running_server(program=talkative, stderr=writer) as server:
             for _ in range(700):

@@ -11,7 +11,7 @@ import pytest
 from tests.support import running_server
 from tests.torture.peers import TELLER, client_of, eventually, request, strictly, with_changes
 
-SOON = with_changes("import adapters.logs; adapters.logs.SECONDS = 0.5")
+SOON = with_changes("import adapters.logs; adapters.logs.RATE_PERIOD = 0.5")
 """Tells what it left out after half a second in place of ten, so that this takes no longer."""
 
 
@@ -41,7 +41,7 @@ def test_a_thousand_bad_clients_are_some_records_that_count_the_others(
 
 def test_a_log_that_nobody_reads_does_not_keep_it_from_serving(tell: TELLER) -> None:
     reader, writer = os.pipe()
-    talkative = with_changes("import adapters.logs; adapters.logs.BURST = 10**9")
+    talkative = with_changes("import adapters.logs; adapters.logs.RATE_LIMIT = 10**9")
     try:
         with running_server(program=talkative, stderr=writer) as server:
             started = time.monotonic()

@@ -25,7 +25,8 @@ def check_elements(line: bytes, limits: Limits) -> None:
     """
     if len(line) <= LONG_LINE:
         return
-    if line.count(b",") < min(limits.max_keys_per_request, limits.max_batch_cost):
+    fewest = min(limits.max_keys_per_request, limits.max_batch_cost)
+    if line.count(b",") < fewest or not any(name in line for name in _NAMES):
         return
     left = {
         _Key: limits.max_keys_per_request,
@@ -66,6 +67,9 @@ class _Command(_Members, kw_only=True):
 class _Request(_Members):
     commands: Union[List[_Command], UnsetType] = UNSET
 
+
+_NAMES = (b'"keys"', b'"items"', b'"commands"', b"\\u")
+"""What a line has that needs to be counted; letters of a name may be written as escapes."""
 
 _COUNTED: Dict[Type[object], object] = {_Key: _Key(), _Type: _Type()}
 _MESSAGES: Dict[Type[object], str] = {

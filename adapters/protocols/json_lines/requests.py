@@ -16,9 +16,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
+from application.exact_integers import exact, exact_commands
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
 
-decode = msgspec.json.Decoder(Union[COMMANDS]).decode
+decode = exact_commands(msgspec.json.Decoder(Union[COMMANDS]).decode)
 """The command on a line; raises one of `UNREADABLE`, which `diagnosis` explains."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -102,5 +103,5 @@ class _Envelope(Struct):
 _decode_in_batch = msgspec.json.Decoder(InBatch).decode
 _decode_each = msgspec.json.Decoder(List[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_id = msgspec.json.Decoder(Union[str, int]).decode
+_decode_id = exact(msgspec.json.Decoder(Union[str, int]).decode)
 _decode_name = msgspec.json.Decoder(str).decode
