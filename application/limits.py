@@ -56,8 +56,13 @@ def _check(name: str, value: float) -> None:
     if isinstance(value, float):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} is a number of seconds from 0 up, not {value:g}")
-    elif value < (1 if name.startswith("max_") else 0):
-        raise ValueError(f"{name} is at least 1, not {value}")
+    elif value < (1 if name in _AT_LEAST_1 else 0):
+        raise ValueError(f"{name} is at least {1 if name in _AT_LEAST_1 else 0}, not {value}")
 
+
+_AT_LEAST_1 = frozenset(
+    name for name in Limits.__struct_fields__ if name.startswith("max_") and name != "max_clients"
+)
+"""Bounds without which nothing works; a server with none of its clients admitted does."""
 
 DEFAULTS = Limits()

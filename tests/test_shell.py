@@ -12,15 +12,17 @@ from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 import click
 import pytest
+from msgspec import Raw
 
-from application.commands import NAMES, Command, Keys, Scan
+from application.commands import NAMES, Command, Keys, Scan, Set
 from application.ports import Executor
 from domain.errors import Unavailable
 from entrypoints.client import palette
 from entrypoints.client import words as words_module
 from entrypoints.client.examples import EXAMPLES
+from entrypoints.client.history import SessionHistory, history, holds_password
 from entrypoints.client.keys import some_keys
-from entrypoints.client.prompt import SessionHistory, history, holds_password
+from entrypoints.client.reconnecting import Reconnecting
 from entrypoints.client.target import Target
 from entrypoints.client.words import commands_in, is_open, numbered_commands, words
 from entrypoints.version import version
@@ -330,6 +332,40 @@ def test_ctrl_c_ends_a_command_that_waits_and_not_the_shell(tmp_path: Path) -> N
                 assert shell.exit_status() == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "sent"), [(Scan(), 2), (Set("k", Raw(b"1")), 1)], ids=["reading", "writing"]
+)
+def test_only_what_changes_nothing_is_sent_again_when_the_connection_is_lost(
+    command: Command[Any], sent: int
+) -> None:
+    class Losing(Executor):
+        sent = 0
+
+        def execute(self, command: Command[Any]) -> Any:
+            self.sent += 1
+            if self.sent == 1:
+                raise Unavailable("reset")
+            return "done"
+
+        def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+            return list(map(self.execute, commands))
+
+        def close(self) -> None:
+            pass
+
+    server = Losing()
+    notices: List[str] = []
+    reconnecting = Reconnecting(server, notices.append)
+    if sent == 1:
+        with pytest.raises(Unavailable, match="whether the command took effect is not known"):
+            reconnecting.execute(command)
+        assert reconnecting.is_lost
+    else:
+        assert reconnecting.execute(command) == "done"
+        assert notices == ["connection lost: reset", "connected again"]
+    assert server.sent == sent
+
+
 def test_a_lost_connection_is_told_and_made_again(tmp_path: Path) -> None:
     with running_server() as first:
         port = str(first.port)
@@ -339,7 +375,7 @@ def test_a_lost_connection_is_told_and_made_again(tmp_path: Path) -> None:
             shell.wait_for('"PONG"')
             first.stop()
             shell.enter("SET k 1")
-            shell.wait_for("UNAVAILABLE")  # refused, or cut: by how long it was idle
+            shell.wait_for("UNAVAILABLE")
             shell.enter("GET k")
             shell.wait_for("Connection refused")
             shell.wait_for(f"(no connection) 127.0.0.1:{port}>")

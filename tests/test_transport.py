@@ -17,7 +17,7 @@ from gevent.pool import Group
 from msgspec import UNSET, Raw
 
 from adapters.client.tcp import TcpClient
-from adapters.gevent_tcp.acceptor import MAX_ACCEPT
+from adapters.gevent_tcp.acceptor import MAX_ACCEPT, Acceptor
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import BACKLOG
@@ -259,8 +259,8 @@ def test_stopping_keeps_its_grace_under_a_flood_of_connects(
     server.start()
     (acceptor,) = server._acceptors
     listener, flood = acceptor._listener, Flood(clock, seconds)
-    endless = SimpleNamespace(sock=flood, address=listener.address, close=flood.close)
-    monkeypatch.setattr(acceptor, "_listener", endless)
+    monkeypatch.setattr(acceptor, "_listener", SimpleNamespace(sock=flood, close=flood.close))
+    monkeypatch.setattr(Acceptor, "address", listener.address)
     started = clock.now
     with gevent.Timeout(TIMEOUT), contextlib.closing(listener):
         server.stop(grace=5.0)

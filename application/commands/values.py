@@ -68,9 +68,16 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         text = yield from validated_in_steps(bytes(self.value), budget)
-        return partial(self.run, checked=text)
+        wanted = yield from _wanted_in_steps(self.if_equals, budget)
+        return partial(self.run, checked=text, wanted=wanted)
 
-    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> bool:
+    def run(
+        self,
+        store: Store,
+        budget: Budget,
+        checked: Optional[bytes] = None,
+        wanted: Optional[bytes] = None,
+    ) -> bool:
         text = checked or validated(bytes(self.value), budget)
         if (
             self.ttl is UNSET
@@ -80,7 +87,8 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
         ):
             store.set(self.key, text)
             return True
-        return changed(store, self.key, self._change(text, budget))
+        wanted = wanted or _wanted(self.if_equals, budget)
+        return changed(store, self.key, self._change(text, wanted, budget))
 
     @classmethod
     def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
@@ -96,11 +104,11 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
         store.set_many(validated_items(items, budget))
         return Results([True] * len(commands), 0)
 
-    def _change(self, text: bytes, budget: Budget) -> Change:
+    def _change(self, text: bytes, wanted: Optional[bytes], budget: Budget) -> Change:
         ttl = legal(self.ttl)
         if self.keep_ttl and ttl is not None:
             raise BadRequest("`ttl` and `keep_ttl` exclude each other")
-        holds = _conditions(self.if_, self.if_equals, budget)
+        holds = _conditions(self.if_, wanted, budget)
 
         def change(before: Optional[Entry]) -> Optional[Entry]:
             if not holds(before):
@@ -116,11 +124,15 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
 
     if_equals: Union[Raw, UnsetType] = UNSET
 
-    def run(self, store: Store, budget: Budget) -> bool:
+    def run(self, store: Store, budget: Budget, wanted: Optional[bytes] = None) -> bool:
         if self.if_equals is UNSET:
             return store.delete((self.key,)) == 1
-        holds = _conditions(UNSET, self.if_equals, budget)
+        holds = _conditions(UNSET, wanted or _wanted(self.if_equals, budget), budget)
         return changed(store, self.key, lambda before: None if holds(before) else before)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        wanted = yield from _wanted_in_steps(self.if_equals, budget)
+        return partial(self.run, wanted=wanted)
 
     def value_bytes(self) -> int:
         return _size(self.if_equals)
@@ -214,13 +226,24 @@ class GetDel(OneKey[MaybeText], tag="GETDEL", gc=False):
         return before.text if before else UNSET
 
 
+def _wanted(if_equals: Union[Raw, UnsetType], budget: Budget) -> Optional[bytes]:
+    if isinstance(if_equals, UnsetType):
+        return None
+    return validated(bytes(if_equals), budget, "if_equals")
+
+
+def _wanted_in_steps(
+    if_equals: Union[Raw, UnsetType], budget: Budget
+) -> Generator[None, None, Optional[bytes]]:
+    if isinstance(if_equals, UnsetType):
+        return None
+    return (yield from validated_in_steps(bytes(if_equals), budget, "if_equals"))
+
+
 def _conditions(
-    presence: Union[str, UnsetType], if_equals: Union[Raw, UnsetType], budget: Budget
+    presence: Union[str, UnsetType], wanted: Optional[bytes], budget: Budget
 ) -> Callable[[Optional[Entry]], bool]:
     """Whether the entry of a key meets the conditions of a command."""
-    wanted = None
-    if not isinstance(if_equals, UnsetType):
-        wanted = validated(bytes(if_equals), budget, "if_equals")
 
     def hold(before: Optional[Entry]) -> bool:
         if presence is not UNSET and (before is not None) != (presence == "present"):

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from entrypoints.client import streams
-from entrypoints.client.arguments import COMMAND_LINES, CommandTable
+from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.connecting import target_of
 from entrypoints.client.options import connection_options
 from entrypoints.client.output import NOTHING_THERE, Style, chosen_style, style_options
+from entrypoints.client.table import CommandTable
 from entrypoints.client.tools import TOOLS
 from entrypoints.client.values import VALUE_RULE
 from entrypoints.settings.sources import CONTEXT

@@ -7,23 +7,19 @@ not a lost connection, and Ctrl-C ends one command.
 from __future__ import annotations
 
 import shutil
-from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, Optional, Sequence
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, Optional
 
 import click
 
-from application.commands import Auth, Command, Info
-from application.ports import Pipelined
-from domain.errors import KvError, Unauthenticated, Unavailable, Unreachable
+from application.commands import Auth, Info
+from domain.errors import KvError, Unauthenticated
 from entrypoints.client import streams
-from entrypoints.client.arguments import (
-    COMMAND_LINES,
-    CommandTable,
-    grouped,
-    summary,
-    syntax_of,
-)
+from entrypoints.client.arguments import COMMAND_LINES
+from entrypoints.client.command_line import syntax_of
 from entrypoints.client.keys import keys_command
 from entrypoints.client.output import NoConnection, Refused
+from entrypoints.client.reconnecting import Reconnecting
+from entrypoints.client.table import CommandTable, grouped, summary
 from entrypoints.client.target import Target
 from entrypoints.client.values import is_utf8, without_mark
 from entrypoints.client.words import State, commands_in, numbered_commands, scan, words
@@ -270,36 +266,3 @@ def _overview() -> List[str]:
     with screen.capture() as captured:
         screen.print(Group(*parts), soft_wrap=False)
     return [line.rstrip() for line in captured.get().splitlines()]
-
-
-class Reconnecting(Pipelined):
-    """An executor that tells when the connection was lost, and when there is one again; what only
-    reads is asked once more at once."""
-
-    def __init__(self, executor: Pipelined, tell: Callable[[str], None]) -> None:
-        self._executor = executor
-        self._tell = tell
-        self.is_lost = False
-
-    def execute(self, command: Command[Any]) -> Any:
-        """See `Executor`."""
-        try:
-            result = self._executor.execute(command)
-        except Unavailable as error:
-            self.is_lost = True
-            if isinstance(error, Unreachable):
-                raise
-            self._tell(f"connection lost: {error}")
-            if not command.readonly:
-                raise Unavailable("whether the command took effect is not known") from error
-            result = self._executor.execute(command)
-        if self.is_lost:
-            self.is_lost = False
-            self._tell("connected again")
-        return result
-
-    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
-        return self._executor.execute_all(commands)
-
-    def close(self) -> None:
-        self._executor.close()

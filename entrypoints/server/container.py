@@ -26,12 +26,17 @@ from application.stats import ServerStats
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
-from domain.store import Store, Traits
+from domain.store import Maintained, Store, Traits
 from entrypoints.version import version
 
 
 def _policy(max_memory: int, policy: str) -> str:
     return policy if max_memory else "unbounded"
+
+
+def _maintenance(store: Store) -> Callable[[], bool]:
+    """The work that a store has in the background, if any; tells whether there is more."""
+    return store.run_maintenance if isinstance(store, Maintained) else lambda: False
 
 
 def _whether(setting: Optional[str]) -> str:
@@ -120,4 +125,6 @@ class ServerContainer(containers.DeclarativeContainer):
         clock=clock,
         connection=connection,
     )
-    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.run_maintenance)
+    housekeeper = providers.Singleton(
+        GeventHousekeeper, tidy=providers.Callable(_maintenance, store)
+    )

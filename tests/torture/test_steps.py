@@ -115,10 +115,6 @@ def spaced(document: bytes) -> bytes:
     return document[:-1] + b" " + document[-1:]
 
 
-def comparing(document: bytes) -> bytes:
-    return b'{"type":"DELETE","key":"document","if_equals":%b}\n' % document
-
-
 def many(count: int, name: str = "new") -> List[str]:
     return [f"{name}:{number:08}" for number in range(count)]
 
@@ -146,9 +142,13 @@ def costly_requests() -> Iterator[Any]:
         document,
         request("SET", key="document", value=1, if_equals=[]),
     )
+    other = b'{"type":"DELETE","key":"document","if_equals":%b}\n'
+    for name in ("objects", "deep arrays", "integers"):
+        text = DOCUMENTS[name](large)
+        yield f"DELETE if_equals, of twice 15 MiB: {name}", setting(text), other % spaced(text)
     for name, make in DOCUMENTS.items():
         text = make(half)
-        yield f"DELETE if_equals, of twice 512 KiB: {name}", setting(text), comparing(spaced(text))
+        yield f"DELETE if_equals, of twice 512 KiB: {name}", setting(text), other % spaced(text)
     text = DOCUMENTS["empty arrays"](MIB - 100)
     yield (
         "BATCH of 10,000 DELETE if_equals, of 1 MiB",
