@@ -11,7 +11,7 @@ from typing import Callable, List, Optional, Type
 import msgspec
 import pytest
 
-import domain.bounded
+from domain import bounded
 from domain.bounded import BoundedStore
 from domain.errors import OutOfMemory
 from domain.evicting import EvictingStore
@@ -42,7 +42,7 @@ def test_undoing_a_clear_looks_at_none_of_the_keys(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(domain.bounded, "cost", None)
+        patched.setattr(bounded, "cost", None)
         with pytest.raises(ZeroDivisionError):
             store.atomically(clear_and_fail)
     assert store.stats().memory == audit.memory(store) == 10 * SIZE

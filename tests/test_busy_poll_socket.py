@@ -70,10 +70,11 @@ def test_where_answers_are_slow_it_soon_busy_polls_only_now_and_then(pair: Pair)
     ours, theirs = pair
     others = Others()
     polled: List[int] = []
-    with _Slow(ours, theirs) as slow:
+    with _Slow(ours, others) as slow:
         sock = BusyPollSocket(slow, others, poll_seconds=0.0)
         for number in range(150):
             before = others.turns
+            theirs.sendall(b"slow")
             assert sock.recv(100) == b"slow"
             if others.turns > before:
                 polled.append(number)
@@ -82,16 +83,18 @@ def test_where_answers_are_slow_it_soon_busy_polls_only_now_and_then(pair: Pair)
 
 
 class _Slow(socket.socket):
-    """Its peer answers when it has gone to sleep, and not before."""
+    """No reply is there yet when it is polled for, and each when it is blocked for."""
 
-    def __init__(self, sock: socket.socket, peer: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, others: Others) -> None:
         super().__init__(fileno=os.dup(sock.fileno()))
         self.settimeout(TIMEOUT)
-        self._peer = peer
+        self._others = others
+        self._turns = others.turns
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        if not flags:
-            self._peer.sendall(b"slow")
+        if self._others.turns > self._turns:
+            self._turns = self._others.turns
+            raise BlockingIOError
         return super().recv(size, flags)
 
 

@@ -89,6 +89,10 @@ def container(request: pytest.FixtureRequest, files: Files) -> containers.Declar
     return made
 
 
+OF_A_CONNECTION = ("conversation", "plain_conversation")
+"""Parts of a server that are given the link of a connection."""
+
+
 def test_every_part_can_be_built_and_nothing_connects(
     container: containers.DeclarativeContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,13 +102,10 @@ def test_every_part_can_be_built_and_nothing_connects(
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_server", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
-    has_links = "plain_conversation" in container.providers
-    of_a_connection = ("conversation", "plain_conversation") if has_links else ()
-    built = [
-        provider(LoopbackLink()) if name in of_a_connection else provider()
-        for name, provider in container.providers.items()
-    ]
-    assert built
+    of_a_connection = OF_A_CONNECTION if "server" in container.providers else ()
+    for name, provider in container.providers.items():
+        assert provider(LoopbackLink()) if name in of_a_connection else provider
+        assert name in of_a_connection or provider() is not container
 
 
 def test_a_setting_that_is_not_given_is_an_error() -> None:

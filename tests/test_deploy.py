@@ -93,7 +93,7 @@ def settings_of(config: Path) -> Dict[str, object]:
     return server_program.make_context("kv-server", ["--config", str(config)]).params
 
 
-def test_the_sample_settings_are_settings(tmp_path: Path) -> None:
+def test_the_sample_settings_are_settings(tmp_path: Path, files: Files) -> None:
     sample = DEPLOY / "kv-server.toml"
     settings = settings_of(sample)
     assert (settings["max_memory"], settings["max_clients"]) == (512 << 20, 10_000)
@@ -101,8 +101,13 @@ def test_the_sample_settings_are_settings(tmp_path: Path) -> None:
     lines = [line for line in sample.read_text().splitlines() if not line.startswith("host")]
     text = re.sub(r"^# (?=\w+ = )", "", "\n".join(lines), flags=re.MULTILINE)
     everything.write_text(text.replace("/etc/kvjson/", f"{tmp_path}/"))
-    for name in ("password", "cert.pem", "key.pem", "clients.pem"):
-        (tmp_path / name).touch()
+    (tmp_path / "password").write_text("secret\n")
+    for name, source in (
+        ("cert.pem", files.server.certificate),
+        ("key.pem", files.server.key),
+        ("clients.pem", files.authority),
+    ):
+        shutil.copy(source, tmp_path / name)
     settings = settings_of(everything)
     assert settings["tls_client_ca"] == str(tmp_path / "clients.pem")
     assert (settings["host"], settings["idle_timeout"]) == ("0.0.0.0", 600.0)

@@ -253,7 +253,7 @@ def test_every_file_can_be_rewritten(path: Path) -> None:
 def test_the_tests_go_through_the_same_function(tmp_path: Path) -> None:
     hatch_build.main(str(tmp_path), "tests/support.py", "tests/fuzz/samples", "README.md")
     support = (tmp_path / "tests" / "support.py").read_text(encoding="utf-8")
-    assert "from kvjson.domain.store import Store\n" in support
+    assert "from kvjson.domain.memory import InMemoryStore\n" in support
     assert '"-m", "kvjson.entrypoints.server"' in support
     assert (tmp_path / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
     assert any((tmp_path / "tests" / "fuzz" / "samples" / "server").iterdir())

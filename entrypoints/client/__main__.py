@@ -22,9 +22,9 @@ _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe t
 
 {VALUE_RULE}
 
-The result is printed as JSON; for a key that is missing the line is empty. Each option is also a
-variable (KV_PORT=5000; the password is KV_PASSWORD) and an entry of the file that --config names;
-the command line wins over the environment, and that over the file.
+The result is printed as JSON; for a key that is missing the line is empty. Each option of the
+connection is also a variable (KV_PORT=5000; the password is KV_PASSWORD) and an entry of the file
+that --config names; the command line wins over the environment, and that over the file.
 
 Exit codes: 0 done, 1 refused by the server, 2 not understood, 3 no connection, {NOTHING_THERE}
 nothing there (with --exit-status), {streams.INTERRUPTED} ended by Ctrl-C.

@@ -55,6 +55,17 @@ def _json(kind: Any) -> Callable[[str], Any]:
     return convert
 
 
+class _Word(ParamType):
+    """A word as it was typed, a `QuotedWord` too."""
+
+    name = "word"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Any:
+        return value
+
+
 _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
     str: {},
     Raw: {"type": value},
@@ -65,6 +76,7 @@ _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
         "callback": lambda ctx, param, words: list(words),
     },
     Dict[str, Raw]: {
+        "type": _Word(),
         "nargs": -1,
         "metavar": "KEY VALUE [KEY VALUE]...",
         "callback": _items,
@@ -114,21 +126,9 @@ MEMBERS: Dict[str, str] = {
 """What a member that can be left out is for, by its name."""
 
 
-class _Word(ParamType):
-    """A word as it was typed, a `QuotedWord` too."""
-
-    name = "word"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> Any:
-        return value
-
-
 _TYPES: Dict[str, ParamType] = {
     "key": Key(),
     "keys": Key(),
-    "items": _Word(),
     "ttl": Duration(),
 }
 """How a member is typed that means more than its type says, by its name."""
