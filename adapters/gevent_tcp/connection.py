@@ -7,8 +7,8 @@ It has no greenlet of its own, which would cost more than a small request does. 
 block, as with a store on another machine, `GreenletConnection` does the same with a greenlet a
 turn.
 
-A connection whose last turn left something to do, or took long, takes the next ones from a queue;
-all others are served as soon as their sockets are readable. Time-outs cost a busy connection
+A connection that is new, whose last read was full or whose last turn left something to do takes the
+next ones from a queue; all others are served as soon as their sockets are readable. Time-outs cost a busy connection
 nothing: it sets a flag when bytes move, and a periodic sweep looks at the flags.
 """
 
@@ -78,7 +78,8 @@ class Connection:
         self._read_size = FIRST_READ
         self._unsent: Union[bytes, memoryview] = b""
         self._at_eof = False
-        self._is_busy = self._is_queued = self._is_woken = False
+        self._is_busy = True  # until a read shows that it is not
+        self._is_queued = self._is_woken = False
         self._conversation = host.new_conversation(self)
 
     def start(self) -> None:
@@ -159,9 +160,9 @@ class Connection:
             self._at_eof = True
             self._update()
             return
-        if len(data) == self._read_size or self._read_size == LARGE_READ:
+        self._is_busy = len(data) == self._read_size  # there is more, most likely
+        if self._is_busy or self._read_size == LARGE_READ:
             self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
-        self._is_busy = False
         self._send(self._conversation.receive(data))
 
     def _write(self) -> None:
