@@ -7,9 +7,9 @@ It has no greenlet of its own, which would cost more than a small request does. 
 block, as with a store on another machine, `GreenletConnection` does the same with a greenlet a
 turn.
 
-A connection that is new, whose last read was full or whose last turn left something to do takes the
-next ones from a queue; all others are served as soon as their sockets are readable. Time-outs cost a
-busy connection nothing: it sets a flag when bytes move, and a periodic sweep looks at the flags.
+A connection that is new, whose last read was full or whose last turn left something to do takes
+the next ones from a queue; all others are served as soon as their sockets are readable. Time-outs
+cost a busy connection nothing: it sets a flag when bytes move, and a periodic sweep looks at them.
 """
 
 from __future__ import annotations
