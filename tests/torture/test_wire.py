@@ -34,7 +34,7 @@ OTHERS = {
     "HTTP without a line end": b"GET / HTTP/1.1",
     "TLS": client_hello(),
     "RESP": b"*1\r\n$8\r\nFLUSHALL\r\n" + request("FLUSH"),
-    "text": b"hello\n" + request("GET", key="kept") + request("FLUSH"),
+    "text": b"[hello\n" + request("GET", key="kept") + request("FLUSH"),
     "zeros": b"\0" * 100,
     "blanks and text": b"\n \r\n \t x" + request("FLUSH"),
     "an array": b"[" + request("FLUSH"),
