@@ -33,7 +33,7 @@ OTHERS = {
     "HTTP in one line": b"POST /\n" + request("FLUSH"),
     "HTTP without a line end": b"GET / HTTP/1.1",
     "TLS": client_hello(),
-    "RESP": b"*1\r\n$8\r\nFLUSHALL\r\n" + request("FLUSH"),
+    "SMTP": b"EHLO example\r\n" + request("FLUSH"),
     "text": b"[hello\n" + request("GET", key="kept") + request("FLUSH"),
     "zeros": b"\0" * 100,
     "blanks and text": b"\n \r\n \t x" + request("FLUSH"),
