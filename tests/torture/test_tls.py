@@ -171,7 +171,7 @@ def test_a_renewed_certificate_serves_new_clients_and_drops_none(files: Files) -
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: shown(server, files.trust) != old)
         assert early.ask("GET", key="k")["result"] == 1
-        eventually(lambda: "read the certificate again" in files.log.read_text())
+        eventually(lambda: "reloaded the certificate" in files.log.read_text())
 
 
 def test_a_broken_certificate_leaves_the_old_one_in_place(files: Files) -> None:

@@ -63,10 +63,10 @@ def test_no_part_of_a_browsers_request_is_run(server: Server) -> None:
     """A browser may send the head and the body apart, and the body in many parts."""
     server.ask(KEEP)
     with client_of(server) as browser:
-        browser.send(b"P")
+        browser.send(b"PO")  # no command of Redis begins so
         assert browser.code() == "BAD_JSON"
         with contextlib.suppress(OSError):
-            for part in (POST[1:], b"\n", *[request("FLUSH")] * 100):
+            for part in (POST[2:], b"\n", *[request("FLUSH")] * 100):
                 browser.send(part)
         assert browser.rest() == b""
     assert strictly(server.ask(request("COUNT")))["result"] == 1
