@@ -3,44 +3,63 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo check test torture format lint layers types bench bench-quick fuzz
+.PHONY: help demo check test test-wheel torture format lint layers types bench bench-quick fuzz
 
-demo: $(VENV)/ready-run           ## a server answering a client
+help:                             ## what can be made, this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(VENV)/ready-run           ## set up, start a server, and let the client talk to it
 	@sh docs/demo.sh $(BIN)
 
-check: lint layers types test     ## everything that must hold before a commit
+check: lint layers types test     ## all that must hold before a commit: the four that follow
 
-lint: $(VENV)/ready-dev
+lint: $(VENV)/ready-dev           ## the format of the code, and what ruff finds in it
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-layers: $(VENV)/ready-dev
+layers: $(VENV)/ready-dev         ## that imports point inward
 	$(BIN)/lint-imports --no-cache
 
-types: $(VENV)/ready-dev
+types: $(VENV)/ready-dev          ## mypy --strict
 	$(BIN)/mypy
 
-test: $(VENV)/ready-test
-	$(BIN)/python -m pytest $(TESTS)
+# Exit code 5: none of the tests that were named is of this kind.
+test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that assert times by themselves
+	$(BIN)/python -m pytest -n auto -m "not timing" $(TESTS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
+
+# What an import that was rewritten wrongly would break; `make test-wheel WHEEL_TESTS=tests` runs all.
+WHEEL_TESTS = tests/contracts tests/library tests/test_client_program.py \
+    tests/test_server_process.py tests/test_docs.py
+
+test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
+	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(WHEEL_TESTS)
 
 torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
 	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s
 
-format: $(VENV)/ready-dev
+format: $(VENV)/ready-dev         ## format the code, and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(VENV)/ready-run: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
+# An editable install has copies of the modules that are the top of the wheel's package.
+INSTALLED = pyproject.toml hatch_build.py $(wildcard entrypoints/kvjson/*.py)
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --editable
+
+$(VENV)/ready-run: $(INSTALLED)
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) .
 	@touch $@
 
 $(VENV)/ready-test: $(VENV)/ready-run
-	$(BIN)/pip install --quiet --editable '.[test]'
+	@echo "Installing what the tests need ..."
+	@$(INSTALL) '.[test]'
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready-test
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	@echo "Installing the checks' tools, which takes a minute ..."
+	@$(INSTALL) '.[dev]'
 	@touch $@
 
 bench: $(VENV)/ready-bench        ## against redis, valkey and others; a quarter of an hour
@@ -55,7 +74,7 @@ bench-quick: $(VENV)/ready-bench  ## the same in two minutes, to look at only
 	$(BIN)/python -m benchmarks.in_process
 
 $(VENV)/ready-bench: $(VENV)/ready-run
-	$(BIN)/pip install --quiet --editable '.[bench]'
+	@$(INSTALL) '.[bench]'
 	@touch $@
 
 FUZZ_SECONDS ?= 600
@@ -70,5 +89,5 @@ fuzz: $(VENV)/ready-fuzz          ## the codec against bytes that nobody would s
 	done
 
 $(VENV)/ready-fuzz: $(VENV)/ready-run
-	$(BIN)/pip install --quiet --editable '.[fuzz]'
+	@$(INSTALL) '.[fuzz]'
 	@touch $@

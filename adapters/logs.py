@@ -1,9 +1,9 @@
-"""Log records: one line each, as text or as JSON, with what happened, to whom and why.
+"""Log records: one line each, as text or as JSON, with the event and its details.
 
-Rule: logging never holds serving up and tells no secrets. A thread of its own writes; when nobody
-reads what it writes, records are dropped and counted. Records of one kind are limited in rate,
-since clients can cause them. Of an error there is the type and the place, and not its message,
-which may quote a value.
+Rule: logging never blocks the server and never shows a secret. A thread writes the records; when
+they are written too slowly, further records are dropped and counted. Records of one kind are
+limited in rate, since clients can cause them. An error is logged by its type and place, without
+its message, which may quote a value.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import copy
 import json
 import logging
+import logging.handlers
 import os
 import queue
 import threading
@@ -20,20 +21,21 @@ import traceback
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Optional, Tuple
 
-BURST, SECONDS = 10, 10.0
-"""How many records of one kind are written in how long; the next one tells how many were not."""
+RATE_LIMIT, RATE_PERIOD = 10, 10.0
+"""Records of one kind that are written in a period, and its seconds; the first record after it
+says how many were left out."""
 
-WAITING = 1000
-"""How many records may wait to be written."""
+QUEUE_SIZE = 1000
+"""Records that may wait to be written."""
 
-PATIENCE = 1.0
-"""Seconds that the last records have at the end."""
+FLUSH_TIMEOUT = 1.0
+"""Seconds that the end waits, at most, for the last records to be written."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
 
 
 def fields(record: logging.LogRecord) -> Dict[str, Any]:
-    """What a record says, by name, in the order to show it."""
+    """The parts of a record by name, in the order to show them."""
     said = {
         "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat("T", "milliseconds"),
         "level": record.levelname.lower(),
@@ -52,7 +54,7 @@ def as_json(record: logging.LogRecord) -> str:
 
 
 def as_text(record: logging.LogRecord) -> str:
-    """Words for people: time, level and event, then the rest by name."""
+    """Text for people: time, level and event, then the rest by name."""
     said = fields(record)
     event = said.pop("event")
     if not event.isprintable():
@@ -66,8 +68,8 @@ FORMATS: Dict[str, Callable[[logging.LogRecord], str]] = {"text": as_text, "json
 
 
 class RateLimit(logging.Filter):
-    """Lets `BURST` records of each kind through in `SECONDS`. A kind is a level and a message, as
-    it stands in the source."""
+    """Passes `RATE_LIMIT` records of each kind in a `RATE_PERIOD`. A kind is a level and a message
+    before its arguments are filled in."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -75,50 +77,55 @@ class RateLimit(logging.Filter):
         self._kinds: Dict[Tuple[int, object], Tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write the record; it is told how many of its kind were left out before."""
+        """Whether to write the record; sets `left_out` on it to the number of records of its kind
+        that were not written before it."""
         kind, now = (record.levelno, record.msg), self._clock()
         since, count = self._kinds.get(kind, (now, 0))
-        if now - since >= SECONDS:
-            if count > BURST:
-                record.left_out = count - BURST
+        if now - since >= RATE_PERIOD:
+            if count > RATE_LIMIT:
+                record.left_out = count - RATE_LIMIT
             since, count = now, 0
         self._kinds[kind] = since, count + 1
-        return count < BURST
+        return count < RATE_LIMIT
 
 
-class Handover(logging.Handler):
-    """Hands records over to the thread that writes them, or drops them when there are too many."""
+class DroppingQueueHandler(logging.handlers.QueueHandler):
+    """Puts records into a queue without waiting; drops them while it is full. The first record
+    after that says how many were dropped."""
 
-    def __init__(self, records: queue.Queue[Optional[logging.LogRecord]]) -> None:
-        super().__init__()
-        self._records = records
+    def __init__(self, records: queue.Queue[Any]) -> None:
+        super().__init__(records)
         self._dropped = 0
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Never waits."""
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """A copy, since other handlers see the record too; the writer formats it."""
         record = copy.copy(record)
         if self._dropped:
             record.dropped = self._dropped
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put the record into the queue, or count it."""
         try:
-            self._records.put_nowait(record)
+            self.queue.put_nowait(record)
             self._dropped = 0
         except queue.Full:
             self._dropped += 1
 
 
 def start(write: Callable[[str], object], level: str, form: str) -> Callable[[], None]:
-    """Give what is logged from now on to `write`, line by line, in one of `FORMATS`; gives what
-    ends it, which waits `PATIENCE` for the last records."""
-    records: queue.Queue[Optional[logging.LogRecord]] = queue.Queue(WAITING)
+    """Write records from now on, line by line, with `write`, in one of `FORMATS`. Returns a
+    function that ends this; it waits up to `FLUSH_TIMEOUT` for the last records."""
+    records: queue.Queue[Optional[logging.LogRecord]] = queue.Queue(QUEUE_SIZE)
     as_line = FORMATS[form]
 
     def write_all() -> None:
         for record in iter(records.get, None):
-            with contextlib.suppress(OSError):  # there is nowhere to tell it
+            with contextlib.suppress(OSError):  # there is nowhere to report it
                 write(as_line(record) + "\n")
 
     writer = threading.Thread(target=write_all, name="log", daemon=True)
-    handler = Handover(records)
+    handler = DroppingQueueHandler(records)
     handler.addFilter(RateLimit())
     root = logging.getLogger()
     root.addHandler(handler)
@@ -128,21 +135,31 @@ def start(write: Callable[[str], object], level: str, form: str) -> Callable[[],
     def stop() -> None:
         root.removeHandler(handler)
         with contextlib.suppress(queue.Full):
-            records.put(None, timeout=PATIENCE)
-            writer.join(PATIENCE)
+            records.put(None, timeout=FLUSH_TIMEOUT)
+            writer.join(FLUSH_TIMEOUT)
 
     return stop
 
 
 def to_standard_error(text: str) -> None:
-    """Past Python's own buffers, whose locks nobody could take at the end if this never returns."""
+    """Bypass Python's own buffer: a write that never returns would keep its lock, and the program
+    could not end."""
+    _write(2, text)
+
+
+def to_standard_output(text: str) -> None:
+    """Write past Python's own buffer, which would fail once more at the end of the program."""
+    _write(1, text)
+
+
+def _write(descriptor: int, text: str) -> None:
     data = text.encode("utf-8", "backslashreplace")
     while data:
-        data = data[os.write(2, data) :]
+        data = data[os.write(descriptor, data) :]
 
 
 def _without_message(error: BaseException) -> str:
-    """Of what type an error is and where it was raised, and the same of those that led to it."""
+    """The type of an error and where it was raised, and the same of its causes."""
     kind = type(error)
     frames = traceback.extract_tb(error.__traceback__)
     places = ", ".join(f"{at.filename}:{at.lineno} in {at.name}" for at in reversed(frames))

@@ -1,7 +1,12 @@
-"""What the system knows of this process, and is told about it."""
+"""This process as the operating system sees it: memory, descriptors, the service manager.
+
+Rule: each function is one request to the system, and does nothing where the system has no such
+thing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -13,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def resident_memory() -> int:
-    """How many bytes of this process are in memory now; where the system does not tell, at most."""
+    """Bytes of this process that are in memory now; where the system does not say, the most there
+    ever were."""
     try:
         with open("/proc/self/statm", "rb") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -26,10 +32,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
 def keep_buffers(largest: int = 8 * 1024 * 1024) -> None:
-    """Let the C library keep freed buffers of up to `largest` bytes for the next ones.
+    """Make the C library reuse freed buffers of up to `largest` bytes.
 
     By default the system maps and zeroes every buffer of over 128 KiB anew, which costs more than
-    filling it. Larger ones still go back at once. Does nothing where the C library is not glibc.
+    filling it. Larger ones are still returned at once. Does nothing where the C library is not
+    glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -38,8 +45,8 @@ def keep_buffers(largest: int = 8 * 1024 * 1024) -> None:
 
 
 def allow_descriptors(wanted: int) -> int:
-    """Raise the number of descriptors that may be open to `wanted`, as far as the system lets us;
-    gives how many there may be now."""
+    """Raise the limit on open descriptors to `wanted`, as far as the system permits; returns the
+    limit that is now in force."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return wanted
@@ -51,8 +58,22 @@ def allow_descriptors(wanted: int) -> int:
     return allowed
 
 
+def open_standard_streams() -> None:
+    """Open the null device as each standard stream that is closed.
+
+    To be called before anything else is opened: a socket or a file that got descriptor 0, 1 or 2
+    would receive the stream's output.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+
+
 def notify(state: str) -> None:
-    """Tell the service manager, such as "READY=1", if it asked for it (sd_notify(3))."""
+    """Send a state such as "READY=1" to the service manager, if there is one (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return
@@ -62,4 +83,11 @@ def notify(state: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(state.encode(), address)
     except OSError as error:
-        log.warning("the service manager cannot be told", extra={"why": str(error)})
+        log.warning("cannot notify the service manager", extra={"why": str(error)})
+
+
+def end_at_once(why: str) -> None:
+    """End the process with code 1 and one line, whatever it was doing."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"Error: {why}\n".encode("utf-8", "backslashreplace"))
+    os._exit(1)

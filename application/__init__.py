@@ -1,1 +1,1 @@
-"""What the store can be asked: the commands, and the seam they are sent through."""
+"""The commands, the ports they are sent through, and the policies of a server."""

@@ -6,9 +6,10 @@ block, must be maintained and must tell its effects. On any other store each com
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Type, TypeVar, cast
+from typing import Any, Optional, Sequence, TypeVar, cast
 
-from application.commands import Batch, Command, MGet, Reply
+from application.budget import Budget
+from application.commands import Command, MGet, Results
 from application.limits import DEFAULTS, Limits
 from application.ports import Executor, Steps
 from application.snapshot_read import PART, SteppedStore, snapshot
@@ -19,31 +20,30 @@ R = TypeVar("R")
 
 
 class LocalExecutor(Executor):
-    """Runs commands on a store in this process, batches within `limits`."""
+    """Runs commands on a store in this process, each within `limits`."""
 
     def __init__(self, store: Store, limits: Limits = DEFAULTS) -> None:
         self._store = store
-        self._limits = limits
+        self._budget = Budget(limits)
         self._stepped = _stepped(store)
 
     def execute(self, command: Command[R]) -> R:
-        if type(command) in _SPECIAL:
-            return cast(R, _SPECIAL[type(command)](self, command))
-        return command.run(self._store)
+        return command.run(self._store, self._budget)
 
-    def _batch(self, batch: Batch) -> List[Reply]:
-        return batch.run(self._store, self._limits)
+    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        return type(commands[0]).run_many(commands, self._store, self._budget)
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
         """An MGET reads some keys in each step; before a command on all keys, those that are due
-        are expired in steps; everything else is one step."""
+        are expired in steps; what a command does before it needs the store is in steps, too."""
         if self._stepped is not None:
             if isinstance(command, MGet):
                 return cast(R, (yield from snapshot(self._stepped, command.keys)))
-            if command.over_all_keys():
+            if command.touches_keyspace():
                 while self._stepped.expire_due(PART) == PART:
                     yield
-        return self.execute(command)
+        run = yield from command.prepare(self._budget)
+        return run(self._store, self._budget)
 
 
 def _stepped(store: Store) -> Optional[SteppedStore]:
@@ -51,9 +51,3 @@ def _stepped(store: Store) -> Optional[SteppedStore]:
     if store.traits.blocks or not (isinstance(store, Maintained) and isinstance(store, Observable)):
         return None
     return cast(SteppedStore, store)
-
-
-_SPECIAL: Dict[Type[Command[Any]], Callable[[LocalExecutor, Any], Any]] = {
-    Batch: LocalExecutor._batch,
-}
-"""Commands that need more than a store."""

@@ -6,18 +6,30 @@ command line, INFO and the documentation are made from this one record.
 
 from __future__ import annotations
 
+import math
+
 from msgspec import Struct
+
+MAX_KEEPALIVE = 32_767
+"""Seconds; the longest that systems take."""
 
 
 class Limits(Struct, frozen=True):
-    """Sizes are in bytes of UTF-8, times in seconds; a time of 0 is for ever."""
+    """Sizes are in bytes of UTF-8, times in seconds; a time of 0 means no limit.
+
+    Raises `ValueError`, which names the limit, for one that is out of its range.
+    """
 
     max_request_bytes: int = 16 * 1024 * 1024
     max_reply_bytes: int = 64 * 1024 * 1024
     max_key_bytes: int = 64 * 1024
     max_keys_per_request: int = 100_000
+    max_batch_cost: int = 10_000
+    """Of the commands of a batch together: 1 is the work of about one SET."""
+    max_opened_bytes: int = 1024 * 1024
+    """Of stored and sent JSON that one request decodes to compare it or to count with it."""
     max_input_bytes: int = 256 * 1024 * 1024
-    """Of requests that have arrived in part, over all connections."""
+    """Buffered for all clients together: unanswered requests and unsent replies."""
     max_clients: int = 10_000
     request_timeout: float = 30.0
     """From the first byte of a request to its last, and from connecting to a right AUTH."""
@@ -26,14 +38,31 @@ class Limits(Struct, frozen=True):
     idle_timeout: float = 0.0
     """While a client neither sends nor takes anything."""
     tcp_keepalive: float = 300.0
-    """Until the system probes whether a silent peer is still there."""
+    """Until the system probes whether a silent peer is still there; whole seconds."""
 
     def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            _check(name, getattr(self, name))
+        if self.tcp_keepalive and not 1 <= self.tcp_keepalive <= MAX_KEEPALIVE:
+            raise ValueError(f"tcp_keepalive is 0 or 1 to {MAX_KEEPALIVE:,} s")
         if self.max_reply_bytes < 2 * self.max_request_bytes:
-            # One value and the asker's mark always fit, so nothing is done and then not told.
+            # One value and the client's id always fit, so no effect goes without its reply.
             raise ValueError("max_reply_bytes cannot be less than twice max_request_bytes")
         if self.max_input_bytes < self.max_request_bytes:
             raise ValueError("max_input_bytes cannot be less than max_request_bytes")
 
+
+def _check(name: str, value: float) -> None:
+    if isinstance(value, float):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} is a number of seconds from 0 up, not {value:g}")
+    elif value < (1 if name in _AT_LEAST_1 else 0):
+        raise ValueError(f"{name} is at least {1 if name in _AT_LEAST_1 else 0}, not {value}")
+
+
+_AT_LEAST_1 = frozenset(
+    name for name in Limits.__struct_fields__ if name.startswith("max_") and name != "max_clients"
+)
+"""Bounds without which nothing works; a server with none of its clients admitted does."""
 
 DEFAULTS = Limits()

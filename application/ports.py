@@ -1,14 +1,30 @@
-"""The ports that the application is driven through, or drives.
+"""The ports of the application, driving and driven.
 
 Rule: what a port says is all there is. A wrapper and a replacement see every command as itself.
 """
 
 from __future__ import annotations
 
+import enum
 from abc import abstractmethod
-from typing import Any, Generator, List, Protocol, Sequence, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Generator,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    TypeVar,
+    Union,
+)
 
-from application.commands import Command
+from application.commands import Command, Id, Results
+from application.ledger import Account
+from domain.errors import KvError
 
 R = TypeVar("R")
 
@@ -17,7 +33,7 @@ Steps = Generator[None, None, R]
 
 
 class Executor(Protocol):
-    """Anything that can carry out a command."""
+    """Executes commands."""
 
     @abstractmethod
     def execute(self, command: Command[R]) -> R:
@@ -30,6 +46,12 @@ class Executor(Protocol):
         return self.execute(command)
         yield
 
+    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        """Executes commands of one kind at once, with the effect that they have one after another.
+        None when they are to be executed one by one; so when it raises, which leaves no effect.
+        The fall-back is None."""
+        return None
+
 
 class Pipelined(Executor, Protocol):
     """An executor that also takes many commands at once."""
@@ -41,5 +63,167 @@ class Pipelined(Executor, Protocol):
 
     @abstractmethod
     def close(self) -> None:
-        """Frees what it holds open; the next command opens it again."""
+        """Closes what is open; the next command opens it again."""
+        ...
+
+
+class Wants(enum.Enum):
+    """The event that a conversation waits for."""
+
+    INPUT = "what the client sends next"
+    TURN = "its next turn, after others had theirs"
+    WAKE = "being woken, by what it is parked for"
+    END = "the end of the connection, once its output is sent"
+
+
+class Conversation(Protocol):
+    """The server's side of one connection, in bytes; not bound to any socket."""
+
+    @property
+    def wants(self) -> Wants: ...
+
+    @property
+    def partial_request_id(self) -> int:
+        """A number for the request that has arrived in part, which no other has; 0 for none."""
+        ...
+
+    def receive(self, data: bytes) -> bytes:
+        """Takes what was read, when it wants `INPUT`; returns what to send."""
+        ...
+
+    def advance(self) -> bytes:
+        """Goes on, when it wants a `TURN` or was woken; returns what to send."""
+        ...
+
+    def time_out(self) -> None:
+        """The request that has arrived in part took too long: the next turn says so, and ends."""
+        ...
+
+    def abort(self, reason: str) -> None:
+        """The connection will be closed without a final reply."""
+        ...
+
+    def close(self) -> None:
+        """The connection is gone."""
+        ...
+
+
+class Link(Protocol):
+    """The connection as its conversation sees it."""
+
+    name: str
+    """What logs call the client, such as `127.0.0.1:50000`."""
+
+    account: Account
+    """Where the bytes are counted that are held for the client."""
+
+    def wake(self) -> None:
+        """Has the conversation `advance` soon, once for all calls until then; for the event loop's
+        thread."""
+        ...
+
+    def wake_after(self, seconds: float) -> None:
+        """The same, after some time."""
+        ...
+
+
+class Settled(NamedTuple):
+    """A request whose outcome is known: what arrived is no command, or it was executed already.
+    After a fatal one nothing can be read any more."""
+
+    id: Id
+    outcome: object
+    is_fatal: bool = False
+
+
+class Closing(KvError):
+    """No error: the client asked for the end, as the outcome of a fatal `Settled` request."""
+
+
+class Encoded(bytes):
+    """Stands for an outcome whose reply is encoded already."""
+
+
+Request = Union[Command[Any], Settled]
+
+
+class Codec(Protocol):
+    """One connection's protocol, the server's side: bytes to commands, results to bytes.
+
+    It does no IO, and knows of no clocks, limits, statistics and passwords.
+    """
+
+    @property
+    def partial_request_id(self) -> int:
+        """See `Conversation`."""
+        ...
+
+    has_more: bool
+    """Whether `decode` may find more whole requests in what it was given already."""
+
+    buffered: int
+    """How many bytes it holds of requests that it has not returned yet."""
+
+    longest: int
+    """The bytes of the longest of the requests that `decode` returned last, at the most."""
+
+    def decode(self, data: bytes) -> List[Request]:
+        """The next whole requests, a few dozen at the most, in what was left and in `data`. One of
+        many kilobytes comes alone."""
+        ...
+
+    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
+        """The command, when `data` is exactly one and nothing is buffered; else None, and `data` is
+        still to be decoded."""
+        ...
+
+    def encode_one(self, request: Request, outcome: object) -> bytes:
+        """The reply to one request; see `encode`."""
+        ...
+
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        """The replies to requests, in the order in which they came: to each its result, or the
+        `KvError` that it was refused with. Raises `TooLarge` when a result is over the bound."""
+        ...
+
+    def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        """The same for one long result, in pieces that are made as they are asked for."""
+        ...
+
+    def encode_final(self, error: KvError) -> bytes:
+        """The final reply, when the conversation ends and `error` is no reply to a request."""
+        ...
+
+    def close(self) -> None:
+        """Frees all buffers."""
+        ...
+
+
+class Protocols(Protocol):
+    """The protocols that are served, told apart by the first bytes of a connection."""
+
+    def codec_for(self, first: bytes) -> Optional[Codec]:
+        """A codec for a client whose first bytes, without blanks, are these; None when more are
+        needed. Raises the `KvError` to end with when it is none of the protocols."""
+        ...
+
+    def default(self) -> Codec:
+        """A codec for replies to a client whose protocol is not known."""
+        ...
+
+
+class Durability(Protocol):
+    """Knows what a power cut could still take back."""
+
+    def admit(self, command: Command[Any]) -> None:
+        """Raises `Unavailable` when a command cannot be carried out now."""
+        ...
+
+    def needed(self, keys: Optional[Collection[str]]) -> int:
+        """The number of what has to be on the disk before a reply tells something of `keys`, or of
+        all keys for None; 0 for nothing."""
+        ...
+
+    def when_durable(self, number: int, wake: Callable[[], None]) -> None:
+        """Calls `wake` once everything up to a number is on the disk."""
         ...

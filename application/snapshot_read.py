@@ -49,13 +49,13 @@ class SnapshotRead:
         self._texts: Dict[str, Optional[bytes]] = {}
 
     def add(self, keys: Sequence[str], found: Dict[str, bytes]) -> None:
-        """These were read."""
+        """Adds keys that were read."""
         if len(found) < len(keys):
             self._texts.update(dict.fromkeys(keys))
         self._texts.update(found)
 
     def listen(self, effects: Sequence[Effect]) -> None:
-        """The store has changed."""
+        """Applies the store's effects to what was read."""
         texts = self._texts
         for effect in effects:
             if isinstance(effect, Cleared):

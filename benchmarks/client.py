@@ -29,7 +29,7 @@ from benchmarks.results import OURS
 from benchmarks.servers import BY_NAME, HOST, Running
 from entrypoints.client.__main__ import main as client_program
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 
 KEYS = [f"key:{number:012}" for number in range(100)]
 VALUE = "abcdefghijklmnopqrst"
@@ -127,7 +127,7 @@ def rate(task: Task, seconds: float) -> float:
 
 
 def check(name: str, task: Task) -> None:
-    """Make sure that the task gives the values; it is warm then, too."""
+    """Make sure that the task returns the values, which also warms it up."""
     replies = task()
     if replies != [STORED.get(name, VALUE.encode())] * len(KEYS):
         raise SystemExit(f"{name} gave {replies[:3]!r}")

@@ -110,7 +110,7 @@ def shifting(draw: random.Random, requests: int) -> Iterator[str]:
 
 
 def scanned(draw: random.Random, requests: int) -> Iterator[str]:
-    """The first, and through it run scans of 10,000 keys that nobody asks for again."""
+    """The first, and through it run scans of 10,000 keys that are not requested again."""
     fresh = count(KEYS)
     for number, key in enumerate(zipf(draw, requests // 2)):
         yield key

@@ -1,4 +1,4 @@
-"""Times commands without sockets: bytes into a session of the codec and the executor, bytes out.
+"""Times commands without sockets: bytes into a conversation with the executor, bytes out.
 
 The rule it keeps: what is timed is the work of the server alone, on requests that were rendered
 before; a number is the median of the repeats.
@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from statistics import median
 
-from adapters.gevent_tcp.connection import Session
+from adapters.client.loopback import LoopbackLink
+from application.ports import Conversation, Wants
 from entrypoints.server.__main__ import main as server_program
 from entrypoints.server.container import ServerContainer
 
@@ -25,12 +26,12 @@ KEYS_PER_PASS = 100_000
 FILL_BATCH = 1000
 
 
-def session() -> Session:
+def conversation() -> Conversation:
     """A conversation with an empty store, put together as the server does it by default."""
     container = ServerContainer()
     settings = server_program.make_context("kv-server", []).params
     container.config.from_dict({**settings, "password": ""})
-    return container.session()
+    return container.conversation(LoopbackLink())
 
 
 Request = dict[str, object]
@@ -68,15 +69,15 @@ def random_payloads(command: str, pipeline: int) -> list[bytes]:
     return [random_payload(draw, command, pipeline) for _ in range(count)]
 
 
-def answer(target: Session, payload: bytes) -> bytes:
-    """All the replies, which a session hands out in portions."""
-    portions = [target.receive(payload)]
-    while target.waiting:
-        portions.append(target.replies())
-    return b"".join(portions)
+def answer(target: Conversation, payload: bytes) -> bytes:
+    """All the replies, which come in turns."""
+    turns = [target.receive(payload)]
+    while target.wants is Wants.TURN:
+        turns.append(target.advance())
+    return b"".join(turns)
 
 
-def fill(target: Session) -> None:
+def fill(target: Conversation) -> None:
     """Set every key."""
     for first in range(0, KEYS, FILL_BATCH):
         keys = [key(number) for number in range(first, first + FILL_BATCH)]
@@ -90,18 +91,18 @@ def check(output: bytes, replies: int) -> None:
         raise SystemExit(f"{replies} good replies were expected: {output[:200]!r}")
 
 
-def ns_per_payload(target: Session, payloads: list[bytes]) -> float:
+def ns_per_payload(target: Conversation, payloads: list[bytes]) -> float:
     """The mean time of a payload, with nothing kept of the replies."""
     receive = target.receive
     started = time.perf_counter_ns()
     for payload in payloads:
         receive(payload)
-        while target.waiting:
-            target.replies()
+        while target.wants is Wants.TURN:
+            target.advance()
     return (time.perf_counter_ns() - started) / len(payloads)
 
 
-def ns_per_command(target: Session, command: str, pipeline: int, repeats: int) -> float:
+def ns_per_command(target: Conversation, command: str, pipeline: int, repeats: int) -> float:
     """The median over the repeats."""
     payloads = random_payloads(command, pipeline)
     check(answer(target, payloads[0]), pipeline)
@@ -113,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.in_process", description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    target = session()
+    target = conversation()
     fill(target)
     print(f"{'command':8}{'pipeline':>10}{'ns/command':>14}{'ns/key':>10}")
     for command, count in KEYS_PER_COMMAND.items():

@@ -19,7 +19,7 @@ Flag = str | int | float
 
 
 class LoadError(Exception):
-    """A run of the generator that gives no number, and why."""
+    """A run of the generator without a number, and the reason."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

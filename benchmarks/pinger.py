@@ -1,8 +1,8 @@
 """Pings our server once a millisecond and tells how long it had to wait.
 
-The rules it keeps: it is a process of its own, so that whoever loads the server does not disturb
-it; the time of the longest wait is told and never a mean, since pings that would have been sent
-during a wait are missing. It ends when its standard input does, and so with its parent.
+The rules it keeps: it is a process of its own, so that the load generator does not disturb it; the
+time of the longest wait is told and never a mean, since pings that would have been sent during a
+wait are missing. It ends when its standard input does, and so with its parent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a server's process holds: memory and sockets, as the system counts them.
 
 The rule it keeps: memory is read when the server has come to rest. That it does not fall just now
-proves nothing: an allocator gives memory back when the last piece of a block is free, which may be
+proves nothing: an allocator returns memory when the last piece of a block is free, which may be
 at the very end of a long work of removal.
 """
 

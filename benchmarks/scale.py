@@ -84,7 +84,7 @@ class Kind:
 
 
 KINDS = {
-    "wait.quiet": Kind("longest wait of a ping, nobody else there (the machine's noise)", "ms"),
+    "wait.quiet": Kind("longest wait of a ping, without other load (the machine's noise)", "ms"),
     "wait.load": Kind("longest wait of a ping while {keys:,} keys are loaded", "ms", most=50),
     "wait.load.p99": Kind("  all but one in a hundred of them", "ms"),
     "wait.flush": Kind("longest wait of a ping while FLUSH drops them", "ms", most=50),
@@ -111,7 +111,7 @@ KINDS = {
 }
 
 Found = dict[str, float]
-"""Figures by the names of their kinds."""
+"""ServerStats by the names of their kinds."""
 
 
 class Figure(msgspec.Struct, frozen=True):

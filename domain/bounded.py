@@ -49,7 +49,7 @@ class BoundedStore(InMemoryStore):
         )
 
     def _memory(self) -> int:
-        """The bytes that all that is held counts for."""
+        """Accounted memory, in bytes."""
         return self._contents.memory + self._contents.deadlines.bytes
 
     def _write(self, key: str, text: bytes, due: Optional[float]) -> None:
@@ -135,7 +135,7 @@ class BoundedStore(InMemoryStore):
     def _make_more_room(
         self, items: Mapping[str, bytes], due: Optional[float], growth: int
     ) -> None:
-        """Nothing is due any more, and it is still not enough."""
+        """Makes room when expiring due keys was not enough."""
         self._contents.deadlines.release(self._excess(growth))
         needed = growth
         if due is not None:
@@ -147,7 +147,7 @@ class BoundedStore(InMemoryStore):
             self._refuse(f"{growth} bytes do not fit: {self._memory()} are in use")
 
     def _release_excess(self) -> None:
-        """Frees stale deadlines where they, of all things, exceed the bound."""
+        """Frees stale deadlines when they exceed the bound."""
         excess = self._excess(0)
         if excess > 0:
             self._contents.deadlines.release(excess)

@@ -1,6 +1,6 @@
 """All that an in-memory store holds, as one object: `clear` puts an empty one in its place.
 
-The keys are spread over many dicts by their hash. One big dict stops everyone while it grows (at
+The keys are spread over many dicts by their hash. One big dict stops all clients while it grows (at
 five million keys for most of a second); a small one grows in a few milliseconds.
 """
 

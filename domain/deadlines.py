@@ -2,8 +2,8 @@
 
 Rule: each key with a ttl has one entry of its shard's heap in its slot, which comes up no later
 than the key is due. Storing such a key again keeps the entry, unless the key is due sooner than
-that: when the entry comes up, the key's own time decides, and a later one makes a new entry. So
-what is stored over and over leaves nothing behind.
+that: when the entry comes up, the key's own time decides, and a later one makes a new entry. So a
+key that is stored repeatedly leaves no stale entries.
 
 An entry that is in no slot is stale. Its bytes are counted, it is skipped when it comes up, and a
 heap is rebuilt when its stale entries take more than `STALE_SHARE` bytes for each entry.
@@ -74,7 +74,7 @@ class Deadlines:
         self.bytes -= DEADLINE
         self._discard(index, slot[2])
 
-    def expire(self, now: float, limit: int, expired: Callable[[str], object]) -> int:
+    def expire_due(self, now: float, limit: int, expired: Callable[[str], object]) -> int:
         """Deals with up to `limit` entries that have come up, and calls `expired` with the keys
         that are due, to remove them; returns how many entries there were."""
         if now < self._next:
@@ -151,7 +151,7 @@ class Deadlines:
             self._rebuild(index)
 
     def _forget(self, index: int, size: int) -> None:
-        """Stale entries of so many bytes are gone."""
+        """Subtracts the bytes of removed stale entries."""
         self.bytes -= size
         left = self._stale.pop(index) - size
         if left:

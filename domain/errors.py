@@ -1,7 +1,7 @@
 """Every way a request can be refused, as one tree.
 
 Rule: a refusal has one stable code, which clients in any language may rely on, and says who has to
-act on it. Whatever goes wrong outside becomes one of these where the outside is called.
+act on it. A foreign error becomes one of these where the foreign call is made.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import ClassVar, Dict, Optional, Type
 
 
 class Blame(enum.Enum):
-    """Who can mend it: the one who asked, or the one who runs the server."""
+    """The side that can fix it: the client, or the operator of the server."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -75,14 +75,14 @@ class OutOfMemory(KvError):
 
 
 class Unauthenticated(KvError):
-    """The password comes first, and was not given or not the right one."""
+    """Authentication is required, or the password was wrong."""
 
     code = "UNAUTHENTICATED"
     blame = Blame.CLIENT
 
 
 class TooManyClients(KvError):
-    """The server has as many clients as it takes."""
+    """The server has its maximum number of clients."""
 
     code = "TOO_MANY_CLIENTS"
 
@@ -98,7 +98,7 @@ class Unreachable(Unavailable):
 
 
 class TimedOut(KvError):
-    """No answer came in time; whether the request took effect is not known."""
+    """No reply came in time; whether the request took effect is not known."""
 
     code = "TIMEOUT"
 

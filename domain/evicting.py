@@ -122,7 +122,7 @@ class Sieve:
             marks[(hashed >> 10) & (len(marks) - 1)] = 1
 
     def forget(self, index: int) -> None:
-        """A shard gives up one of its key objects: keep none of them."""
+        """A shard replaces a key object: drop references to the old one."""
         if index == self._index:
             self._ahead.clear()
 

@@ -31,7 +31,7 @@ from domain.deadlines import Deadline, Shard, Slot
 from domain.effects import Cleared, Effect, Listener, Put, Reason, Removed
 from domain.errors import BadRequest
 from domain.rollback import UndoLog
-from domain.store import Change, Entry, Page, Stats, Store, Traits
+from domain.store import Change, Entry, Page, Part, Stats, Store, Traits
 
 R = TypeVar("R")
 
@@ -46,7 +46,8 @@ SCANNED = 4_000
 
 
 class InMemoryStore:
-    """A `Store` in dicts, `Maintained` and `Observable`; its keys are gone with the process.
+    """A `Store` in dicts, `Maintained`, `Observable` and `Restorable`; its keys are gone with the
+    process.
 
     `clock` returns seconds that never go back, such as `time.monotonic`.
     """
@@ -224,6 +225,28 @@ class InMemoryStore:
             return True
         return self.expire_due(STEP) == STEP
 
+    # Saving and restoring.
+
+    def restore(self, items: Mapping[str, bytes], due: Optional[float] = None) -> None:
+        InMemoryStore._write_many(self, items, due)
+
+    def part(self, index: int) -> Optional[Part]:
+        if index >= SHARDS:
+            return None
+        shard = self._shards[index]
+        if not self._contents.deadlines:
+            return Part(dict(shard), {})  # type: ignore[arg-type]  # then every slot is a text
+        now = self._clock()
+        part = Part({}, {})
+        for key, slot in shard.items():
+            if isinstance(slot, bytes):
+                part.texts[key] = slot
+            elif slot[1] == math.inf:
+                part.texts[key] = slot[0]
+            elif slot[1] > now:
+                part.timed[key] = slot[0], slot[1]
+        return part
+
     # Writing, in subclasses within a bound.
 
     def _write(self, key: str, text: bytes, due: Optional[float]) -> None:
@@ -312,7 +335,7 @@ class InMemoryStore:
 
     def _expire(self, now: float, limit: int) -> int:
         deadlines = self._contents.deadlines
-        done = deadlines.expire(now, limit, self._expire_popped)
+        done = deadlines.expire_due(now, limit, self._expire_popped)
         if not deadlines:
             self._choose_path()
         return done

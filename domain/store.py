@@ -46,6 +46,13 @@ class Page(NamedTuple):
     cursor: Optional[str]
 
 
+class Part(NamedTuple):
+    """Some of the keys of a store: texts, and texts with their deadlines by the store's clock."""
+
+    texts: Dict[str, bytes]
+    timed: Dict[str, Tuple[bytes, float]]
+
+
 class Traits(NamedTuple):
     """What a store is: whether its methods wait, so that other greenlets run meanwhile, and
     whether the methods on many keys, and `atomically`, are atomic over all of them."""
@@ -149,4 +156,19 @@ class Maintained(Protocol):
 
     def run_maintenance(self) -> bool:
         """Works for about a millisecond; returns whether there is more to do."""
+        ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """A store whose contents can be taken out part by part, and put back."""
+
+    def part(self, index: int) -> Optional[Part]:
+        """The keys of one of the parts that a store's keys are spread over, counted from 0; None
+        behind the last. A key is in the same part for as long as the store lives."""
+        ...
+
+    def restore(self, items: Mapping[str, bytes], due: Optional[float] = None) -> None:
+        """Stores texts, due at a time by the store's clock; unlike `set_many` within no bound on
+        memory, so that what was stored once can be put back in any order."""
         ...

@@ -25,13 +25,13 @@ class Issued(NamedTuple):
 
 
 class Files(NamedTuple):
-    """An authority, whom it vouches for, and a stranger who has another authority."""
+    """An authority, whom it vouches for, and one certified by another authority."""
 
     authority: str
     server: Issued
     renewed: Issued
     client: Issued
-    stranger: Issued
+    untrusted: Issued
     protected_key: str
     """The server's key, behind a password."""
 
@@ -47,7 +47,7 @@ def make(directory: Path) -> Files:
         server=server,
         renewed=_issued(directory / "renewed", authority),
         client=_issued(directory / "client", authority),
-        stranger=_issued(directory / "stranger", trustme.CA()),
+        untrusted=_issued(directory / "untrusted", trustme.CA()),
         protected_key=_protected(Path(server.key), directory / "protected.pem"),
     )
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import (
     IO,
@@ -17,6 +18,7 @@ from typing import (
     Callable,
     Collection,
     Dict,
+    Iterable,
     Iterator,
     Mapping,
     NamedTuple,
@@ -31,18 +33,23 @@ import gevent
 import msgspec
 
 from adapters.client.json_lines import ClientSession
-from adapters.client.loopback import Loopback
+from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.tcp import TcpClient
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.gevent_tcp.server import GeventServer
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from application.admission import LongRequests
+from application.conversation import Conversation, Service
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.ports import Executor
-from application.report import Figures
+from application.password import Password
+from application.ports import Conversation as ConversationPort
+from application.ports import Executor, Wants
+from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
+from entrypoints.client_settings import DEFAULTS
 from entrypoints.server.container import ServerContainer
 
 R = TypeVar("R")
@@ -73,8 +80,8 @@ CLIENT_SETTINGS: Dict[str, Any] = {
 
 
 class BlockingStore:
-    """A store that has to wait before each of its answers, as one on another machine does; what
-    it then does is atomic."""
+    """A store that waits before each operation, as one on another machine does; the operation
+    itself is atomic."""
 
     traits = Traits(blocks=True, atomic=True)
 
@@ -130,19 +137,31 @@ class Clock:
         return self.now
 
 
-def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> ServerSession:  # noqa: B008 - immutable
-    """A server's session on a store of its own."""
+def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> Conversation:  # noqa: B008 - immutable
+    """A conversation with a store of its own."""
     return session_of(LocalExecutor(store or InMemoryStore(time.monotonic), limits), limits)
+
+
+def service_of(
+    executor: Executor,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    clock: Callable[[], float] = time.monotonic,
+    password: Optional[Password] = None,
+) -> Service:
+    """What the conversations of a server with an executor share."""
+    codec = partial(JsonLinesCodec, limits)
+    protocols = FirstBytes([Protocol(begins_json_lines, codec)])
+    stats = ServerStats("test", limits, clock, lambda: 1)
+    return Service(executor, protocols, limits, stats, LongRequests(), password)
 
 
 def session_of(
     executor: Executor,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     clock: Callable[[], float] = time.monotonic,
-) -> ServerSession:
-    """A server's session on an executor."""
-    figures = Figures("test", limits, clock, lambda: 1)
-    return ServerSession(executor, limits, figures, Allowance(limits.max_input_bytes), "a client")
+) -> Conversation:
+    """A conversation with an executor."""
+    return Conversation(service_of(executor, limits, clock), LoopbackLink())
 
 
 def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:
@@ -168,11 +187,17 @@ def client_container(
     return container
 
 
+def bound(server: GeventServer) -> Tuple[str, int]:
+    """Bind a server that has one TCP address, and return it with the port that was picked."""
+    ((_, host, port),) = server.bind()
+    return host, port
+
+
 @contextlib.contextmanager
 def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
     """The address of the container's server, which runs in this thread's event loop meanwhile."""
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     try:
         yield address
@@ -235,7 +260,7 @@ def running_server(
     stderr: Union[int, IO[str]] = subprocess.DEVNULL,
     **variables: str,
 ) -> Iterator[Server]:
-    """A real server process on a free port; nothing of it is left at the end.
+    """A real server process on a free port, which is ended with the block.
 
     `program` is what to start in place of the server, and `stderr` where its log goes.
     """
@@ -261,7 +286,7 @@ def running_server(
 def kv(
     port: int, *arguments: str, stdin: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the client program to its end; port 0 is not told to it."""
+    """Run the client program to its end; port 0 is not passed to it."""
     where = ["--port", str(port)] if port else []
     return subprocess.run(
         [sys.executable, "-m", "entrypoints.client", *where, *arguments],
@@ -272,3 +297,26 @@ def kv(
         env=environment(**variables),
         timeout=TIMEOUT,
     )
+
+
+def finish(conversation: ConversationPort) -> bytes:
+    """All that a conversation sends before it wants more input, or ends, as a transport has it."""
+    sent = []
+    while conversation.wants is Wants.TURN:
+        sent.append(conversation.advance())
+    return b"".join(sent)
+
+
+def wanted(conversation: ConversationPort) -> Wants:
+    """What it wants now, where a type checker would believe an earlier look."""
+    return conversation.wants
+
+
+def answer(conversation: ConversationPort, pieces: Iterable[bytes]) -> bytes:
+    """What a conversation sends to a client that sends these pieces."""
+    sent = finish(conversation)
+    for piece in pieces:
+        if conversation.wants is not Wants.INPUT:
+            break
+        sent += conversation.receive(piece) + finish(conversation)
+    return sent

@@ -6,6 +6,7 @@ Rule: a real pseudo-terminal and a real terminal emulator, so what is asserted i
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,14 +18,26 @@ import pyte
 from tests.support import ROOT, TIMEOUT, environment
 
 COLUMNS, ROWS = 80, 40
+_PROMPT = re.compile(r"(\(no connection\) )?127\.0\.0\.1:")
+
+
+class Screen(pyte.HistoryScreen):
+    """A screen that says where its cursor is when it is asked."""
+
+    def __init__(self, child: pexpect.spawn[str], columns: int) -> None:
+        super().__init__(columns, ROWS)
+        self._child = child
+
+    def write_process_input(self, data: str) -> None:
+        self._child.send(data)
 
 
 class Terminal:
     """One program on a screen of its own."""
 
-    def __init__(self, child: pexpect.spawn[str]) -> None:
+    def __init__(self, child: pexpect.spawn[str], columns: int) -> None:
         self.child = child
-        self._screen = pyte.HistoryScreen(COLUMNS, ROWS)
+        self._screen = Screen(child, columns)
         self._stream = pyte.Stream(self._screen)
 
     def type(self, text: str) -> None:
@@ -51,9 +64,19 @@ class Terminal:
     def wait_for_prompt(self, count: int) -> List[str]:
         """The screen, as soon as there are so many prompts on it and the last awaits input."""
         end = time.monotonic() + TIMEOUT
-        while sum(line.startswith("127.0.0.1:") for line in self.lines) < count:
+        while sum(bool(_PROMPT.match(line)) for line in self.lines) < count:
             assert time.monotonic() < end, "\n".join(self.lines)
         return self.lines
+
+    def colour_of(self, text: str) -> str:
+        """The colour, and weight, of the last place where `text` is on the screen."""
+        self._read()
+        for row in reversed(range(ROWS)):
+            column = self._screen.display[row].rfind(text)
+            if column >= 0:
+                cell = self._screen.buffer[row][column]
+                return f"bold {cell.fg}" if cell.bold else str(cell.fg)
+        raise AssertionError(f"no {text!r} on the screen")
 
     def exit_status(self) -> int:
         """How the program ended, once it has."""
@@ -68,17 +91,26 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def on_terminal(state: Path, *arguments: str) -> Iterator[Terminal]:
+def on_terminal(
+    state: Path, *arguments: str, columns: int = COLUMNS, **variables: str
+) -> Iterator[Terminal]:
     """The client program on a terminal; its history lies in `state`."""
+    settings = {
+        "XDG_STATE_HOME": str(state),
+        "TERM": "xterm",
+        "PROMPT_TOOLKIT_NO_CPR": "1",
+        "PAGER": "cat",
+        **variables,
+    }
     child = pexpect.spawn(
         sys.executable,
         ["-m", "entrypoints.client", *arguments],
         cwd=str(ROOT),
-        env=environment(XDG_STATE_HOME=str(state), TERM="xterm", PROMPT_TOOLKIT_NO_CPR="1"),
+        env=environment(**settings),
         encoding="utf-8",
-        dimensions=(ROWS, COLUMNS),
+        dimensions=(ROWS, columns),
     )
     try:
-        yield Terminal(child)
+        yield Terminal(child, columns)
     finally:
         child.close(force=True)

@@ -1,4 +1,4 @@
-"""The bound on memory: nothing is ever held beyond it, and what is counted is what is used."""
+"""The bound on memory: it is never exceeded, and the accounted bytes are the bytes used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Callable, List, Optional, Type
 import msgspec
 import pytest
 
-import domain.bounded
+from domain import bounded
 from domain.bounded import BoundedStore
 from domain.contents import MASK
 from domain.errors import OutOfMemory
@@ -43,7 +43,7 @@ def test_undoing_a_clear_looks_at_none_of_the_keys(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(domain.bounded, "cost", None)
+        patched.setattr(bounded, "cost", None)
         with pytest.raises(ZeroDivisionError):
             store.atomically(clear_and_fail)
     assert store.stats().memory == audit.memory(store) == 10 * SIZE
@@ -80,7 +80,7 @@ class TestRefusing:
         assert store.clear() == 10
         fill(store, 10)
 
-    def test_a_ttl_on_a_key_that_is_there_needs_no_room(self) -> None:
+    def test_a_ttl_on_an_existing_key_needs_no_room(self) -> None:
         store = BoundedStore(Clock(), 40 * SIZE)
         fill(store, 40)
         ttls: List[Optional[float]] = [5, 7, 3, None, 9]
@@ -107,7 +107,7 @@ class TestRefusing:
         store.set("k:0999", TEXT[1:])
         assert store.delete(["k:0999"]) == 1
 
-    def test_many_are_stored_whatever_their_order_when_they_fit_together(self) -> None:
+    def test_many_keys_are_stored_in_any_order_when_they_fit_together(self) -> None:
         store = BoundedStore(Clock(), 12_000)
         texts = {"one": b"1", "two": b"t" * 4000, "big": b"small"}
         for names in itertools.permutations(texts):
@@ -127,7 +127,7 @@ class TestRefusing:
         fill(store, 50)
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_many_are_stored_all_or_none_though_some_room_can_be_made(
+    def test_many_keys_are_all_stored_or_none_when_only_some_fit(
         self, kind: Type[BoundedStore]
     ) -> None:
         clock = Clock()
@@ -223,7 +223,7 @@ class TestEvicting:
         assert store.stats().evicted == 0
         audit.check(store)
 
-    def test_a_ttl_on_a_key_that_is_there_makes_room_among_the_others(self) -> None:
+    def test_a_ttl_on_an_existing_key_evicts_others(self) -> None:
         store = EvictingStore(Clock(), 10 * SIZE)
         fill(store, 10)
         store.update("key:03", lambda before: before and Entry(before.text, 5))
@@ -265,13 +265,13 @@ class TestEvicting:
         store.set(wanted, TEXT)
         assert sys.getrefcount(wanted) == before
 
-    def test_that_no_key_is_left_to_evict_is_reported_as_a_bug(self) -> None:
+    def test_running_out_of_keys_to_evict_is_reported_as_a_bug(self) -> None:
         store = EvictingStore(Clock(), 10 * SIZE)
         store._contents.memory = 10 * SIZE
         with pytest.raises(RuntimeError, match="no key is left"):
             store.set("k", TEXT)
 
-    def test_what_was_read_stays_and_what_was_not_goes(self) -> None:
+    def test_a_read_key_stays_and_an_unread_key_is_evicted(self) -> None:
         store = EvictingStore(Clock(), 1000 * SIZE)
         for number in range(100_000):
             store.set(f"{number:06}", TEXT)
@@ -308,7 +308,7 @@ print((resident_memory() - before) / store.stats().memory)
 
 @pytest.mark.parametrize("policy", ["refuse", "evict"])
 @pytest.mark.parametrize("length", [20, 100, 1000])
-def test_what_is_counted_is_what_the_process_grows_by(policy: str, length: int) -> None:
+def test_accounted_memory_is_what_the_process_grows_by(policy: str, length: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, policy, str(length)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A client's socket that stays awake for a moment before it sleeps."""
+"""A client's socket that busy-polls for a short time before it blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 
-from adapters.client.busy_poll_socket import SKIPPED, AwakeSocket
+from adapters.client.busy_poll_socket import MAX_SKIPPED_POLLS, BusyPollSocket
 from tests.support import ROOT, TIMEOUT, Server, client_container, environment
 
 FOREVER = 1e9
@@ -45,20 +45,20 @@ def nothing() -> None:
     """What many do with their turn."""
 
 
-def test_an_answer_that_comes_soon_is_taken_without_sleeping(pair: Pair) -> None:
+def test_an_answer_that_comes_soon_is_taken_without_blocking(pair: Pair) -> None:
     ours, theirs = pair
     others = Others(nothing, nothing, lambda: theirs.sendall(b"answer"))
-    sock = AwakeSocket(ours, others, FOREVER)
-    sock.sendall(b"question")
+    sock = BusyPollSocket(ours, others, FOREVER)
+    assert sock.send(b"question") == 8
     assert sock.recv(100) == b"answer"
     assert others.turns == 3
     assert theirs.recv(100) == b"question"
 
 
-def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
+def test_a_reply_that_takes_longer_than_the_poll_is_waited_for_blocking(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
-    sock = AwakeSocket(ours, others, moment=0.001)
+    sock = BusyPollSocket(ours, others, poll_seconds=0.001)
     later = threading.Timer(0.05, theirs.sendall, [b"answer"])
     later.start()
     assert sock.recv(100) == b"answer"
@@ -66,38 +66,41 @@ def test_it_sleeps_for_an_answer_that_takes_longer(pair: Pair) -> None:
     assert others.turns > 1
 
 
-def test_where_answers_are_slow_it_soon_stays_awake_only_now_and_then(pair: Pair) -> None:
+def test_slow_replies_make_the_socket_skip_more_and_more_polls(pair: Pair) -> None:
     ours, theirs = pair
     others = Others()
-    stayed_awake: List[int] = []
-    with _Slow(ours, theirs) as slow:
-        sock = AwakeSocket(slow, others, moment=0.0)
+    polled: List[int] = []
+    with _Slow(ours, others) as slow:
+        sock = BusyPollSocket(slow, others, poll_seconds=0.0)
         for number in range(150):
             before = others.turns
+            theirs.sendall(b"slow")
             assert sock.recv(100) == b"slow"
             if others.turns > before:
-                stayed_awake.append(number)
-    waits = [later - earlier - 1 for earlier, later in zip(stayed_awake, stayed_awake[1:])]
-    assert waits == [1, 3, 7, 15, 31, SKIPPED]
+                polled.append(number)
+    waits = [later - earlier - 1 for earlier, later in zip(polled, polled[1:])]
+    assert waits == [1, 3, 7, 15, 31, MAX_SKIPPED_POLLS]
 
 
 class _Slow(socket.socket):
-    """Its peer answers when it has gone to sleep, and not before."""
+    """No reply is there yet when it is polled for, and each when it is blocked for."""
 
-    def __init__(self, sock: socket.socket, peer: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, others: Others) -> None:
         super().__init__(fileno=os.dup(sock.fileno()))
         self.settimeout(TIMEOUT)
-        self._peer = peer
+        self._others = others
+        self._turns = others.turns
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        if not flags:
-            self._peer.sendall(b"slow")
+        if self._others.turns > self._turns:
+            self._turns = self._others.turns
+            raise BlockingIOError
         return super().recv(size, flags)
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.001])
-def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: float) -> None:
-    sock = AwakeSocket(pair[0], nothing, moment)
+@pytest.mark.parametrize("poll_seconds", [0.0, 0.001])
+def test_a_reply_that_does_not_come_in_time_is_timed_out(pair: Pair, poll_seconds: float) -> None:
+    sock = BusyPollSocket(pair[0], nothing, poll_seconds)
     sock.settimeout(0.05)
     for _ in range(3):
         with pytest.raises(socket.timeout):
@@ -105,15 +108,15 @@ def test_an_answer_that_does_not_come_in_time_is_timed_out(pair: Pair, moment: f
 
 
 def test_a_peer_that_takes_nothing_is_timed_out(pair: Pair) -> None:
-    sock = AwakeSocket(pair[0], nothing, 0.0)
+    sock = BusyPollSocket(pair[0], nothing, 0.0)
     sock.settimeout(0.05)
     with pytest.raises(socket.timeout):
-        sock.sendall(bytes(1 << 24))
+        sum(sock.send(bytes(1 << 20)) for _ in range(1000))
 
 
-def test_without_a_time_out_it_waits_as_long_as_it_takes(pair: Pair) -> None:
+def test_a_socket_without_a_timeout_waits_for_any_time(pair: Pair) -> None:
     ours, theirs = pair
-    sock = AwakeSocket(ours, nothing, 0.0)
+    sock = BusyPollSocket(ours, nothing, 0.0)
     sock.settimeout(0.01)
     sock.settimeout(None)
     later = threading.Timer(0.1, theirs.sendall, [b"answer"])
@@ -125,36 +128,41 @@ def test_without_a_time_out_it_waits_as_long_as_it_takes(pair: Pair) -> None:
 def test_the_end_of_the_connection_is_seen(pair: Pair) -> None:
     ours, theirs = pair
     theirs.close()
-    assert AwakeSocket(ours, nothing, FOREVER).recv(100) == b""
+    assert BusyPollSocket(ours, nothing, FOREVER).recv(100) == b""
 
 
 @pytest.mark.parametrize(
     ("settings", "awake"),
     [({}, True), ({"busy_poll": 0.0}, False), ({"network": "gevent"}, False)],
 )
-def test_clients_of_threads_use_it_unless_told_otherwise(
+def test_threaded_clients_busy_poll_unless_it_is_disabled(
     shared_server: Server, settings: Dict[str, Any], awake: bool
 ) -> None:
     container = client_container(
         "127.0.0.1", shared_server.port, **{"network": "threads", **settings}
     )
-    sock = container.network().connect(("127.0.0.1", shared_server.port), TIMEOUT)
-    assert isinstance(sock, AwakeSocket) is awake
+    sock = container.network().connect(container.address(), TIMEOUT)
+    assert isinstance(sock, BusyPollSocket) is awake
     sock.close()
 
 
-def test_a_program_that_gevent_has_patched_does_not_use_it() -> None:
+def test_a_program_patched_by_gevent_does_not_busy_poll(shared_server: Server) -> None:
     program = (
+        "import sys\n"
+        "from kvjson import Client\n"
+        "client = Client(port=int(sys.argv[1]))\n"
+        "pool = client._executor\n"
+        "network, address = pool._network, pool._new_connection()._address\n"
+        "print(type(network.connect(address, 9)).__name__)\n"
         "from gevent import monkey; monkey.patch_all()\n"
-        "from entrypoints.client_container import _threads\n"
-        "print(_threads(1.0).awake)"
+        "print(type(network.connect(address, 9)).__module__)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, str(shared_server.port)],
         cwd=ROOT,
         env=environment(),
         timeout=TIMEOUT,
         check=True,
         stdout=subprocess.PIPE,
     )
-    assert done.stdout == b"None\n"
+    assert done.stdout == b"BusyPollSocket\ngevent._socket3\n"

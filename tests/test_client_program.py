@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
+import threading
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from application.commands import COMMANDS, name_of
 from entrypoints.client.__main__ import main as program
-from tests.support import Server, kv, running_server
+from entrypoints.client.durations import Duration, seconds_of
+from tests.support import ROOT, TIMEOUT, Server, environment, kv, running_server
 
 
 class TestOneCommand:
@@ -28,7 +34,7 @@ class TestOneCommand:
         assert kv(server.port, "flush").stdout == "2\n"
         assert kv(server.port, "ping").stdout == '"PONG"\n'
 
-    def test_what_can_be_left_out_is_an_option(self, server: Server) -> None:
+    def test_an_optional_member_is_an_option(self, server: Server) -> None:
         for typed, printed in [
             (["set", "n", "5", "--ttl", "60", "--if", "absent"], "true\n"),
             (["set", "n", "6", "--if", "absent"], "false\n"),
@@ -72,7 +78,12 @@ class TestOneCommand:
             ("5", 5),
             ("-5", -5),
             ("NaN", "NaN"),
-            ("{broken", "{broken"),
+            ("- bread with honey", "- bread with honey"),
+            ("-hello", "-hello"),
+            ("--bread", "--bread"),
+            ('"Hello," she said', '"Hello," she said'),
+            ("007", "007"),
+            ("@", "@"),
             ('{"a":\n[1]}', {"a": [1]}),
             ("Ünïcödé", "Ünïcödé"),
             ("", ""),
@@ -90,15 +101,56 @@ class TestOneCommand:
         assert ended.stderr.startswith("BAD_REQUEST: ")
 
     @pytest.mark.parametrize(
-        "typed", [["GET"], ["GET", "a", "b"], ["MSET", "a"], ["MGET"], ["GTE", "a"], ["--nope"]]
+        "typed",
+        [
+            ["GET"],
+            ["GET", "a", "b"],
+            ["MSET", "a"],
+            ["MGET"],
+            ["GTE", "a"],
+            ["--nope"],
+            ["SET", "k", "hello", "world"],
+            ["SET", "k", "1", "--ttl"],
+        ],
     )
-    def test_what_is_not_understood_is_exit_code_2(self, server: Server, typed: List[str]) -> None:
+    def test_a_usage_error_is_exit_code_2(self, server: Server, typed: List[str]) -> None:
         ended = kv(server.port, *typed)
         assert (ended.returncode, ended.stdout) == (2, "")
         assert "Error: " in ended.stderr
 
-    def test_a_command_that_is_not_there_is_answered_with_the_closest(self) -> None:
-        assert "the closest is GET" in kv(1, "GTE", "a").stderr
+    @pytest.mark.parametrize(
+        ("typed", "says"),
+        [
+            (["GTE", "a"], "the closest is GET."),
+            (["xyzzy"], "help lists them all."),
+            (["quit"], "the shell ends with exit"),
+            (["hgetall", "k"], "there are no lists, sets or hashes"),
+            (["save"], "kv export FILE"),
+            (["setex", "k", "1"], "SETEX is typed SETEX KEY SECONDS VALUE."),
+            (["GET", "a", "b"], "MGET takes many keys"),
+            (["SET", "k", "hello", "world"], "put quotes round a value with spaces"),
+            (["SET", "k", "1", "--tll", "3"], "Did you mean '--ttl'?"),
+        ],
+    )
+    def test_an_unknown_command_or_option_suggests_the_closest(
+        self, typed: List[str], says: str
+    ) -> None:
+        said = " ".join(kv(1, *typed).stderr.split())
+        assert says in said.replace("Did you mean --ttl?", "Did you mean '--ttl'?")
+
+    def test_names_of_other_stores_that_mean_the_same_are_understood(self, server: Server) -> None:
+        for typed, printed in [
+            (["setex", "a", "60", "-x y"], "true\n"),
+            (["get", "a"], '"-x y"\n'),
+            (["setnx", "a", "2"], "false\n"),
+            (["decr", "n"], "-1\n"),
+            (["incrby", "n", "-5"], "-6\n"),
+            (["dbsize"], "2\n"),
+            (["del", "a"], "true\n"),
+            (["del", "n", "a"], "1\n"),
+            (["flushall"], "0\n"),
+        ]:
+            assert kv(server.port, *typed).stdout == printed, typed
 
     def test_no_server_is_exit_code_3(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as unused:
@@ -114,6 +166,300 @@ class TestOneCommand:
             assert f"  {name_of(kind)} " in shown
             told = CliRunner().invoke(program, [name_of(kind), "--help"]).output
             assert " ".join(str(kind.__doc__).split()) in " ".join(told.split())
+        for group in ("One key:", "Many keys:", "Time to live:", "Server:", "Programs:"):
+            assert group in shown
+        assert "INTEGER RANGE" not in shown
+        options = CliRunner().invoke(program, ["SET", "--help"]).output
+        assert "--ttl DURATION" in options
+        assert "Only when the key has this value." in options
+        assert '$ kv SET user:1 \'{"name": "Ada"}\' --ttl 60' in options
+
+
+class TestHowAResultIsPrinted:
+    def test_raw_prints_a_string_without_quotes_and_other_values_unchanged(
+        self, server: Server
+    ) -> None:
+        kv(server.port, "mset", "text", '"a\\n\\"b\\""', "document", '{"a":"b"}')
+        assert kv(server.port, "--raw", "get", "text").stdout == 'a\n"b"\n'
+        assert kv(server.port, "get", "text", "-r").stdout == 'a\n"b"\n'
+        assert kv(server.port, "-r", "get", "document").stdout == '{"a":"b"}\n'
+
+    def test_a_missing_key_is_exit_code_4_with_exit_status(self, server: Server) -> None:
+        kv(server.port, "set", "null", "null")
+        for typed in (["-e", "get", "no"], ["ttl", "no", "--exit-status"]):
+            ended = kv(server.port, *typed)
+            assert (ended.returncode, ended.stdout) == (4, "\n")
+        assert kv(server.port, "get", "null", "-e").returncode == 0
+
+    def test_a_missing_password_is_reported_with_how_to_pass_one(self, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("open sesame\n")
+        with running_server("--password-file", str(secret)) as server:
+            assert "--password-file or --askpass" in kv(server.port, "ping").stderr
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+
+            def hang_up() -> None:
+                connection, _ = other.accept()
+                connection.recv(1000)
+                connection.close()
+
+            thread = threading.Thread(target=hang_up)
+            thread.start()
+            said = kv(port, "set", "k", "1").stderr
+            thread.join()
+        assert "if it speaks TLS, the address is kvs://" in said
+        assert "without it the address is kv://" in _tls_spoken_to_a_plain_server()
+
+
+def _tls_spoken_to_a_plain_server() -> str:
+    with running_server() as server:
+        return kv(0, "--url", f"kvs://127.0.0.1:{server.port}", "ping").stderr
+
+
+class TestValues:
+    """A value is stored as it was typed."""
+
+    @pytest.mark.parametrize("typed", ['{"a":1', "{'a':1}", "[draft] title", " {x", "[" * 5000])
+    def test_malformed_json_is_refused_and_stored_with_string(
+        self, server: Server, typed: str
+    ) -> None:
+        refused = kv(server.port, "SET", "k", typed)
+        assert refused.returncode == 2
+        assert "looks like JSON" in " ".join(refused.stderr.split())
+        assert kv(server.port, "exists", "k").stdout == "false\n"
+        assert kv(server.port, "SET", "--string", "k", typed).returncode == 0
+        assert json.loads(kv(server.port, "GET", "k").stdout) == typed
+
+    @pytest.mark.parametrize("typed", ["-", "@/etc/passwd", "5", "null", '"5"', "-h", "--ttl"])
+    def test_string_stores_any_text_as_it_is_typed(self, server: Server, typed: str) -> None:
+        assert kv(server.port, "SET", "--string", "--", "k", typed).returncode == 0
+        assert json.loads(kv(server.port, "GET", "k").stdout) == typed
+
+    def test_keys_and_values_may_begin_with_a_dash_everywhere(self, server: Server) -> None:
+        kv(server.port, "SET", "--", "-hash", "1")
+        assert kv(server.port, "GET", "-hash").stdout == "1\n"
+        kv(server.port, "MSET", "a", "1", "b", "-height", "-c", "3")
+        assert json.loads(kv(server.port, "MGET", "a", "b", "-c").stdout) == {
+            "a": 1,
+            "b": "-height",
+            "-c": 3,
+        }
+        kv(server.port, "GETSET", "a", "-x")
+        assert kv(server.port, "SET", "a", "2", "--if-equals", "-x").stdout == "true\n"
+
+    @pytest.mark.parametrize(
+        ("content", "stored"),
+        [
+            (b'{"a":\r\n[1]}\r\n', {"a": [1]}),
+            (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+            (b"\xef\xbb\xbfhello\n", "hello"),
+            (b"two\nlines\n\n", "two\nlines\n"),
+            (b"", ""),
+        ],
+    )
+    def test_a_value_comes_from_a_file_or_standard_input(
+        self, server: Server, tmp_path: Path, content: bytes, stored: object
+    ) -> None:
+        path = tmp_path / "value"
+        path.write_bytes(content)
+        assert kv(server.port, "SET", "k", f"@{path}").stderr == ""
+        assert json.loads(kv(server.port, "GET", "k").stdout) == stored
+        assert kv(server.port, "SET", "j", "-", stdin=content.decode()).stderr == ""
+        assert json.loads(kv(server.port, "GET", "j").stdout) == stored
+        kv(server.port, stdin=f"SET i @{path}\n")
+        assert json.loads(kv(server.port, "GET", "i").stdout) == stored
+
+    def test_a_large_value_comes_from_a_file(self, server: Server, tmp_path: Path) -> None:
+        path = tmp_path / "large.json"
+        path.write_text(json.dumps(["x" * 100] * 5000))
+        assert kv(server.port, "SET", "k", f"@{path}").stdout == "true\n"
+        assert json.loads(kv(server.port, "GET", "k").stdout) == ["x" * 100] * 5000
+
+    def test_a_batch_comes_from_a_file_or_standard_input(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "batch.json"
+        path.write_text('[{"type": "SET", "key": "k", "value": 1},\n{"type": "COUNT"}]\n')
+        for word in (f"@{path}", "-"):
+            done = kv(server.port, "BATCH", word, stdin=path.read_text())
+            assert done.stdout == '[{"ok":true,"result":true},{"ok":true,"result":1}]\n'
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (b"\xff\xfe1\0", "UTF-16"),
+            (b"\xfe\xff\x001", "UTF-16"),
+            (b"\xff\xfe\0\x001\0\0\0", "UTF-32"),
+            (b"abc\xff", "not UTF-8"),
+            (b'{"a":1', "looks like JSON"),
+            (None, "No such file"),
+        ],
+    )
+    def test_a_file_that_cannot_be_a_value_is_named(
+        self, server: Server, tmp_path: Path, content: Optional[bytes], says: str
+    ) -> None:
+        path = tmp_path / "value"
+        if content is not None:
+            path.write_bytes(content)
+        refused = kv(server.port, "SET", "k", f"@{path}")
+        assert refused.returncode == 2
+        assert says in " ".join(refused.stderr.split())
+        assert kv(server.port, "exists", "k").stdout == "false\n"
+
+    def test_standard_input_is_read_for_one_value_only(self) -> None:
+        refused = kv(1, "MSET", "a", "-", "b", "-", stdin="x")
+        assert (refused.returncode, "read once" in refused.stderr) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("typed", "seconds"),
+        [
+            ("90", 90),
+            ("1.5", 1.5),
+            ("30s", 30),
+            ("5m", 300),
+            ("1h30m", 5400),
+            ("2d", 172_800),
+            ("1 W", 604_800),
+            ("250ms", 0.25),
+            ("1e3", 1000),
+        ],
+    )
+    def test_a_duration_has_units(self, typed: str, seconds: float) -> None:
+        assert seconds_of(typed) == seconds
+
+    @pytest.mark.parametrize("typed", ["", "soon", "1x", "h", "1h 5", "nan", "inf", "1h30"])
+    def test_a_malformed_duration_is_refused(self, typed: str) -> None:
+        with pytest.raises(click.BadParameter, match="not a duration such as"):
+            Duration().convert(typed, None, None)
+
+    def test_a_ttl_is_typed_as_a_duration(self, server: Server) -> None:
+        kv(server.port, "SET", "k", "1", "--ttl", "2h")
+        assert 7100 < float(kv(server.port, "TTL", "k").stdout) <= 7200
+        kv(server.port, "EXPIRE", "k", "1d")
+        assert 86_300 < float(kv(server.port, "TTL", "k").stdout) <= 86_400
+        refused = kv(server.port, "EXPIRE", "k", "-1")
+        assert (refused.returncode, refused.stderr[:11]) == (1, "BAD_REQUEST")
+
+
+class TestStreams:
+    """A stream that is closed, full or narrow costs no traceback."""
+
+    def shell(
+        self, server: Server, words: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        program = f'"{sys.executable}" -m entrypoints.client --port {server.port}'
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", words.replace("kv", program)],
+            capture_output=True,
+            encoding="utf-8",
+            cwd=ROOT,
+            env=environment(**variables),
+            timeout=TIMEOUT,
+        )
+
+    @pytest.mark.parametrize(
+        ("words", "code"),
+        [
+            ("kv <&-", 0),
+            ("kv SET b 2 >&-", 0),
+            ("kv GET b 2>&-", 0),
+            ("kv GTE b 2>&-", 2),
+            ("kv export {file} 2>&-", 0),
+            ("kv PING <&- >&- 2>&-", 0),
+            ("kv bench -n 10 >&- 2>&-", 0),
+            ("kv keys | head -n 1", 141),
+            ("kv export - | head -n 1", 141),
+            ("for n in {{1..20000}}; do echo GET large; done | kv | head -n 1", 141),
+            ("kv GET large > /dev/full", 1),
+            ("kv export - > /dev/full", 1),
+            ("echo GET large | kv > /dev/full", 1),
+        ],
+    )
+    def test_a_closed_or_full_stream_ends_the_program_without_a_traceback(
+        self, server: Server, tmp_path: Path, words: str, code: int
+    ) -> None:
+        many = "".join(f'{{"key":"{n:0100}","value":1}}\n' for n in range(3000))
+        if "large" in words or "head" in words or "export" in words:
+            kv(
+                server.port,
+                "import",
+                "-",
+                stdin=many + '{"key":"large","value":"%s"}' % ("x" * 9999),
+            )
+        ended = self.shell(server, words.format(file=tmp_path / "all.jsonl"))
+        assert ended.returncode == code
+        assert "Traceback" not in ended.stderr
+        assert "Exception" not in ended.stderr
+        if "export {file}" in words:
+            assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 3001
+
+    def test_a_closed_standard_stream_is_not_reused_for_a_socket(self, server: Server) -> None:
+        program = (
+            "import os, sys\n"
+            "from entrypoints.client import streams\n"
+            "streams.prepare()\n"
+            "file = os.open('/dev/null', os.O_RDONLY)\n"
+            "sys.exit(0 if file > 2 else 9)\n"
+        )
+        ended = subprocess.run(
+            ["bash", "-c", f'"{sys.executable}" -c "$0" <&- >&- 2>&-', program],
+            cwd=ROOT,
+            timeout=TIMEOUT,
+        )
+        assert ended.returncode == 0
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+    def test_characters_that_the_encoding_lacks_are_escaped(
+        self, server: Server, encoding: str
+    ) -> None:
+        kv(server.port, "set", "k", "é日😀")
+        ended = self.shell(server, "kv get k", PYTHONIOENCODING=encoding)
+        assert (ended.returncode, ended.stdout) == (0, '"é日😀"\n')  # a pipe has bytes
+        ended = self.shell(server, "kv bench -n 20 -c 2", PYTHONIOENCODING=encoding)
+        assert ended.returncode == 0
+        assert "#" in ended.stdout
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["get", "k"],
+            ["keys"],
+            ["monitor"],
+            ["bench", "-n", "1000000"],
+            ["export", "{file}"],
+            ["import", "{input}"],
+            [],
+        ],
+    )
+    def test_ctrl_c_ends_every_program_though_the_server_is_silent(
+        self, tmp_path: Path, words: List[str]
+    ) -> None:
+        (tmp_path / "input").write_text('{"key":"k","value":1}\n')
+        named = [word.format(file=tmp_path / "old", input=tmp_path / "input") for word in words]
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "entrypoints.client"),
+                    *("--port", str(silent.getsockname()[1]), "--timeout", str(TIMEOUT), *named),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=ROOT,
+                env=environment(),
+            )
+            with process:
+                assert process.stdin
+                if not words:
+                    process.stdin.write(b"GET k\n")
+                    process.stdin.flush()
+                with silent.accept()[0] as connection:
+                    connection.recv(1)
+                    process.send_signal(signal.SIGINT)
+                    _, said = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == (0 if words == ["monitor"] else 130)
+        assert b"Traceback" not in said
 
 
 class TestPipe:
@@ -135,7 +481,70 @@ class TestPipe:
         ]
         assert ended.returncode == 2
 
-    def test_stops_when_there_is_no_server(self) -> None:
+    def test_a_value_has_several_lines(self, server: Server) -> None:
+        lines = "SET a [1,\n  {\"x\":\n2}]  --ttl 1h\n\nSET b 'two\nlines'\nGET a\nGET b\n"
+        for text in (lines, lines.replace("\n", "\r\n"), "\ufeff" + lines):
+            ended = kv(server.port, stdin=text)
+            assert (ended.returncode, ended.stderr) == (0, "")
+            shown = ended.stdout.splitlines()
+            assert shown[:2] == ["true", "true"]
+            assert json.loads(shown[2]) == [1, {"x": 2}]
+            assert json.loads(shown[3]).split() == ["two", "lines"]
+
+    @pytest.mark.parametrize(
+        ("line", "says"),
+        [
+            ('SET k {"a":1', "looks like JSON"),
+            ('SET k {"a":', "looks like JSON"),
+            ("SET k {'a':1}", "looks like JSON"),
+            ('SET k "half', "the quote before 'half' is not closed"),
+            ("SET k 'half", "the quote before 'half' is not closed"),
+            ("SET k -", "the commands come from"),
+            ("monitor", "run kv monitor outside this shell"),
+        ],
+    )
+    def test_a_broken_line_is_refused_alone(self, server: Server, line: str, says: str) -> None:
+        ended = kv(server.port, stdin=f"PING\n{line}\nSET n 5\nGET n\nGET k\n")
+        assert ended.stdout == '"PONG"\ntrue\n5\n\n'
+        assert ended.stderr.startswith("line 2: ")
+        assert says in ended.stderr
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+
+    def test_quoted_words_keep_their_type_in_a_list_of_values(self, server: Server) -> None:
+        kv(server.port, stdin='MSET "a" "5" b 5 c \'"5"\'\n')
+        assert json.loads(kv(server.port, "MGET", "a", "b", "c").stdout) == {
+            "a": "5",
+            "b": 5,
+            "c": "5",
+        }
+
+    @pytest.mark.parametrize(
+        ("data", "printed", "says"),
+        [
+            (b"PING\nGET \xff\nPING\n", 2, "line 2: the line is not UTF-8"),
+            ("PING\n".encode("utf-16"), 0, "the input is UTF-16"),
+        ],
+    )
+    def test_input_that_is_not_utf8_is_named(
+        self, server: Server, data: bytes, printed: int, says: str
+    ) -> None:
+        ended = subprocess.run(
+            [sys.executable, "-m", "entrypoints.client", "--port", str(server.port)],
+            input=data,
+            capture_output=True,
+            cwd=ROOT,
+            env=environment(),
+            timeout=TIMEOUT,
+        )
+        assert ended.returncode == 2
+        assert ended.stdout.count(b"PONG") == printed
+        assert says in ended.stderr.decode()
+
+    def test_exit_ends_the_pipe(self, server: Server) -> None:
+        ended = kv(server.port, stdin="PING\nexit\nPING\n")
+        assert (ended.returncode, ended.stdout) == (0, '"PONG"\n')
+
+    def test_a_pipe_stops_when_there_is_no_server(self) -> None:
         ended = kv(1, stdin="PING\nPING\n")
         assert ended.returncode == 3
         assert ended.stderr.count("UNAVAILABLE") == 1
@@ -144,14 +553,15 @@ class TestPipe:
 class TestWhere:
     """The server's address, as options, in one, or in the environment."""
 
-    def test_an_address_in_one(self, server: Server) -> None:
+    def test_one_url_names_the_server(self, server: Server) -> None:
         url = f"kv://127.0.0.1:{server.port}"
         assert kv(0, "--url", url, "ping").stdout == '"PONG"\n'
         assert kv(0, "ping", KV_URL=url).stdout == '"PONG"\n'
 
-    def test_what_is_typed_wins_over_the_environment(self, server: Server) -> None:
+    def test_the_command_line_wins_over_the_environment(self, server: Server) -> None:
         assert kv(server.port, "ping", KV_URL="kv://127.0.0.1:1").stdout == '"PONG"\n'
-        assert kv(1, "--url", f"kv://127.0.0.1:{server.port}", "ping").stdout == '"PONG"\n'
+        typed = ["--url", f"kv://127.0.0.1:{server.port}"]
+        assert kv(0, *typed, "ping", KV_PORT="1").stdout == '"PONG"\n'
 
     @pytest.mark.parametrize("url", ["127.0.0.1", "http://h", "kv://h/path", "kv://h:99999"])
     def test_an_address_that_is_none_is_named(self, url: str) -> None:

@@ -12,18 +12,26 @@ import gevent
 import pytest
 from dependency_injector import containers, errors
 
+from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.connection import GreenletConnection
-from adapters.gevent_tcp.tls import TlsSession
-from adapters.protocols.json_lines.guarded import GuardedSession
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.gevent_tcp.tls import TlsConversation
 from application.commands import Command, Get, Ping
+from application.conversation import Conversation
 from application.ports import Executor
 from domain.errors import Unauthenticated, Unavailable
 from entrypoints.client_container import ClientContainer
+from entrypoints.local_container import LocalContainer
 from entrypoints.server.container import ServerContainer
 from tests.certificates import Files, Issued
 from tests.model import ModelStore
-from tests.support import Clock, client_container, served, server_container, serving
+from tests.support import (
+    Clock,
+    answer,
+    client_container,
+    served,
+    server_container,
+    serving,
+)
 
 SECRET = "open sesame"
 
@@ -73,11 +81,16 @@ def client_in_tls(files: Files) -> ClientContainer:
         lambda files: client(password=SECRET),
         lambda files: client(tls=True),
         client_in_tls,
+        lambda files: LocalContainer(),
     ]
 )
 def container(request: pytest.FixtureRequest, files: Files) -> containers.DeclarativeContainer:
     made: containers.DeclarativeContainer = request.param(files)
     return made
+
+
+OF_A_CONNECTION = ("conversation", "plain_conversation")
+"""Parts of a server that are given the link of a connection."""
 
 
 def test_every_part_can_be_built_and_nothing_connects(
@@ -89,8 +102,10 @@ def test_every_part_can_be_built_and_nothing_connects(
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_server", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
-    built = [provider() for provider in container.providers.values()]
-    assert built
+    of_a_connection = OF_A_CONNECTION if "server" in container.providers else ()
+    for name, provider in container.providers.items():
+        assert provider(LoopbackLink()) if name in of_a_connection else provider
+        assert name in of_a_connection or provider() is not container
 
 
 def test_a_setting_that_is_not_given_is_an_error() -> None:
@@ -136,6 +151,7 @@ def test_the_clients_network_can_be_swapped() -> None:
     sent: List[bytes] = []
 
     class Loopback:
+        sockets = socket
         queue = queue.SimpleQueue
         sleep = time.sleep
 
@@ -143,13 +159,14 @@ def test_the_clients_network_can_be_swapped() -> None:
             return self
 
         def fileno(self) -> int:
-            return -1
+            return ours.fileno()
 
         def settimeout(self, timeout: object) -> None:
             pass
 
-        def sendall(self, data: bytes) -> None:
+        def send(self, data: bytes) -> int:
             sent.append(data)
+            return len(data)
 
         def recv(self, size: int) -> bytes:
             return b'{"ok":true,"result":"PONG"}\n'
@@ -160,9 +177,11 @@ def test_the_clients_network_can_be_swapped() -> None:
     container = client_container("nowhere.invalid", 1)
     container.network.override(Loopback())
     client = container.executor()
-    assert client.execute(Ping()) == "PONG"
-    client.close()
-    assert sent == [b'{"type":"PING"}\n', b"closed"]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert client.execute(Ping()) == "PONG"
+        client.close()
+    assert sent[:2] == [b'{"type":"PING"}\n', b"closed"]
 
 
 @contextlib.contextmanager
@@ -196,8 +215,8 @@ def test_a_server_with_tls_serves_clients_with_tls_that_trust_it_alone(files: Fi
     with serving(encrypted(files)) as address:
         with executing(client(address, tls=True, tls_ca=files.authority)) as execute:
             assert execute(Ping()) == "PONG"
-        for stranger in (client(address), client(address, tls=True)):
-            with executing(stranger) as execute, pytest.raises(Unavailable):
+        for untrusted in (client(address), client(address, tls=True)):
+            with executing(untrusted) as execute, pytest.raises(Unavailable):
                 execute(Ping())
 
 
@@ -206,7 +225,7 @@ def test_where_clients_show_certificates_one_without_is_not_served(files: Files)
         known = client(address, tls=True, tls_ca=files.authority, **_shown(files.client))
         with executing(known) as execute:
             assert execute(Ping()) == "PONG"
-        for shown in ({}, _shown(files.stranger)):
+        for shown in ({}, _shown(files.untrusted)):
             unknown = client(address, tls=True, tls_ca=files.authority, **shown)
             with executing(unknown) as execute, pytest.raises(Unavailable):
                 execute(Ping())
@@ -220,17 +239,29 @@ def test_the_password_and_the_certificates_are_the_same_for_all_connections(file
     container = encrypted_and_guarded(files)
     assert container.password() is container.password()
     assert container.certificates() is container.certificates()
-    assert isinstance(container.session("a client"), TlsSession)
-    assert isinstance(container.conversation("a client"), GuardedSession)
+    assert isinstance(container.conversation(LoopbackLink()), TlsConversation)
+    assert is_gated(container)
 
 
-def test_without_a_password_or_certificates_there_is_neither(files: Files) -> None:
-    assert type(server_container().session("a client")) is ServerSession
-    assert type(guarded(files).session("a client")) is GuardedSession
-    assert type(encrypted(files).conversation("a client")) is ServerSession
+def test_a_container_without_password_and_certificates_builds_neither(files: Files) -> None:
+    assert type(server_container().conversation(LoopbackLink())) is Conversation
+    assert not is_gated(server_container())
+    assert type(guarded(files).conversation(LoopbackLink())) is Conversation
+    assert is_gated(guarded(files))
+    assert type(encrypted(files).conversation(LoopbackLink())) is TlsConversation
+    assert not is_gated(encrypted(files))
 
 
-def test_a_session_is_made_for_each_connection_and_one_store_for_all() -> None:
+def is_gated(container: ServerContainer) -> bool:
+    """Whether the conversations want the password first."""
+    said = answer(container.plain_conversation(LoopbackLink()), [b'{"type":"PING"}\n'])
+    return b"UNAUTHENTICATED" in said
+
+
+def test_a_conversation_is_made_for_each_connection_and_one_store_for_all() -> None:
     container = server_container()
-    assert container.session() is not container.session()
+    one, other = (container.conversation(LoopbackLink()) for _ in range(2))
+    assert one is not other
     assert container.store() is container.store()
+    assert container.service() is container.service()
+    assert container.ledger() is container.ledger()

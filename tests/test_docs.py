@@ -5,23 +5,48 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
+import typing
 from pathlib import Path
 from typing import Any, Dict, List
 
+import gevent.socket
 import pytest
+from dependency_injector.providers import List as List_
+from dependency_injector.providers import Singleton
+from msgspec import UNSET
 
-from application import commands
+from adapters.protocols.first_bytes import FirstBytes
+from application import budget, commands, ports
 from application.commands import NAMES
 from application.executor import LocalExecutor
+from application.limits import Limits
+from domain import errors
+from domain.effects import Observable
+from domain.store import Maintained, Store
+from entrypoints.server.container import _protocol
 from tests.contracts import test_executor
 from tests.model import ModelStore
-from tests.support import ROOT, TIMEOUT, Clock, Server, environment, new_session
-from tests.test_json_lines import answer
+from tests.support import (
+    ROOT,
+    TIMEOUT,
+    Clock,
+    Server,
+    answer,
+    environment,
+    new_session,
+    running_server,
+    server_container,
+    serving,
+)
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
@@ -38,7 +63,7 @@ def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
 
 
 @pytest.mark.parametrize("block", blocks("jsonl"))
-def test_a_protocol_example_is_answered_as_it_says(block: str) -> None:
+def test_a_protocol_example_gets_the_documented_reply(block: str) -> None:
     session = new_session()
     lines = block.splitlines()
     for asked, expected in zip(lines[::2], lines[1::2]):
@@ -52,7 +77,7 @@ def test_a_protocol_example_is_answered_as_it_says(block: str) -> None:
 
 
 @pytest.mark.parametrize("block", blocks("console"))
-def test_a_shell_session_prints_what_it_says(server: Server, block: str) -> None:
+def test_a_shell_session_prints_the_documented_output(server: Server, block: str) -> None:
     scripts = str(Path(sys.executable).parent)
     variables = environment(
         KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
@@ -81,10 +106,73 @@ def test_a_python_example_runs(server: Server, block: str) -> None:
 
 def test_the_command_that_is_added_as_an_example_works() -> None:
     record, test = (block.values[0] for block in blocks("python", [ROOT / "docs/add-a-command.md"]))
-    names: Dict[str, Any] = {**vars(test_executor), **vars(commands)}
+    names: Dict[str, Any] = {**vars(test_executor), **vars(commands.base), **vars(budget)}
+    names["register"] = lambda kind: kind
     exec(record, names)
     exec(test, names)
     names["test_existing_is_being_there"](LocalExecutor(ModelStore(Clock())))
+
+
+def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() -> None:
+    page = ROOT / "docs/add-a-protocol.md"
+    (codec,) = (block.values[0] for block in blocks("python", [page]))
+    (line,) = (block.values[0] for block in blocks("py", [page]))
+    names: Dict[str, Any] = {**vars(typing), **vars(ports), **vars(errors), **vars(commands)}
+    names.update(Limits=Limits, _protocol=_protocol, UNSET=UNSET)
+    exec("from __future__ import annotations\n" + codec, names)
+    container = server_container()
+    names["limits"] = container.limits
+    served_protocols = (*container.protocols.args[0].args, eval(line, names))
+    container.protocols.override(Singleton(FirstBytes, List_(*served_protocols)))
+    with serving(container) as address, gevent.socket.create_connection(address) as sock:
+        sock.sendall(b'{"type":"SET","key":"k","value":[1]}\n')
+        assert sock.recv(100) == b'{"ok":true,"result":true}\n'
+        with gevent.socket.create_connection(address) as other:
+            for byte in b"SAY k\r\nSING\r\nSAY none\r\n":
+                other.sendall(bytes((byte,)))
+            reply = b""
+            while reply.count(b"\n") < 3:
+                reply += other.recv(100)
+            assert reply == b"[1]\r\n?\r\n.\r\n"
+
+
+def test_the_program_that_swaps_a_part_runs_in_the_checkout(tmp_path: Path) -> None:
+    (block,) = blocks("python", [ROOT / "docs" / "swap-a-part.md"])
+    program = tmp_path / "counting.py"
+    program.write_text(block.values[0], encoding="utf-8")
+    with running_server(program=[sys.executable, str(program)]) as server:
+        server.ask(b'{"type":"MSET","items":{"a":1,"b":2}}\n{"type":"MDELETE","keys":["a","c"]}\n')
+        assert server.stop() == 0
+        assert server.process.stdout
+        assert server.process.stdout.read() == "1 keys were removed\n"
+
+
+def test_the_engine_that_is_added_as_an_example_keeps_its_keys_in_the_checkout(
+    tmp_path: Path,
+) -> None:
+    (block,) = blocks("python", [ROOT / "docs" / "add-an-engine.md"])
+    (tmp_path / "server.py").write_text(
+        block.values[0].replace('"kv.db"', repr(str(tmp_path / "kv.db"))), encoding="utf-8"
+    )
+    shutil.copy(ROOT / "docs" / "engines" / "sqlite_store.py", tmp_path)
+    program = [sys.executable, str(tmp_path / "server.py")]
+    with running_server(program=program) as server:
+        server.ask(
+            b'{"type":"MSET","items":{"k":[1.50],"gone":1}}\n{"type":"DELETE","key":"gone"}\n'
+        )
+        assert server.stop() == 0
+    assert [path.name for path in tmp_path.glob("kv.db*")] == ["kv.db"]
+    with running_server(program=program) as server:
+        reply = server.ask(b'{"type":"MGET","keys":["k","gone"]}\n{"type":"FLUSH"}\n')
+        assert reply == b'{"ok":true,"result":{"k":[1.50]}}\n{"ok":true,"result":1}\n'
+        assert server.stop() == 0
+
+
+def test_the_members_of_a_store_are_explained_to_those_who_add_an_engine() -> None:
+    page = (ROOT / "docs" / "add-an-engine.md").read_text(encoding="utf-8")
+    for port in (Store, Maintained, Observable):
+        for name in (name for name in vars(port) if not name.startswith("_")):
+            assert re.search(rf"`{name}\b", page), f"{port.__name__}.{name} is missing"
 
 
 def test_every_command_is_explained_with_an_example_and_listed_in_the_readme() -> None:

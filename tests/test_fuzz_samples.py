@@ -43,30 +43,30 @@ replies = st.lists(st.sampled_from([CUT, b"\n", b'{"ok":', *tokens()]) | st.bina
 
 
 @pytest.mark.parametrize(("side", "data"), KEPT)
-def test_what_fuzzing_found_breaks_no_invariant(side: str, data: bytes) -> None:
+def test_samples_found_by_fuzzing_break_no_invariant(side: str, data: bytes) -> None:
     CHECKS[side](data)
 
 
 @pytest.mark.parametrize(("side", "data"), FIRST)
-def test_what_fuzzing_starts_from_breaks_no_invariant(side: str, data: bytes) -> None:
+def test_fuzzing_seeds_break_no_invariant(side: str, data: bytes) -> None:
     CHECKS[side](data)
 
 
 @pytest.mark.parametrize(
     ("side", "part", "broken"),
     [
-        ("server", "adapters.protocols.json_lines.server.TRUE", b'{"ok":true,"result":NaN}\n'),
-        ("server", "adapters.protocols.json_lines.server.BEFORE", b'{"ok":true,"result":\n'),
+        ("server", "adapters.protocols.json_lines.codec.TRUE", b'{"ok":true,"result":NaN}\n'),
+        ("server", "adapters.protocols.json_lines.codec.BEFORE", b'{"ok":true,"result":\n'),
         (
             "server",
-            "adapters.protocols.json_lines.server.ServerSession._end",
-            lambda session, error: None,
+            "application.conversation.Conversation._end",
+            lambda conversation, error: None,
         ),
-        ("server", "adapters.protocols.json_lines.lines.Lines._hold", lambda lines, rest: None),
-        ("server", "application.commands.storable", lambda text, where="": b"0"),
-        ("server", "application.commands.storable", lambda text, where="": 1 / 0),
+        ("server", "adapters.protocols.json_lines.lines.Lines.step_back", lambda lines, cut: None),
+        ("server", "application.commands.values.validated", lambda text, where="": b"0"),
+        ("server", "application.commands.values.validated", lambda text, where="": 1 / 0),
         ("client", "adapters.client.json_lines._outcome", lambda reply: object()),
-        ("client", "adapters.protocols.json_lines.lines.Lines._hold", lambda lines, rest: None),
+        ("client", "adapters.client.json_lines._Lines._buffer", lambda lines, rest: None),
     ],
 )
 def test_the_invariants_notice_a_part_that_is_broken(
@@ -84,7 +84,7 @@ def test_any_value_in_any_pieces_comes_back_equal(value: Any, raw: bool, size: i
 
 
 @given(asked=st.integers(0, 3), received=replies)
-def test_whatever_a_client_receives_it_gives_results_or_breaks_off(
+def test_a_client_turns_any_received_bytes_into_results_or_unavailable(
     asked: int, received: List[bytes]
 ) -> None:
     check_client(GET * asked + b"\n" + b"".join(received))

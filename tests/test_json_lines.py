@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
-from typing import Any, Iterable, Iterator, List
+from typing import Any, Iterator, List
 
 import pytest
 from hypothesis import example, given
@@ -14,15 +14,14 @@ from msgspec import Raw
 
 from adapters.client import json_lines as client_side
 from adapters.client.json_lines import ClientSession
-from adapters.gevent_tcp.connection import Session
 from adapters.protocols.json_lines.lines import Lines
-from adapters.protocols.json_lines.server import PORTION, ServerSession
-from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set
+from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
+from application.conversation import TURN_BYTES, Conversation
 from application.limits import Limits
-from application.ports import Executor
+from application.ports import Executor, Wants
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
 from tests.samples import REFUSED
-from tests.support import new_session, session_of
+from tests.support import answer, new_session, session_of
 
 LIMITS = Limits(max_request_bytes=200_000, max_key_bytes=100, max_keys_per_request=50)
 
@@ -54,20 +53,8 @@ REPLIES = [
 ]
 
 
-def _session(limits: Limits = LIMITS) -> ServerSession:
+def _session(limits: Limits = LIMITS) -> Conversation:
     return new_session(limits)
-
-
-def answer(session: Session, pieces: Iterable[bytes]) -> bytes:
-    """What the session sends to a client that sends these pieces, as a transport would have it."""
-    sent = b""
-    for piece in pieces:
-        sent += session.receive(piece)
-        while session.waiting:
-            sent += session.replies()
-        if not session.open:
-            break
-    return sent
 
 
 def replies(sent: bytes) -> List[Any]:
@@ -189,7 +176,7 @@ def test_batches_in_batches_to_any_depth_are_refused() -> None:
     assert ask(line) == ["BAD_REQUEST"]
 
 
-def test_info_counts_what_was_carried_out_and_what_was_refused() -> None:
+def test_info_counts_executed_and_refused_commands() -> None:
     session = _session()
     get, nope = b'{"type":"GET","key":"k"}\n', b'{"type":"NOPE"}\n'
     asked = get * 3 + nope + get + b'\n{"type":"INCR","key":"k"}\n' * 2 + nope * 2 + get
@@ -210,25 +197,25 @@ def test_the_id_comes_back_first_whatever_becomes_of_the_request() -> None:
         assert answer(_session(), [line + b"\n"]).startswith(b'{"id":7,"ok":')
 
 
-def test_of_two_members_of_the_same_name_the_last_counts() -> None:
+def test_the_last_of_two_members_with_one_name_counts() -> None:
     assert ask(
         b'{"type":"SET","key":"a","value":1,"key":"b","value":2}',
         b'{"type":"MGET","keys":["a","b"]}',
     ) == [{"ok": True, "result": True}, {"ok": True, "result": {"b": 2}}]
 
 
-def test_one_command_cannot_be_called_two_names() -> None:
+def test_a_command_with_two_types_is_refused() -> None:
     assert ask(b'{"type":"PING","type":"FLUSH"}') == ["BAD_REQUEST"]
 
 
 @pytest.mark.parametrize(
     "first", [b"hello", b"GET / HTTP/1.1\r", b"[]", b"\x16\x03\x01\x02", b"*1\r", b'{"type":']
 )
-def test_a_peer_of_another_protocol_is_told_once_and_nothing_of_it_is_run(first: bytes) -> None:
+def test_a_peer_of_another_protocol_gets_one_error_and_nothing_is_run(first: bytes) -> None:
     session = _session()
     asked = [b"\r\n" + first + b'\n{"type":"SET","key":"k","value":1}\n', b'{"type":"PING"}\n']
     assert replies(answer(session, asked)) == ["BAD_JSON"]
-    assert not session.open
+    assert session.wants is Wants.END
 
 
 def test_a_first_line_that_is_an_object_shows_a_peer_of_ours() -> None:
@@ -247,10 +234,10 @@ def test_a_line_over_the_bound_ends_the_conversation_after_those_before_it(ended
         {"ok": True, "result": "PONG"},
         "TOO_LARGE",
     ]
-    assert not session.open
+    assert session.wants is Wants.END
 
 
-def test_a_line_of_just_the_bound_is_taken_however_it_comes() -> None:
+def test_a_line_of_just_the_bound_is_accepted_in_any_pieces() -> None:
     line = b'{"type":"SET","key":"k","value":"%b"}'
     line %= b"x" * (LIMITS.max_request_bytes - len(line) + 2)
     assert len(line) == LIMITS.max_request_bytes
@@ -283,11 +270,11 @@ def test_replies_are_handed_out_in_portions() -> None:
     session = _session()
     session.receive(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1000))
     first = session.receive(b'{"type":"GET","key":"k"}\n' * 1000)
-    assert session.waiting
-    assert PORTION <= len(first) <= PORTION + 2000
+    assert session.wants is Wants.TURN
+    assert TURN_BYTES <= len(first) <= TURN_BYTES + 64 * 30 + 2000
     count = first.count(b"\n")
-    while session.waiting:
-        count += session.replies().count(b"\n")
+    while session.wants is Wants.TURN:
+        count += session.advance().count(b"\n")
     assert count == 1000
 
 
@@ -314,7 +301,7 @@ def test_a_request_leaves_nothing_behind(line: bytes) -> None:
 
     def ask() -> None:
         server.receive(line)
-        client.receive(server.receive(b"".join(client.ask((Ping(),)))))
+        client.receive_data(server.receive(b"".join(client.send((Ping(),)))))
 
     def objects_left_by(times: int) -> int:
         gc.collect()
@@ -353,11 +340,18 @@ def test_whatever_bytes_arrive_each_line_gets_one_reply_in_order(
     # What is wrong with a first line that is not whole yet is told in other words.
     assert replies(answer(cut, pieces)) == replies(sent)
     lines = [line for line in data.split(b"\n")[:-1] if line.strip(b" \t\r")]
-    if whole.open:
+    if whole.wants is Wants.INPUT:
         assert len(replies(sent)) == len(lines)
     else:
         assert replies(sent) == ["BAD_JSON"]
         assert not spoken
+
+
+def _all_lines(lines: Lines, data: bytes) -> Iterator[bytes]:
+    while data or lines.has_more:
+        yield from lines.cut(data)
+        lines.settle()
+        data = b""
 
 
 @given(data=st.binary(max_size=500), bound=st.integers(1, 100), size=st.integers(1, 100))
@@ -366,38 +360,40 @@ def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
     data: bytes, bound: int, size: int
 ) -> None:
     lines = Lines(bound)
-    cut = [line for at in range(0, len(data), size) for line in lines.feed(data[at : at + size])]
+    cut: List[bytes] = []
+    for at in range(0, len(data), size):
+        cut += _all_lines(lines, data[at : at + size])
     *whole, rest = data.split(b"\n")
     fitting = [len(line) <= bound for line in whole]
     expected = whole[: fitting.index(False)] if False in fitting else whole
     assert cut == expected
-    assert bool(lines.overflow) == (False in fitting or len(rest) > bound)
+    assert lines.is_over == (False in fitting or len(rest) > bound)
 
 
 class TestClientSide:
     def session(self, *asked: Command[Any]) -> ClientSession:
         session = ClientSession(max_reply_bytes=10_000)
-        assert list(session.ask(asked)) != []
+        assert list(session.send(asked)) != []
         return session
 
-    def test_what_the_client_asks_the_server_answers(self) -> None:
+    def test_the_client_decodes_what_the_server_answers(self) -> None:
         asked: List[Command[Any]] = [Ping(), Set("k", Raw(b"1")), Get("k"), Get("no"), MGet(["k"])]
         session = ClientSession(max_reply_bytes=10_000)
-        (sent,) = session.ask(asked)
-        outcomes = session.receive(answer(_session(), [sent]))
+        (sent,) = session.send(asked)
+        outcomes = session.receive_data(answer(_session(), [sent]))
         assert outcomes[:2] == ["PONG", True]
-        assert session.owed == 0
+        assert session.in_flight == 0
 
     def test_replies_byte_by_byte(self) -> None:
         session = self.session(Delete("a"), Delete("b"))
         data = b'{"ok":true,"result":true}\n{"ok":true,"result":false}\n'
-        outcomes = [outcome for byte in bytewise(data) for outcome in session.receive(byte)]
+        outcomes = [outcome for byte in bytewise(data) for outcome in session.receive_data(byte)]
         assert outcomes == [True, False]
 
     def test_a_refusal_is_the_error_that_the_server_meant(self) -> None:
         session = self.session(Ping(), Ping(), Ping())
         refusal = b'{"id":1,"ok":false,"error":{"code":"%b","message":"why","more":1}}\n'
-        large, unknown, none = session.receive(
+        large, unknown, none = session.receive_data(
             refusal % b"TOO_LARGE" + refusal % b"LATER" + b'{"ok":false}\n'
         )
         assert type(large) is TooLarge
@@ -409,30 +405,50 @@ class TestClientSide:
     @pytest.mark.parametrize("line", [b"garbage", b"{}", b'{"ok":true,"result":"no"}', b"\xff"])
     def test_a_reply_of_another_protocol_is_not_believed(self, line: bytes) -> None:
         with pytest.raises(Unavailable, match="not of this protocol"):
-            self.session(Delete("a")).receive(line + b"\n")
+            self.session(Delete("a")).receive_data(line + b"\n")
 
     def test_a_surplus_reply_is_not_believed(self) -> None:
         session = self.session(Ping())
-        with pytest.raises(Unavailable, match="not asked for"):
-            session.receive(b'{"ok":true,"result":"PONG"}\n' * 2)
+        with pytest.raises(Unavailable, match="unrequested"):
+            session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
 
     def test_an_endless_reply_is_given_up(self) -> None:
-        with pytest.raises(Unavailable, match="bound"):
-            self.session(Ping()).receive(b"x" * 10_001)
+        with pytest.raises(Unavailable, match="over 10000 bytes"):
+            self.session(Ping()).receive_data(b"x" * 10_001)
 
-    def test_what_is_not_json_is_not_sent(self) -> None:
+    def test_a_value_that_is_not_json_is_not_sent(self) -> None:
         session = ClientSession(max_reply_bytes=10_000)
         with pytest.raises(BadRequest):
-            list(session.ask([Ping(), Get("\ud800")]))
-        assert session.owed == 0
+            list(session.send([Ping(), Get("\ud800")]))
+        assert session.in_flight == 0
 
     def test_a_long_pipeline_is_asked_in_windows(self) -> None:
         session = ClientSession(max_reply_bytes=10_000)
         commands = [Get("k" * 100) for _ in range(1000)]
-        owed = []
-        for piece in session.ask(commands):
+        in_flight = []
+        for piece in session.send(commands):
             assert len(piece) <= client_side.WINDOW
-            owed.append(session.owed)
-            session.receive(b'{"ok":true}\n' * session.owed)
-        assert len(owed) > 1
-        assert sum(owed) == 1000
+            in_flight.append(session.in_flight)
+            session.receive_data(b'{"ok":true}\n' * session.in_flight)
+        assert len(in_flight) > 1
+        assert sum(in_flight) == 1000
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("GTE", "GET"),
+        ("sett", "SET"),
+        ("delet", "DELETE"),
+        ("INCRBY", "INCR"),
+        ("mgett", "MGET"),
+        ("TTLS", "TTL"),
+        ("pnig", "PING"),
+        ("EXPIER", "EXPIRE"),
+        ("FLUSHALL", "FLUSH"),
+        ("SCANN", "SCAN"),
+        ("getst", "GETSET"),
+    ],
+)
+def test_the_closest_command_is_the_one_that_was_meant(typed: str, meant: str) -> None:
+    assert closest_name(typed) == meant

@@ -1,185 +1,118 @@
-"""The bounds that hold whoever connects: on what is held, what is answered, and for how many."""
+"""The bounds for every client: on input, output, work, and the number of clients."""
 
 from __future__ import annotations
 
 import json
-import sys
+import math
 import tracemalloc
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from adapters.protocols.json_lines.lines import PIECE, Allowance, Lines
-from adapters.protocols.json_lines.server import PORTION, ServerSession
+from adapters.client.loopback import LoopbackLink
+from adapters.protocols.json_lines.lines import BLOCK, WINDOW, Lines
+from application.conversation import TURN_BYTES, Conversation
 from application.executor import LocalExecutor
+from application.ledger import Ledger
 from application.limits import Limits
-from application.report import Figures
+from application.ports import Wants
 from domain.memory import InMemoryStore
-from tests.support import Clock, new_session, session_of
-from tests.test_json_lines import answer, replies
+from tests.support import Clock, answer, finish, new_session, service_of, session_of, wanted
+from tests.test_json_lines import replies
 
 PING = b'{"type":"PING"}\n'
 OK, PONG = {"ok": True, "result": True}, {"ok": True, "result": "PONG"}
 
 
-class TestAllowance:
-    """What several streams may hold together of lines that are not whole."""
-
-    def test_whoever_is_over_it_overflows_and_the_others_go_on(self) -> None:
-        allowance = Allowance(100)
-        one, other = Lines(80, allowance), Lines(80, allowance)
-        assert one.feed(b"x" * 60) == other.feed(b"y" * 40) == []
-        assert (one.overflow, other.overflow, allowance.held) == (None, None, 100)
-        assert other.feed(b"y") == []
-        assert other.overflow
-        assert "not whole" in other.overflow
-        assert one.feed(b"x\n") == [b"x" * 61]
-        assert (one.overflow, allowance.held) == (None, 0)
-
-    def test_a_line_that_is_whole_gives_back_what_it_held(self) -> None:
-        allowance = Allowance(100)
-        lines = Lines(80, allowance)
-        for _ in range(10):
-            lines.feed(b"x" * 70)
-            assert lines.feed(b"\nyy") == [b"x" * 70]
-            assert allowance.held == 2
-            assert lines.feed(b"\n") == [b"yy"]
-            assert allowance.held == 0
-
-    @pytest.mark.parametrize(
-        "fed", [[b"x" * 50, b"x" * 31], [b"x" * 81], [b"x" * 50, b"x" * 40 + b"\n"]]
-    )
-    def test_a_line_that_is_too_long_gives_it_back(self, fed: List[bytes]) -> None:
-        allowance = Allowance(100)
-        lines = Lines(80, allowance)
-        for data in fed:
-            lines.feed(data)
-        assert lines.overflow == "a request is at most 80 bytes"
-        assert allowance.held == 0
-        lines.feed(b"more")
-        lines.close()
-        assert allowance.held == 0
-
-    def test_one_that_is_closed_gives_it_back_once(self) -> None:
-        allowance = Allowance(100)
-        one, other = Lines(80, allowance), Lines(80, allowance)
-        one.feed(b"x" * 50)
-        other.feed(b"x" * 20)
-        one.close()
-        one.close()
-        assert allowance.held == 20
-
-    def test_whole_lines_take_nothing_of_it(self) -> None:
-        allowance = Allowance(10)
-        lines = Lines(1000, allowance)
-        assert lines.feed(b"x" * 900 + b"\n" + b"y" * 900 + b"\n") == [b"x" * 900, b"y" * 900]
-        assert lines.overflow is None
-
-    @given(
-        st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=30) | st.just(b"\n")), max_size=40)
-    )
-    def test_what_is_held_is_what_the_streams_hold(self, fed: List[Tuple[int, bytes]]) -> None:
-        allowance = Allowance(60)
-        streams = [Lines(40, allowance) for _ in range(3)]
-        for which, data in fed:
-            streams[which].feed(data)
-            assert 0 <= allowance.held <= 60
-            assert (allowance.held > 0) == any(lines.unfinished for lines in streams)
-        for lines in streams:
-            lines.close()
-        assert allowance.held == 0
-
-    def test_sessions_share_it_and_the_one_over_it_is_told(self) -> None:
-        house = House(Limits(max_request_bytes=1000, max_reply_bytes=2000, max_input_bytes=1500))
-        first, second = house.session(), house.session()
-        assert answer(first, [PING + b'{"type":"' + b"x" * 900]).count(b"\n") == 1
-        assert replies(answer(second, [b'{"type":"' + b"x" * 900, PING])) == ["TOO_LARGE"]
-        assert not second.open
-        assert first.open
-        first.close()
-        third = house.session()
-        assert answer(third, [b'{"type":"' + b"x" * 900]) == b""
-        assert third.open
+def feed(lines: Lines, data: bytes) -> List[bytes]:
+    """All whole lines that there are when `data` was fed."""
+    cut = lines.cut(data)
+    lines.settle()
+    while lines.has_more:
+        cut += lines.cut(b"")
+        lines.settle()
+    return cut
 
 
-class TestUnfinished:
-    """The number of the line that is held in part."""
+class TestPartialRequestId:
+    """The number of the request that has arrived in part."""
 
-    def test_it_is_none_where_no_line_is_held(self) -> None:
-        lines = Lines(100)
-        for data in (b"", b"x\n", b"\n", b"x\ny\n"):
-            lines.feed(data)
-            assert lines.unfinished == 0
+    def test_the_id_is_0_where_no_line_is_partial(self) -> None:
+        session = new_session()
+        for data in (PING, b"\n", PING + PING, b"\n" * 200):
+            answer(session, [data])
+            assert session.partial_request_id == 0
 
-    def test_it_stays_while_a_line_trickles_in(self) -> None:
-        lines = Lines(100)
-        lines.feed(b"x")
-        number = lines.unfinished
+    def test_the_id_stays_while_a_line_trickles_in(self) -> None:
+        session = new_session()
+        answer(session, [PING, b"{"])
+        number = session.partial_request_id
         assert number
         for _ in range(50):
-            lines.feed(b"x")
-            assert lines.unfinished == number
-        lines.feed(b"\n")
-        assert lines.unfinished == 0
+            answer(session, [b" "])
+            assert session.partial_request_id == number
+        answer(session, [b"}\n"])
+        assert session.partial_request_id == 0
 
-    def test_no_two_lines_have_the_same(self) -> None:
-        lines = Lines(100)
+    def test_no_two_partial_lines_have_the_same_id(self) -> None:
+        session = new_session()
+        answer(session, [PING, b"{"])
         seen = []
-        lines.feed(b"x")
         for _ in range(50):
-            seen.append(lines.unfinished)
-            lines.feed(b"\nwhole\nx")
+            seen.append(session.partial_request_id)
+            answer(session, [b"}\n" + PING + b"{"])
         assert len(set(seen)) == 50
         assert 0 not in seen
 
-    def test_a_session_has_that_of_its_lines(self) -> None:
-        session = new_session()
+    def test_the_id_is_0_while_whole_requests_wait_for_their_turn(self) -> None:
+        session = session_of(LocalExecutor(InMemoryStore(Clock())), clock=Ticking())
         answer(session, [PING])
-        assert session.unfinished == 0
-        answer(session, [b'{"type":'])
-        first = session.unfinished
-        answer(session, [b'"PING"'])
-        assert session.unfinished == first != 0
-        answer(session, [b"}\n{"])
-        assert session.unfinished not in (0, first)
+        session.receive(b'{"type":"COUNT"}\n' * 1000 + b"{")
+        assert session.wants is Wants.TURN
+        assert session.partial_request_id == 0
+        finish(session)
+        assert session.partial_request_id != 0
+
+    @pytest.mark.parametrize("first", [b"", b"{", b" \r\n", b"{}"])
+    def test_the_id_is_set_from_the_first_byte_of_the_first_line(self, first: bytes) -> None:
+        session = new_session()
+        answer(session, [first] if first else [])
+        assert (session.partial_request_id != 0) == (b"{" in first)
 
 
-class TestStart:
-    """What is known of a line from its beginning."""
-
-    @pytest.mark.parametrize("fed", [[], [b""], [b" "], [b"\t\r "], [b" ", b"{"], [b"{"], [b" {x"]])
-    def test_it_may_still_be_an_object(self, fed: List[bytes]) -> None:
-        lines = Lines(100)
-        for data in fed:
-            lines.feed(data)
-        assert lines.starts_with(b"{")
-
-    @pytest.mark.parametrize(
-        "fed", [[b"x"], [b" x"], [b" ", b" [{"], [b"{}\n", b"x"], [b"\x16\x03"]]
-    )
-    def test_it_is_none(self, fed: List[bytes]) -> None:
-        lines = Lines(100)
-        for data in fed:
-            lines.feed(data)
-        assert not lines.starts_with(b"{")
-
-    def test_a_line_that_is_whole_is_not_looked_at(self) -> None:
-        lines = Lines(100)
-        lines.feed(b"x\n")
-        assert lines.starts_with(b"{")
+class TestFirstLine:
+    """Protocol detection from the first line."""
 
     @pytest.mark.parametrize("first", [b"G", b"\x16", b" \t[", b"\r\n\r\nx"])
-    def test_a_session_ends_at_the_first_character_that_is_not_of_ours(self, first: bytes) -> None:
+    def test_the_first_character_of_another_protocol_ends_the_conversation(
+        self, first: bytes
+    ) -> None:
         session = new_session()
         assert replies(answer(session, [first, PING])) == ["BAD_JSON"]
-        assert not session.open
+        assert session.wants is Wants.END
 
-    def test_after_a_good_line_it_waits_for_the_whole_of_a_bad_one(self) -> None:
+    @pytest.mark.parametrize(
+        "blanks", [[b" "], [b"\t\r "], [b"\n"] * 9, [b" " * 3000], [b" " * 900] * 9]
+    )
+    def test_blanks_before_the_first_line_are_not_buffered(self, blanks: List[bytes]) -> None:
+        ledger = Ledger(1 << 20)
+        session = talking(ledger, Limits(max_request_bytes=1000))
+        assert answer(session, blanks) == b""
+        assert ledger.held == 0
+        assert replies(answer(session, [PING])) == [PONG]
+
+    def test_a_bad_line_after_a_good_one_is_refused_when_complete(self) -> None:
         session = new_session()
         assert replies(answer(session, [PING, b"x"])) == [PONG]
         assert replies(answer(session, [b"\n", PING])) == ["BAD_JSON", PONG]
+
+
+def talking(ledger: Ledger, limits: Limits = Limits()) -> Conversation:  # noqa: B008 - immutable
+    """A conversation whose bytes a ledger counts."""
+    link = LoopbackLink()
+    link.account = ledger.open(pytest.fail)
+    service = service_of(LocalExecutor(InMemoryStore(Clock()), limits), limits, Ticking())
+    return Conversation(service, link)
 
 
 def pieces(size: int, of: int) -> Iterator[bytes]:
@@ -187,54 +120,93 @@ def pieces(size: int, of: int) -> Iterator[bytes]:
 
 
 class TestMemory:
-    """A long line, in pieces of any size, takes little more than its bytes."""
+    """Buffered input takes little more memory than its bytes."""
 
     LENGTH = 100_000
 
-    @pytest.mark.parametrize("size", [1, 2, 100, PIECE - 1, PIECE, PIECE + 1, 50_000])
-    def test_what_is_held_and_what_it_takes_at_its_height(self, size: int) -> None:
+    @pytest.mark.parametrize("size", [1, 2, 100, BLOCK - 1, BLOCK, BLOCK + 1, 50_000])
+    def test_a_long_line_in_pieces_takes_its_bytes(self, size: int) -> None:
         lines = Lines(1 << 20)
         tracemalloc.start()
         try:
             for piece in pieces(size, of=self.LENGTH):
-                lines.feed(piece)
-            _, height = tracemalloc.get_traced_memory()
+                feed(lines, piece)
+            _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert height < 1.3 * self.LENGTH + size
+        assert lines.buffered == self.LENGTH
+        assert peak < 1.3 * self.LENGTH + size + BLOCK
 
-    def test_one_small_piece_and_one_large_in_turn(self) -> None:
+    def test_small_and_large_pieces_in_turn_take_their_bytes(self) -> None:
         lines = Lines(1 << 20)
-        for _ in range(20):
-            lines.feed(b"x")
-            lines.feed(b"x" * PIECE)
-        held = sum(map(sys.getsizeof, lines._parts))
-        assert held < 1.1 * 20 * (PIECE + 1)
+        tracemalloc.start()
+        try:
+            for _ in range(20):
+                feed(lines, b"x")
+                feed(lines, b"x" * BLOCK)
+            now, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert now < 1.3 * 20 * (BLOCK + 1)
 
-    def test_after_the_line_nothing_is_held(self) -> None:
+    def test_a_complete_line_leaves_nothing_buffered(self) -> None:
         lines = Lines(1 << 20)
         tracemalloc.start()
         try:
             for piece in pieces(1000, of=self.LENGTH):
-                lines.feed(piece)
-            assert lines.feed(b"\n") == [b"x" * self.LENGTH]
+                feed(lines, piece)
+            assert feed(lines, b"\n") == [b"x" * self.LENGTH]
             now, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert now < 10_000
+        assert lines.buffered == 0
 
-    def test_after_an_overflow_nothing_is_held_or_looked_at(self) -> None:
-        lines = Lines(1000)
-        lines.feed(b"x" * 1001)
-        for _ in range(100):
-            assert lines.feed(b"x" * 900) == []
-        assert lines.unfinished == 0
-        assert sum(map(len, lines._parts)) <= 100
+    @pytest.mark.parametrize(
+        "fed", [[b"x" * 50, b"x" * 31], [b"x" * 81], [b"x" * 50, b"x" * 40 + b"\n"]]
+    )
+    def test_nothing_is_buffered_or_cut_after_a_line_that_is_too_long(
+        self, fed: List[bytes]
+    ) -> None:
+        lines = Lines(80)
+        for data in [*fed, b"more", b"x" * 70 + b"\n", b"of it\n"]:
+            assert feed(lines, data) == []
+        assert lines.is_over
+        assert lines.buffered == 0
 
-    def test_after_an_overflow_no_line_comes_out(self) -> None:
-        lines = Lines(10)
-        assert lines.feed(b"x" * 11) == []
-        assert lines.feed(b"of it\n") == []
+    @pytest.mark.parametrize("line", [b"11\n", b"{}\n", b"\n", PING])
+    def test_many_tiny_lines_stay_one_buffer_until_their_turn(self, line: bytes) -> None:
+        """A million of them as objects of their own would take over 40 MB."""
+        lines = Lines(1 << 20)
+        data = line * (1_000_000 // len(line))
+        tracemalloc.start()
+        try:
+            cut = lines.cut(data)
+            lines.settle()
+            now, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(cut) == WINDOW
+        assert lines.has_more
+        assert lines.buffered == len(data)
+        assert max(now, peak) < 50_000  # the read itself is the caller's
+
+    def test_a_read_of_tiny_lines_that_wait_for_their_turns_is_counted_as_its_bytes(self) -> None:
+        ledger = Ledger(1 << 30)
+        session = talking(ledger)
+        answer(session, [PING])
+        data = b"11\n" * 30_000
+        tracemalloc.start()
+        try:
+            sent = session.receive(data)
+            now, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert session.wants is Wants.TURN
+        assert ledger.held == len(data)
+        assert now < 100_000
+        assert (sent + finish(session)).count(b"\n") == 30_000
+        assert ledger.held == 0
 
 
 def store(key: str, size: int) -> bytes:
@@ -250,7 +222,7 @@ def batch(*commands: bytes) -> bytes:
 
 
 class TestReplies:
-    """How long one is, at most."""
+    """The bound on the size of a reply."""
 
     LIMITS = Limits(max_request_bytes=1000, max_reply_bytes=2000)
 
@@ -260,7 +232,7 @@ class TestReplies:
         answer(session, [store("a", 700), store("b", 700), store("c", 700)])
         return replies(answer(session, [line.strip() + b"\n" for line in lines]))
 
-    def test_of_many_values(self) -> None:
+    def test_a_reply_with_many_values_over_the_bound_is_refused(self) -> None:
         assert self.ask(get("a", "b", "c"), get("a"), PING) == [
             "TOO_LARGE",
             {"ok": True, "result": {"a": "x" * 700}},
@@ -271,7 +243,7 @@ class TestReplies:
         assert self.ask(get("a", "a", "a")) == [{"ok": True, "result": {"a": "x" * 700}}]
 
     @pytest.mark.parametrize("kind", ["GET", "GETDEL"])
-    def test_one_value_and_the_mark_of_the_asker_always_fit(self, kind: str) -> None:
+    def test_a_reply_with_one_value_and_its_id_always_fits(self, kind: str) -> None:
         room = self.LIMITS.max_request_bytes - len('{"type":"GETDEL","key":"a","id":""}')
         request = {"type": kind, "key": "a", "id": "m" * room}
         session = new_session(self.LIMITS)
@@ -283,7 +255,7 @@ class TestReplies:
         assert reply["id"] == "m" * room
         assert len(reply["result"]) == self.LIMITS.max_request_bytes - len(line)
 
-    def test_a_refusal_of_a_reply_has_the_mark_too(self) -> None:
+    def test_the_refusal_of_a_long_reply_has_the_id(self) -> None:
         session = new_session(self.LIMITS)
         answer(session, [store(key, 700) for key in "abc"])
         request = json.dumps({"type": "MGET", "keys": ["a", "b", "c"], "id": "m" * 500}).encode()
@@ -291,7 +263,7 @@ class TestReplies:
         assert (reply["id"], reply["error"]["code"]) == ("m" * 500, "TOO_LARGE")
 
     @pytest.mark.parametrize("again", [b'{"type":"GET","key":"c"}', get("c"), get("nothing", "c")])
-    def test_of_a_batch_and_then_nothing_of_it_was_done(self, again: bytes) -> None:
+    def test_a_batch_whose_results_exceed_the_bound_is_undone(self, again: bytes) -> None:
         session = new_session(self.LIMITS)
         answer(session, [store(key, 700) for key in "abc"])
         first, second = b'{"type":"GETDEL","key":"a"}', b'{"type":"GET","key":"b"}'
@@ -303,25 +275,35 @@ class TestReplies:
             {"ok": True, "result": 3},
         ]
 
-    def test_within_it_a_batch_gives_all(self) -> None:
+    def test_a_batch_within_the_bound_returns_all_results(self) -> None:
         line = batch(get("a"), store("d", 1), PING)
         assert self.ask(line)[0]["result"][0]["result"] == {"a": "x" * 700}
 
-    def test_of_a_batch_whose_results_just_fit(self) -> None:
+    def test_a_batch_whose_results_fit_but_not_its_reply_is_undone(self) -> None:
         line = batch(store("new", 1), get("a"), get("b"), *[PING] * 20)
         assert self.ask(line, b'{"type":"EXISTS","key":"new"}') == [
             "TOO_LARGE",
             {"ok": True, "result": False},
         ]
 
-    def test_of_keys_in_a_scan(self) -> None:
-        session = new_session(self.LIMITS)
-        for number in range(20):
-            answer(session, [store(f"{number}" + "k" * 200, 1)])
-        asked = [b'{"type":"SCAN"}\n', b'{"type":"SCAN","limit":2}\n']
-        first, second = replies(answer(session, asked))
-        assert first == "TOO_LARGE"
-        assert len(second["result"]["keys"]) == 2
+    @pytest.mark.parametrize("key", ["k" * 200, "\x01" * 40, "\u00e9" * 50, '"' * 100])
+    def test_pages_of_a_scan_end_within_the_bound(self, key: str) -> None:
+        keys = {f"{number}{key}" for number in range(20)}
+        memory = InMemoryStore(Clock())
+        memory.set_many(dict.fromkeys(keys, b"0"))
+        session = new_session(self.LIMITS, memory)
+        found: List[str] = []
+        cursor = None
+        while True:
+            request = {"type": "SCAN", "limit": 1000, "id": "m" * 600, "cursor": cursor}
+            reply = answer(session, [json.dumps(request).encode() + b"\n"])
+            assert len(reply) <= self.LIMITS.max_reply_bytes
+            page = json.loads(reply)["result"]
+            found += page["keys"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        assert sorted(found) == sorted(keys)
 
 
 class TestWork:
@@ -332,31 +314,45 @@ class TestWork:
     @pytest.mark.parametrize(
         ("commands", "outcome"),
         [
-            ([SCAN] * 24, True),
-            ([SCAN] * 25, "TOO_LARGE"),
-            ([FLUSH] * 99, True),
-            ([FLUSH] * 100, "TOO_LARGE"),
-            ([PING] * 20_000, True),
-            ([SCAN] * 24 + [PING] * 3976, True),
-            ([SCAN] * 24 + [PING] * 3977, "TOO_LARGE"),
+            ([SCAN] * 9, True),
+            ([SCAN] * 10, "TOO_LARGE"),
+            ([FLUSH] * 9, True),
+            ([FLUSH] * 10, "TOO_LARGE"),
+            ([PING] * 10_000, True),
+            ([PING] * 10_001, "TOO_LARGE"),
+            ([SCAN] * 9 + [PING] * 991, True),
+            ([SCAN] * 9 + [PING] * 992, "TOO_LARGE"),
         ],
-        ids=[f"{number}" for number in range(7)],
+        ids=[f"{number}" for number in range(8)],
     )
-    def test_a_batch_of_too_much_work_is_refused(
+    def test_a_batch_that_costs_too_much_is_refused(
         self, commands: List[bytes], outcome: object
     ) -> None:
         (reply,) = replies(answer(new_session(), [batch(*commands)]))
         assert (reply if reply == "TOO_LARGE" else reply["ok"]) == outcome
 
-    def test_a_batch_of_too_much_work_has_done_nothing(self) -> None:
+    def test_long_values_cost_a_batch_more(self) -> None:
+        limits = Limits(max_batch_cost=10)
+        session = new_session(limits)
+        assert replies(answer(session, [batch(store("k", 512 * 9 - 2))]))[0]["ok"]
+        mset = json.dumps({"type": "MSET", "items": {"a": "x" * 2560, "b": "x" * 2560}}).encode()
+        for line in (store("k", 512 * 10), mset):
+            assert replies(answer(session, [batch(line)])) == ["TOO_LARGE"]
+
+    def test_a_refusal_says_what_the_batch_costs_and_which_limit_decides(self) -> None:
+        line = batch(*[get("a", "b", "c")] * 4)
+        reply = answer(new_session(Limits(max_batch_cost=10)), [line])
+        assert b"the batch costs 12; at most 10 (max_batch_cost)" in reply
+
+    def test_a_batch_that_costs_too_much_changes_nothing(self) -> None:
         session = new_session()
-        line = batch(store("k", 1), *[self.SCAN] * 25)
+        line = batch(store("k", 1), *[self.SCAN] * 10)
         assert replies(answer(session, [line, b'{"type":"COUNT"}\n'])) == [
             "TOO_LARGE",
             {"ok": True, "result": 0},
         ]
 
-    def test_the_keys_of_all_its_commands_count_together(self) -> None:
+    def test_the_keys_of_all_commands_of_a_batch_are_summed(self) -> None:
         limits = Limits(max_keys_per_request=50)
         keys = [str(number) for number in range(17)]
         session = new_session(limits)
@@ -365,7 +361,7 @@ class TestWork:
             "TOO_LARGE"
         ]
 
-    def test_nor_may_one_of_them_name_a_key_that_is_too_long(self) -> None:
+    def test_a_batch_with_a_key_that_is_too_long_is_refused(self) -> None:
         limits = Limits(max_key_bytes=10)
         line = batch(store("k", 1), store("k" * 11, 1))
         asked = [line, b'{"type":"COUNT"}\n']
@@ -383,16 +379,16 @@ class Ticking(Clock):
         return self.now
 
 
-class TestPortions:
-    """After so much work the others have their turn, whether or not much is said."""
+class TestTurns:
+    """A turn ends after a bounded amount of work, whatever the size of its output."""
 
-    def portions(self, data: bytes) -> List[bytes]:
+    def turns(self, data: bytes) -> List[bytes]:
         executor = LocalExecutor(InMemoryStore(Clock()))
         session = session_of(executor, clock=Ticking())
         answer(session, [PING])
         said = [session.receive(data)]
-        while session.waiting:
-            said.append(session.replies())
+        while session.wants is Wants.TURN:
+            said.append(session.advance())
         return said
 
     @pytest.mark.parametrize(
@@ -406,19 +402,22 @@ class TestPortions:
             b'{"type":"INCR","key":"n"}\n',
         ],
     )
-    def test_one_ends_when_its_time_is_up(self, line: bytes) -> None:
-        said = self.portions(line * 100)
+    def test_a_turn_ends_when_its_time_is_up(self, line: bytes) -> None:
+        count = 100 if line.strip() else 100 * WINDOW
+        said = self.turns(line * count)
         assert len(said) > 10
-        assert b"".join(said).count(b"\n") == (0 if line == b"\n" else 100)
+        assert b"".join(said).count(b"\n") == (count if line.strip() else 0)
 
-    def test_commands_that_are_known_to_be_quick_are_not_timed(self) -> None:
+    def test_commands_that_are_known_to_be_quick_are_timed_together(self) -> None:
         stored = b'{"type":"SET","key":"k","value":1}\n'
-        assert len(self.portions(stored + b'{"type":"GET","key":"k"}\n' * 1000)) == 1
+        said = self.turns(stored + b'{"type":"GET","key":"k"}\n' * 1000)
+        assert [turn.count(b"\n") % WINDOW for turn in said[:-1]] == [0] * (len(said) - 1)
+        assert b"".join(said).count(b"\n") == 1001
 
     def test_a_long_request_has_turns_of_its_own(self) -> None:
         keys = [f"key:{number}" for number in range(30_000)]
         line = json.dumps({"type": "MGET", "keys": keys}).encode() + b"\n"
-        said = self.portions(PING + line + PING)
+        said = self.turns(PING + line + PING)
         assert said.count(b"") > 30
         assert [part.count(b"\n") for part in said if part] == [1, 1, 1]
         assert replies(b"".join(said)) == [PONG, {"ok": True, "result": {}}, PONG]
@@ -434,7 +433,7 @@ class TestPortions:
             ),
         ],
     )
-    def test_keys_whose_time_is_up_are_let_go_in_turns_before_all_are_counted(
+    def test_keys_whose_time_is_up_are_removed_in_turns_before_all_are_counted(
         self, line: bytes, result: Any
     ) -> None:
         clock = Clock()
@@ -444,8 +443,8 @@ class TestPortions:
         clock.now += 1.0
         session = new_session(store=store)
         said = [session.receive(PING + line + PING)]
-        while session.waiting:
-            said.append(session.replies())
+        while session.wants is Wants.TURN:
+            said.append(session.advance())
         assert len(said) > 20
         assert replies(b"".join(said)) == [PONG, {"ok": True, "result": result}, PONG]
 
@@ -453,8 +452,8 @@ class TestPortions:
         stored = {f"key:{number}": "x" * (number % 50) for number in range(10_000)}
         mset = json.dumps({"type": "MSET", "items": stored}).encode() + b"\n"
         mget = json.dumps({"type": "MGET", "keys": list(stored), "id": "a"}).encode() + b"\n"
-        pieces = list(filter(None, self.portions(mset + mget)))
-        assert max(map(len, pieces)) < 2 * PORTION
+        pieces = list(filter(None, self.turns(mset + mget)))
+        assert max(map(len, pieces)) < 2 * TURN_BYTES
         assert b"".join(pieces).count(b"\n") == 2
         assert json.loads(b"".join(pieces[1:])) == {"id": "a", "ok": True, "result": stored}
 
@@ -470,16 +469,17 @@ class TestPortions:
 
 
 class House:
-    """Sessions beside one another: one store, one allowance, and one count of clients."""
+    """Conversations beside one another: one store, one ledger, and one count of clients."""
 
     def __init__(self, limits: Limits) -> None:
-        self.figures = Figures("test", limits, Clock(), lambda: 1)
-        self._limits = limits
-        self._executor = LocalExecutor(InMemoryStore(Clock()), limits)
-        self._allowance = Allowance(limits.max_input_bytes)
+        self.ledger = Ledger(limits.max_input_bytes)
+        self._service = service_of(LocalExecutor(InMemoryStore(Clock()), limits), limits, Clock())
+        self.stats = self._service.stats
 
-    def session(self) -> ServerSession:
-        return ServerSession(self._executor, self._limits, self.figures, self._allowance)
+    def session(self) -> Conversation:
+        link = LoopbackLink()
+        link.account = self.ledger.open(pytest.fail)
+        return Conversation(self._service, link)
 
     def counts(self) -> Tuple[int, int, int, int]:
         """Clients connected now, and ever accepted, refused and cut, as INFO has them."""
@@ -488,12 +488,12 @@ class House:
         session.close()
         names = ("connected", "accepted", "refused", "cut")
         connected, accepted, refused, was_cut = (server[f"{name}_clients"] for name in names)
-        self.figures.accepted -= 1
+        self.stats.accepted -= 1
         return connected - 1, accepted - 1, refused, was_cut
 
 
 class TestClients:
-    def test_they_are_counted_from_connecting_to_being_closed(self) -> None:
+    def test_clients_are_counted_from_connecting_to_closing(self) -> None:
         house = House(Limits())
         sessions = [house.session() for _ in range(3)]
         assert house.counts() == (3, 3, 0, 0)
@@ -501,56 +501,82 @@ class TestClients:
         sessions[0].close()
         assert house.counts() == (2, 3, 0, 0)
 
-    def test_one_too_many_is_told_so_and_there_is_room_again_when_one_has_gone(self) -> None:
+    def test_a_client_over_the_maximum_is_refused_until_another_has_gone(self) -> None:
         house = House(Limits(max_clients=2))
         first, _ = house.session(), house.session()
         third = house.session()
-        assert third.waiting
-        assert not third.open
+        assert wanted(third) is Wants.TURN
         assert replies(answer(third, [b""])) == ["TOO_MANY_CLIENTS"]
-        assert not third.waiting
+        assert wanted(third) is Wants.END
         third.close()
-        assert (house.figures.connected, house.figures.refused) == (2, 1)
+        assert (house.stats.connected, house.stats.refused) == (2, 1)
         first.close()
         assert replies(answer(house.session(), [PING])) == [PONG]
-        assert (house.figures.connected, house.figures.accepted) == (2, 3)
+        assert (house.stats.connected, house.stats.accepted) == (2, 3)
 
     @pytest.mark.parametrize(
         "end",
         [
             lambda session: answer(session, [b"no JSON\n"]),
             lambda session: answer(session, [b"x" * 1001]),
-            lambda session: session.time_out(),
+            lambda session: session.time_out() or finish(session),
         ],
     )
-    def test_whose_conversation_is_over_makes_room_at_once_and_only_once(
-        self, end: Callable[[ServerSession], object]
+    def test_a_conversation_that_is_over_makes_room_at_once_and_only_once(
+        self, end: Callable[[Conversation], object]
     ) -> None:
         house = House(Limits(max_request_bytes=1000, max_clients=2))
         _, session = house.session(), house.session()
         end(session)
-        assert house.figures.connected == 1
+        assert house.stats.connected == 1
         session.close()
-        assert house.figures.connected == 1
+        assert house.stats.connected == 1
 
-    def test_a_request_that_took_too_long_is_told_and_gives_back_what_it_held(self) -> None:
+    def test_a_request_that_timed_out_is_refused_and_its_bytes_are_freed(self) -> None:
         house = House(Limits(max_request_bytes=1000, max_reply_bytes=2000, max_input_bytes=1000))
         session = house.session()
         answer(session, [PING + b'{"type":"' + b"x" * 900])
         session.time_out()
-        assert session.waiting
-        assert replies(session.replies()) == ["TIMEOUT"]
-        assert not session.open
-        assert not session.waiting
+        assert wanted(session) is Wants.TURN
+        assert replies(session.advance()) == ["TIMEOUT"]
+        assert wanted(session) is Wants.END
+        assert house.ledger.held == 0
         assert answer(house.session(), [b'{"type":"' + b"x" * 900]) == b""
 
-    def test_one_that_is_cut_is_counted_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_client_that_is_cut_is_counted_and_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         house = House(Limits())
         session = house.session()
-        session.give_up("it took nothing")
+        session.abort("it took nothing")
         session.close()
         assert house.counts() == (0, 1, 0, 1)
         assert "it took nothing" in repr(vars(caplog.records[0]))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+@pytest.mark.parametrize(
+    "name", ["request_timeout", "send_timeout", "idle_timeout", "tcp_keepalive"]
+)
+def test_a_bad_time_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name in Limits.__struct_fields__ if "max" in name])
+def test_a_bound_that_lets_nothing_through_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is at least [01], not -1"):
+        Limits(**{name: -1})
+    if name != "max_clients":
+        with pytest.raises(ValueError, match=f"{name} is at least 1, not 0"):
+            Limits(**{name: 0})
+
+
+@pytest.mark.parametrize("value", [0.5, 32_768, 1e9])
+def test_a_keepalive_that_no_system_takes_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"tcp_keepalive is 0 or 1 to 32,767"):
+        Limits(tcp_keepalive=value)
+    assert Limits(tcp_keepalive=0).tcp_keepalive == 0
 
 
 @pytest.mark.parametrize(("bound", "least"), [("max_reply_bytes", 2000), ("max_input_bytes", 1000)])

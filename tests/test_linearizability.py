@@ -22,6 +22,7 @@ import gevent
 import pytest
 from msgspec import UNSET, Raw
 
+from adapters.client.address import Address
 from adapters.client.json_lines import ClientSession
 from adapters.client.tcp import Socket, TcpClient
 from application.commands import Delete, Get, Incr, Set
@@ -62,10 +63,9 @@ class UnreliableSocket:
         self.close = sock.close
         self.fileno = sock.fileno
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         if self._chance.random() >= CUT:
-            self._sock.sendall(data)
-            return
+            return self._sock.send(data)
         size = len(data)
         sent = self._chance.choice([self._chance.randrange(size), size - 1, size, size])
         self._sock.sendall(data[:sent])
@@ -83,7 +83,9 @@ class Client:
         self._chance = random.Random(number)
         self._seen: Dict[str, Raw] = {}
         new_session = partial(ClientSession, 1 << 20)
-        self._tcp = TcpClient("127.0.0.1", port, TIMEOUT, TIMEOUT, new_session, self._connect)
+        self._tcp = TcpClient(
+            Address("127.0.0.1", port), TIMEOUT, TIMEOUT, new_session, self._connect
+        )
         self.close = self._tcp.close
 
     def run(self, keys: Sequence[str]) -> List[Operation]:
@@ -91,8 +93,9 @@ class Client:
         asked = (self._ask(self._command(self._chance.choice(keys))) for _ in range(COMMANDS))
         return [operation for operation in asked if operation]
 
-    def _connect(self, address: Tuple[str, int], timeout: Optional[float]) -> Socket:
-        return UnreliableSocket(socket.create_connection(address, timeout), self._chance)
+    def _connect(self, address: Address, timeout: Optional[float]) -> Socket:
+        sock = socket.create_connection((address.host, address.port), timeout)
+        return UnreliableSocket(sock, self._chance)
 
     def _ask(self, command: OneKeyCommand) -> Optional[Operation]:
         invoked = next(self._clock)
@@ -176,7 +179,7 @@ def _overlap(one: Operation, other: Operation) -> bool:
 
 
 class StaleReads(InMemoryStore):
-    """Every third read of a key gives what it held before it was set last."""
+    """Every third read of a key returns the value before the last one."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(clock)
@@ -268,7 +271,7 @@ ONE, TWO = Raw(b"1"), Raw(b"2")
 
 
 class TestTheCheckAccepts:
-    def test_nothing(self) -> None:
+    def test_an_empty_history(self) -> None:
         assert accepted()
 
     def test_a_read_of_what_was_written(self) -> None:
@@ -371,7 +374,7 @@ class TestTheCheckRejects:
             Operation(1, Set("k", TWO, if_="absent"), 2, 4, True),
         )
 
-    def test_a_value_that_nobody_wrote(self) -> None:
+    def test_a_value_that_was_never_written(self) -> None:
         assert rejected(Operation(0, Get("k"), 1, 2, b"1"))
 
     def test_an_unanswered_write_that_is_seen_before_it_was_asked(self) -> None:
@@ -403,14 +406,14 @@ class TestTheCheckRejects:
         writes = [Operation(n, Set("k", Raw(b"%d" % n)), n) for n in range(100)]
         assert rejected(*writes, Operation(0, Get("k"), 200, 201, b"100"))
 
-    def test_one_key_among_others_that_are_well(self) -> None:
+    def test_one_bad_key_among_good_ones(self) -> None:
         assert rejected(
             Operation(0, Set("a", ONE), 1, 2, True),
             Operation(0, Get("a"), 3, 4, b"1"),
             Operation(0, Get("b"), 5, 6, b"1"),
         )
 
-    def test_with_an_explanation(self) -> None:
+    def test_a_rejected_history_is_explained(self) -> None:
         history = [
             Operation(0, Set("k", ONE), 1, 2, True),
             Operation(1, Incr("k"), 3),

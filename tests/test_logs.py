@@ -1,4 +1,4 @@
-"""What is logged, how it is written down, and that it holds nothing up."""
+"""Log records: their content and format, and that logging never blocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import logs
-from adapters.logs import BURST, SECONDS, WAITING, RateLimit, as_json, as_text
+from adapters.logs import QUEUE_SIZE, RATE_LIMIT, RATE_PERIOD, RateLimit, as_json, as_text
 from tests.support import TIMEOUT, Clock, running_server
 
 log = logging.getLogger("some.module")
@@ -68,7 +68,7 @@ def meet_another_error_meanwhile() -> None:
 
 
 class TestText:
-    def test_time_level_and_event_then_the_rest_by_name(self) -> None:
+    def test_a_text_line_has_time_level_and_event_then_named_values(self) -> None:
         said = as_text(record("refused a client", client="127.0.0.1:5000", count=3))
         assert said == (
             "2023-11-14T22:13:20.250+00:00 WARNING refused a client client=127.0.0.1:5000 count=3"
@@ -101,7 +101,7 @@ class TestText:
     def test_arguments_are_put_into_the_event(self) -> None:
         assert as_text(record("%s of %d", "one", 2)).endswith(" WARNING one of 2")
 
-    def test_an_event_of_several_lines_is_one_line_too(self) -> None:
+    def test_an_event_of_several_lines_is_written_as_one(self) -> None:
         assert len(as_text(record("at %s", LINE_BREAKS)).splitlines()) == 1
 
 
@@ -118,7 +118,7 @@ class TestJson:
         }
         assert list(json.loads(said)) == ["time", "level", "logger", "event", "client", "count"]
 
-    def test_values_that_json_does_not_have_become_their_words(self) -> None:
+    def test_values_that_json_does_not_have_become_strings(self) -> None:
         said = json.loads(as_json(record(error_kind=ValueError, clock=log)))
         assert "ValueError" in said["error_kind"]
         assert "some.module" in said["clock"]
@@ -129,7 +129,7 @@ class TestJson:
 
 @pytest.mark.parametrize("form", [as_text, as_json])
 @given(value=st.text(), number=st.floats() | st.integers())
-def test_whatever_the_values_a_record_is_one_line(
+def test_a_record_with_any_values_is_one_line(
     form: Callable[[logging.LogRecord], str], value: str, number: float
 ) -> None:
     said = form(record(why=value, inside=[value, {value: value}], number=number))
@@ -158,7 +158,7 @@ class TestErrors:
         said = logs.fields(record(error=raised(look_up)))["error"]
         assert said.index("in look_up") < said.index("in raised")
 
-    def test_what_led_to_it_is_told_as_well(self) -> None:
+    def test_the_causes_of_an_error_are_logged(self) -> None:
         said = logs.fields(record(error=raised(meet_another_error_meanwhile)))["error"]
         kinds = [f"builtins.{kind} at" for kind in ("ValueError", "ValueError", "KeyError")]
         assert [part.split(" at ")[0] + " at" for part in said.split("; after ")] == kinds
@@ -176,42 +176,42 @@ class TestRateLimit:
     def through(self, limit: RateLimit, times: int, **kind: Any) -> int:
         return sum(map(bool, (limit.filter(record(**kind)) for _ in range(times))))
 
-    def test_so_many_of_a_kind_come_through_and_no_more(self) -> None:
+    def test_records_of_a_kind_are_passed_up_to_the_limit(self) -> None:
         limit = RateLimit(Clock())
-        assert self.through(limit, 100) == BURST
+        assert self.through(limit, 100) == RATE_LIMIT
         assert self.through(limit, 100) == 0
 
-    def test_kinds_are_by_level_and_by_what_stands_in_the_source(self) -> None:
+    def test_kinds_of_records_differ_by_level_and_message_template(self) -> None:
         limit = RateLimit(Clock())
-        assert self.through(limit, 100) == BURST
-        assert self.through(limit, 100, level=logging.ERROR) == BURST
-        assert self.through(limit, 100, event="another") == BURST
-        assert sum(limit.filter(record("about %s", number)) for number in range(100)) == BURST
+        assert self.through(limit, 100) == RATE_LIMIT
+        assert self.through(limit, 100, level=logging.ERROR) == RATE_LIMIT
+        assert self.through(limit, 100, event="another") == RATE_LIMIT
+        assert sum(limit.filter(record("about %s", number)) for number in range(100)) == RATE_LIMIT
         assert self.through(limit, 100, why="a difference in the values is none") == 0
 
-    def test_after_the_time_the_next_one_tells_how_many_were_left_out(self) -> None:
+    def test_the_next_record_after_the_interval_says_how_many_were_dropped(self) -> None:
         clock = Clock()
         limit = RateLimit(clock)
-        self.through(limit, BURST + 7)
-        clock.now += SECONDS - 0.1
+        self.through(limit, RATE_LIMIT + 7)
+        clock.now += RATE_PERIOD - 0.1
         assert self.through(limit, 1) == 0
         clock.now += 0.1
         first, second = record(), record()
         assert (limit.filter(first), limit.filter(second)) == (True, True)
         assert logs.fields(first)["left_out"] == 8
         assert "left_out" not in logs.fields(second)
-        assert self.through(limit, 100) == BURST - 2
+        assert self.through(limit, 100) == RATE_LIMIT - 2
 
-    def test_where_none_was_left_out_none_is_told(self) -> None:
+    def test_no_drop_count_is_logged_where_none_was_dropped(self) -> None:
         clock = Clock()
         limit = RateLimit(clock)
         for _ in range(5):
-            self.through(limit, BURST)
-            clock.now += SECONDS
+            self.through(limit, RATE_LIMIT)
+            clock.now += RATE_PERIOD
             last = record()
             assert limit.filter(last)
             assert "left_out" not in logs.fields(last)
-            clock.now += SECONDS
+            clock.now += RATE_PERIOD
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def start() -> Iterator[Start]:
 
 
 class StuckStream(io.StringIO):
-    """Takes nothing until it is let go, as a full pipe that nobody reads."""
+    """Accepts nothing until it is released, as a full pipe that is not read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,9 +259,7 @@ def ends(stop: Callable[[], None], within: float) -> bool:
 
 class TestWriting:
     @pytest.mark.parametrize("form", ["text", "json"])
-    def test_all_that_was_logged_is_written_a_line_each_by_the_end(
-        self, start: Start, form: str
-    ) -> None:
+    def test_every_record_is_a_line_when_the_log_is_closed(self, start: Start, form: str) -> None:
         stream = io.StringIO()
         stop = start(stream.write, "info", form)
         for number in range(50):
@@ -279,21 +277,21 @@ class TestWriting:
         assert "a trifle" not in stream.getvalue()
         assert "something" in stream.getvalue()
 
-    def test_after_the_end_nothing_is_written(self, start: Start) -> None:
+    def test_a_closed_log_writes_nothing(self, start: Start) -> None:
         stream = io.StringIO()
         start(stream.write, "info", "text")()
         log.warning("too late")
         assert stream.getvalue() == ""
 
-    def test_what_clients_cause_often_is_not_written_often(self, start: Start) -> None:
+    def test_frequent_records_caused_by_clients_are_rate_limited(self, start: Start) -> None:
         stream = io.StringIO()
         stop = start(stream.write, "info", "text")
         for number in range(100):
             log.warning("refused a client", extra={"client": number})
         stop()
-        assert stream.getvalue().count("refused a client") == BURST
+        assert stream.getvalue().count("refused a client") == RATE_LIMIT
 
-    def test_another_handler_of_the_same_record_has_its_error_as_it_was(
+    def test_other_handlers_get_the_records_error_unchanged(
         self, start: Start, caplog: pytest.LogCaptureFixture
     ) -> None:
         stop = start(io.StringIO().write, "info", "text")
@@ -302,7 +300,7 @@ class TestWriting:
         assert caplog.records[-1].exc_info
         assert isinstance(caplog.records[-1].exc_info[1], KeyError)
 
-    def test_a_stream_that_fails_does_not_stop_what_comes_later(
+    def test_a_failed_write_does_not_stop_later_records(
         self, start: Start, capsys: pytest.CaptureFixture[str]
     ) -> None:
         class Failing(io.StringIO):
@@ -323,7 +321,7 @@ class TestWriting:
 
 
 class TestStuck:
-    """Nobody reads what is written."""
+    """A log whose stream is not read."""
 
     def flood(self, count: int) -> None:
         """Log so many records, each of a kind of its own."""
@@ -332,27 +330,27 @@ class TestStuck:
 
     def test_logging_goes_on_at_once(self, start: Start, stuck: StuckStream) -> None:
         start(stuck.write, "info", "text")
-        assert ends(lambda: self.flood(2 * WAITING), within=TIMEOUT)
+        assert ends(lambda: self.flood(2 * QUEUE_SIZE), within=TIMEOUT)
         assert stuck.reached.wait(TIMEOUT)
         assert stuck.getvalue() == ""
 
-    def test_what_did_not_fit_is_told_when_it_is_read_again(
+    def test_dropped_records_are_counted_when_the_log_is_read_again(
         self, start: Start, stuck: StuckStream
     ) -> None:
         stop = start(stuck.write, "info", "json")
         self.flood(1)
         assert stuck.reached.wait(TIMEOUT)
-        self.flood(WAITING + 5)
+        self.flood(QUEUE_SIZE + 5)
         stuck.let_go.set()
-        while f"event {WAITING - 1}" not in stuck.taken.get(timeout=TIMEOUT):
+        while f"event {QUEUE_SIZE - 1}" not in stuck.taken.get(timeout=TIMEOUT):
             pass
         log.info("read again")
         log.info("and again")
         stop()
         told = [json.loads(line) for line in stuck.getvalue().splitlines()]
-        assert len(told) == 1 + WAITING + 2
+        assert len(told) == 1 + QUEUE_SIZE + 2
         assert [(said["event"], said.get("dropped")) for said in told[-3:]] == [
-            (f"event {WAITING - 1}", None),
+            (f"event {QUEUE_SIZE - 1}", None),
             ("read again", 5),
             ("and again", None),
         ]
@@ -360,17 +358,18 @@ class TestStuck:
     def test_the_end_waits_for_records_but_not_for_ever(
         self, start: Start, stuck: StuckStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "PATIENCE", 0.05)
+        monkeypatch.setattr(logs, "FLUSH_TIMEOUT", 0.05)
         stop = start(stuck.write, "info", "text")
         self.flood(1)
         assert stuck.reached.wait(TIMEOUT)
         self.flood(3)
         assert ends(stop, within=TIMEOUT)
 
-    def test_nor_for_the_one_that_is_being_written(
+    @pytest.mark.timing
+    def test_closing_does_not_wait_for_a_stuck_write(
         self, start: Start, stuck: StuckStream, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(logs, "PATIENCE", 0.05)
+        monkeypatch.setattr(logs, "FLUSH_TIMEOUT", 0.05)
         stop = start(stuck.write, "info", "text")
         self.flood(1)
         assert stuck.reached.wait(TIMEOUT)
@@ -385,16 +384,17 @@ class TestStuck:
         stopping.join(TIMEOUT)
         assert stuck.getvalue().count("event") == 10
 
-    def test_a_server_whose_log_nobody_reads_ends_when_it_is_told_to(self) -> None:
+    @pytest.mark.timing
+    def test_a_server_whose_log_is_not_read_ends_on_a_signal(self) -> None:
         with full_pipe() as stderr, running_server(stderr=stderr) as server:
             assert server.ask(b'{"type":"PING"}\n')
             server.process.send_signal(signal.SIGTERM)
-            assert server.process.wait(logs.PATIENCE + 1) == 0
+            assert server.process.wait(logs.FLUSH_TIMEOUT + 1) == 0
 
 
 @contextlib.contextmanager
 def full_pipe() -> Iterator[int]:
-    """The end to write to of a pipe that nobody reads."""
+    """The write end of a pipe that is not read."""
     unread, full = os.pipe()
     os.set_blocking(full, False)
     with contextlib.suppress(BlockingIOError):

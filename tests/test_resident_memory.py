@@ -61,7 +61,7 @@ def encode(store: BoundedStore) -> None:
             return
 
 
-LONG, WIDE, SHORT_WIDE = "x" * 65_000 + "%d", "x" * 16_000 + "🗝%d", "x" * 50 + "🗝%08d"
+LONG_KEY, WIDE_KEY, SHORT_WIDE_KEY = "x" * 65_000 + "%d", "x" * 16_000 + "🗝%d", "x" * 50 + "🗝%08d"
 
 
 def wide(template: str, store: BoundedStore) -> None:
@@ -102,18 +102,18 @@ def read(template: str, store: BoundedStore) -> None:
 
 
 SCENARIOS: Dict[str, Callable[[BoundedStore], None]] = {
-    "long": lambda store: wide(LONG, store),
-    "wide": lambda store: wide(WIDE, store),
-    "short and wide": lambda store: wide(SHORT_WIDE, store),
+    "long": lambda store: wide(LONG_KEY, store),
+    "wide": lambda store: wide(WIDE_KEY, store),
+    "short and wide": lambda store: wide(SHORT_WIDE_KEY, store),
     "short-lived": lambda store: void(fill(store, "key:%012d", DAY)),
-    "long and short-lived": lambda store: void(fill(store, LONG, DAY)),
+    "long and short-lived": lambda store: void(fill(store, LONG_KEY, DAY)),
     "stored again": lambda store: stored_again("key:%012d", store),
-    "long, stored again": lambda store: stored_again(LONG, store),
+    "long, stored again": lambda store: stored_again(LONG_KEY, store),
     "deleted, others stored": deleted_before_others,
-    "long, deleted": lambda store: deleted(LONG, store),
-    "long, without a ttl, deleted": lambda store: deleted_without_ttl(LONG, store),
+    "long, deleted": lambda store: deleted(LONG_KEY, store),
+    "long, without a ttl, deleted": lambda store: deleted_without_ttl(LONG_KEY, store),
     "read": lambda store: read("key:%012d", store),
-    "long, read": lambda store: read(LONG, store),
+    "long, read": lambda store: read(LONG_KEY, store),
 }
 
 
@@ -123,7 +123,7 @@ def void(_: object) -> None:
 
 @pytest.mark.parametrize("policy", ["refuse", "evict"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_growth_is_what_is_counted_within_a_fifth_of_the_bound(
+def test_resident_growth_is_accounted_memory_within_a_fifth_of_the_bound(
     policy: str, scenario: str, long: bool
 ) -> None:
     size = (100 if long else 20) * MB

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import IO, Any, Dict, Iterator, List, Tuple
 
 import pycountry
 import pytest
 
+from tests.certificates import Files
 from tests.support import ROOT, TIMEOUT, Server, environment, running_server
 
 SESSION: List[Any] = [
@@ -76,7 +81,7 @@ def test_ten_thousand_requests_in_one_send(server: Server) -> None:
     assert [(r["id"], r["result"]) for r in replies[1::2]] == [(n, n) for n in range(5000)]
 
 
-def test_two_hundred_clients_at_once(server: Server) -> None:
+def test_a_server_serves_two_hundred_clients_at_once(server: Server) -> None:
     clients = [server.connect() for _ in range(200)]
     try:
         for turn in range(3):
@@ -113,11 +118,155 @@ def test_every_language_of_the_world_goes_through_unharmed(server: Server) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_success(number: int) -> None:
+def test_a_signal_ends_the_server_with_exit_code_0(number: int) -> None:
     with running_server() as server, server.connect() as idle:
         assert server.ask(b'{"type":"PING"}\n') == b'{"ok":true,"result":"PONG"}\n'
         assert server.stop(number) == 0
         assert idle.recv(1) == b""
+
+
+class TestHangup:
+    """SIGHUP reloads the TLS files, and is never the end of the data."""
+
+    def hang_up(self, server: Server, log: IO[str], event: str) -> None:
+        """Send SIGHUP and wait until the log has the event."""
+        server.process.send_signal(signal.SIGHUP)
+        for line in log:
+            if event in line:
+                return
+        raise AssertionError(f"the log ended without {event!r}")
+
+    def test_sighup_without_tls_reloads_nothing(self) -> None:
+        with logging_server() as (server, log):
+            server.ask(b'{"type":"SET","key":"k","value":1}\n')
+            for _ in range(3):
+                self.hang_up(server, log, "nothing to reload")
+            assert server.ask(b'{"type":"GET","key":"k"}\n') == b'{"ok":true,"result":1}\n'
+            assert server.stop() == 0
+
+    def test_sighup_with_tls_reloads_the_certificate(self, files: Files) -> None:
+        tls = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key]
+        with logging_server(*tls) as (server, log):
+            self.hang_up(server, log, "reloaded the certificate")
+            assert server.stop() == 0
+
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_sighup_during_the_shutdown_grace_ends_nothing(self, files: Files, tls: bool) -> None:
+        typed = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key]
+        with logging_server(*typed if tls else []) as (server, log):
+            sock = server.connect()
+            if tls:
+                context = ssl.create_default_context(cafile=files.authority)
+                sock = context.wrap_socket(sock, server_hostname="127.0.0.1")
+            with sock:
+                sock.sendall(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000))
+                assert sock.recv(100) == b'{"ok":true,"result":true}\n'
+                sock.sendall(b'{"type":"GET","key":"k"}\n' * 30)
+                assert sock.recv(1)  # and no more, so that the grace does not end
+                server.process.send_signal(signal.SIGTERM)
+                for line in log:
+                    if "stopping" in line:
+                        break
+                self.hang_up(server, log, "reload")
+            assert server.process.wait(TIMEOUT) == 0
+
+
+@contextlib.contextmanager
+def logging_server(*arguments: str) -> Iterator[Tuple[Server, IO[str]]]:
+    """A server process, and its log to read."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as log:
+        try:
+            started = running_server(*arguments, stderr=writing)
+            server = started.__enter__()
+        finally:
+            os.close(writing)
+        try:
+            yield server, log
+        finally:
+            started.__exit__(None, None, None)
+
+
+class TestStandardStreams:
+    @pytest.mark.parametrize("closed", [[2], [1], [1, 2], [0, 1, 2]])
+    def test_no_socket_takes_the_descriptor_of_a_closed_stream(
+        self, closed: List[int], tmp_path: Path
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        command = [sys.executable, "-m", "entrypoints.server", "--port", str(port)]
+        redirections = " ".join(f"{number}>&-" for number in closed)
+        with subprocess.Popen(
+            ["sh", "-c", f'exec "$@" {redirections}', "sh", *command],
+            cwd=ROOT,
+            env=environment(NOTIFY_SOCKET=""),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                clients = [connect_when_it_listens(port) for _ in range(3)]
+                for sock in clients:
+                    sock.sendall(b'{"type":"PING"}\n')
+                    assert sock.recv(1000) == b'{"ok":true,"result":"PONG"}\n'
+                with connect_when_it_listens(port) as sock:
+                    sock.sendall(b"garbage\n")  # the log tells of it
+                    sock.recv(1000)
+                for number in closed:
+                    opened = os.readlink(f"/proc/{process.pid}/fd/{number}")
+                    assert opened == os.devnull
+                for sock in clients:
+                    sock.sendall(b'{"type":"PING"}\n')
+                    assert sock.recv(1000) == b'{"ok":true,"result":"PONG"}\n'
+                    sock.close()
+                process.terminate()
+                assert process.wait(TIMEOUT) == 0
+            finally:
+                process.kill()
+
+    def test_a_server_whose_output_is_not_read_serves(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            port = unused.getsockname()[1]
+        reading, writing = os.pipe()
+        os.close(reading)
+        with subprocess.Popen(
+            [sys.executable, "-m", "entrypoints.server", "--port", str(port)],
+            cwd=ROOT,
+            env=environment(),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+        ) as process:
+            os.close(writing)
+            try:
+                with connect_when_it_listens(port) as sock:
+                    sock.sendall(b'{"type":"PING"}\n')
+                    assert sock.recv(1000) == b'{"ok":true,"result":"PONG"}\n'
+                process.terminate()
+                assert process.stderr
+                assert b"Error" not in process.stderr.read()
+                assert process.wait(TIMEOUT) == 0
+            finally:
+                process.kill()
+
+
+def connect_when_it_listens(port: int) -> socket.socket:
+    """A connection to a server that is starting."""
+    while True:
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection(("127.0.0.1", port), TIMEOUT)
+        time.sleep(0.05)
+
+
+def test_listen_addresses_and_warnings_are_logged(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("sesame\n")
+    secret.chmod(0o644)
+    with logging_server("--password-file", str(secret), "--log-format", "json") as (server, log):
+        assert server.stop() == 0
+        records = [json.loads(line) for line in log]
+    assert f"kv://127.0.0.1:{server.port}" in [record.get("url") for record in records]
+    (warning,) = (record["event"] for record in records if record["level"] == "warning")
+    assert str(secret) in warning
+    assert "sesame" not in str(records)
 
 
 def test_requests_that_arrived_before_the_signal_are_answered() -> None:
@@ -168,7 +317,7 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_the_line_that_says_it_listens_has_the_address(host: str) -> None:
+def test_the_ready_line_has_the_address(host: str) -> None:
     if host == "::1" and not _has_ipv6():
         pytest.skip("this machine has no IPv6 loopback")
     process = subprocess.Popen(
@@ -185,6 +334,43 @@ def test_the_line_that_says_it_listens_has_the_address(host: str) -> None:
         assert process.stdout.read() == ""
     shown = f"[{host}]" if ":" in host else host
     assert f" listens on kv://{shown}:" in line
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_server_listens_on_several_addresses_and_a_unix_socket_without_tls(
+    tmp_path: Path, files: Files, tls: bool
+) -> None:
+    path = str(tmp_path / "kv.sock")
+    typed = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key] if tls else []
+    with subprocess.Popen(
+        [sys.executable, "-m", "entrypoints.server", *typed],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(KV_LISTEN=f"127.0.0.1:0 unix:{path}"),
+    ) as process:
+        try:
+            assert process.stdout
+            lines = [process.stdout.readline() for _ in range(2)]
+            assert f" listens on {'kvs' if tls else 'kv'}://127.0.0.1:" in lines[0]
+            assert lines[1].endswith(f" listens on kv+unix://{path}\n")
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(path)
+                sock.sendall(b'{"type":"SET","key":"k","value":1}\n')
+                assert sock.recv(100) == b'{"ok":true,"result":true}\n'
+            port = int(lines[0].rsplit(":", 1)[1])
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as plain:
+                context = ssl.create_default_context(cafile=files.authority)
+                name = "127.0.0.1"
+                sock = context.wrap_socket(plain, server_hostname=name) if tls else plain
+                sock.sendall(b'{"type":"GET","key":"k"}\n')
+                assert sock.recv(100) == b'{"ok":true,"result":1}\n'
+                sock.close()
+            process.terminate()
+            assert process.wait(TIMEOUT) == 0
+            assert not os.path.exists(path)
+        finally:
+            process.kill()
 
 
 def _has_ipv6() -> bool:
@@ -208,7 +394,7 @@ class TestSettings:
     def refuses(self, server: Server) -> bool:
         return b"TOO_LARGE" in server.ask(b'{"type":"PING"}\n' + self.LARGE)
 
-    def test_by_default_a_large_request_is_taken(self) -> None:
+    def test_a_large_request_is_accepted_by_default(self) -> None:
         with running_server() as server:
             assert not self.refuses(server)
 
@@ -242,11 +428,11 @@ class TestSettings:
         assert "Traceback" not in ended.stderr
 
     def test_a_bad_setting_elsewhere_is_named(self) -> None:
-        for ended in (start("--port", "70000"), start(KV_PORT="x")):
+        for ended, named in ((start("--port", "70000"), "--port"), (start(KV_PORT="x"), "KV_PORT")):
             assert ended.returncode == 2
-            assert "--port" in ended.stderr
+            assert named in ended.stderr
 
-    def test_what_could_be_stored_and_not_read_is_named(self) -> None:
+    def test_limits_that_allow_unreadable_values_are_named(self) -> None:
         ended = start("--max-reply-bytes", "1000")
         assert ended.returncode == 2
         assert "max_reply_bytes" in ended.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Union
 
@@ -108,7 +107,7 @@ acts: st.SearchStrategy[Union[Wait, Command[Any]]] = st.one_of(
     turns=st.lists(st.lists(acts, min_size=1, max_size=6), min_size=8, max_size=12),
     others=st.booleans(),
 )
-def test_the_result_is_what_is_there_at_the_last_step(
+def test_the_result_is_the_state_at_the_last_step(
     new_store: Callable[[Clock], InMemoryStore],
     keys: List[str],
     turns: List[List[Union[Wait, Command[Any]]]],
@@ -152,7 +151,7 @@ def test_a_pair_with_one_ttl_is_read_whole_or_not_at_all() -> None:
         assert set(read.outcome()) in (set(), set(pair))
 
 
-def test_what_is_due_at_the_end_is_expired_in_steps() -> None:
+def test_keys_due_at_the_end_are_expired_in_steps() -> None:
     clock = Clock()
     store = InMemoryStore(clock)
     executor = LocalExecutor(store)
@@ -199,7 +198,7 @@ def test_a_store_that_waits_is_read_in_one_step_and_never_shows_half_of_an_mset(
     assert len({text for values in seen for text in values}) > 3
 
 
-def test_a_batch_that_is_refused_changes_nothing_of_it() -> None:
+def test_a_refused_batch_does_not_change_a_read_in_steps() -> None:
     executor = filled()
     read = Read(executor, KEYS)
     read.step()
@@ -210,7 +209,7 @@ def test_a_batch_that_is_refused_changes_nothing_of_it() -> None:
     assert read.outcome() == before
 
 
-def test_writers_that_never_rest_do_not_keep_it_from_ending() -> None:
+def test_a_read_in_steps_ends_under_continuous_writes() -> None:
     executor = filled()
     read = Read(executor, KEYS)
     steps = 0
@@ -233,7 +232,7 @@ def test_each_key_is_read_once_whatever_is_written_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("end", [Read.outcome, lambda read: read.steps.close()])
-def test_writers_pay_nothing_once_it_has_ended_or_is_abandoned(
+def test_a_finished_or_abandoned_read_costs_writers_nothing(
     end: Callable[[Read], object],
 ) -> None:
     store = InMemoryStore(Clock())
@@ -249,14 +248,13 @@ def test_writers_pay_nothing_once_it_has_ended_or_is_abandoned(
     assert store._plain
 
 
-def test_it_is_abandoned_when_its_client_leaves() -> None:
+def test_a_read_in_steps_is_abandoned_when_its_client_leaves() -> None:
     store = InMemoryStore(Clock())
     session = new_session(store=store)
     session.receive(b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a-key-that-is-long",' * 5_000))
-    session.replies()
+    session.advance()
     assert store._listeners
     session.close()
-    gc.collect()
     assert not store._listeners
 
 

@@ -8,7 +8,7 @@ from typing import Any, List
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from msgspec import Raw, structs
+from msgspec import Raw
 
 from application.commands import (
     Batch,
@@ -33,6 +33,7 @@ from application.commands import (
 from application.executor import LocalExecutor
 from domain.errors import KvError
 from domain.memory import InMemoryStore
+from sqlite_store import SqliteStore
 from tests.model import ModelStore
 from tests.support import Clock, served, server_container
 
@@ -79,10 +80,10 @@ commands: st.SearchStrategy[Command[Any]] = st.one_of(
 def outcome(executor: Any, command: Command[Any]) -> object:
     """The result in a form that can be compared, or the code of the refusal and where it was."""
     try:
-        result = executor.execute(command)
+        result: object = executor.execute(command)
     except KvError as error:
         return error.code, error.index
-    return [structs.astuple(reply) for reply in result] if isinstance(command, Batch) else result
+    return result
 
 
 class EveryExecutorAgrees(RuleBasedStateMachine):
@@ -95,11 +96,15 @@ class EveryExecutorAgrees(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         self.model = LocalExecutor(ModelStore(self.clock))
         self.local = LocalExecutor(self.store)
+        database = SqliteStore.open(":memory:", self.clock)
+        self.stack.callback(database.close)
+        self.on_database = LocalExecutor(database)
         self.remote = self.stack.enter_context(served(container))
 
     def agree(self, command: Command[Any]) -> None:
         expected = outcome(self.model, command)
         assert outcome(self.local, command) == expected
+        assert outcome(self.on_database, command) == expected
         assert outcome(self.remote, command) == expected
 
     @rule(command=commands)

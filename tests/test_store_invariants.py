@@ -1,5 +1,5 @@
-"""Random operations on the stores in memory, undone ones included: after each of them what is
-counted is what is held, and the work was in proportion to what was written and freed."""
+"""Random operations on the stores in memory, undone ones included: after each of them the counted
+bytes are those stored, and the work was in proportion to the writes and removals."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def replace_text(entry: Entry, text: bytes) -> Entry:
 
 
 @pytest.mark.parametrize("new_store", STORES.values(), ids=STORES)
-def test_after_each_operation_everything_fits_together(
+def test_the_invariants_hold_after_each_operation(
     new_store: Callable[[Clock], InMemoryStore], long: bool
 ) -> None:
     @settings(max_examples=1000 if long else 30, database=None)

@@ -18,19 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.client.network import Modules, Network, Trust
-from adapters.gevent_tcp.tls import PORTION, Certificates, TlsSession
-from adapters.protocols.json_lines.guarded import GuardedSession
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.client.loopback import LoopbackLink
+from adapters.client.network import Network, SocketApi, TlsConfig
+from adapters.gevent_tcp.tls import PORTION, READS, Certificates, TlsConversation
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.password import DELAY, FREE, Password
-from application.report import Figures
+from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
+from application.ports import Link, Wants
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
-from tests.support import Clock
-from tests.test_json_lines import CONVERSATION, REPLIES, answer, bytewise, replies
+from tests.support import Clock, answer, service_of, wanted
+from tests.test_json_lines import CONVERSATION, REPLIES, bytewise, replies
 
 R = TypeVar("R")
 Cut = Callable[[bytes], Iterable[bytes]]
@@ -47,8 +46,8 @@ def trusting(
     authorities: Optional[str], certificate: Optional[str] = None, key: Optional[str] = None
 ) -> ssl.SSLContext:
     """What our own clients go by."""
-    modules = Modules(socket, ssl, queue.SimpleQueue, time.sleep)
-    context = Network(modules, Trust(authorities, certificate, key)).tls()
+    api = SocketApi(socket, ssl, queue.SimpleQueue, time.sleep)
+    context = Network(api, TlsConfig(authorities, certificate, key)).tls()
     assert isinstance(context, ssl.SSLContext)
     return context
 
@@ -59,7 +58,7 @@ def certificates(files: Files, ask_clients: bool = False) -> Certificates:
     return loaded
 
 
-class Attentive(ServerSession):
+class Attentive(Conversation):
     """Notices when it is handed nothing, which to do for ever would hold the server."""
 
     def receive(self, data: bytes) -> bytes:
@@ -67,24 +66,34 @@ class Attentive(ServerSession):
         return super().receive(data)
 
 
+class Wire(LoopbackLink):
+    """The link between a conversation and its client."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "192.0.2.1:5000"
+        self.delays: List[float] = []
+
+    def wake_after(self, seconds: float) -> None:
+        self.delays.append(seconds)
+
+
 class Inner:
-    """What is inside: a store, and the figures and password of the sessions before it."""
+    """The inner side: a store, and the state that its conversations share."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
-        self.clock = Clock()
-        self.password = Password("secret", self.clock)
-        self.figures = Figures("test", limits, self.clock, lambda: 1)
-        self._limits = limits
-        self._executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
-        self._allowance = Allowance(limits.max_input_bytes)
+        clock = Clock()
+        executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
+        self._open = service_of(executor, limits, clock)
+        self.password = Password("secret", clock)
+        self._guarded = service_of(executor, limits, clock, self.password)
+        self.stats = self._open.stats
 
-    def session(self, client: str) -> ServerSession:
-        return Attentive(self._executor, self._limits, self.figures, self._allowance, client)
+    def open(self, link: Link) -> Conversation:
+        return Attentive(self._open, link)
 
-    def guarded(self, client: str) -> ServerSession:
-        return GuardedSession(
-            self._executor, self._limits, self.figures, self._allowance, self.password, client
-        )
+    def guarded(self, link: Link) -> Conversation:
+        return Attentive(self._guarded, link)
 
 
 def whole(data: bytes) -> Iterable[bytes]:
@@ -102,12 +111,14 @@ def at_random(seed: int) -> Cut:
 
 
 class Client:
-    """The client's end, joined to a session by a wire that cuts what it carries."""
+    """The client's end, joined to a conversation by a wire that cuts what it carries."""
 
-    def __init__(self, session: TlsSession, context: ssl.SSLContext, cut: Cut = whole) -> None:
-        self.session = session
+    def __init__(
+        self, conversation: TlsConversation, context: ssl.SSLContext, cut: Cut = whole
+    ) -> None:
+        self.conversation = conversation
         self.said: List[bytes] = []
-        """What the session gave to send, piece by piece."""
+        """What the conversation returned to send, piece by piece."""
         self._cut = cut
         self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self.outgoing, server_hostname=HOST)
@@ -138,11 +149,11 @@ class Client:
             pass
         return b"".join(answered)
 
-    def say_goodbye(self) -> None:
+    def send_close_notify(self) -> None:
         """Close the way TLS has it; returns when the other side did so, too."""
         self.until_it_works(self.tls.unwrap)
 
-    def is_told_goodbye(self) -> bool:
+    def has_received_close_notify(self) -> bool:
         """Whether the other side has closed the way TLS has it, all else having been read."""
         try:
             return self.tls.read(1) == b""
@@ -169,8 +180,8 @@ class Client:
         """Move what there is, there and back; whether there was any."""
         sent, came = self.outgoing.read(), b""
         for piece in self._cut(sent) if sent else ():
-            if self.session.open:
-                self.said.append(self.session.receive(piece))
+            if self.conversation.wants is Wants.INPUT:
+                self.said.append(self.conversation.receive(piece))
                 came += self.said[-1]
             came += self.rest_of_replies()
         self._incoming.write(came)
@@ -178,9 +189,9 @@ class Client:
 
     def rest_of_replies(self) -> bytes:
         came = b""
-        while self.session.waiting:
+        while self.conversation.wants in (Wants.TURN, Wants.WAKE):
             assert len(self.said) < 10_000, "it says that there is more, and there is none"
-            self.said.append(self.session.replies())
+            self.said.append(self.conversation.advance())
             came += self.said[-1]
         return came
 
@@ -205,7 +216,7 @@ def connect(files: Files, inner: Inner) -> Connect:
         context: Optional[ssl.SSLContext] = None,
         cut: Cut = whole,
     ) -> Client:
-        session = TlsSession(certified or certificates(files), inner.session, "192.0.2.1:5000")
+        session = TlsConversation(certified or certificates(files), inner.open, Wire())
         return Client(session, context or trusting(files.authority, None, None), cut)
 
     return connect
@@ -218,19 +229,19 @@ class TestConversation:
         assert replies(client.ask(CONVERSATION)) == REPLIES
         assert client.ask(PING) == PONG
 
-    def test_byte_by_byte(self, connect: Connect) -> None:
+    def test_a_conversation_in_tls_fed_byte_by_byte(self, connect: Connect) -> None:
         client = connect(cut=bytewise)
         client.shake_hands()
         assert replies(client.ask(CONVERSATION)) == REPLIES
 
     @pytest.mark.parametrize("seed", range(10))
-    def test_cut_at_random(self, connect: Connect, seed: int) -> None:
+    def test_a_conversation_in_tls_cut_at_random(self, connect: Connect, seed: int) -> None:
         client = connect(cut=at_random(seed))
         client.shake_hands()
         assert replies(client.ask(CONVERSATION)) == REPLIES
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    def test_both_versions_of_today(
+    def test_tls_1_2_and_1_3_are_served(
         self, connect: Connect, files: Files, version: ssl.TLSVersion
     ) -> None:
         context = trusting(files.authority, None, None)
@@ -246,46 +257,45 @@ class TestConversation:
         client.until_it_works(client.tls.do_handshake)
         assert client.ask(PING) == PONG
 
-    def test_nothing_is_readable_on_the_wire(self, connect: Connect) -> None:
+    def test_no_reply_is_readable_on_the_wire(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         assert b"PONG" in client.ask(PING)
         assert b"PONG" not in b"".join(client.said)
 
-    def test_a_request_that_has_arrived_in_part_is_numbered_as_inside(
+    def test_a_partial_request_in_tls_has_the_id_of_the_inner_conversation(
         self, connect: Connect
     ) -> None:
         client = connect()
-        handshake = client.session.unfinished
+        handshake = client.conversation.partial_request_id
         assert handshake
         client.shake_hands()
-        assert client.session.unfinished == 0
+        assert client.conversation.partial_request_id == 0
         client.ask(b'{"type":')
-        first = client.session.unfinished
+        first = client.conversation.partial_request_id
         assert first not in (0, handshake)
         assert client.ask(b'"PING"}\n{"type"') == PONG
-        assert client.session.unfinished not in (0, handshake, first)
+        assert client.conversation.partial_request_id not in (0, handshake, first)
 
-    def test_a_password_inside_has_to_wait_as_it_does_outside(
-        self, files: Files, inner: Inner
-    ) -> None:
-        session = TlsSession(certificates(files), inner.guarded, "192.0.2.1:5000")
+    def test_a_wrong_password_in_tls_is_delayed(self, files: Files, inner: Inner) -> None:
+        wire = Wire()
+        session = TlsConversation(certificates(files), inner.guarded, wire)
         client = Client(session, trusting(files.authority, None, None))
         client.shake_hands()
-        assert session.unfinished
-        for _ in range(FREE):
+        assert session.partial_request_id
+        for _ in range(FREE_ATTEMPTS):
             inner.password.wait("192.0.2.1")
         client.tls.write(b'{"type":"AUTH","password":"secret"}\n' + PING)
         assert session.receive(client.outgoing.read()) == b""
-        assert session.waiting
-        assert session.rest == pytest.approx(DELAY)
+        assert session.wants is Wants.WAKE
+        assert wire.delays == [pytest.approx(FIRST_DELAY)]
         client.is_given(client.rest_of_replies())
         assert client.read() == b'{"ok":true,"result":true}\n' + PONG
-        assert session.unfinished == 0
+        assert session.partial_request_id == 0
 
 
 class TestLargeReplies:
-    def test_they_come_in_portions_and_in_order(self, connect: Connect) -> None:
+    def test_large_replies_are_sent_in_portions_and_in_order(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -296,7 +306,9 @@ class TestLargeReplies:
         assert len(answered) > 5_000_000
         assert max(map(len, client.said)) < 2 * PORTION + 10_000 + 20 * ENVELOPE
 
-    def test_also_where_each_request_is_a_record_of_its_own(self, connect: Connect) -> None:
+    def test_large_replies_to_one_request_a_record_are_sent_in_portions(
+        self, connect: Connect
+    ) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -306,35 +318,32 @@ class TestLargeReplies:
         assert client.ask(PING).count(b"\n") == 101
         assert max(map(len, client.said)) < PORTION + 10_000 + 10 * ENVELOPE
 
-    def test_one_of_several_megabytes_arrives_whole(self, connect: Connect) -> None:
+    def test_a_reply_of_several_megabytes_arrives_whole(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         value = b'"%b"' % (b"x" * 3_000_000)
         client.ask(b'{"type":"SET","key":"k","value":%b}\n' % value)
         assert client.ask(b'{"type":"GET","key":"k"}\n') == b'{"ok":true,"result":%b}\n' % value
 
-    def test_while_replies_are_owed_requests_behind_them_are_not_answered_yet(
-        self, connect: Connect
-    ) -> None:
+    def test_pending_replies_delay_the_requests_behind_them(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
         client.tls.write(b'{"type":"GET","key":"k"}\n' * 20_000 + b'{"type":"FLUSH"}\n')
-        first = client.session.receive(client.outgoing.read())
-        assert client.session.waiting
+        first = client.conversation.receive(client.outgoing.read())
+        assert client.conversation.wants is Wants.TURN
         assert len(first) < 2 * PORTION + 10_000 + 20 * ENVELOPE
 
 
 class TestEnding:
-    def test_a_goodbye_is_answered_with_one(self, connect: Connect) -> None:
+    def test_a_close_notify_is_answered_with_one(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(PING)
-        client.say_goodbye()
-        assert not client.session.open
-        assert not client.session.waiting
+        client.send_close_notify()
+        assert client.conversation.wants is Wants.END
 
-    def test_all_that_came_before_a_goodbye_is_answered_first(self, connect: Connect) -> None:
+    def test_requests_before_a_close_notify_are_answered_first(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 10_000))
@@ -343,27 +352,25 @@ class TestEnding:
             client.tls.unwrap()
         client.carry()
         assert client.read().count(b"\n") == 100
-        assert client.is_told_goodbye()
-        assert not client.session.open
+        assert client.has_received_close_notify()
+        assert client.conversation.wants is Wants.END
 
-    def test_a_conversation_that_ends_is_ended_with_a_goodbye(self, connect: Connect) -> None:
+    def test_a_conversation_that_ends_sends_a_close_notify(self, connect: Connect) -> None:
         client = connect()
         client.shake_hands()
         assert replies(client.ask(b"hello\n" + PING)) == ["BAD_JSON"]
-        assert client.is_told_goodbye()
-        assert not client.session.open
-        assert not client.session.waiting
+        assert client.has_received_close_notify()
+        assert client.conversation.wants is Wants.END
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_garbage_in_place_of_a_hello_ends_it(
+    def test_garbage_in_place_of_a_client_hello_ends_the_conversation(
         self, connect: Connect, seed: int, caplog: pytest.LogCaptureFixture
     ) -> None:
         client = connect()
-        client.session.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
-        assert not client.session.open
-        assert not client.session.waiting
+        client.conversation.receive(random.Random(seed).getrandbits(8000).to_bytes(1000, "big"))
+        assert client.conversation.wants is Wants.END
         (record,) = caplog.records
-        assert record.getMessage() == "broke off TLS"
+        assert record.getMessage() == "closed a TLS connection"
         assert "192.0.2.1:5000" in vars(record).values()
 
     @pytest.mark.parametrize(
@@ -373,12 +380,12 @@ class TestEnding:
         self, connect: Connect, inner: Inner, asked: bytes
     ) -> None:
         client = connect()
-        sent = answer(client.session, [asked])
+        sent = answer(client.conversation, [asked])
         assert b"PONG" not in sent
-        assert not client.session.open
-        assert not inner.figures.commands
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
-    def test_a_broken_record_after_the_handshake_ends_it(
+    def test_a_broken_record_after_the_handshake_ends_the_conversation(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
@@ -386,86 +393,115 @@ class TestEnding:
         client.tls.write(PING)
         record = bytearray(client.outgoing.read())
         record[-1] ^= 1
-        client.session.receive(bytes(record))
-        assert not client.session.open
-        assert not client.session.waiting
-        assert not inner.figures.commands
+        client.conversation.receive(bytes(record))
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
-    def test_a_record_in_the_clear_after_the_handshake_ends_it(
+    def test_an_unencrypted_record_after_the_handshake_ends_the_conversation(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
         client.shake_hands()
-        client.session.receive(b"\x17\x03\x03\x00" + bytes([len(PING)]) + PING)
-        assert not client.session.open
-        assert not inner.figures.commands
+        client.conversation.receive(b"\x17\x03\x03\x00" + bytes([len(PING)]) + PING)
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
-    def test_being_closed_lets_go_of_what_is_inside(self, connect: Connect, inner: Inner) -> None:
-        session = connect().session
-        assert inner.figures.connected == 1
+    def test_closing_closes_the_inner_conversation(self, connect: Connect, inner: Inner) -> None:
+        session = connect().conversation
+        assert inner.stats.connected == 1
         session.close()
-        assert inner.figures.connected == 0
+        assert inner.stats.connected == 0
 
-    def test_one_client_too_many_is_told_so_in_tls(self, files: Files) -> None:
-        crowded = Inner(Limits(max_clients=0))
-        session = TlsSession(certificates(files), crowded.session, "192.0.2.1:5000")
+    def test_a_client_over_max_clients_is_refused_in_tls(self, files: Files) -> None:
+        crowded = Inner(Limits(max_clients=1))
+        crowded.open(Wire())
+        session = TlsConversation(certificates(files), crowded.open, Wire())
         client = Client(session, trusting(files.authority, None, None))
-        assert session.open
+        assert wanted(session) is Wants.INPUT
         client.shake_hands()
         assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
-        assert client.is_told_goodbye()
-        assert not session.open
+        assert client.has_received_close_notify()
+        assert wanted(session) is Wants.END
+
+
+class TestRecords:
+    def test_many_records_of_one_byte_take_many_turns(self, connect: Connect) -> None:
+        """Each costs some microseconds, and a read of a mebibyte has 47,000 of them."""
+        client = connect()
+        client.shake_hands()
+        asked = PING * 70
+        for at in range(len(asked)):
+            client.tls.write(asked[at : at + 1])
+        conversation, turns = client.conversation, 0
+        output = conversation.receive(client.outgoing.read())
+        while conversation.wants is Wants.TURN:
+            turns += 1
+            output += conversation.advance()
+        assert turns >= len(asked) // READS
+        client.is_given(output)
+        assert client.read() == PONG * 70
+
+    def test_bytes_waiting_to_be_decrypted_are_counted(self, connect: Connect) -> None:
+        client = connect()
+        client.shake_hands()
+        for _ in range(3 * READS):
+            client.tls.write(b" ")
+        account = client.conversation._link.account
+        client.conversation.receive(client.outgoing.read())
+        assert account.held > 0
+        answer(client.conversation, [])
+        assert account.held == 0
 
 
 class TestTimeOut:
-    def test_before_the_handshake_it_ends_without_a_word(
+    def test_a_timeout_before_the_handshake_sends_nothing(
         self, connect: Connect, inner: Inner, caplog: pytest.LogCaptureFixture
     ) -> None:
-        session = connect().session
+        session = connect().conversation
         session.time_out()
-        assert not session.open
-        assert not session.waiting
-        assert inner.figures.cut == 1
+        assert session.wants is Wants.END
+        assert inner.stats.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
-    def test_in_the_middle_of_the_handshake_too(self, connect: Connect) -> None:
+    def test_a_timeout_during_the_handshake_ends_the_conversation(self, connect: Connect) -> None:
         client = connect()
         with pytest.raises(ssl.SSLWantReadError):
             client.tls.do_handshake()
-        client.session.receive(client.outgoing.read()[:100])
-        client.session.time_out()
-        assert not client.session.open
-        assert not client.session.waiting
+        client.conversation.receive(client.outgoing.read()[:100])
+        client.conversation.time_out()
+        assert client.conversation.wants is Wants.END
 
-    def test_after_it_the_client_is_told_and_said_goodbye_to(
+    def test_a_timeout_after_the_handshake_sends_an_error_and_a_close_notify(
         self, connect: Connect, inner: Inner
     ) -> None:
         client = connect()
         client.shake_hands()
         client.ask(b'{"type":')
-        client.session.time_out()
-        assert client.session.waiting
+        client.conversation.time_out()
+        assert wanted(client.conversation) is Wants.TURN
         client.is_given(client.rest_of_replies())
         assert replies(client.read()) == ["TIMEOUT"]
-        assert client.is_told_goodbye()
-        assert not client.session.open
+        assert client.has_received_close_notify()
+        assert client.conversation.wants is Wants.END
 
-    def test_being_given_up_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
+    def test_an_abort_is_counted_and_logged(self, connect: Connect, inner: Inner) -> None:
         client = connect()
         client.shake_hands()
-        client.session.give_up("it took nothing")
-        assert inner.figures.cut == 1
+        client.conversation.abort("it took nothing")
+        assert inner.stats.killed == 1
 
 
 class TestCertificates:
-    def test_without_one_a_client_is_let_in_where_none_is_asked_for(self, connect: Connect) -> None:
+    def test_a_client_without_a_certificate_is_served_where_none_is_required(
+        self, connect: Connect
+    ) -> None:
         client = connect()
         client.shake_hands()
         assert client.ask(PING) == PONG
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    @pytest.mark.parametrize("shows", ["client", "stranger", "nothing"])
-    def test_where_one_is_asked_for_only_those_of_the_authority_are_let_in(
+    @pytest.mark.parametrize("shows", ["client", "untrusted", "nothing"])
+    def test_only_clients_with_a_certificate_of_the_authority_are_served(
         self,
         connect: Connect,
         files: Files,
@@ -482,21 +518,21 @@ class TestCertificates:
             return
         with pytest.raises(ssl.SSLError):
             client.ask_first(PING)
-        assert not client.session.open
-        assert not inner.figures.commands
+        assert client.conversation.wants is Wants.END
+        assert not inner.stats.commands
 
     def test_a_client_does_not_trust_a_server_of_another_authority(
         self, connect: Connect, files: Files
     ) -> None:
-        strange = Certificates(*files.stranger, None)
+        strange = Certificates(*files.untrusted, None)
         strange.load()
         client = connect(strange)
         with pytest.raises(ssl.SSLCertVerificationError):
             client.shake_hands()
         client.carry()
-        assert not client.session.open
+        assert client.conversation.wants is Wants.END
 
-    def test_old_versions_are_refused(self, connect: Connect, files: Files) -> None:
+    def test_old_tls_versions_are_refused(self, connect: Connect, files: Files) -> None:
         certified = certificates(files)
         # So that nothing else than the version is in the way.
         certified.context.set_ciphers("ALL:@SECLEVEL=0")
@@ -510,9 +546,9 @@ class TestCertificates:
         with pytest.raises(ssl.SSLError) as refusal:
             client.shake_hands()
         assert "PROTOCOL_VERSION" in str(refusal.value.reason)
-        assert not client.session.open
+        assert client.conversation.wants is Wants.END
 
-    def test_read_again_new_clients_see_the_new_one_and_old_ones_go_on(
+    def test_reloaded_certificates_serve_new_clients_and_keep_old_ones_connected(
         self, connect: Connect, files: Files, tmp_path: Path
     ) -> None:
         path, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
@@ -533,15 +569,15 @@ class TestCertificates:
         ("file", "becomes"),
         [
             *((file, bad) for file in ("certificate", "key", "authority") for bad in BAD),
-            ("certificate", "stranger.certificate"),
+            ("certificate", "untrusted.certificate"),
             ("certificate", "server.key"),
-            ("key", "stranger.key"),
+            ("key", "untrusted.key"),
             ("key", "server.certificate"),
             ("key", "protected_key"),
             ("authority", "server.key"),
         ],
     )
-    def test_read_again_but_bad_the_old_ones_are_kept(
+    def test_bad_files_at_a_reload_keep_the_old_certificates(
         self, connect: Connect, files: Files, tmp_path: Path, file: str, becomes: str
     ) -> None:
         paths = {name: tmp_path / name for name in ("certificate", "key", "authority")}
@@ -562,18 +598,18 @@ class TestCertificates:
 @given(
     data=st.binary(max_size=2000), hello=st.integers(0, 600), cuts=st.lists(st.integers(0, 2000))
 )
-def test_whatever_arrives_no_error_but_of_ours_comes_out(
+def test_any_bytes_raise_no_foreign_error(
     files: Files, data: bytes, hello: int, cuts: List[int]
 ) -> None:
     """After so many bytes of a good hello, anything."""
-    session = TlsSession(certificates(files), Inner().session, "a client")
+    session = TlsConversation(certificates(files), Inner().open, Wire())
     client = Client(session, trusting(files.authority, None, None))
     with pytest.raises(ssl.SSLWantReadError):
         client.tls.do_handshake()
     data = client.outgoing.read()[:hello] + data
     ends = sorted(cuts)
     answer(session, (data[a:b] for a, b in zip([0, *ends], [*ends, None])))
-    assert not session.waiting
+    assert session.wants is not Wants.TURN
     session.time_out()
     session.close()
 

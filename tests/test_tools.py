@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import os
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
+import msgspec
 import pytest
 from msgspec import Raw
+from rich.console import ConsoleDimensions
 
 from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
-from domain.errors import TooLarge
-from entrypoints.client.tools.bench import Measured, told
+from application.ports import Pipelined
+from domain.errors import TooLarge, Unavailable
+from entrypoints.client.palette import console
+from entrypoints.client.target import Target
+from entrypoints.client.tools.bench import Measured, lines_of
 from entrypoints.client.tools.bulk import CHUNK_LINES, Import, exported
-from entrypoints.client.tools.monitor import figures_between
+from entrypoints.client.tools.monitor_view import lasting, sparkline, view
+from entrypoints.client.tools.sample import Lost, Sample, looks, sample
+from entrypoints.client.tools.transfer import written
 from tests.support import ROOT, TIMEOUT, Clock, Server, environment, kv, loopback
 from tests.terminal import on_terminal
 
@@ -37,7 +48,7 @@ def imported(lines: List[bytes]) -> Tuple[Loopback, Import, List[Tuple[int, str]
 
 
 class TestImport:
-    def test_values_and_ttls_are_stored(self) -> None:
+    def test_an_import_stores_values_and_ttls(self) -> None:
         executor, job, wrong = imported(
             [b'{"key":"a","value":{"x":[1]}}\n', b"\n", b'{"key":"b","value":null,"ttl":50}\n']
         )
@@ -45,7 +56,7 @@ class TestImport:
         assert executor.execute(GetTtl("b")) == 50
         assert (job.stored, job.refused, job.dealt_with, wrong) == (2, 0, 3, [])
 
-    def test_of_two_lines_with_one_key_the_last_one_counts(self) -> None:
+    def test_the_last_of_two_imported_lines_with_one_key_counts(self) -> None:
         for first, last in [("", ""), (',"ttl":50', ""), ("", ',"ttl":50')]:
             lines = [f'{{"key":"k","value":1{first}}}', f'{{"key":"k","value":2{last}}}']
             executor, job, _ = imported([line.encode() + b"\n" for line in lines])
@@ -64,14 +75,16 @@ class TestImport:
             b'{"key":"k","value":"\xff"}\n',
         ],
     )
-    def test_a_bad_line_is_told_by_its_number_and_the_others_are_stored(self, bad: bytes) -> None:
+    def test_a_bad_line_is_reported_by_its_number_and_the_others_are_stored(
+        self, bad: bytes
+    ) -> None:
         good = [b'{"key":"%d","value":%d}\n' % (number, number) for number in range(4)]
         executor, job, wrong = imported([*good[:2], bad, *good[2:]])
         assert [number for number, _ in wrong] == [3]
         assert executor.execute(Count()) == job.stored == 4
         assert job.dealt_with == 5
 
-    def test_more_than_a_chunk_is_stored_in_order(self) -> None:
+    def test_an_import_of_several_chunks_is_stored_in_order(self) -> None:
         lines = [b'{"key":"%d","value":%d}\n' % (n % 1500, n) for n in range(3 * CHUNK_LINES)]
         executor, job, _ = imported(lines)
         assert executor.execute(Count()) == 1500
@@ -93,19 +106,26 @@ class TestExport:
             assert json.loads(text) == value
             assert back.execute(GetTtl(key)) == 7.5
 
-    def test_only_keys_with_a_prefix(self) -> None:
+    def test_an_export_of_a_prefix_holds_its_keys_only(self) -> None:
         executor = loopback(Clock())
         for key in ("a:1", "a:2", "b:1"):
             executor.execute(Set(key, Raw(b"1")))
         lines = [json.loads(line) for page in exported(executor, "a:") for line in page]
         assert sorted(line["key"] for line in lines) == ["a:1", "a:2"]
 
-    def test_values_that_are_too_large_for_one_reply_come_one_by_one(self) -> None:
+    def test_an_export_holds_keys_with_long_escapes(self) -> None:
+        keys = [f"{number:02}" + "\x01" * 60_000 for number in range(8)]
+        lines = [msgspec.json.encode({"key": key, "value": 1}) + b"\n" for key in keys]
+        executor, _, _ = imported(lines)
+        assert sorted(line for page in exported(executor) for line in page) == sorted(lines)
+
+    def test_values_too_large_for_one_reply_are_exported_one_by_one(self) -> None:
         executor = loopback()
 
         class Small:
             execute = executor.execute
             execute_in_steps = executor.execute_in_steps
+            execute_run = executor.execute_run
             close = executor.close
 
             def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
@@ -147,10 +167,10 @@ class TestFiles:
         done = kv(server.port, "import", "-", stdin=lines)
         assert done.returncode == 1
         assert done.stderr.startswith("line 2: JSON is malformed")
-        assert done.stderr.endswith("2 keys imported, 1 lines refused\n")
+        assert done.stderr.endswith("2 keys imported, 1 line refused\n")
         done = kv(server.port, "import", "--strict", "-", stdin=lines)
         assert done.returncode == 1
-        assert done.stderr.endswith("stopped after line 1: 1 keys imported, 1 lines refused\n")
+        assert done.stderr.endswith("stopped after line 1: 1 key imported, 1 line refused\n")
 
     def test_an_interrupted_import_says_how_far_it_came(self, server: Server) -> None:
         process = subprocess.Popen(
@@ -170,25 +190,112 @@ class TestFiles:
                 assert time.monotonic() < end
             process.send_signal(signal.SIGINT)
             said = process.stderr.read().decode()
-            assert process.wait(TIMEOUT) == 1
+            assert process.wait(TIMEOUT) == 130
         assert said.startswith("stopped after line ")
         assert " keys imported" in said
 
-    def test_without_a_server_it_is_said_how_far_it_came(self, tmp_path: Path) -> None:
+    def test_an_import_without_a_server_says_how_far_it_came(self, tmp_path: Path) -> None:
         path = tmp_path / "some.jsonl"
         path.write_text('{"key":"a","value":1}\n')
         done = kv(1, "import", str(path))
         assert done.returncode == 3
         assert done.stderr.startswith("stopped after line 0: 0 keys imported\nUNAVAILABLE")
 
-    def test_what_is_no_gzip_file_is_one_clear_line(self, server: Server, tmp_path: Path) -> None:
+    def test_a_byte_order_mark_and_line_ends_of_windows_are_skipped(self, server: Server) -> None:
+        lines = '\ufeff{"key":"a","value":1}\r\n\r\n{"key":"b","value":2}\r\n'
+        done = kv(server.port, "import", "-", stdin=lines)
+        assert (done.returncode, done.stderr) == (0, "2 keys imported\n")
+
+    def test_a_file_in_another_encoding_is_named(self, server: Server, tmp_path: Path) -> None:
+        path = tmp_path / "some.jsonl"
+        path.write_bytes('{"key":"a","value":1}\n'.encode("utf-16"))
+        done = kv(server.port, "import", str(path))
+        assert (done.returncode, "is UTF-16" in done.stderr) == (1, True)
+
+    @pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
+    @pytest.mark.parametrize("arguments", [[], ["--prefix", "a"]])
+    def test_an_export_without_a_server_leaves_the_old_file(
+        self, tmp_path: Path, name: str, arguments: List[str]
+    ) -> None:
+        path = tmp_path / name
+        path.write_text("old")
+        done = kv(1, "export", *arguments, str(path))
+        assert done.returncode == 3
+        assert f"stopped after 0 keys; {path} is as it was" in done.stderr
+        assert (path.read_text(), os.listdir(tmp_path)) == ("old", [name])
+
+    @pytest.mark.parametrize(
+        "failure", [KeyboardInterrupt(), OSError(28, "No space left on device"), SystemExit(143)]
+    )
+    def test_an_export_that_fails_half_way_leaves_the_old_file(
+        self, tmp_path: Path, failure: BaseException
+    ) -> None:
+        path = tmp_path / "all.jsonl.gz"
+        path.write_text("old")
+        with contextlib.suppress(type(failure)), written(str(path)) as out:
+            out.write(b"new" * 100_000)
+            raise failure
+        assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["all.jsonl.gz"])
+
+    @pytest.mark.parametrize(
+        ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+    )
+    def test_a_signal_during_an_export_leaves_the_old_file(
+        self, tmp_path: Path, number: int, code: int
+    ) -> None:
+        path = tmp_path / "all.jsonl"
+        path.write_text("old")
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = str(silent.getsockname()[1])
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "entrypoints.client", "--port", port),
+                    *("export", "--prefix", "a", str(path)),
+                ],
+                stderr=subprocess.PIPE,
+                cwd=ROOT,
+                env=environment(),
+            )
+            with process, silent.accept()[0] as connection:
+                connection.recv(1)
+                assert len(os.listdir(tmp_path)) == 2
+                process.send_signal(number)
+                _, said = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, b"Traceback" in said) == (code, False)
+        assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["all.jsonl"])
+
+    def test_an_export_is_for_its_owner_alone_and_follows_a_link(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        kv(server.port, "set", "a", "1")
+        (tmp_path / "there").write_text("old")
+        (tmp_path / "there").chmod(0o644)
+        (tmp_path / "link").symlink_to("there")
+        assert kv(server.port, "export", str(tmp_path / "link")).stderr == "1 key exported\n"
+        assert (tmp_path / "link").is_symlink()
+        assert "old" not in (tmp_path / "there").read_text()
+        assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o600
+
+    def test_a_device_is_written_to_and_a_missing_folder_is_named(self, server: Server) -> None:
+        assert kv(server.port, "export", "/dev/null").returncode == 0
+        assert not os.path.isfile("/dev/null")
+        done = kv(server.port, "export", "/nowhere/all.jsonl")
+        assert (done.returncode, "No such file" in done.stderr) == (1, True)
+
+    def test_an_export_without_keys_says_so(self, server: Server, tmp_path: Path) -> None:
+        said = kv(server.port, "export", str(tmp_path / "none")).stderr
+        assert said == "the server has no keys\n0 keys exported\n"
+
+    def test_a_file_that_is_no_gzip_file_is_reported_in_one_line(
+        self, server: Server, tmp_path: Path
+    ) -> None:
         path = tmp_path / "some.gz"
         path.write_text("plain")
         done = kv(server.port, "import", str(path))
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
 
-    def test_on_a_terminal_there_is_a_bar(self, server: Server, tmp_path: Path) -> None:
+    def test_a_terminal_shows_a_progress_bar(self, server: Server, tmp_path: Path) -> None:
         path = tmp_path / "some.jsonl"
         path.write_text("".join(f'{{"key":"{n}","value":{n}}}\n' for n in range(3000)))
         with on_terminal(tmp_path, "--port", str(server.port), "import", str(path)) as terminal:
@@ -207,52 +314,163 @@ class TestBench:
             assert " requests a second" in done.stdout
         assert kv(server.port, "count").stdout == "0\n"
 
-    def test_what_is_told_of_waits_that_are_known(self) -> None:
+    def test_a_bench_in_a_pipe_prints_json(self, server: Server) -> None:
+        done = kv(server.port, "--json", "bench", "-n", "20", "-c", "2")
+        assert json.loads(done.stdout)["requests"] == 20
+        assert json.loads(kv(server.port, "bench", "-n", "20", "-j").stdout)["waits"]["50"] > 0
+
+    def test_a_bench_says_when_the_client_is_the_limit(self) -> None:
+        busy = "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.98)))
+        assert "busy 98% of the time and is itself the limit" in busy
+        assert "--pipeline 50" in busy
+        assert "limit" not in "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.3)))
+
+    def test_an_interruption_removes_its_keys(self, server: Server) -> None:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "entrypoints.client", "--port", str(server.port)),
+                *("bench", "-n", "100000000"),
+            ],
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env=environment(),
+        )
+        with process:
+            end = time.monotonic() + TIMEOUT
+            while kv(server.port, "count").stdout == "0\n":
+                assert time.monotonic() < end
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=TIMEOUT)
+        assert (process.returncode, b"Traceback" in said) == (130, False)
+        assert kv(server.port, "count").stdout == "0\n"
+
+    def test_a_bench_prints_known_waits(self) -> None:
         waits = [0.001] * 90 + [0.004] * 9 + [0.5]
-        lines = told(Measured(waits, seconds=2.0, requests=1000))
+        lines = lines_of(Measured(waits, seconds=2.0, requests=1000))
         assert lines[0] == "500 requests a second"
         text = "\n".join(lines)
         assert "50 %      1.000 ms" in text
         assert "90 %      4.000 ms" in text
         assert "100 %    500.000 ms" in text
-        counts = [int(line.split()[-1]) for line in lines[-10:] if line.strip()]
+        counts = [int(line.split()[-1]) for line in lines if " ms  " in line]
         assert sum(counts) == 100
         assert counts[0] == 90
 
 
 class TestMonitor:
-    def test_in_a_pipe_it_prints_a_line_of_json_a_look(self, server: Server) -> None:
+    def test_a_monitor_in_a_pipe_prints_a_json_line_per_sample(self, server: Server) -> None:
         done = kv(server.port, "monitor", "--interval", "0.05", "--count", "2")
-        looks = [json.loads(line) for line in done.stdout.splitlines()]
-        assert len(looks) == 2
-        assert all(look["clients"] >= 1 and look["memory"] > 0 for look in looks)
+        seen = [json.loads(line) for line in done.stdout.splitlines()]
+        assert len(seen) == 2
+        assert all(look["memory"] > 0 and look["uptime"] > 0 for look in seen)
 
-    def test_rates_and_ratios_are_those_between_two_looks(self) -> None:
-        def report(hits: int, misses: int, gets: int) -> Dict[str, Any]:
-            keyspace = {"keys": 5, "hits": hits, "misses": misses, "expired": 0, "evicted": 0}
-            return {
-                "keyspace": keyspace,
-                "commands": {"GET": gets},
-                "errors": {},
-                "server": {"resident_memory": 1024, "connected_clients": 2},
-            }
+    def test_rates_and_ratios_are_between_two_samples_without_the_monitors_own_requests(
+        self,
+    ) -> None:
+        now = sample(report(10, 0, 100, 7), report(40, 10, 200, 8), seconds=2.0)
+        assert (now.requests, now.hit_ratio, now.keys, now.clients) == (50.0, 0.75, 5, 1)
+        assert now.commands == {"GET": 50.0}
+        idle = sample(report(1, 1, 1), report(1, 1, 1), seconds=1.0)
+        assert (idle.requests, idle.hit_ratio, idle.commands) == (0.0, None, {})
 
-        figures = figures_between(report(10, 0, 100), report(40, 10, 200), seconds=2.0)
-        assert (figures.requests, figures.hit_ratio, figures.keys) == (50.0, 0.75, 5)
-        idle = figures_between(report(1, 1, 1), report(1, 1, 1), seconds=1.0)
-        assert (idle.requests, idle.hit_ratio) == (0.0, None)
+    def test_a_server_that_goes_away_is_waited_for(self) -> None:
+        reports = [Unavailable("gone"), Unavailable("gone"), report(0, 0, 5), report(0, 0, 9)]
+        seen = list(self.looks(reports, 4))
+        assert [type(look) for look in seen] == [Lost, Lost, Sample]
+        assert isinstance(seen[2], Sample)
+        assert seen[2].requests == 2.0
 
-    def test_on_a_terminal_it_is_a_table_until_ctrl_c(self, server: Server, tmp_path: Path) -> None:
+    def test_a_restarted_server_is_measured_from_its_start(self) -> None:
+        seen = list(self.looks([report(0, 0, 1, uptime=3.0), report(0, 0, 5, uptime=5.0)], 2))
+        assert [type(look) for look in seen] == [Sample]
+        assert isinstance(seen[0], Sample)
+        assert seen[0].requests == 2.0
+
+    def looks(self, reports: List[Any], count: int) -> Iterator[Union[Sample, Lost]]:
+        clock = Clock()
+        answers = iter(reports)
+
+        class Answering(Pipelined):
+            def execute(self, command: Command[Any]) -> Any:
+                answer = next(answers)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+            def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+                return list(map(self.execute, commands))
+
+            def close(self) -> None:
+                pass
+
+        def wait(seconds: float) -> bool:
+            clock.now += seconds
+            return False
+
+        server = Answering()
+        target = Target("here", server, lambda: server, lambda _: None)
+        return looks(target, report(0, 0, 0, uptime=9.0), 2.0, count, wait, clock)
+
+    @pytest.mark.parametrize("width", [40, 80, 200])
+    @pytest.mark.parametrize("lost", ["", "127.0.0.1:7379: gone"])
+    def test_the_view_fits_the_screen(self, width: int, lost: str) -> None:
+        commands = {f"COMMAND{number}": 1e6 / number for number in range(1, 20)}
+        look = sample(report(1, 1, 1), report(2, 1, 3), 1.0)._replace(
+            commands=commands, stored=60 << 20, max_memory=64 << 20, keys=10**9, requests=1e6
+        )
+        screen = console(file=io.StringIO())
+        screen.size = ConsoleDimensions(width, 24)
+        with screen.capture() as captured:
+            screen.print(view(look, [1.0] * 300, "127.0.0.1:7379", width, lost), soft_wrap=False)
+        lines = captured.get().splitlines()
+        assert len(lines) <= 24 + (8 if width < 70 else 0)
+        assert max(map(len, lines)) <= width
+        text = "\n".join(lines)
+        for shown in ("1,000,000,000", "60.0 MiB of 64.0 MiB", "94%", "COMMAND1 / s", "others / s"):
+            assert shown in text
+        assert ("no connection, waiting: gone" in text) is bool(lost)
+
+    def test_the_past_is_drawn_to_the_scale_of_its_highest(self) -> None:
+        assert sparkline([0, 1, 4, 8], 3) == "▂▅█"
+        assert sparkline([0, 0], 10) == "▁▁"
+        assert sparkline([], 10) == ""
+
+    @pytest.mark.parametrize(
+        ("seconds", "said"), [(0.5, "0s"), (59, "59s"), (3600, "1h 0m"), (90_061, "1d 1h")]
+    )
+    def test_an_uptime_has_two_units(self, seconds: float, said: str) -> None:
+        assert lasting(seconds) == said
+
+    @pytest.mark.parametrize("key", ["\x03", "q"])
+    def test_a_monitor_on_a_terminal_shows_a_view_until_ctrl_c_or_q(
+        self, server: Server, tmp_path: Path, key: str
+    ) -> None:
         arguments = ["--port", str(server.port), "monitor", "--interval", "0.05"]
         with on_terminal(tmp_path, *arguments) as terminal:
-            lines = terminal.wait_for("evicted a second")
+            lines = terminal.wait_for("evicted / s")
             assert any("requests a second" in line for line in lines)
-            terminal.type("\x03")
+            terminal.type(key)
             assert terminal.exit_status() == 0
 
 
+def report(
+    hits: int, misses: int, gets: int, infos: int = 1, uptime: float = 10.0
+) -> Dict[str, Any]:
+    return {
+        "keyspace": {"keys": 5, "hits": hits, "misses": misses, "expired": 0, "evicted": 0},
+        "commands": {"GET": gets, "INFO": infos},
+        "errors": {},
+        "server": {
+            "resident_memory": 1024,
+            "connected_clients": 2,
+            "uptime": uptime,
+            "version": "1.2.3",
+        },
+    }
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_what_the_shell_reads(shell: str) -> None:
+def test_completion_prints_a_shell_script(shell: str) -> None:
     assert "_KV_COMPLETE" in kv(1, "completion", shell).stdout
 
 
@@ -263,9 +481,16 @@ def test_completion_prints_what_the_shell_reads(shell: str) -> None:
         ("kv GETS", ["GETSET"]),
         ("kv ex", ["exists", "expire", "export"]),
         ("kv set --k", ["--keep-ttl"]),
+        ("kv gte x", []),
+        ("kv get user:", ["user:1"]),
+        ("kv mget n us", ["user:1"]),
+        ("kv --port 1 get us", []),
     ],
 )
-def test_a_system_shell_completes_commands_and_options(words: str, offered: List[str]) -> None:
+def test_a_system_shell_completes_commands_options_and_keys(
+    server: Server, words: str, offered: List[str]
+) -> None:
+    kv(server.port, "mset", "user:1", "1", "n", "2", "user: with a space", "3")
     done = subprocess.run(
         [str(Path(sys.executable).parent / "kv")],
         env=environment(
@@ -273,11 +498,38 @@ def test_a_system_shell_completes_commands_and_options(words: str, offered: List
             COMP_WORDS=words,
             COMP_CWORD=str(len(words.split()) - 1),
             PATH=os.environ["PATH"],
+            KV_PORT=str(server.port),
         ),
         capture_output=True,
         text=True,
         cwd=ROOT,
         timeout=TIMEOUT,
     )
-    found = [line.partition(",")[2] for line in done.stdout.splitlines()]
+    assert done.stderr == ""
+    found = [line.partition(",")[2] for line in done.stdout.split()]
     assert sorted(found) == sorted(offered)
+
+
+def test_bash_completes_words_with_a_colon(server: Server) -> None:
+    kv(server.port, "mset", "user:ada:1", "1", "user:bob:2", "2")
+    script = r"""
+        eval "$(kv completion bash)"
+        COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
+        for COMP_LINE in "kv get us" "kv get user:" "kv get user:ada:"; do
+            COMP_POINT=${#COMP_LINE} COMPREPLY=()
+            _kv_completion kv
+            echo "${COMPREPLY[*]}"
+        done
+    """
+    scripts = str(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environment(
+            KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
+        ),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=TIMEOUT,
+    )
+    assert done.stdout == "user:ada:1 user:bob:2\nada:1 bob:2\n1\n"

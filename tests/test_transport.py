@@ -5,23 +5,30 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import Any, Callable, Iterator, Optional, Tuple
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import gevent
 import gevent.socket
 import pytest
+from dependency_injector import providers
 from gevent.event import Event
 from gevent.pool import Group
 from msgspec import UNSET, Raw
 
 from adapters.client.tcp import TcpClient
+from adapters.gevent_tcp.acceptor import MAX_ACCEPT, Acceptor
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
+from adapters.gevent_tcp.listeners import BACKLOG
 from application.commands import Get, MSet, Ping, Set
+from application.conversation import Conversation
 from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore
 from tests.support import (
     TIMEOUT,
+    Clock,
+    bound,
     client_container,
     new_client,
     served,
@@ -94,7 +101,7 @@ def talks_too_much(sock: Any) -> None:
         (talks_too_much, Unavailable),
     ],
 )
-def test_after_any_fault_the_next_answer_is_the_right_one(peer: Peer, error: Any) -> None:
+def test_the_reply_after_any_fault_matches_its_request(peer: Peer, error: Any) -> None:
     with fake_server(peer, honest) as client:
         with pytest.raises(error):
             client.execute(Get("first"))
@@ -108,14 +115,14 @@ def test_a_command_that_is_interrupted_leaves_no_answer_behind() -> None:
         assert client.execute(Get("second")) == b'"right"'
 
 
-def test_no_server_is_told_as_unavailable() -> None:
+def test_a_missing_server_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         address: Tuple[str, int] = unused.getsockname()
     with pytest.raises(Unavailable, match="refused"):
         client_container(*address).executor().execute(Ping())
 
 
-def test_a_pipeline_gives_results_in_order_with_errors_in_their_place() -> None:
+def test_a_pipeline_returns_results_in_order_with_errors_in_their_place() -> None:
     with served(server_container()) as client:
         commands: Any = [Set("k", Raw(b"1")), Set("k", Raw(b"1e999")), Get("k"), Get("no"), Ping()]
         stored, refused, found, missing, pong = client.execute_all(commands)
@@ -133,7 +140,7 @@ def test_a_pipeline_with_large_replies_does_not_lock_up() -> None:
         assert client.execute_all(large_requests) == [True] * 100
 
 
-def test_while_a_client_does_not_read_its_requests_wait_and_others_are_served() -> None:
+def test_requests_of_a_client_that_does_not_read_wait_and_others_are_served() -> None:
     with serving(server_container()) as address, new_client(address) as client:
         client.execute(MSet({"k": Raw(b'"%b"' % (b"x" * 100_000))}))
         with gevent.socket.create_connection(address, TIMEOUT) as rude:
@@ -145,7 +152,7 @@ def test_while_a_client_does_not_read_its_requests_wait_and_others_are_served() 
                 received += len(rude.recv(1 << 20))
 
 
-def test_a_store_that_blocks_does_not_hold_the_others_up() -> None:
+def test_a_store_that_blocks_does_not_delay_other_clients() -> None:
     asked, go_on = Event(), Event()
 
     class Stuck(ModelStore):
@@ -170,7 +177,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
     container = server_container()
     container.connection.override(connection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"PING"}\n' * 1000 + b'{"type":')
@@ -181,7 +188,7 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
 
 def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
     server = server_container().server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1_000_000))
@@ -192,7 +199,7 @@ def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
         assert received < 100 * 1_000_000
 
 
-def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
+def test_stopping_cuts_a_turn_that_does_not_end_and_logs_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     asked, go_on = Event(), Event()
@@ -207,7 +214,7 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
     container.store.override(Stuck(time.monotonic))
     container.connection.override(GreenletConnection)
     server = container.server()
-    address = server.bind()
+    address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"GET","key":"k"}\n')
@@ -217,6 +224,49 @@ def test_stopping_cuts_a_turn_that_does_not_end_without_a_complaint(
         gevent.sleep(0.01)
         assert sock.recv(100) == b""
     assert caplog.text == ""
+
+
+class Flood:
+    """A listening socket at which clients come without end; each takes a while to accept."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self.accepted = 0
+        self._peers: List[socket.socket] = []
+
+    def accept(self) -> Tuple[socket.socket, Tuple[str, int]]:
+        self.accepted += 1
+        self._clock.now += self._seconds
+        ours, theirs = socket.socketpair()
+        self._peers.append(theirs)
+        return ours, ("192.0.2.1", self.accepted)
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001, 0.1, 1.0])
+def test_stopping_keeps_its_grace_under_a_flood_of_connects(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    container = server_container(max_clients=10)
+    container.clock.override(clock)
+    server = container.server()
+    server.bind()
+    server.start()
+    (acceptor,) = server._acceptors
+    listener, flood = acceptor._listener, Flood(clock, seconds)
+    monkeypatch.setattr(acceptor, "_listener", SimpleNamespace(sock=flood, close=flood.close))
+    monkeypatch.setattr(Acceptor, "address", listener.address)
+    started = clock.now
+    with gevent.Timeout(TIMEOUT), contextlib.closing(listener):
+        server.stop(grace=5.0)
+    assert clock.now - started <= 5.0 + MAX_ACCEPT * seconds
+    assert flood.accepted <= BACKLOG
+    assert not server._connections
 
 
 def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
@@ -229,46 +279,31 @@ def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
         assert received.count(b"\n") == 1
 
 
-class BrokenSession:
-    waiting = False
-    open = True
-    unfinished = 0
-    rest = 0.0
-
-    def __init__(self, client: str) -> None:
-        pass
-
-    def time_out(self) -> None:
-        pass
-
-    def give_up(self, why: str) -> None:
-        pass
-
+class Broken(Conversation):
     def receive(self, data: bytes) -> bytes:
         raise RuntimeError("a bug")
 
-    def replies(self) -> bytes:
-        return b""
 
-    def close(self) -> None:
-        pass
-
-
-def test_a_bug_in_a_session_closes_that_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_a_conversation_closes_that_connection_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     container = server_container()
+    made = [Conversation, Broken]
+    container.plain_conversation.override(
+        providers.Callable(lambda service, link: made.pop(0)(service, link), container.service)
+    )
     with serving(container) as address, new_client(address) as client:
         assert client.execute(Ping()) == "PONG"
-        container.server()._new_session = BrokenSession
         with new_client(address) as unlucky, pytest.raises(Unavailable):
             unlucky.execute(Ping())
         assert client.execute(Ping()) == "PONG"
     assert "a bug in the server" in caplog.text
 
 
-def test_the_housekeeper_goes_on_until_nothing_is_left_and_lets_others_run() -> None:
+def test_the_housekeeper_runs_until_nothing_is_left_and_yields_to_others() -> None:
     left, served_between = [3], [0]
 
-    def tidy() -> bool:
+    def run_maintenance() -> bool:
         left[0] = max(0, left[0] - 1)
         return left[0] > 0
 
@@ -277,7 +312,7 @@ def test_the_housekeeper_goes_on_until_nothing_is_left_and_lets_others_run() -> 
             served_between[0] += 1
             gevent.sleep(0.0001)
 
-    housekeeper, other = GeventHousekeeper(tidy), gevent.spawn(serve)
+    housekeeper, other = GeventHousekeeper(run_maintenance), gevent.spawn(serve)
     housekeeper.start()
     with gevent.Timeout(TIMEOUT):
         while left[0]:

@@ -1,81 +1,96 @@
-"""A socket that stays awake for an answer, for a moment, before it sleeps until there is one.
+"""A socket that busy-polls for a reply before it blocks.
 
-Rule: the processor is left to whoever else wants it, and kept from sleeping for a moment only.
+Rule: other processes that want the processor get it before each look, and after `poll_seconds` the
+thread sleeps. Time-outs are absolute: a signal that is handled meanwhile does not start them anew.
 
-To be put to sleep and woken again takes tens of microseconds on a virtual machine, longer than many
-an answer takes. Whoever spins for as long as sleeping would cost, and then sleeps, needs at most
-twice the time that is possible: A. Karlin et al., "Empirical studies of competitive spinning for a
-shared-memory multiprocessor", SOSP 1991. Where answers take longer, as those from far away do, it
-soon tries no more than now and then.
+Sleeping and waking takes tens of microseconds on a virtual machine, longer than many replies.
+Spinning for as long as sleeping would cost, and sleeping then, needs at most twice the time that is
+possible: A. Karlin et al., "Empirical studies of competitive spinning for a shared-memory
+multiprocessor", SOSP 1991. After a miss it backs off: it blocks at once for the next 1, 3, 7 … 63
+receives.
 
-Time-outs are left to the system, since Python's own ask before each call whether it would block.
+The descriptor does not block, and `poll` sleeps for it only where there is something to wait for:
+sockets of Python's own ask before each call whether it would block.
 """
 
 from __future__ import annotations
 
+import select
 import socket
-import struct
-from time import perf_counter
-from typing import Callable, Optional
+import time
+from typing import Any, Callable, Optional, TypeVar
 
-SKIPPED = 63
-"""For how many answers it goes to sleep at once, at the most, before it stays awake for one."""
+T = TypeVar("T")
+
+MAX_SKIPPED_POLLS = 63
+"""How many receives block at once, at the most, before one polls again."""
+
+MAX_POLL_MS = 2**31 - 1
 
 
-class AwakeSocket:
-    """`sock` is a connected stream socket of the system's own. `give_way` runs whoever waits for
-    the processor, and returns; `moment` is in seconds."""
+class BusyPollSocket:
+    """`sock` is a connected stream socket of the system's own. `yield_cpu` lets another process
+    have the processor; `poll_seconds` is how long to poll before blocking."""
 
-    def __init__(self, sock: socket.socket, give_way: Callable[[], object], moment: float) -> None:
-        self._sock = sock
-        self._give_way = give_way
-        self._moment = moment
+    def __init__(
+        self, sock: socket.socket, yield_cpu: Callable[[], object], poll_seconds: float
+    ) -> None:
+        self._send = sock.send
+        self._recv = sock.recv
+        self._yield_cpu = yield_cpu
+        self._poll_seconds = poll_seconds
         self._to_skip = self._skipped = 0
         self._timeout = sock.gettimeout()
-        sock.settimeout(None)
-        self._set_timeout()
+        sock.setblocking(False)
+        self._readable = _poll(sock, select.POLLIN)
+        self._writable = _poll(sock, select.POLLOUT)
         self.fileno = sock.fileno
         self.close = sock.close
 
     def settimeout(self, timeout: Optional[float]) -> None:
-        if timeout != self._timeout:
-            self._timeout = timeout
-            self._set_timeout()
+        """Seconds for one `send` or `recv`; None for as long as it takes."""
+        self._timeout = timeout
 
-    def sendall(self, data: bytes) -> None:
+    def send(self, data: bytes) -> int:
         try:
-            self._sock.sendall(data)
-        except BlockingIOError as error:
-            raise socket.timeout("timed out") from error
+            return self._send(data)
+        except BlockingIOError:
+            return self._when_ready(self._writable, lambda: self._send(data))
 
     def recv(self, size: int) -> bytes:
         if self._skipped < self._to_skip:
             self._skipped += 1
-            return self._recv_asleep(size)
-        end = perf_counter() + self._moment
+        else:
+            end = time.perf_counter() + self._poll_seconds
+            while True:
+                self._yield_cpu()
+                try:
+                    data = self._recv(size)
+                except BlockingIOError:
+                    if time.perf_counter() > end:
+                        break
+                else:
+                    self._to_skip = 0
+                    return data
+            self._to_skip = min(2 * self._to_skip + 1, MAX_SKIPPED_POLLS)
+            self._skipped = 0
+        return self._when_ready(self._readable, lambda: self._recv(size))
+
+    def _when_ready(self, poll: Callable[[Optional[float]], Any], attempt: Callable[[], T]) -> T:
+        """Returns the attempt's result as soon as the system says that it need not block."""
+        timeout = self._timeout
+        end = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._give_way()
+            left = None if end is None else max(0.0, (end - time.monotonic()) * 1000)
+            if not poll(left if left is None else min(left, MAX_POLL_MS)) and left is not None:
+                raise socket.timeout("timed out")
             try:
-                data = self._sock.recv(size, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                if perf_counter() > end:
-                    break
-            else:
-                self._to_skip = 0
-                return data
-        self._to_skip = min(2 * self._to_skip + 1, SKIPPED)
-        self._skipped = 0
-        return self._recv_asleep(size)
+                return attempt()
+            except BlockingIOError:  # another one was faster, or the system has changed its mind
+                continue
 
-    def _recv_asleep(self, size: int) -> bytes:
-        try:
-            return self._sock.recv(size)
-        except BlockingIOError as error:
-            raise socket.timeout("timed out") from error
 
-    def _set_timeout(self) -> None:
-        """For each send and receive (socket(7)); none is all zeros there."""
-        microseconds = 0 if self._timeout is None else max(1, round(self._timeout * 1e6))
-        timeval = struct.pack("@ll", *divmod(microseconds, 1_000_000))
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+def _poll(sock: socket.socket, event: int) -> Callable[[Optional[float]], Any]:
+    poll = select.poll()
+    poll.register(sock, event)
+    return poll.poll

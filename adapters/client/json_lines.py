@@ -1,13 +1,13 @@
 """The client's side of the conversation: commands become request lines, reply lines results.
 
-Rule: replies are matched to commands by their order alone. A reply that nobody asked for, or that
-is not of this protocol, raises `Unavailable`: after it no reply on that connection can be trusted.
+Rule: replies are matched to commands by their order alone. A surplus reply, or one that is not of
+this protocol, raises `Unavailable`: after it no reply on that connection can be trusted.
 """
 
 from __future__ import annotations
 
-import functools
 from collections import deque
+from functools import partial
 from typing import (
     Any,
     Callable,
@@ -23,15 +23,13 @@ from typing import (
     Type,
     TypeVar,
     Union,
-    cast,
     get_args,
 )
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.protocols.json_lines.lines import Lines
-from application.commands import COMMANDS, Command, MaybeText, Reply
+from application.commands import COMMANDS, Batch, Command, MaybeText
 from domain.errors import (
     BY_CODE,
     BadJson,
@@ -50,49 +48,116 @@ WINDOW = 32 * 1024
 """How many bytes of requests may be unanswered at once. Sockets hold this much however slowly the
 other side reads, so a client that sends never waits for a server that waits for it to read."""
 
+SMALL_READ = 4 * 1024
+"""Bytes; reads that are smaller are split without looking for a line feed first."""
+
 
 class ClientSession:
     """One connection's conversation with a server."""
 
     def __init__(self, max_reply_bytes: int) -> None:
-        self._lines = Lines(max_reply_bytes)
-        self._owed: Deque[Decode] = deque()
-        self.may_be_over = False
-        """Whether the server may hang up after what it has replied."""
+        self._lines = _Lines(max_reply_bytes)
+        self._in_flight: Deque[Decode] = deque()
+        self.may_close = False
+        """Whether the server may close the connection after what it has replied."""
+        self._refused_last = False
 
     @property
-    def owed(self) -> int:
-        """How many replies are still to come to what was asked."""
-        return len(self._owed)
+    def in_flight(self) -> int:
+        """How many replies are still to come to what was sent."""
+        return len(self._in_flight)
 
-    def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
+    def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
         """The request lines, in pieces of up to `WINDOW` bytes or one line; before the next piece,
-        receive all that is owed. Raises `BadRequest` when a command cannot be put in JSON."""
+        receive all replies in flight. Raises `BadRequest` when a command cannot be put in JSON."""
         requests = _requests(commands)
         if len(requests) <= WINDOW:
-            self._owed.extend([_DECODERS[type(command)] for command in commands])
+            self._in_flight.extend(map(_decoder_for, commands))
             yield requests
             return
         lines = [line + b"\n" for line in requests.split(b"\n")[:-1]]
         for start, end in _windows(lines):
-            self._owed.extend([_DECODERS[type(command)] for command in commands[start:end]])
+            self._in_flight.extend(map(_decoder_for, commands[start:end]))
             yield b"".join(lines[start:end])
 
-    def receive(self, data: bytes) -> List[object]:
-        """What `data` completes, in the order asked: for each command its result or a `KvError`."""
+    def receive_data(self, data: bytes) -> List[object]:
+        """What `data` completes, in the order sent: for each command its result or a `KvError`."""
         lines = self._lines.feed(data)
-        if self._lines.overflow:
-            raise Unavailable("the server sent a reply that is over the client's bound")
-        if len(lines) > len(self._owed):
-            raise Unavailable("the server sent a reply that was not asked for")
-        next_decoder = self._owed.popleft
+        if len(lines) > len(self._in_flight):
+            raise Unavailable("the server sent an unrequested reply")
+        next_decoder = self._in_flight.popleft
         try:
             outcomes = [_outcome(next_decoder()(line)) for line in lines]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
         if b'"ok":false' in data:
-            self.may_be_over |= any(isinstance(outcome, _LAST_WORDS) for outcome in outcomes)
+            self.may_close |= any(isinstance(outcome, _CLOSING_ERRORS) for outcome in outcomes)
+        if self.may_close and outcomes:
+            self._refused_last = isinstance(outcomes[-1], _CLOSING_ERRORS)
         return outcomes
+
+    def receive_eof(self) -> List[object]:
+        """The outcomes of the commands in flight at the end of the connection: an `Unavailable`
+        each where the last reply was a refusal that a server closes connections for. Otherwise it
+        raises `Unavailable` for all of them."""
+        if not self._refused_last:
+            raise Unavailable("the server closed the connection")
+        unanswered = len(self._in_flight)
+        self._in_flight.clear()
+        why = "no reply: the server closed the connection when it refused a command before this one"
+        return [Unavailable(why) for _ in range(unanswered)]
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines, at a cost linear in what is fed."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._parts: List[Union[bytes, bytearray]] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> List[bytes]:
+        """The lines that `data` completes, without their line feeds; raises `Unavailable` when one
+        is over the bound."""
+        lines = data.split(b"\n") if len(data) < SMALL_READ else _split_lines(data)
+        rest = lines.pop()
+        if self._parts and lines:
+            lines[0] = b"".join([*self._parts, lines[0]])
+            self._parts, self._size = [], 0
+            self._check(len(lines[0]))
+        if rest:
+            self._buffer(rest)
+        if len(data) > self._max_bytes:
+            self._check(max(map(len, lines), default=0))
+        return lines
+
+    def _buffer(self, rest: bytes) -> None:
+        """Small parts are put together: each would cost as an object more than its bytes."""
+        if len(rest) >= SMALL_READ:
+            self._parts.append(rest)
+        elif self._parts and isinstance(self._parts[-1], bytearray):
+            self._parts[-1] += rest
+        else:
+            self._parts.append(bytearray(rest))
+        self._size += len(rest)
+        self._check(self._size)
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise Unavailable(
+                f"the server sent a reply of over {self._max_bytes} bytes (max_reply_bytes)"
+            )
+
+
+def _split_lines(data: bytes) -> List[bytes]:
+    """The same as `data.split`, which looks at each byte: `find` is far faster when there is
+    one line, or a part of one."""
+    end = data.find(b"\n")
+    if end < 0:
+        return [data]
+    if end == len(data) - 1:
+        return [data[:end], b""]
+    return data.split(b"\n")
 
 
 def _requests(commands: Sequence[Command[Any]]) -> bytes:
@@ -124,7 +189,7 @@ class _Error(Struct):
 
 
 class _Reply(Struct, Generic[R]):
-    """A reply to a command that may have nothing to give."""
+    """A reply to a command that may have no result."""
 
     has_result: ClassVar[bool] = False
     ok: bool
@@ -133,7 +198,7 @@ class _Reply(Struct, Generic[R]):
 
 
 class _FullReply(_Reply[R]):
-    """A reply to a command that always gives something."""
+    """A reply to a command that always has a result."""
 
     has_result = True
 
@@ -142,9 +207,11 @@ Decode = Callable[[bytes], _Reply[Any]]
 
 
 def _outcome(reply: _Reply[Any]) -> object:
-    if not reply.ok:
-        return _raised_again(reply.error)
-    if reply.result is UNSET and reply.has_result:
+    return _result(reply) if reply.ok else _raised_again(reply.error)
+
+
+def _result(reply: _Reply[Any]) -> object:
+    if reply.result is UNSET and (reply.has_result or not reply.ok):
         raise msgspec.ValidationError("Object missing required field `result`")
     return _opened(reply.result)
 
@@ -177,16 +244,20 @@ def _decoder(kind: Type[Command[Any]]) -> Decode:
     return msgspec.json.Decoder(reply[result]).decode
 
 
-def result_in_batch(command: Command[R], reply: Reply) -> R:
-    """What a command of a batch gave, as it gives it by itself."""
-    if isinstance(reply.result, UnsetType):
-        return cast(R, UNSET)
-    return cast(R, _opened(_decoder_in_batch(type(command))(reply.result)))
+def _decoder_for(command: Command[Any]) -> Decode:
+    kind = type(command)
+    return partial(_decode_batch, command) if kind is Batch else _DECODERS[kind]  # type: ignore[arg-type]
 
 
-@functools.lru_cache(maxsize=None)
-def _decoder_in_batch(kind: Type[Command[Any]]) -> Callable[[Raw], Any]:
-    return msgspec.json.Decoder(_unopened(kind)).decode
+def _decode_batch(batch: Batch, line: bytes) -> _Reply[Any]:
+    """The reply to a batch with the result of each command as that command returns it by itself."""
+    reply: _Reply[Any] = _decode_replies(line)
+    if reply.ok:
+        if isinstance(reply.result, UnsetType) or len(reply.result) != len(batch.commands):
+            raise msgspec.ValidationError("Expected one reply for each command of the batch")
+        decoders = [_DECODERS[type(command)] for command in batch.commands]
+        reply.result = [_result(decode(each)) for decode, each in zip(decoders, reply.result)]
+    return reply
 
 
 _UNOPENED: Dict[Any, Any] = {
@@ -196,8 +267,9 @@ _UNOPENED: Dict[Any, Any] = {
 """How results that are made of JSON texts are decoded, so that the texts are not."""
 
 _DECODERS: Dict[Type[Command[Any]], Decode] = {kind: _decoder(kind) for kind in COMMANDS}
-_LAST_WORDS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
-"""Refusals after some of which a server hangs up."""
+_decode_replies: Decode = msgspec.json.Decoder(_FullReply[List[Raw]]).decode
+_CLOSING_ERRORS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
+"""Refusals after some of which a server closes the connection."""
 
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines

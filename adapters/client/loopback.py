@@ -1,44 +1,49 @@
 """A client's conversation and a server's, put together in one process.
 
-Rule: what a client of a server would see is what is seen here, to the letter, since everything goes
-through both codecs; only the network is missing.
+Rule: results and errors equal those of a server, since everything passes both codecs; only the
+network is missing.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any, Iterator, List, Protocol, Sequence, TypeVar, cast
 
 from application.commands import Command
-from application.ports import Pipelined
+from application.ledger import Ledger
+from application.ports import Conversation, Pipelined, Wants
 from domain.errors import KvError
 
 R = TypeVar("R")
 
 
 class ClientSession(Protocol):
-    """The asking side."""
+    """The client's side."""
 
-    def ask(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
+    def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
 
-    def receive(self, data: bytes) -> List[object]: ...
+    def receive_data(self, data: bytes) -> List[object]: ...
 
 
-class ServerSession(Protocol):
-    """The answering side."""
+class LoopbackLink:
+    """The link of a conversation that is never woken: none of its requests waits."""
 
-    @property
-    def waiting(self) -> bool: ...
+    def __init__(self) -> None:
+        self.name = "this process"
+        self.account = Ledger(sys.maxsize).open(self._ignore)
 
-    def receive(self, data: bytes) -> bytes: ...
+    def wake(self) -> None: ...
 
-    def replies(self) -> bytes: ...
+    def wake_after(self, seconds: float) -> None: ...
+
+    def _ignore(self, reason: str) -> None: ...
 
 
 class Loopback(Pipelined):
     """An executor for all threads of this process, one at a time."""
 
-    def __init__(self, client: ClientSession, server: ServerSession) -> None:
+    def __init__(self, client: ClientSession, server: Conversation) -> None:
         self._client = client
         self._server = server
         self._turn = threading.Lock()
@@ -53,11 +58,11 @@ class Loopback(Pipelined):
         """The results in order, a refused command's `KvError` in its place."""
         outcomes: List[object] = []
         with self._turn:
-            for piece in self._client.ask(commands):
-                outcomes += self._client.receive(self._server.receive(piece))
-                while self._server.waiting:
-                    outcomes += self._client.receive(self._server.replies())
+            for piece in self._client.send(commands):
+                outcomes += self._client.receive_data(self._server.receive(piece))
+                while self._server.wants is not Wants.INPUT:
+                    outcomes += self._client.receive_data(self._server.advance())
         return outcomes
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing: no resource is open."""

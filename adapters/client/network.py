@@ -1,31 +1,35 @@
 """The network as one kind of program sees it: threads, or greenlets on gevent without patching.
 
-Rule: which modules do the work is said from outside; nothing here imports any. Where gevent has
-patched the standard library, that of threads serves greenlets too.
+Rule: the modules that do the work are passed in; nothing here imports any. They are looked at
+anew for each connection, since gevent may patch the standard library at any time, after which that
+of threads serves greenlets too.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Tuple
+import time
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 from msgspec import Struct
 
+from adapters.client.address import Address
 
-class Modules(Struct, frozen=True):
-    """`socket` and `ssl` as the standard library has them, a queue like `queue.SimpleQueue`, and a
-    way to sleep, all of them for the same kind of program."""
+
+class SocketApi(Struct, frozen=True):
+    """`socket` and `ssl` as the standard library has them, a way to make a queue like
+    `queue.SimpleQueue`, and one to sleep, all of them for the same kind of program."""
 
     socket: Any
     ssl: Any
     queue: Callable[[], Any]
     sleep: Callable[[float], object]
-    awake: Optional[Callable[[Any], Any]] = None
-    """Makes a socket, one without TLS, wait for answers in a better way, where there is one."""
+    busy_poll: Optional[Callable[[Any], Any]] = None
+    """Makes a socket, one without TLS, wait for replies in a better way, where there is one."""
 
 
-class Trust(Struct, frozen=True):
-    """Whom a TLS client trusts (by default, whom the system does), and what it shows to servers
-    that ask; names of PEM files."""
+class TlsConfig(Struct, frozen=True):
+    """Which authorities a TLS client trusts (by default those of the system), and the certificate
+    that it presents to servers that ask; names of PEM files."""
 
     authorities: Optional[str] = None
     certificate: Optional[str] = None
@@ -33,39 +37,86 @@ class Trust(Struct, frozen=True):
 
 
 class Network:
-    """Connects, in TLS when `trust` is given, and waits."""
+    """Connects, in TLS when there is a configuration for it, and waits."""
 
-    def __init__(self, modules: Modules, trust: Optional[Trust] = None) -> None:
-        self._modules = modules
-        self._trust = trust
-        self._context: Any = None
-        self.queue = modules.queue
-        self.sleep = modules.sleep
+    def __init__(self, api: SocketApi, tls_config: Optional[TlsConfig] = None) -> None:
+        self._api = api
+        self._tls_config = tls_config
+        self._context: Optional[Tuple[object, Any]] = None
+        self.sockets = api.socket
+        """The module. Its class `socket` is another one once gevent has patched the standard
+        library; connections, queues and TLS contexts from before are of no use then."""
+        self.queue = api.queue
+        self.sleep = api.sleep
 
-    def connect(self, address: Tuple[str, int], timeout: Optional[float]) -> Any:
-        """A socket with `timeout` set, in seconds. Raises `OSError`."""
-        socket = self._modules.socket
-        sock = socket.create_connection(address, timeout)
+    def connect(self, address: Address, timeout: Optional[float]) -> Any:
+        """A socket that was connected within `timeout` seconds, the TLS handshake included. Raises
+        `OSError`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        sock = self._connected(address, end)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            tls, awake = self.tls(), self._modules.awake
+            tls, busy_poll = self.tls(), self._api.busy_poll
             if tls:
-                return tls.wrap_socket(sock, server_hostname=address[0])
-            return awake(sock) if awake else sock
+                sock.settimeout(self._left(end))
+                return tls.wrap_socket(sock, server_hostname=address.server_name)
+            return busy_poll(sock) if busy_poll else sock
         except BaseException:
             sock.close()
             raise
 
     def tls(self) -> Any:
-        """What a TLS client goes by, as the module's `SSLContext`, made once; None without TLS.
+        """The configuration as an `SSLContext` of the module, made once for each kind of sockets;
+        None without TLS.
 
         For TLS 1.2 or newer. Raises `OSError` when a file cannot be used.
         """
-        if self._context is None and self._trust:
-            ssl, trust = self._modules.ssl, self._trust
-            context = ssl.create_default_context(cafile=trust.authorities)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if trust.certificate is not None:
-                context.load_cert_chain(trust.certificate, trust.key)
-            self._context = context
-        return self._context
+        if self._tls_config is None:
+            return None
+        cached, kind = self._context, self.sockets.socket
+        if cached is None or cached[0] is not kind:
+            cached = self._context = kind, self._new_context(self._tls_config)
+        return cached[1]
+
+    def _connected(self, address: Address, end: Optional[float]) -> Any:
+        """A socket connected to the first of a name's addresses that accepts."""
+        refusal: Optional[OSError] = None
+        for family, where in self._addresses(address):
+            sock = self.sockets.socket(family, self.sockets.SOCK_STREAM)
+            try:
+                sock.settimeout(self._left(end))
+                sock.connect(where)
+                address.tune(sock)
+                return sock
+            except OSError as error:
+                sock.close()
+                refusal = error
+            except BaseException:
+                sock.close()
+                raise
+        raise refusal or OSError(f"{address} has no address")
+
+    def _addresses(self, address: Address) -> Iterator[Tuple[int, Any]]:
+        """Families, and the addresses in them."""
+        socket = self.sockets
+        if address.unix_path is not None:
+            yield socket.AF_UNIX, address.unix_path
+            return
+        found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+        for family, _, _, _, where in found:
+            yield family, where
+
+    def _left(self, end: Optional[float]) -> Optional[float]:
+        if end is None:
+            return None
+        left = end - time.monotonic()
+        if left <= 0:
+            raise self.sockets.timeout("timed out")
+        return left
+
+    def _new_context(self, config: TlsConfig) -> Any:
+        ssl = self._api.ssl
+        context = ssl.create_default_context(cafile=config.authorities)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.certificate is not None:
+            context.load_cert_chain(config.certificate, config.key)
+        return context

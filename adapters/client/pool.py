@@ -1,19 +1,28 @@
 """Connections to one server that many threads or greenlets share.
 
-Rule: a connection is lent to one at a time. When one was lost, the idle ones are let go too, since
-they were most likely lost together, so a restart of the server is noticed at most once a caller.
+Rule: a connection is lent to one caller at a time, and never leaves the process that opened it.
+When one was lost, the idle ones are closed too, since they were most likely lost together, so a
+restart of the server is noticed at most once a caller.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import time
-import weakref
-from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Protocol, Sequence, TypeVar, cast
+from typing import (
+    Any,
+    Callable,
+    List,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    TypeVar,
+    cast,
+)
 
+from adapters.client.leases import RECOUNT_EVERY, Lease, Leases
 from application.commands import Command
 from application.ports import Pipelined
 from application.retries import may_repeat, pauses
@@ -21,9 +30,13 @@ from domain.errors import KvError, TimedOut, Unavailable
 
 R = TypeVar("R")
 
+FAIR_AFTER = 0.01
+"""Seconds a caller waits for a connection before it gets the next one that comes free. Until then
+one whose thread runs already may be faster, which saves waking another for each call."""
+
 
 class Connection(Protocol):
-    """What is lent: it connects when first used, and again after a fault."""
+    """A pooled connection: it connects when first used, and again after a fault."""
 
     def execute_all(
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
@@ -31,12 +44,26 @@ class Connection(Protocol):
 
     def close(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 class Network(Protocol):
     """How to wait in this kind of program."""
 
     queue: Callable[[], Any]
     sleep: Callable[[float], object]
+
+    sockets: Any
+    """The module; its class `socket` changes when gevent patches the standard library."""
+
+
+class _Here(NamedTuple):
+    """The leases, and where they can be used: not in a process that was forked, and not once gevent
+    has patched the standard library."""
+
+    pid: int
+    sockets: object
+    leases: Leases[Connection]
 
 
 class Pool(Pipelined):
@@ -56,21 +83,12 @@ class Pool(Pipelined):
         total: float,
     ) -> None:
         self._new_connection = new_connection
-        self._sleep = network.sleep
+        self._network = network
         self._size = size
-        self._new_queue = network.queue
-        self._start_afresh()
         self._attempts = attempts
         self._wait = wait
         self._total = total
-        _POOLS.add(self)
-
-    def _start_afresh(self) -> None:
-        """Have no connections, and as many turns as there may be."""
-        self._idle: Deque[Connection] = deque()
-        self._turns = self._new_queue()
-        for _ in range(self._size):
-            self._turns.put(None)
+        self._here = self._new_leases()
 
     def execute(self, command: Command[R]) -> R:
         outcome = self.execute_all((command,))[0]
@@ -83,15 +101,13 @@ class Pool(Pipelined):
         `Unavailable` when whether they took effect is not known."""
         end = time.monotonic() + self._total if self._total else None
         try:
-            return self._lend(commands, end)
+            return self._with_connection(commands, end)
         except Unavailable as error:
             return self._try_again(commands, end, error)
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
-        with contextlib.suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        self._leases().close_idle()
 
     def _try_again(
         self, commands: Sequence[Command[Any]], end: Optional[float], error: Unavailable
@@ -100,56 +116,73 @@ class Pool(Pipelined):
             if not may_repeat(commands, error):
                 break
             if end is not None and time.monotonic() + pause >= end:
-                raise TimedOut("there was no answer in time") from error
-            self._sleep(pause)
+                raise TimedOut("no reply arrived in time") from error
+            self._network.sleep(pause)
             try:
-                return self._lend(commands, end)
+                return self._with_connection(commands, end)
             except Unavailable as another:
                 error = another
         raise error
 
-    def _lend(self, commands: Sequence[Command[Any]], end: Optional[float]) -> List[object]:
-        turn = self._turn(end)
-        connection = self._take()
+    def _with_connection(
+        self, commands: Sequence[Command[Any]], end: Optional[float]
+    ) -> List[object]:
+        leases = self._leases()
+        lease = leases.take() or self._wait_for_lease(leases, end)
         try:
-            return connection.execute_all(commands, end)
+            return lease.connection.execute_all(commands, end)
         except Unavailable:
-            self.close()
+            leases.close_idle()
             raise
         finally:
-            self._idle.append(connection)
-            self._turns.put(turn)
+            leases.give_back(lease)
 
-    def _take(self) -> Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._new_connection()
+    def _wait_for_lease(
+        self, leases: Leases[Connection], end: Optional[float]
+    ) -> Lease[Connection]:
+        now = time.monotonic()
+        until, fair_at = _earlier(self._wait, end), now + FAIR_AFTER
+        waiter = self._network.queue()
+        while until is None or now < until:
+            insists = now >= fair_at
+            pause = RECOUNT_EVERY if insists else fair_at - now
+            leases.join(waiter, insists)
+            lease: Optional[Lease[Connection]] = None if insists else leases.take()
+            try:
+                lease = lease or waiter.get(timeout=min(pause, until - now if until else pause))
+            except BaseException as error:
+                leases.leave(waiter)
+                lease = None if waiter.empty() else waiter.get_nowait()
+                if not isinstance(error, queue.Empty):
+                    if lease is not None:
+                        leases.give_back(lease)
+                    raise
+            if lease is not None:
+                return lease
+            now = time.monotonic()
+        raise TimedOut(f"all {self._size} connections are in use")
 
-    def _turn(self, end: Optional[float]) -> object:
-        """One of as many as there may be connections at once, to be put back."""
-        try:
-            return self._turns.get(timeout=_within(self._wait, end))
-        except queue.Empty as error:
-            raise TimedOut(f"all {self._size} connections are in use") from error
+    def _leases(self) -> Leases[Connection]:
+        here = self._here
+        if here.pid == os.getpid() and here.sockets is self._network.sockets.socket:
+            return here.leases
+        return self._reset(here)
+
+    def _reset(self, before: _Here) -> Leases[Connection]:
+        """Leave the connections to the place that they belong to, and have none here. Threads may
+        do so at the same time: what one of them opens then is closed when it is dropped."""
+        here = self._here = self._new_leases()
+        before.leases.abandon(lent_too=before.pid != here.pid)
+        return here.leases
+
+    def _new_leases(self) -> _Here:
+        leases = Leases(self._size, self._new_connection)
+        return _Here(os.getpid(), self._network.sockets.socket, leases)
 
 
-_POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _part_from_parent() -> None:
-    """A process that was forked leaves its parent's connections to it."""
-    for pool in _POOLS:
-        pool.close()
-        pool._start_afresh()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_part_from_parent)
-
-
-def _within(wait: float, end: Optional[float]) -> Optional[float]:
-    if end is None:
-        return wait or None
-    left = max(0.0, end - time.monotonic())
-    return min(wait, left) if wait else left
+def _earlier(wait: float, end: Optional[float]) -> Optional[float]:
+    """When to stop waiting; None for never."""
+    until = time.monotonic() + wait if wait else None
+    if until is None or end is None:
+        return until or end
+    return min(until, end)

@@ -1,9 +1,9 @@
 """Python objects as the JSON texts that are stored, and back.
 
-Rule: what comes back equals what went in, for whatever JSON knows: None, bool, int, float, str,
-list, and dict with str keys; a tuple comes back as a list. Bytes, which JSON does not know, go as
-MongoDB's Extended JSON v2 writes them: `{"$binary":{"base64":"...","subType":"00"}}`. What would
-come back as something else, such as NaN or a dict with keys that are numbers, is refused.
+Rule: what is read equals what was stored, for all that JSON can express: None, bool, int, float,
+str, list, and dict with str keys; a tuple is read as a list. Bytes, which JSON does not have, are
+written as in MongoDB's Extended JSON v2: `{"$binary":{"base64":"...","subType":"00"}}`. What would
+be read as something else, such as NaN or a dict with keys that are numbers, is refused.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import base64
 import contextlib
 import dataclasses
 import json
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
 from typing import Any, Dict, Union
+from uuid import UUID
 
 import msgspec
 
+from application.exact_integers import exact
 from domain.errors import BadRequest, Blame, KvError
 
 
 def to_json(value: object) -> bytes:
-    """The JSON text of a value; dataclasses and msgspec's Structs become objects.
+    """Returns the JSON text of a value; dataclasses and msgspec's Structs become objects.
 
-    Raises `BadRequest` when there is none.
+    Raises `BadRequest` for a value that has none.
     """
     try:
         if type(value) is str:
@@ -35,8 +40,8 @@ def to_json(value: object) -> bytes:
 
 
 def from_json(text: bytes, kind: Any = Any) -> Any:
-    """The value of a JSON text, as a `kind` if one is given: a dataclass, a Struct, a TypedDict, or
-    any other type that msgspec knows. Raises `NotOfType` when it is none."""
+    """Returns the value of a JSON text, as a `kind` if one is given: a dataclass, a Struct, a
+    TypedDict, or any other type that msgspec knows. Raises `NotOfType` for a value of another."""
     binary = b'"$binary"' in text
     value = json.loads(text, object_hook=_revived) if binary else _decode(text)
     if kind is Any:
@@ -48,26 +53,33 @@ def from_json(text: bytes, kind: Any = Any) -> Any:
 
 
 class NotOfType(KvError, ValueError):
-    """The value that is there is not of the type asked for."""
+    """The stored value is not of the type that was asked for."""
 
     code = "NOT_OF_TYPE"
     blame = Blame.CLIENT
 
 
 def _jsonable(value: object) -> object:
-    """What stands in JSON for an object that is none of JSON's own."""
+    """The JSON value for an object of a type that JSON does not have."""
     if isinstance(value, _BYTES):
         payload = base64.b64encode(bytes(value)).decode("ascii")
         return {"$binary": {"base64": payload, "subType": "00"}}
     if not (dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct)):
-        raise TypeError(f"{type(value).__name__} is none of JSON's types")
+        raise TypeError(_no_json_type(value))
     document = msgspec.to_builtins(value, builtin_types=_BYTES)
     _refuse_odd_objects(document)
     return document
 
 
+def _no_json_type(value: object) -> str:
+    name = type(value).__name__
+    if isinstance(value, _FIELD_TYPES):
+        return f"{name} is not a JSON type; a dataclass or Struct may have fields of it"
+    return f"{name} is not a JSON type"
+
+
 def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
-    """The bytes that an object stands for, or the object."""
+    """Returns the bytes that an object stands for, or the object."""
     inner = document.get("$binary")
     if len(document) == 1 and isinstance(inner, dict) and set(inner) == {"base64", "subType"}:
         with contextlib.suppress(ValueError, TypeError):
@@ -76,7 +88,7 @@ def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
 
 
 def _refuse_odd_objects(value: object) -> None:
-    """Raise for an object whose keys would become others, or that would come back as bytes."""
+    """Raises for an object whose keys would become others, or that would be read as bytes."""
     waiting = [value]
     while waiting:
         node = waiting.pop()
@@ -92,7 +104,10 @@ def _refuse_odd_objects(value: object) -> None:
 
 
 _BYTES = (bytes, bytearray, memoryview)
-_decode = msgspec.json.Decoder().decode
+_FIELD_TYPES = (date, time, Decimal, Enum, UUID, set, frozenset)
+"""Types of fields for which msgspec has a JSON form, of which the reader has to know."""
+
+_decode = exact(msgspec.json.Decoder().decode)
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_jsonable
 ).encode

@@ -1,169 +1,130 @@
 """One client's connection, served by callbacks of the event loop.
 
-Rule: it reads what there is, hands it to the connection's session and sends what comes back; while
-replies are unsent or requests unanswered, it reads nothing more.
+Rule: it reads what there is, hands it to the conversation and sends what comes back; while output
+is unsent, or the conversation wants anything but input, it reads nothing more.
 
-It has no greenlet of its own, which would cost more than a small request does. Where answering may
+It has no greenlet of its own, which would cost more than a small request does. Where executing may
 block, as with a store on another machine, `GreenletConnection` does the same with a greenlet a
 turn.
 
-Time-outs cost a busy connection nothing: it leaves a mark when bytes move, and a patrol that comes
-round all connections every second or so sees which of them left none for too long.
+A connection that is new, whose last read was full or whose last turn left something to do takes
+the next ones from a queue; all others are served as soon as their sockets are readable. Time-outs
+cost a busy connection nothing: it sets a flag when bytes move, and a periodic sweep looks at them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import logging
 import socket
 from functools import partial
-from typing import Any, Callable, Optional, Protocol, Union
+from typing import Any, Callable, NamedTuple, Protocol, Union
 
 import gevent
 
+from adapters.gevent_tcp.timeouts import Duty, Timeouts
+from application.ledger import Ledger
 from application.limits import Limits
+from application.ports import Conversation, Link, Wants
 
 log = logging.getLogger(__name__)
 
-SMALL_READ, LARGE_READ = 128 * 1024, 1024 * 1024
-"""Bytes asked for by one read; a large one follows a read that came back full."""
+FIRST_READ, SMALL_READ, LARGE_READ = 16 * 1024, 128 * 1024, 1024 * 1024
+"""Bytes asked for by one read: the first ones, and those after a read that came back full."""
 
-LINGER = 5.0
-"""Seconds for the client of an ended conversation to take the last reply and hang up."""
-
-_READ, _WRITE = 1, 2
+_NOTHING, _READ, _WRITE = 0, 1, 2
 
 
-class Session(Protocol):
-    """The conversation that a connection carries, in bytes; not bound to any socket."""
+class Turns(Protocol):
+    """The queue of connections that have more to do than one turn."""
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there are more `replies` to ask for, before anything more is received."""
+    def add(self, step: Callable[[], None]) -> None:
+        """Has a step taken, after those that are in the queue."""
         ...
 
-    @property
-    def open(self) -> bool:
-        """Whether the conversation goes on once what it gave is sent."""
-        ...
 
-    @property
-    def unfinished(self) -> int:
-        """The number of the request that has arrived in part, none like the last; 0 for none."""
-        ...
+class Host(NamedTuple):
+    """The state that the connections of a server share. `loop` is gevent's."""
 
-    @property
-    def rest(self) -> float:
-        """Seconds to let go by before `replies` are asked for."""
-        ...
+    loop: Any
+    turns: Turns
+    limits: Limits
+    ledger: Ledger
+    new_conversation: Callable[[Link], Conversation]
+    on_close: Callable[[Connection], None]
 
-    def receive(self, data: bytes) -> bytes:
-        """Take what was read; gives what to send."""
-        ...
 
-    def replies(self) -> bytes:
-        """What to send next."""
-        ...
+class Phase(enum.Enum):
+    """Where a connection is in its life."""
 
-    def time_out(self) -> None:
-        """The request that has arrived in part took too long; end the conversation."""
-        ...
-
-    def give_up(self, why: str) -> None:
-        """The connection will be closed without another word."""
-        ...
-
-    def close(self) -> None:
-        """The connection is gone."""
-        ...
+    SERVING = "requests are read and answered"
+    ENDING = "what has arrived is answered, then it is closed"
+    LINGERING = "the conversation is over, and the client has not hung up yet"
+    CLOSED = "the socket is closed"
 
 
 class Connection:
-    """Moves bytes between one client's socket and its session, in turns of the event loop."""
+    """Moves bytes between one client's socket and its conversation."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        session: Session,
-        limits: Limits,
-        on_close: Callable[[Connection], None],
-    ) -> None:
+    def __init__(self, sock: socket.socket, name: str, host: Host) -> None:
+        self.name = name
+        self.account = host.ledger.open(self._abort_soon)
         self._sock = sock
-        self._session = session
-        self._limits = limits
-        self._on_close = on_close
-        self._read_size = SMALL_READ
+        self._host = host
+        self._io = Watchers(host.loop, sock.fileno())
+        self._timeouts = Timeouts(host.limits)
+        self._phase = Phase.SERVING
+        self._read_size = FIRST_READ
         self._unsent: Union[bytes, memoryview] = b""
-        self._reading = False
         self._at_eof = False
-        self._ending = False
-        self._lingering = False
-        self._moved = True
-        self._quiet_since = self._unfinished_since = 0.0
-        self._unfinished = 0
-        self._loop = gevent.get_hub().loop
-        self._resting: Optional[Any] = None
-        self._readable = self._loop.io(sock.fileno(), _READ)
-        self._writable = self._loop.io(sock.fileno(), _WRITE)
+        self._is_busy = True  # until a read shows that it is not
+        self._is_queued = self._is_woken = False
+        self._conversation = host.new_conversation(self)
 
     def start(self) -> None:
-        """Serve the client from the next turn of the loop on."""
-        self._go_on()
+        """Serves the client from the next turn of the loop on."""
+        self._update()
 
     def end(self) -> None:
-        """Answer the requests that have arrived, then close."""
-        self._ending = True
-        self._go_on()
+        """Answers the requests that have arrived, then closes."""
+        self._phase = Phase.ENDING
+        self._update()
 
     def close(self) -> None:
-        """Let go of the socket at once."""
-        if self._sock.fileno() < 0:
+        """Frees the socket at once."""
+        if self._phase is Phase.CLOSED:
             return
-        for watcher in (self._readable, self._writable, self._resting):
-            if watcher:
-                watcher.stop()
-                watcher.close()
+        self._phase = Phase.CLOSED
+        self._io.close()
         self._sock.close()
-        self._session.close()
-        self._on_close(self)
+        self._conversation.close()
+        self._conversation = _OVER  # which would refer to this connection
+        self.account.close()
+        self._unsent = b""
+        self._host.on_close(self)
 
-    def patrol(self, now: float) -> None:
-        """End what has taken too long at `now`, in seconds that never go back."""
-        if self._sock.fileno() < 0:
-            return
-        self._guarded(partial(self._check_time, now))
+    def wake(self) -> None:
+        if not self._is_woken:
+            self._is_woken = True
+            self._host.loop.run_callback(self._run_step, self._update)
 
-    def _check_time(self, now: float) -> None:
-        if self._moved:
-            self._moved = False
-            self._quiet_since = now
-        sending = bool(self._unsent) or (self._session.waiting and not self._session.rest)
-        if sending or self._session.unfinished != self._unfinished:
-            self._unfinished = self._session.unfinished
-            self._unfinished_since = now
-        limits, quiet = self._limits, now - self._quiet_since
-        if self._lingering:
-            if quiet > LINGER:
-                self.close()
-        elif sending:
-            if 0 < limits.send_timeout < quiet:
-                self._give_up(f"it took nothing of its replies for {limits.send_timeout:g} s")
-        elif self._unfinished:
-            if 0 < limits.request_timeout < now - self._unfinished_since:
-                self._session.time_out()
-                self._go_on()
-        elif 0 < limits.idle_timeout < quiet:
-            self._give_up(f"it was idle for {limits.idle_timeout:g} s")
+    def wake_after(self, seconds: float) -> None:
+        self._io.after(seconds, self.wake)
 
-    def _give_up(self, why: str) -> None:
-        self._session.give_up(why)
-        self.close()
+    def check_timeouts(self, now: float) -> None:
+        """Ends the connection if it has taken too long at `now`, in monotonic seconds."""
+        if self._phase is not Phase.CLOSED:
+            self._run_step(partial(self._check_timeouts, now))
 
-    def _turn(self, step: Callable[[], None]) -> None:
-        self._guarded(step)
+    # Turns.
 
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Everything a connection does passes here, so that no bug in one harms another."""
+    def _dispatch(self, step: Callable[[], None]) -> None:
+        """Takes a step that may execute commands."""
+        self._run_step(step)
+
+    def _run_step(self, step: Callable[[], None]) -> None:
+        """Runs a step; every step passes here, so that a bug in one connection harms no other."""
         try:
             step()
         except OSError:
@@ -172,108 +133,227 @@ class Connection:
             log.exception("a connection was closed by a bug in the server")
             self.close()
 
+    def _on_readable(self) -> None:
+        if self._is_busy:
+            self._queue()
+        else:
+            self._read()
+
+    def _take_turn(self) -> None:
+        self._is_queued = False
+        if self._phase is Phase.CLOSED or self._unsent:
+            return
+        if self._conversation.wants is Wants.INPUT and not self._is_woken:
+            self._read()
+        else:
+            self._is_woken = False
+            self._send(self._conversation.advance())
+
     def _read(self) -> None:
         try:
             data = self._sock.recv(self._read_size)
         except BlockingIOError:
-            if self._ending:
-                self.close()
-            else:
-                self._go_on()
+            self._wait_for_input()
             return
-        self._moved = True
-        if data:
-            self._read_size = SMALL_READ if len(data) < self._read_size else LARGE_READ
-            self._send(self._session.receive(data))
-        else:
+        self._timeouts.had_activity = True
+        if not data:
             self._at_eof = True
-            self._go_on()
+            self._update()
+            return
+        self._is_busy = len(data) == self._read_size  # there is more, most likely
+        if self._is_busy or self._read_size == LARGE_READ:
+            self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
+        self._send(self._conversation.receive(data))
 
     def _write(self) -> None:
-        self._send(self._unsent or self._session.replies())
+        self._send(self._unsent)
 
     def _send(self, data: Union[bytes, memoryview]) -> None:
         try:
             sent = self._sock.send(data) if data else 0
         except BlockingIOError:
             sent = 0
-        session = self._session
-        if sent == len(data) and self._reading and session.open and not session.waiting:
+        if (
+            sent == len(data)
+            and self._io.waits_for == _READ
+            and self._conversation.wants is Wants.INPUT
+        ):
             return
-        self._moved = self._moved or sent > 0
-        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
-        self._go_on()
+        self._timeouts.had_activity = self._timeouts.had_activity or sent > 0
+        unsent = memoryview(data)[sent:] if sent < len(data) else b""
+        self.account.change(len(unsent) - len(self._unsent))
+        self._unsent = unsent
+        self._update()
 
-    def _go_on(self) -> None:
-        """Wait for whatever the state of the conversation calls for next."""
-        self._reading = False
-        if self._unsent or self._session.waiting:
-            self._readable.stop()
-            if self._session.rest and not self._unsent:
-                self._rest(self._session.rest)
-            else:
-                self._writable.start(self._turn, self._write)
+    # What comes next.
+
+    def _update(self) -> None:
+        """Waits for whatever the state of the conversation calls for next."""
+        wants = self._conversation.wants
+        if self._phase is Phase.CLOSED:
             return
-        self._writable.stop()
-        if self._at_eof:
-            self.close()
-        elif not self._session.open:
+        if self._unsent:
+            self._io.wait_for(_WRITE, self._dispatch, self._write)
+        elif wants is Wants.END:
             self._hang_up()
-        elif self._ending:
-            self._loop.run_callback(self._turn, self._read)
+        elif wants is Wants.TURN or self._is_woken:
+            self._is_busy = True
+            self._queue()
+        elif wants is Wants.WAKE:
+            self._io.wait_for(_NOTHING)
+        elif self._at_eof:
+            self.close()
+        elif self._is_busy or self._phase is Phase.ENDING:
+            self._queue()
         else:
-            self._reading = True
-            self._readable.start(self._turn, self._read)
+            self._wait_for_input()
 
-    def _rest(self, seconds: float) -> None:
-        self._writable.stop()
-        if self._resting:
-            self._resting.close()
-        self._resting = self._loop.timer(seconds)
-        self._resting.start(self._turn, self._write)
+    def _queue(self) -> None:
+        self._io.wait_for(_NOTHING)
+        if not self._is_queued:
+            self._is_queued = True
+            self._host.turns.add(partial(self._dispatch, self._take_turn))
+
+    def _wait_for_input(self) -> None:
+        """Waits for input, after all that had arrived was read."""
+        if self._phase is Phase.ENDING:
+            self.close()
+        else:
+            self._io.wait_for(_READ, self._dispatch, self._on_readable)
+
+    # The end.
 
     def _hang_up(self) -> None:
-        """Close so that the last reply arrives: not while the client still sends, for a while.
+        """Closes so that the last reply arrives: not while the client still sends, for a while.
 
         A socket closed with unread data resets the connection, and the reply may be lost with it.
         """
-        if self._ending:
+        if self._phase is Phase.ENDING or self._at_eof:
             self.close()
             return
-        if not self._lingering:
-            self._lingering = self._moved = True
+        if self._phase is Phase.SERVING:
+            self._phase = Phase.LINGERING
+            self._timeouts.had_activity = True
             self._sock.shutdown(socket.SHUT_WR)
-        self._readable.start(self._turn, self._discard)
+            self._io.wait_for(_NOTHING)
+            self._io.wait_for(_READ, self._run_step, self._discard)
 
     def _discard(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._at_eof = not self._sock.recv(LARGE_READ)
-        self._go_on()
+            self._at_eof = not self._sock.recv(SMALL_READ)
+        self._update()
+
+    def _abort_soon(self, reason: str) -> None:
+        self._host.loop.run_callback(self._run_step, partial(self._abort, reason))
+
+    def _abort(self, reason: str) -> None:
+        self._conversation.abort(reason)
+        self.close()
+
+    def _duty(self) -> Duty:
+        if self._unsent:
+            return Duty.TAKE_OUTPUT
+        if self._phase is Phase.LINGERING:
+            return Duty.HANG_UP
+        if self._conversation.wants is Wants.TURN:
+            return Duty.SERVER
+        if self._conversation.partial_request_id:
+            return Duty.SEND_REQUEST
+        return Duty.SERVER if self._conversation.wants is Wants.WAKE else Duty.NOTHING
+
+    def _check_timeouts(self, now: float) -> None:
+        duty = self._duty()
+        if not self._timeouts.is_over(now, duty, self._conversation.partial_request_id):
+            return
+        if duty is Duty.HANG_UP:
+            self.close()
+        elif duty is Duty.SEND_REQUEST:
+            self._conversation.time_out()
+            self._update()
+        else:
+            self._abort(_REASONS[duty].format(self._host.limits))
+
+
+_REASONS = {
+    Duty.TAKE_OUTPUT: "it took none of its replies for {0.send_timeout:g} s (send_timeout)",
+    Duty.NOTHING: "it was idle for {0.idle_timeout:g} s (idle_timeout)",
+}
+
+
+class Watchers:
+    """The watchers of one socket in gevent's event loop."""
+
+    def __init__(self, loop: Any, descriptor: int) -> None:
+        self._loop = loop
+        self._watchers = {event: loop.io(descriptor, event) for event in (_READ, _WRITE)}
+        self._timer: Any = None
+        self.waits_for = _NOTHING
+
+    def wait_for(self, event: int, *callback: Any) -> None:
+        """Calls back whenever the socket is ready for `event`, and for no other event."""
+        if event != self.waits_for:
+            if self.waits_for:
+                self._watchers[self.waits_for].stop()
+            if event:
+                self._watchers[event].start(*callback)
+            self.waits_for = event
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Calls back once. A timer that has fired would, started again, fire at once."""
+        if self._timer:
+            self._timer.close()
+        self._timer = self._loop.timer(seconds)
+        self._timer.start(callback)
+
+    def close(self) -> None:
+        """Calls back no more."""
+        for watcher in (*self._watchers.values(), self._timer):
+            if watcher:
+                watcher.stop()
+                watcher.close()
+
+
+class _Over:
+    """The conversation of a connection that is closed."""
+
+    wants = Wants.END
+    partial_request_id = 0
+
+    def receive(self, data: bytes) -> bytes:
+        return b""
+
+    def advance(self) -> bytes:
+        return b""
+
+    def time_out(self) -> None: ...
+
+    def abort(self, reason: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+_OVER = _Over()
 
 
 class GreenletConnection(Connection):
-    """A connection whose session may block: each turn has a greenlet, and others run meanwhile."""
+    """A connection whose conversation may block: each turn has a greenlet, and others run
+    meanwhile."""
 
-    _busy = False
+    _is_running = False
 
-    def end(self) -> None:
-        self._ending = True
-        if not self._busy:
-            self._go_on()
+    def _dispatch(self, step: Callable[[], None]) -> None:
+        self._io.wait_for(_NOTHING)
+        self._is_running = True
+        gevent.spawn(self._run, step)
 
-    def _turn(self, step: Callable[[], None]) -> None:
-        self._busy = True
-        self._reading = False
-        self._readable.stop()
-        self._writable.stop()
-        gevent.spawn(self._guarded, step)
+    def _run(self, step: Callable[[], None]) -> None:
+        self._run_step(step)
+        self._is_running = False
+        self._run_step(self._update)
 
-    def patrol(self, now: float) -> None:
-        if self._busy:
-            self._moved = True
-        else:
-            super().patrol(now)
+    def _update(self) -> None:
+        if not self._is_running:
+            super()._update()
 
-    def _go_on(self) -> None:
-        self._busy = False
-        super()._go_on()
+    def _duty(self) -> Duty:
+        return Duty.SERVER if self._is_running else super()._duty()

@@ -1,4 +1,4 @@
-"""Upkeep in the background of the event loop.
+"""Maintenance in the background of the event loop.
 
 Rule: work that was put off is done in steps of a millisecond or so, and clients are served between
 any two of them.
@@ -22,10 +22,10 @@ are looked at only after fifty of them."""
 
 
 class GeventHousekeeper:
-    """Calls `tidy` for as long as it says that there is more to do, and again every `REST`."""
+    """Calls `run_maintenance` while it returns that more is left to do, and again every `REST`."""
 
-    def __init__(self, tidy: Callable[[], bool]) -> None:
-        self._tidy = tidy
+    def __init__(self, run_maintenance: Callable[[], bool]) -> None:
+        self._run_maintenance = run_maintenance
 
     def start(self) -> None:
         """Begin, in a greenlet of its own."""
@@ -41,7 +41,7 @@ class GeventHousekeeper:
 
     def _more(self) -> bool:
         try:
-            return self._tidy()
+            return self._run_maintenance()
         except Exception:
-            log.exception("upkeep failed")
+            log.exception("maintenance failed")
             return False

@@ -1,7 +1,7 @@
-"""TLS as a conversation round another one, in bytes.
+"""TLS as a conversation around another one, in bytes.
 
-Rule: no IO. What a client sends is decrypted for the session inside, and what that says encrypted,
-so a transport carries TLS as it carries anything else, and no handshake holds another up.
+Rule: no IO. Input is decrypted for the inner conversation and its output is encrypted, so a
+transport carries TLS as it carries anything else.
 """
 
 from __future__ import annotations
@@ -9,47 +9,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional
+
+from application.ports import Conversation, Link, Wants
 
 log = logging.getLogger(__name__)
 
 PORTION = 64 * 1024
 """Bytes decrypted at once, and encrypted before what has been is handed out."""
 
-_HANDSHAKE = -1
-"""The number of the request that the handshake is."""
+READS = 256
+"""Records decrypted in one turn, at the most: each costs some microseconds, however short it is."""
 
-
-class Session(Protocol):
-    """The conversation inside."""
-
-    @property
-    def waiting(self) -> bool: ...
-
-    @property
-    def open(self) -> bool: ...
-
-    @property
-    def unfinished(self) -> int: ...
-
-    @property
-    def rest(self) -> float: ...
-
-    def receive(self, data: bytes) -> bytes: ...
-
-    def replies(self) -> bytes: ...
-
-    def time_out(self) -> None: ...
-
-    def give_up(self, why: str) -> None: ...
-
-    def close(self) -> None: ...
+_HANDSHAKE_ID = -1
+"""The number of the request that the handshake is, for its time-out."""
 
 
 class Certificates:
-    """What a server shows to its clients, and asks of them; read from PEM files.
+    """The server's certificate, and what it requires of its clients'; read from PEM files.
 
-    With `client_ca`, clients have to show a certificate that one of those authorities signed.
+    With `client_ca`, clients must present a certificate signed by one of those authorities.
     """
 
     def __init__(self, certificate: str, key: Optional[str], client_ca: Optional[str]) -> None:
@@ -68,99 +47,101 @@ class Certificates:
         self.context = context
 
 
-class TlsSession:
-    """The server's side of a TLS connection."""
+class TlsConversation:
+    """The server's side of a TLS connection around the inner conversation; see
+    `ports.Conversation`."""
 
     def __init__(
-        self, certificates: Certificates, new_session: Callable[[str], Session], client: str = ""
+        self,
+        certificates: Certificates,
+        new_conversation: Callable[[Link], Conversation],
+        link: Link,
     ) -> None:
-        self._inner = new_session(client)
-        self._client = client
+        self._inner = new_conversation(link)
+        self._link = link
         self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = certificates.context.wrap_bio(self._received, self._to_send, server_side=True)
         self._has_shaken_hands = False
-        self._ended = False
+        self._has_ended = False
         self._has_more = False
+        self._buffered = 0
 
     @property
-    def waiting(self) -> bool:
-        """Whether there are more `replies` to ask for, before anything more is received."""
-        return self._has_shaken_hands and (self._has_more or self._inner.waiting)
+    def wants(self) -> Wants:
+        if self._has_ended:
+            return Wants.END
+        if not self._has_shaken_hands:
+            return Wants.INPUT
+        if self._has_more and self._inner.wants is Wants.INPUT:
+            return Wants.TURN
+        return self._inner.wants
 
     @property
-    def open(self) -> bool:
-        """Whether the conversation goes on once what it gave is sent."""
-        return not self._ended and (self._inner.open or not self._has_shaken_hands)
-
-    @property
-    def unfinished(self) -> int:
-        """The number of the request that has arrived in part; the handshake counts as one."""
-        return self._inner.unfinished if self._has_shaken_hands else _HANDSHAKE
-
-    @property
-    def rest(self) -> float:
-        """Seconds to let go by before `replies` are asked for."""
-        return self._inner.rest
+    def partial_request_id(self) -> int:
+        """The handshake counts as a request."""
+        return self._inner.partial_request_id if self._has_shaken_hands else _HANDSHAKE_ID
 
     def receive(self, data: bytes) -> bytes:
-        """Take what was read; gives what to send."""
         self._received.write(data)
-        return self.replies()
+        return self._take_turn(b"")
 
-    def replies(self) -> bytes:
-        """What to send next."""
+    def advance(self) -> bytes:
+        return self._take_turn(self._inner.advance() if self._has_shaken_hands else b"")
+
+    def _take_turn(self, output: bytes) -> bytes:
         try:
-            self._converse()
+            self._converse(output)
         except ssl.SSLWantReadError:
             self._has_more = False
         except ssl.SSLError as error:
             why = error.reason or str(error)
-            log.warning("broke off TLS", extra={"client": self._client, "why": why})
-            self._ended = True
-            self._has_more = False
+            log.warning("closed a TLS connection", extra={"client": self._link.name, "why": why})
+            self._has_ended = True
+        buffered = self._received.pending
+        self._link.account.change(buffered - self._buffered)
+        self._buffered = buffered
         return self._to_send.read()
 
     def time_out(self) -> None:
-        """The request that has arrived in part took too long; end the conversation."""
         if self._has_shaken_hands:
             self._inner.time_out()
         else:
-            self._inner.give_up("its TLS handshake took too long")
-            self._ended = True
+            self.abort("its TLS handshake took too long (request_timeout)")
+            self._has_ended = True
 
-    def give_up(self, why: str) -> None:
-        """The connection will be closed without another word."""
-        self._inner.give_up(why)
+    def abort(self, reason: str) -> None:
+        self._inner.abort(reason)
 
     def close(self) -> None:
-        """The connection is gone."""
         self._inner.close()
 
-    def _converse(self) -> None:
-        """Decrypt, hand in and encrypt, until there is enough to send, or too little to read."""
+    def _converse(self, output: bytes) -> None:
+        """Encrypts `output`, then decrypts, hands in and encrypts until the turn is over, or there
+        is too little to read. Raises `ssl.SSLWantReadError` then."""
         if not self._has_shaken_hands:
             self._tls.do_handshake()
             self._has_shaken_hands = True
         self._has_more = True
-        if self._inner.waiting:
-            self._say(self._inner.replies())
-        while self._inner.open and not self._inner.waiting and self._to_send.pending < PORTION:
+        inner = self._inner
+        self._write(output)
+        for _ in range(READS):
+            if inner.wants is not Wants.INPUT or self._to_send.pending >= PORTION:
+                break
             data = self._tls.read(PORTION)
             if not data:
-                self._say_goodbye()
+                self._end()
                 return
-            self._say(self._inner.receive(data))
-        if not self._inner.open and not self._inner.waiting:
-            self._say_goodbye()
+            self._write(inner.receive(data))
+        if inner.wants is Wants.END:
+            self._end()
 
-    def _say_goodbye(self) -> None:
-        """End the way that TLS tells from an end that somebody in between has made."""
-        self._ended = True
-        self._has_more = False
+    def _end(self) -> None:
+        """Sends a close_notify, which TLS tells apart from a truncated connection."""
+        self._has_ended = True
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
 
-    def _say(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if data:
             self._tls.write(data)
 

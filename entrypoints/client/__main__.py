@@ -3,129 +3,82 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Optional
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
-from application.commands import Command
-from application.ports import Pipelined
-from domain.errors import KvError
-from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
-from entrypoints.client.arguments import COMMAND_LINES, VALUE_RULE, CommandTable, Target
-from entrypoints.client.output import failure, show
+from entrypoints.client import streams
+from entrypoints.client.arguments import COMMAND_LINES
+from entrypoints.client.connecting import target_of
+from entrypoints.client.options import connection_options
+from entrypoints.client.output import NOTHING_THERE, Style, chosen_style, style_options
+from entrypoints.client.table import CommandTable
 from entrypoints.client.tools import TOOLS
-from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS
-from entrypoints.settings import (
-    CONTEXT,
-    FILE,
-    PACKAGE,
-    address,
-    config_option,
-    password_file_option,
-    read_password,
-)
+from entrypoints.client.values import VALUE_RULE
+from entrypoints.settings.sources import CONTEXT
+from entrypoints.version import PACKAGE
 
 _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
 
 {VALUE_RULE}
 
-The result is printed as JSON; for a key that is missing the line is empty. Exit codes: 0 done,
-1 refused by the server, 2 not understood, 3 no connection.
+The result is printed as JSON; for a key that is missing the line is empty. Each option of the
+connection is also a variable (KV_PORT=5000; the password is KV_PASSWORD) and an entry of the file
+that --config names; the command line wins over the environment, and that over the file.
+
+Exit codes: 0 done, 1 refused by the server, 2 not understood, 3 no connection, {NOTHING_THERE}
+nothing there (with --exit-status), {streams.INTERRUPTED} ended by Ctrl-C.
 """
 
 
+class Program(CommandTable):
+    """The group of all commands, as a program that owns its standard streams."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program; see `streams` for how it ends."""
+        streams.prepare()
+        kwargs.setdefault("terminal_width", streams.help_width())
+        if not kwargs.get("standalone_mode", True):
+            return super().main(*args, **kwargs)
+        with streams.ending_quietly():
+            try:
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            except click.ClickException as error:
+                error.show()
+                sys.exit(error.exit_code)
+            except click.exceptions.Exit as error:
+                sys.exit(error.exit_code)
+            sys.stdout.flush()
+            sys.exit(code if isinstance(code, int) else 0)
+
+
 @click.group(
-    cls=CommandTable,
+    cls=Program,
     commands=[*COMMAND_LINES, *TOOLS],
     help=_HELP,
     invoke_without_command=True,
     context_settings=CONTEXT,
 )
-@config_option
-@click.option(
-    "--url",
-    type=address,
-    metavar="kv://HOST:PORT",
-    help="The server's address in one, kvs:// for TLS; instead of --host, --port and --tls.",
-)
-@click.option("--host", default=DEFAULT_HOST, help="The server's address.")
-@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, help="And port.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULTS["timeout"],
-    help="Seconds to wait for each piece of an answer.",
-)
-@click.option(
-    "--connect-timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=DEFAULTS["connect_timeout"],
-    help="Seconds to wait for a connection.",
-)
-@click.option(
-    "--max-reply-bytes",
-    type=click.IntRange(min=1),
-    default=DEFAULTS["max_reply_bytes"],
-    help="Longest reply line to take.",
-)
-@password_file_option("File with the server's password; or set KV_PASSWORD.")
-@click.option("--tls", is_flag=True, help="Speak TLS.")
-@click.option("--tls-ca", type=FILE, help="Whom to trust, PEM, instead of whom the system does.")
-@click.option("--tls-cert", type=FILE, help="Certificate to show to the server, PEM.")
-@click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there.")
-@click.option("--json", is_flag=True, help="Print results for scripts, on a terminal too.")
+@connection_options
+@click.option("-W", "--askpass", is_flag=True, help="Ask for the server's password.")
 @click.version_option(package_name=PACKAGE, prog_name="kv")
 @click.pass_context
-def main(
-    context: click.Context, /, url: Optional[Dict[str, Any]], json: bool, **settings: Any
-) -> None:
-    """Put the client together and choose between one command, the prompt and the pipe."""
-    password = read_password(settings["password_file"])
-    settings = {**DEFAULTS, **settings, "attempts": 1, "password": password}
-    settings.update(_unless_typed(context, url or {}))
-    container = ClientContainer()
-    container.config.from_dict(settings)
-    name = f"{settings['host']}:{settings['port']}"
-    at_prompt = context.invoked_subcommand is None and sys.stdin.isatty()
-    executor: Pipelined = container.executor()
-    if at_prompt:
-        executor = _with_notices(executor)
-
-    def run(command: Command[Any]) -> None:
-        try:
-            result = executor.execute(command)
-        except KvError as error:
-            raise failure(error) from error
-        show(result, missing="(nothing there)" if at_prompt else "", for_scripts=json)
-
-    context.obj = Target(name, executor, run, container.connection)
+def main(context: click.Context, /, **_: Any) -> None:
+    """Choose between one command, the prompt and the pipe."""
+    target = target_of(context)
+    target.style = chosen_style(context, Style())
+    context.obj = target
     if context.invoked_subcommand is None:
         from entrypoints.client import shell  # prompt_toolkit is slow to import
 
-        if at_prompt:
-            shell.run_prompt(context.obj)
+        target.reads_commands = True
+        if sys.stdin.isatty():
+            shell.run_prompt(target)
         else:
-            context.exit(shell.run_pipe(sys.stdin, context.obj))
+            context.exit(shell.run_pipe(sys.stdin.buffer, target))
 
 
-def _unless_typed(context: click.Context, url: Dict[str, Any]) -> Dict[str, Any]:
-    """What an address says; one from the environment or a file yields to what was typed."""
-    typed = ParameterSource.COMMANDLINE
-    if context.get_parameter_source("url") is typed:
-        return url
-    return {
-        name: value
-        for name, value in url.items()
-        if context.get_parameter_source(name) is not typed
-    }
-
-
-def _with_notices(executor: Pipelined) -> Pipelined:
-    from entrypoints.client.shell import Reconnecting
-
-    return Reconnecting(executor, lambda notice: click.echo(notice, err=True))
+main.params += style_options()
 
 
 if __name__ == "__main__":

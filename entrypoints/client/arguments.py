@@ -1,17 +1,16 @@
 """The command line of every command, made from its record.
 
-Rule: nothing here knows any one command. A member becomes an argument by its type, the docstring
-becomes the help, so that a command added to the table is in the shell at once.
+Rule: nothing here knows any one command. A member becomes an argument by its type, and by its name
+where that says more; the docstring becomes the help, so that a command added to the table is in the
+shell at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import (
     Any,
     Callable,
     Dict,
-    Iterable,
     List,
     Literal,
     Optional,
@@ -24,75 +23,47 @@ from typing import (
 
 import click
 import msgspec
-from click.shell_completion import CompletionItem
 from msgspec import Raw, UnsetType
 
-from application.commands import COMMANDS, Command, closest_name, name_of
-from application.ports import Pipelined
-from entrypoints.client.examples import example_of
+from application.commands import COMMANDS, Command, name_of
+from entrypoints.client.command_line import CommandLine
+from entrypoints.client.durations import Duration
+from entrypoints.client.keys import Key
+from entrypoints.client.output import style_options
+from entrypoints.client.param_type import ParamType
+from entrypoints.client.values import AS_TEXT, Value, content_of
 
-Run = Callable[[Command[Any]], None]
-"""What is done with the command that was typed."""
-
-
-@dataclass
-class Target:
-    """The server that commands go to: what it is called, how to ask it, how to ask and show, and a
-    connection of one's own to it."""
-
-    name: str
-    executor: Pipelined
-    run: Run
-    connect: Callable[[], Pipelined]
-
-
-VALUE_RULE = (
-    "A VALUE that is JSON is stored as it is; one that is not is stored as a string, "
-    "so that hello and '\"hello\"' are the same."
-)
-
-
-class QuotedWord(str):
-    """A JSON string typed in the shell: as a key it is what it says, as a value its `text`."""
-
-    text: str
-
-    def __new__(cls, value: str, text: str) -> QuotedWord:
-        """Keeps both what the string says and how it was typed."""
-        word = super().__new__(cls, value)
-        word.text = text
-        return word
-
-
-def value(word: str) -> Raw:
-    """The text of the JSON value that a word stands for, by `VALUE_RULE`."""
-    text = (word.text if isinstance(word, QuotedWord) else word).encode()
-    try:
-        return _json_text(text)
-    except (msgspec.DecodeError, RecursionError):
-        return Raw(msgspec.json.encode(word))
-
-
-_json_text = msgspec.json.Decoder(Raw).decode
+value = Value()
 
 
 def _items(ctx: click.Context, param: click.Parameter, words: Sequence[str]) -> Dict[str, Raw]:
     if len(words) % 2:
         raise click.BadParameter("every KEY needs a VALUE", ctx, param)
-    return dict(zip(words[::2], map(value, words[1::2])))
+    return dict(zip(words[::2], [value.convert(word, param, ctx) for word in words[1::2]]))
 
 
 def _json(kind: Any) -> Callable[[str], Any]:
-    """Reads a word as JSON of a type."""
+    """Reads a word as JSON of a type; it may stand for a file or standard input, as a value may."""
     decode = msgspec.json.Decoder(kind).decode
 
     def convert(word: str) -> Any:
         try:
-            return decode(word)
-        except msgspec.DecodeError as error:
+            return decode(content_of(word, click.get_current_context(silent=True)))
+        except ValueError as error:  # msgspec's errors are, and those of a file
             raise click.BadParameter(str(error)) from error
 
     return convert
+
+
+class _Word(ParamType):
+    """A word as it was typed, a `QuotedWord` too."""
+
+    name = "word"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Any:
+        return value
 
 
 _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
@@ -105,6 +76,7 @@ _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
         "callback": lambda ctx, param, words: list(words),
     },
     Dict[str, Raw]: {
+        "type": _Word(),
         "nargs": -1,
         "metavar": "KEY VALUE [KEY VALUE]...",
         "callback": _items,
@@ -119,67 +91,89 @@ _OPTIONS: Dict[Any, Dict[str, Any]] = {
     float: {"type": float, "metavar": "NUMBER"},
     Union[int, float]: {"type": _json(Union[int, float]), "metavar": "NUMBER"},
     Raw: {"type": value, "metavar": "VALUE"},
+    List[str]: {"multiple": True, "callback": lambda ctx, param, words: list(words) or None},
 }
-"""How a member that can be left out is typed, by its type when it is there."""
+"""How a member that can be left out is typed, by its type when it is there; any other is JSON."""
+
+
+def _how(table: Dict[Any, Dict[str, Any]], kind: Any) -> Dict[str, Any]:
+    """How a member of a type is typed: one of a choice, as the table says, or as JSON."""
+    if get_origin(kind) is Literal:
+        return {"type": click.Choice(get_args(kind))}
+    return table.get(kind, {"type": _json(kind)})
 
 
 def _parameter(field: msgspec.structs.FieldInfo) -> click.Parameter:
     if field.required:
-        how = _ARGUMENTS.get(field.type, {"type": _json(field.type)})
-        return click.Argument([field.name], required=True, **how)
+        return click.Argument([field.name], required=True, **_how(_ARGUMENTS, field.type))
     there = [kind for kind in get_args(field.type) if kind not in (UnsetType, type(None))]
-    kind = Union[tuple(there)] if there else field.type
-    how = {"type": click.Choice(get_args(kind))} if get_origin(kind) is Literal else _OPTIONS[kind]
+    union = get_origin(field.type) is Union
+    how = _how(_OPTIONS, Union[tuple(there)] if union else field.type)
     flag = "--" + field.encode_name.replace("_", "-")
     return click.Option([flag, field.name], **how)
 
 
-def _command_line(kind: Type[Command[Any]]) -> click.Command:
+MEMBERS: Dict[str, str] = {
+    "ttl": "How long the key lives: seconds, or 30s, 5m, 1h, 2d.",
+    "keep_ttl": "Keep the ttl that the key has.",
+    "if_": "Only when the key is absent, or present.",
+    "if_equals": "Only when the key has this value.",
+    "by": "How much to add; a negative number subtracts.",
+    "prefix": "Only keys that begin so.",
+    "cursor": "Where to go on: the cursor of the page before.",
+    "limit": "Most keys of a page.",
+}
+"""What a member that can be left out is for, by its name."""
+
+
+_TYPES: Dict[str, ParamType] = {
+    "key": Key(),
+    "keys": Key(),
+    "ttl": Duration(),
+}
+"""How a member is typed that means more than its type says, by its name."""
+
+
+def _named(param: click.Parameter) -> click.Parameter:
+    """The parameter, with what its name says about it."""
+    name = str(param.name)
+    param.type = _TYPES.get(name, param.type)
+    if isinstance(param, click.Option):
+        param.help = param.help or MEMBERS.get(name)
+        if name == "ttl":
+            param.metavar = "DURATION"
+    return param
+
+
+def command_line(kind: Type[Command[Any]]) -> click.Command:
+    """The command line of a command, made from its record."""
     fields = [field for field in msgspec.structs.fields(kind) if field.name != "id"]
 
-    @click.pass_obj
-    def callback(target: Target, /, **members: Any) -> None:
-        target.run(kind(**{name: given for name, given in members.items() if given is not None}))
+    @click.pass_context
+    def callback(ctx: click.Context, /, **members: Any) -> None:
+        given = {name: member for name, member in members.items() if member is not None}
+        given.pop(AS_TEXT, None)
+        ctx.obj.run(kind(**given), ctx)
 
-    takes_values = any(field.type in (Raw, Dict[str, Raw]) for field in fields)
-    return click.Command(
+    line = CommandLine(
         name_of(kind),
-        params=list(map(_parameter, fields)),
+        params=[_named(_parameter(field)) for field in fields],
         callback=callback,
         help=kind.__doc__,
-        epilog="\n\n".join([*example_of(name_of(kind)), *([VALUE_RULE] if takes_values else [])]),
-        # A value may begin with a minus sign.
-        context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
-
-
-def names_like(begun: str, names: Iterable[str]) -> List[str]:
-    """Those of `names` that begin so, in the case that was begun with."""
-    in_case = str.upper if begun[:1].isupper() else str.lower
-    return [in_case(name) for name in names if name.lower().startswith(begun.lower())]
-
-
-class CommandTable(click.Group):
-    """All commands, in the order of their table; names may be typed in lower case."""
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
-        """The command line of a name in either case; an unknown one fails with the closest."""
-        found = super().get_command(ctx, cmd_name.upper()) or super().get_command(
-            ctx, cmd_name.lower()
+    if any(field.type in (Raw, Dict[str, Raw]) for field in fields):
+        line.takes_values = True
+        line.params.append(
+            click.Option(
+                ["--string", AS_TEXT],
+                is_flag=True,
+                is_eager=True,
+                help="Store each VALUE as text, exactly as it is typed.",
+            )
         )
-        if found is None:
-            ctx.fail(f"No such command {cmd_name!r}; the closest is {closest_name(cmd_name)}.")
-        return found
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> List[CompletionItem]:
-        """The names that begin so, in the case that was begun with."""
-        if incomplete.startswith("-"):
-            return super().shell_complete(ctx, incomplete)
-        return list(map(CompletionItem, names_like(incomplete, self.commands)))
-
-    def list_commands(self, ctx: click.Context) -> List[str]:
-        """The names, as the table has them."""
-        return list(self.commands)
+    line.params += style_options()
+    return line
 
 
-COMMAND_LINES = [_command_line(kind) for kind in COMMANDS]
+COMMAND_LINES = [command_line(kind) for kind in COMMANDS]

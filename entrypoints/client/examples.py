@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Dict, List, Tuple
+
+from entrypoints.client.words import words
 
 EXAMPLES: Dict[str, Tuple[str, str]] = {
     "GET": ("GET user:1", '{"name":"Ada"}'),
@@ -33,9 +36,10 @@ EXAMPLES: Dict[str, Tuple[str, str]] = {
 `n`, with 5."""
 
 
-def example_of(name: str) -> List[str]:
-    """The example of a command, if there is one, as a paragraph that help prints as it is."""
+def example_of(name: str, in_shell: bool) -> List[str]:
+    """The example of a command, if there is one, as a paragraph of its help."""
     if name not in EXAMPLES:
         return []
     typed, printed = EXAMPLES[name]
-    return [f"\b\nExample:\n  > {typed}\n  {printed}"]
+    line = f"> {typed}" if in_shell else "$ kv " + " ".join(map(shlex.quote, words(typed)))
+    return [f"Example:\n  {line}\n  {printed}\n"]

@@ -7,18 +7,84 @@ laid out and coloured, and nothing that was stored can steer the terminal.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from typing import IO, Any, Optional
+from itertools import chain, islice
+from typing import IO, Any, Dict, Iterable, List, NamedTuple, Optional
 
 import click
 import msgspec
 from msgspec import UNSET
 
-from application.values import encodable
-from domain.errors import KvError, TimedOut, Unavailable
+from application.json_text import raw
+from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
+from entrypoints.client.streams import styled, write
 
-_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
-"""Characters that JSON leaves as they are and some terminals obey."""
+NOTHING_THERE = 4
+"""The exit code of `--exit-status` for a key that is missing."""
+
+_CONTROLS = {
+    code: f"\\u{code:04x}"
+    for code in (
+        *range(0x7F, 0xA0),  # C1 controls, which some terminals obey
+        0x061C,
+        0x200E,
+        0x200F,
+        *range(0x2028, 0x202F),  # line separators, and what turns the direction of writing
+        *range(0x2066, 0x206A),
+        0xFEFF,
+    )
+}
+"""Characters that JSON leaves as they are, and that change how a terminal shows others."""
+
+_CONTROLS_IN_TEXT = {
+    **_CONTROLS,
+    **{code: f"\\u{code:04x}" for code in range(0x20) if chr(code) not in "\t\n"},
+}
+
+
+class Style(NamedTuple):
+    """How results are printed."""
+
+    as_json: bool = False
+    """Compact, on a terminal too."""
+    raw: bool = False
+    """A string without its quotes."""
+    exit_status: bool = False
+    """End with `NOTHING_THERE` when there is nothing."""
+    at_prompt: bool = False
+    """Say in words that there is nothing, and page what is longer than the screen."""
+
+
+def style_options() -> List[click.Option]:
+    """Options that say how a result is printed, for the program and for each command."""
+    return [
+        _style_option("as_json", ["--json", "-j"], "Print compact JSON, on a terminal too."),
+        _style_option("raw", ["--raw", "-r"], "Print a string without quotes and escapes."),
+        _style_option(
+            "exit_status",
+            ["--exit-status", "-e"],
+            f"End with exit code {NOTHING_THERE} when the key is missing.",
+        ),
+    ]
+
+
+def _style_option(name: str, flags: List[str], help: str) -> click.Option:
+    def note(ctx: click.Context, param: click.Parameter, given: bool) -> None:
+        if given:
+            ctx.meta.setdefault(_STYLE, {})[name] = True
+
+    return click.Option([*flags, name], is_flag=True, expose_value=False, callback=note, help=help)
+
+
+_STYLE = "entrypoints.client.output.style"
+
+
+def chosen_style(ctx: click.Context, otherwise: Style) -> Style:
+    """The style that a command line asks for."""
+    chosen: Dict[str, bool] = ctx.meta.get(_STYLE, {})
+    return otherwise._replace(**chosen)
 
 
 class Refused(click.ClickException):
@@ -26,8 +92,14 @@ class Refused(click.ClickException):
 
     exit_code = 1
 
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
     def show(self, file: Optional[IO[Any]] = None) -> None:
-        click.echo(self.format_message(), file=file, err=file is None)
+        message = self.format_message()
+        rest = message[len(self.code) :]
+        click.echo(styled(self.code, fg="red", bold=True) + rest, file=file, err=file is None)
 
 
 class NoConnection(Refused):
@@ -36,34 +108,104 @@ class NoConnection(Refused):
     exit_code = 3
 
 
-def failure(error: KvError) -> Refused:
+class _InBatch(msgspec.Struct):
+    """The result of a command in a batch; a member is missing where there is none."""
+
+    ok: bool
+    result: Any
+
+
+def failure(error: KvError, at_prompt: bool = False) -> Refused:
     """What the command line makes of an error."""
     kind = NoConnection if isinstance(error, (Unavailable, TimedOut)) else Refused
     where = "" if error.index is None else f"command {error.index} of the batch: "
-    return kind(f"{error.code}: {where}{error}")
+    return kind(error.code, f"{where}{error}{_advice(error, at_prompt)}")
 
 
-def show(result: object, missing: str = "", for_scripts: bool = False) -> None:
-    """Print a command's result; `missing` stands for one that is not there."""
+def _advice(error: KvError, at_prompt: bool) -> str:
+    """What to do about an error that is due to how the program was started."""
+    if isinstance(error, Unauthenticated):
+        return "; auth asks for the password" if at_prompt else _PASSWORD
+    return next((advice for part, advice in _ADVICE.items() if part in str(error)), "")
+
+
+_PASSWORD = "; give --password-file or --askpass, or set KV_PASSWORD"
+_ADVICE = {
+    "WRONG_VERSION_NUMBER": "; does the server speak TLS? without it the address is kv://",
+    "RECORD_LAYER_FAILURE": "; does the server speak TLS? without it the address is kv://",
+    "CERTIFICATE_VERIFY_FAILED": "; --tls-ca names the authority to trust",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "; the file of --tls-ca holds no certificate",
+    "PEM lib": "; the file of --tls-cert has no key: give --tls-key",
+    "the server closed the connection": "; if it speaks TLS, the address is kvs://",
+}
+"""By a part of what the network says."""
+
+
+def show(result: object, style: Style) -> None:
+    """Print a command's result."""
     if result is UNSET:
-        click.echo(missing)
+        click.echo("(nothing there)" if style.at_prompt else "")
+        if style.exit_status:
+            raise click.exceptions.Exit(NOTHING_THERE)
         return
-    text = msgspec.json.encode(encodable(result))
-    if for_scripts or not sys.stdout.isatty():
+    if type(result) is list:
+        result = [_InBatch(True, raw(each)) for each in result]
+    text = msgspec.json.encode(raw(result))
+    if style.raw and text.startswith(b'"'):
+        _show_raw(msgspec.json.decode(text))
+    elif style.as_json or not sys.stdout.isatty():
         click.echo(text)
     else:
-        _lay_out(text)
+        _lay_out(text, style.at_prompt)
 
 
-def _lay_out(text: bytes) -> None:
-    from rich.console import Console  # slow to import
-    from rich.highlighter import JSONHighlighter
-    from rich.text import Text
+def show_lines(lines: Iterable[str], at_prompt: bool = False) -> None:
+    """Print lines of text that was stored, as they are for scripts."""
+    if not sys.stdout.isatty():
+        for line in lines:
+            click.echo(line.encode())
+        return
+    escaped = (line.translate(_CONTROLS_IN_TEXT) for line in lines)
+    if at_prompt:
+        page(escaped)
+    else:
+        for line in escaped:
+            write(line)
 
-    console = Console(soft_wrap=True)
+
+def page(lines: Iterable[str]) -> None:
+    """Print lines, by a pager ($PAGER, or less) when they are more than the screen has."""
+    source = iter(lines)
+    rows = shutil.get_terminal_size().lines - 2
+    first = list(islice(source, rows + 1))
+    if len(first) <= rows or os.environ.get("PAGER") in ("", "cat"):
+        for line in chain(first, source):
+            write(line, color=True)
+        return
+    os.environ.setdefault("LESS", "-FRX")
+    rest = ("\n" + line for line in chain(first[1:], source))  # click ends the last line
+    click.echo_via_pager(chain(first[:1], rest), color=True)
+
+
+def _show_raw(text: str) -> None:
+    if sys.stdout.isatty():
+        write(text.translate(_CONTROLS_IN_TEXT))
+    else:
+        click.echo(text.encode())
+
+
+def _lay_out(text: bytes, at_prompt: bool) -> None:
+    from entrypoints.client.palette import console, json_text  # rich is slow to import
+
+    screen = console()
     line = msgspec.json.format(text, indent=0)
-    if len(line) > console.width:
+    if len(line) > screen.width:
         line = msgspec.json.format(text, indent=2)
-    shown = Text(line.decode().translate(_CONTROLS))
-    JSONHighlighter().highlight(shown)
-    console.print(shown)
+    shown = json_text(line.decode().translate(_CONTROLS))
+    with screen.capture() as captured:
+        screen.print(shown)
+    lines = captured.get().splitlines()
+    if at_prompt:
+        page(lines)
+    else:
+        write("\n".join(lines), color=True)

@@ -1,104 +1,100 @@
-"""The prompt: history, several lines to a command, and completion of commands, options and keys.
+"""The prompt: several lines to a command, hints, and what it is made of: completion, colours and a
+history.
 
-Rule: completing never fails and never waits long: keys come from one page of a scan, in a thread of
-its own, and a server that cannot be asked has none.
+Rule: nothing here can fail because of the server or of a file.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from pathlib import Path
-from typing import Iterable, Iterator, List
+import textwrap
+from typing import Callable, Iterator, Optional
 
-import click
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
+from prompt_toolkit import prompt as ask
+from prompt_toolkit.application import get_app
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.filters import completion_is_selected
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.lexers import PygmentsLexer
-from pygments.lexers import JsonLexer
+from prompt_toolkit.styles import Style
 
-from application.commands import Scan
-from domain.errors import KvError
-from entrypoints.client.arguments import CommandTable, Target, names_like
+from entrypoints.client.command_line import syntax_of
+from entrypoints.client.completer import CommandCompleter
+from entrypoints.client.history import history
+from entrypoints.client.lexer import CommandLexer
+from entrypoints.client.table import CommandTable, command_of, summary
+from entrypoints.client.target import Target
 from entrypoints.client.words import is_open, words
 
-_OWN = ("exit", "help", "timing")
-"""What the shell itself understands, besides the commands."""
-
-_KEYS = 20
-"""How many keys are offered at once."""
-
-
-def typed_lines(target: Target, table: CommandTable) -> Iterator[str]:
-    """What is typed, command by command, until the end of input."""
-    session: PromptSession[str] = PromptSession(
-        f"{target.name}> ",
-        prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
-        history=_history(),
-        completer=CommandCompleter(target, table),
-        complete_in_thread=True,
-        complete_while_typing=False,
-        lexer=PygmentsLexer(JsonLexer),
-        key_bindings=_bindings(),
-        multiline=True,
-    )
-    while True:
-        try:
-            yield session.prompt()
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return
+_STYLE = Style.from_dict(
+    {
+        "lost": "ansired",
+        "bottom-toolbar": "noreverse",
+        "bottom-toolbar.text": "",
+        "auto-suggestion": "dim",
+    }
+)
 
 
-class CommandCompleter(Completer):
-    """Offers what may come at the cursor."""
+class Prompt:
+    """Asks for commands, and for a password."""
 
-    def __init__(self, target: Target, table: CommandTable) -> None:
-        self._target = target
+    def __init__(
+        self, target: Target, table: CommandTable, is_lost: Callable[[], bool] = lambda: False
+    ) -> None:
         self._table = table
+        self._name = target.name
+        self._is_lost = is_lost
+        self._session: PromptSession[str] = PromptSession(
+            self._message,
+            prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
+            history=history(),
+            completer=CommandCompleter(target, table),
+            complete_in_thread=True,
+            complete_while_typing=False,
+            auto_suggest=AutoSuggestFromHistory(),
+            lexer=CommandLexer(table),
+            bottom_toolbar=self._hint,
+            key_bindings=_bindings(),
+            style=_STYLE,
+            multiline=True,
+        )
 
-    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        """The names of commands first, then options and keys, as the command takes them."""
-        before = document.text_before_cursor
-        word = re.search(r"\S*$", before)
-        begun = word.group() if word else ""
-        typed = words(before[: len(before) - len(begun)])
-        for offered in self._offered(typed, begun):
-            yield Completion(offered, start_position=-len(begun))
+    def texts(self) -> Iterator[str]:
+        """What is typed, until the end of input."""
+        while True:
+            try:
+                yield self._session.prompt()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return
 
-    def _offered(self, typed: List[str], begun: str) -> List[str]:
-        if not typed or typed[0].lower() == "help":
-            return names_like(begun, [*self._table.commands, *([] if typed else _OWN)])
-        command = self._table.commands.get(typed[0].upper())
-        if command is None:
-            return []
-        if begun.startswith("-"):
-            options = [name for option in command.params for name in option.opts]
-            return [name for name in options if name.startswith(begun) and name not in typed]
-        return self._keys(begun) if _takes_key(command, typed) else []
-
-    def _keys(self, begun: str) -> List[str]:
+    def ask_password(self) -> Optional[str]:
+        """A password, which is not shown and not kept; None when none was given."""
         try:
-            page = self._target.executor.execute(Scan(prefix=begun, limit=_KEYS))
-        except KvError:
-            return []
-        return [key for key in page.keys if key and not re.search(r"[\s'\"\[{]", key)]
+            return ask("password: ", is_password=True) or None
+        except (KeyboardInterrupt, EOFError):
+            return None
 
+    def _message(self) -> StyleAndTextTuples:
+        lost: StyleAndTextTuples = [("class:lost", "(no connection) ")] if self._is_lost() else []
+        return [*lost, ("", f"{self._name}> ")]
 
-def _takes_key(command: click.Command, typed: List[str]) -> bool:
-    """Whether a key may come after the words typed so far."""
-    arguments = [param for param in command.params if isinstance(param, click.Argument)]
-    names = [param.name for param in arguments]
-    if names[:1] == ["keys"]:
-        return True
-    if names[:1] == ["items"]:
-        return len(typed) % 2 == 1
-    return names[:1] == ["key"] and len(typed) == 1
+    def _hint(self) -> StyleAndTextTuples:
+        """How the command is typed that is being typed."""
+        typed = words(self._session.default_buffer.document.current_line)
+        command = command_of(self._table, typed[0]) if typed else None
+        if command is None:
+            return [("", "Tab completes, help lists the commands")]
+        name, *more = textwrap.wrap(
+            f"{command.name} {syntax_of(command)}  ({summary(command)})",
+            get_app().output.get_size().columns - 1,
+            max_lines=3,
+            placeholder=" ...",
+        )
+        first, _, rest = name.partition(" ")
+        return [("bold", first), ("", "\n".join([f" {rest}", *more]))]
 
 
 def _bindings() -> KeyBindings:
@@ -114,20 +110,3 @@ def _bindings() -> KeyBindings:
             buffer.validate_and_handle()
 
     return bindings
-
-
-def _history() -> History:
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    try:
-        (state / "kvjson").mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return InMemoryHistory()
-    return _Discreet(str(state / "kvjson" / "history"))
-
-
-class _Discreet(FileHistory):
-    """Keeps no passwords."""
-
-    def store_string(self, string: str) -> None:
-        if not string.lstrip().lower().startswith("auth"):
-            super().store_string(string)

@@ -1,8 +1,15 @@
-"""What Python programs import, as `kvjson`."""
+"""The names that Python programs import from `kvjson`.
+
+Rule: each says `kvjson` as its module, so that tracebacks, `help` and pickles name what programs
+import, wherever it is defined.
+"""
 
 from __future__ import annotations
 
+from typing import get_type_hints
+
 from adapters.client.python_values import NotOfType
+from application.limits import Limits
 from domain.errors import (
     BadJson,
     BadRequest,
@@ -19,29 +26,43 @@ from domain.errors import (
     UnknownCommand,
     Unreachable,
 )
+from entrypoints.client_settings import ClientOptions
 from entrypoints.library.asyncio_client import AsyncClient
+from entrypoints.library.buffers import AsyncPipeline, Pipeline
+from entrypoints.library.caching import AsyncCachedFunction, CachedFunction, cached
 from entrypoints.library.client import Client
-from entrypoints.library.queues import Answer, AsyncPipeline, Pipeline
-from entrypoints.library.recipes import Lock, RateLimiter, cached
+from entrypoints.library.limiter import AsyncRateLimiter, RateLimiter
+from entrypoints.library.locks import AsyncLock, Lock, LockLost
 from entrypoints.library.requests import Page
+from entrypoints.library.senders import PendingResult
+from entrypoints.library.serving import EmbeddedServer, ServerOptions, serve
 
 __all__ = [
-    "Answer",
+    "AsyncCachedFunction",
     "AsyncClient",
+    "AsyncLock",
     "AsyncPipeline",
+    "AsyncRateLimiter",
     "BadJson",
     "BadRequest",
+    "CachedFunction",
     "Client",
+    "ClientOptions",
+    "EmbeddedServer",
     "Internal",
     "KvError",
+    "Limits",
     "Lock",
+    "LockLost",
     "NotANumber",
     "NotOfType",
     "OutOfMemory",
     "OutOfRange",
     "Page",
+    "PendingResult",
     "Pipeline",
     "RateLimiter",
+    "ServerOptions",
     "TimedOut",
     "TooLarge",
     "TooManyClients",
@@ -50,4 +71,16 @@ __all__ = [
     "UnknownCommand",
     "Unreachable",
     "cached",
+    "serve",
 ]
+
+
+def _name_the_module() -> None:
+    for name in __all__:
+        exported = globals()[name]
+        if "__annotations__" in vars(exported):  # they are looked up in the module from then on
+            exported.__annotations__ = get_type_hints(exported)
+        exported.__module__ = "kvjson"
+
+
+_name_the_module()

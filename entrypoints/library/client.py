@@ -1,123 +1,208 @@
-"""The client for programs whose calls wait: threads, and greenlets on gevent.
+"""The client for programs whose calls block: threads, and greenlets on gevent.
 
-Rule: it holds no logic of its own but Python's manners; every method is a request from `requests`.
+Rule: its only logic is Python's conventions; every command is a request.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Type, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    overload,
+)
 
-from adapters.client.json_lines import ClientSession
-from adapters.client.loopback import Loopback
-from adapters.process import resident_memory
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
 from application.commands import Command
-from application.executor import LocalExecutor
-from application.limits import Limits
 from application.ports import Pipelined
-from application.report import Figures
-from domain.memory import InMemoryStore
+from domain.errors import KvError
+from entrypoints.address import ListenAddress
 from entrypoints.client_container import ClientContainer
-from entrypoints.client_options import DEFAULTS, Settings, settings
-from entrypoints.library import requests
-from entrypoints.library.queues import Pipeline, as_batch, from_batch
-from entrypoints.library.requests import Request, method_of
-from entrypoints.settings import version
+from entrypoints.client_settings import ClientOptions, client_settings
+from entrypoints.library import caching
+from entrypoints.library.buffers import Pipeline, as_batch, from_batch
+from entrypoints.library.limiter import RateLimiter
+from entrypoints.library.locks import Lock
+from entrypoints.library.methods import BlockingMethods
+from entrypoints.library.requests import Request
+from entrypoints.library.runtime import BlockingRuntime, GeventRuntime
+from entrypoints.library.senders import shortened
 
 if TYPE_CHECKING:
-    from typing_extensions import Concatenate, ParamSpec, Unpack
+    from typing_extensions import ParamSpec, Unpack
 
     P = ParamSpec("P")
 
 T = TypeVar("T")
-_MISSING = object()
+D = TypeVar("D")
+_MISSING: Any = object()
 
 
-def _sent(make: Callable[P, Request[T]]) -> Callable[Concatenate[Client, P], T]:
-    """The method that makes this request, sends it and waits for the result."""
-
-    @method_of(make)
-    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        request = make(*args, **kwargs)
-        return request.decode(self._executor.execute(request.command))
-
-    return method
-
-
-class Client:
+class Client(BlockingMethods):
     """A store on a server, or in this process, with a method for each command.
 
     Methods raise a `KvError`: what the server refused, `TimedOut`, or `Unavailable` when it cannot
     be reached. Safe to share between threads, and between greenlets.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 7379, **options: Unpack[Settings]):
-        """`host` may be a name, `host:port`, or an address, `kv://[:password@]host[:port]`, or
-        `kvs://...` for TLS. Nothing is connected before the first command. For the options see
-        `Settings`."""
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: Optional[int] = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        """Connects to nothing before the first command.
+
+        `host` is a name, `host:port`, or an address, `kv://[:password@]host[:port]`, or
+        `kvs://...` for TLS; `port` is 7379 by default. `ClientOptions` explains the options.
+        """
+        settings = client_settings(host, port, options)
         container = ClientContainer()
-        container.config.from_dict(settings(host, port, options))
-        self._executor: Pipelined = container.executor()
-        self.sleep: Callable[[float], object] = container.network().sleep
-        """How to let time pass in this kind of program."""
+        container.config.from_dict(settings)
+        runtime = GeventRuntime if settings["network"] == "gevent" else BlockingRuntime
+        self._use(container.executor(), address_of(settings), runtime, container.network().sleep)
+
+    def _use(
+        self,
+        executor: Pipelined,
+        address: str,
+        runtime: Type[BlockingRuntime] = BlockingRuntime,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._executor = executor
+        self._address = address
+        self.sleep = sleep
+        """Lets time pass in this kind of program."""
+        self._runtime = runtime(self, sleep)
 
     @classmethod
     def local(cls) -> Client:
-        """A client of a store of its own in this process, without a server; for tests.
+        """A client of a store of its own in this process, without a server.
 
         It behaves as a server's client does, and can be shared by threads.
         """
-        limits = Limits()
-        figures = Figures(version(), limits, time.monotonic, resident_memory)
-        executor = LocalExecutor(InMemoryStore(time.monotonic), limits)
-        allowance = Allowance(limits.max_input_bytes)
-        server = ServerSession(executor, limits, figures, allowance)
-        client = cls()
-        client._executor = Loopback(ClientSession(DEFAULTS["max_reply_bytes"]), server)
+        from entrypoints.local_container import LocalContainer
+
+        client = cls.__new__(cls)
+        client._use(LocalContainer().executor(), "local")
         return client
 
-    get = _sent(requests.get)
-    set = _sent(requests.set)
-    delete = _sent(requests.delete)
-    flush = _sent(requests.flush)
-    mget = _sent(requests.mget)
-    mset = _sent(requests.mset)
-    mdelete = _sent(requests.mdelete)
-    exists = _sent(requests.exists)
-    getset = _sent(requests.getset)
-    getdel = _sent(requests.getdel)
-    incr = _sent(requests.incr)
-    ttl = _sent(requests.ttl)
-    expire = _sent(requests.expire)
-    persist = _sent(requests.persist)
-    count = _sent(requests.count)
-    scan = _sent(requests.scan)
-    ping = _sent(requests.ping)
-    info = _sent(requests.info)
-
     def keys(self, prefix: str = "", page: int = 1000) -> Iterator[str]:
-        """The keys that begin with `prefix`, asked for `page` at a time; see `scan`."""
+        """Iterates over the keys that begin with `prefix`, `page` of them a request; see `scan`."""
+        for keys in self._pages(prefix, page):
+            yield from keys
+
+    def items(
+        self, prefix: str = "", page: int = 1000, *, decode_as: Any = Any
+    ) -> Iterator[Tuple[str, Any]]:
+        """Iterates over keys and values; a key that is removed meanwhile is left out."""
+        for keys in self._pages(prefix, page):
+            yield from self.mget(keys, decode_as=decode_as).items()
+
+    def values(self, prefix: str = "", page: int = 1000, *, decode_as: Any = Any) -> Iterator[Any]:
+        """Iterates over the values; see `items`."""
+        for _, value in self.items(prefix, page, decode_as=decode_as):
+            yield value
+
+    def _pages(self, prefix: str, page: int) -> Iterator[List[str]]:
         cursor: Optional[str] = None
         while True:
-            found, cursor = self.scan(prefix, cursor, page)
-            yield from found
+            keys, cursor = self.scan(prefix, cursor, page)
+            yield keys
             if cursor is None:
                 return
+
+    @overload
+    def pop(self, key: str) -> Any: ...
+    @overload
+    def pop(self, key: str, default: Any) -> Any: ...
+    def pop(self, key: str, default: Any = ...) -> Any:
+        """Removes `key` and returns its value; when it is missing, returns `default` or raises
+        `KeyError`."""
+        value = self.getdel(key, _MISSING if default is ... else default)
+        if value is _MISSING:
+            raise KeyError(key)
+        return value
+
+    def setdefault(self, key: str, default: object = None, *, ttl: Optional[float] = None) -> Any:
+        """Stores `default` at `key` if it is missing; returns the value that is then there."""
+        with self.batch() as batch:
+            batch.set(key, default, ttl=ttl, if_="absent")
+            value = batch.get(key)
+        return value.result
+
+    def update(
+        self,
+        items: Union[Mapping[str, object], Iterable[Tuple[str, object]]],
+        *,
+        ttl: Optional[float] = None,
+    ) -> None:
+        """Stores every value at its key, all at once; see `mset`."""
+        self.mset(dict(items), ttl=ttl)
+
+    def get_or_set(
+        self, key: str, make: Callable[[], object], *, ttl: Optional[float] = None
+    ) -> Any:
+        """Returns the value at `key`; when it is missing, stores the result of `make` first, unless
+        another client is faster. `cached` also lets only one client call the function."""
+        value = self.get(key, _MISSING)
+        return self.setdefault(key, make(), ttl=ttl) if value is _MISSING else value
 
     def pipeline(self) -> Pipeline:
         """Commands sent without waiting for each reply. In a `with` block, sent at its end."""
         return Pipeline(self._executor.execute_all)
 
     def batch(self) -> Pipeline:
-        """Commands that run all or nothing, with nothing of others in between. In a `with` block,
+        """Commands that run all or nothing, with no other client's in between. In a `with` block,
         sent at its end."""
         return Pipeline(self._run_batch)
 
+    def lock(self, name: str, ttl: float = 30.0, *, renew: bool = False) -> Lock:
+        """A lock over all clients of the server; see `Lock`."""
+        return Lock(self, name, ttl, renew=renew)
+
+    def limiter(self, name: str, limit: int, per: float) -> RateLimiter:
+        """A rate limiter over all clients of the server; see `RateLimiter`."""
+        return RateLimiter(self, name, limit, per)
+
+    def cached(
+        self,
+        ttl: float,
+        *,
+        name: str = "",
+        key: Optional[Callable[..., Any]] = None,
+        decode_as: Any = Any,
+        lock_timeout: float = 10.0,
+    ) -> Callable[[Callable[P, T]], caching.CachedFunction[P, T]]:
+        """Keeps the results of a function on the server; see `kvjson.cached`."""
+        return caching.cached(
+            self, ttl, name=name, key=key, decode_as=decode_as, lock_timeout=lock_timeout
+        )
+
     def close(self) -> None:
-        """Close the connections; the next command opens one again."""
+        """Closes the connections; the next command opens one again."""
         self._executor.close()
+
+    def _send(self, request: Request[T]) -> T:
+        try:
+            return request.decode(self._executor.execute(request.command))
+        except KvError as error:
+            raise shortened(error) from error.__cause__
+
+    def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
+        (outcome,) = self._executor.execute_all([as_batch(sent)])
+        return from_batch(outcome)
 
     def __enter__(self) -> Client:
         return self
@@ -150,6 +235,15 @@ class Client:
     def __bool__(self) -> bool:
         return True
 
-    def _run_batch(self, sent: Sequence[Command[Any]]) -> List[object]:
-        (replies,) = self._executor.execute_all([as_batch(sent)])
-        return from_batch(sent, replies)
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._address}>"
+
+    def _ipython_key_completions_(self) -> List[str]:
+        return self.scan(limit=1000).keys
+
+
+def address_of(settings: Dict[str, Any]) -> str:
+    """Where a client's server is, without the password."""
+    if settings["unix_path"]:
+        return ListenAddress("unix", path=settings["unix_path"]).url(tls=False)
+    return ListenAddress("tcp", settings["host"], settings["port"]).url(settings["tls"])

@@ -1,13 +1,11 @@
-"""The commands for Python programs: arguments are Python objects, and so is what comes of them.
+"""The commands for Python programs: arguments are Python objects, and so are results.
 
-Rule: each function says what one method of every kind of client takes and gives, in its signature
-and docstring, once; `Client`, `AsyncClient`, `Pipeline` and `Batch` differ only in how it is sent.
+Rule: each function defines one method of every kind of client, in its signature and docstring,
+once; kinds of clients differ only in how they send the request. `REQUESTS` is the one list.
 """
 
 from __future__ import annotations
 
-import inspect
-from functools import update_wrapper
 from typing import (
     Any,
     Callable,
@@ -39,39 +37,27 @@ D = TypeVar("D")
 
 
 class Request(Struct, Generic[T], frozen=True):
-    """A command, and what makes its result the caller's."""
+    """A command, and the function that converts its result to the caller's Python object."""
 
     command: Command[Any]
     decode: Callable[[Any], T]
 
 
-def method_of(make: Callable[..., Request[Any]]) -> Callable[[F], F]:
-    """Gives a method the name, the docstring and the arguments of the function that makes its
-    request, for `help` and for editors."""
+REQUESTS: Dict[str, Callable[..., Request[Any]]] = {}
+"""The function that makes the request, by the name of the method."""
 
-    def dress(method: F) -> F:
-        update_wrapper(method, make)
-        signature = inspect.signature(make)
-        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        dressed: Any = method
-        dressed.__signature__ = signature.replace(
-            parameters=[me, *signature.parameters.values()],
-            return_annotation=inspect.Signature.empty,
-        )
-        return method
 
-    return dress
+def request(make: F) -> F:
+    """Adds a function to `REQUESTS`; the tests tell when `methods.py` lacks it."""
+    REQUESTS[make.__name__] = make
+    return make
 
 
 class Page(NamedTuple):
-    """Some of the keys, and the cursor to go on from; None at the end."""
+    """Some of the keys, and the cursor of the next page; None at the end."""
 
     keys: List[str]
     cursor: Optional[str]
-
-
-_ANY: Any = UNSET
-"""Stands for a condition that is not made, since None is a value like any other."""
 
 
 @overload
@@ -82,15 +68,19 @@ def get(key: str, default: Any) -> Request[Any]: ...
 def get(key: str, *, decode_as: Type[T]) -> Request[Optional[T]]: ...
 @overload
 def get(key: str, default: D, *, decode_as: Type[T]) -> Request[Union[T, D]]: ...
+@overload
+def get(key: str, default: Any = None, *, decode_as: Any) -> Request[Any]: ...
+@request
 def get(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
-    """The value at `key`; `default` when there is none.
+    """Returns the value at `key`, or `default` when the key is missing.
 
-    As a `decode_as`, such as a dataclass, if one is given; `NotOfType` is raised when the value is
-    none. Repeated when the connection is lost.
+    `decode_as` is the type to return, such as a dataclass or `List[int]`; raises `NotOfType` when
+    the value is of another. Repeated when the connection is lost.
     """
     return Request(commands.Get(_key(key)), _value_or(default, decode_as))
 
 
+@request
 def set(
     key: str,
     value: object,
@@ -98,34 +88,37 @@ def set(
     ttl: Optional[float] = None,
     keep_ttl: bool = False,
     if_: Optional[Literal["absent", "present"]] = None,
-    if_equals: object = _ANY,
+    if_equals: object = ...,
 ) -> Request[bool]:
-    """Store `value` at `key`; False when a condition did not hold, and nothing changed.
+    """Stores `value` at `key`; returns False when a condition does not hold and nothing changes.
 
-    It lives for `ttl` seconds, or for good; with `keep_ttl` as long as what was there. The
-    conditions: the key is there or not, what is there equals a value. Never repeated.
+    The key expires after `ttl` seconds, or never; with `keep_ttl` when the old value would have.
+    Conditions: `if_` asks for a key that is "absent" or "present", `if_equals` for a stored value
+    that equals this one. Never repeated.
     """
     command = commands.Set(
         _key(key),
         Raw(to_json(value)),
         ttl=_seconds(ttl),
         keep_ttl=keep_ttl,
-        if_=UNSET if if_ is None else if_,
+        if_=_presence(if_, "absent", "present"),
         if_equals=_condition(if_equals),
     )
     return Request(command, bool)
 
 
-def delete(key: str, *, if_equals: object = _ANY) -> Request[bool]:
-    """Remove `key`; False when it was not there, or held another value than `if_equals`.
+@request
+def delete(key: str, *, if_equals: object = ...) -> Request[bool]:
+    """Removes `key`; returns False when it is missing, or its value differs from `if_equals`.
 
     Never repeated.
     """
     return Request(commands.Delete(_key(key), if_equals=_condition(if_equals)), bool)
 
 
+@request
 def flush() -> Request[int]:
-    """Remove every key; how many there were. Never repeated."""
+    """Removes every key; returns how many there were. Never repeated."""
     return Request(commands.Flush(), int)
 
 
@@ -133,8 +126,11 @@ def flush() -> Request[int]:
 def mget(keys: Iterable[str]) -> Request[Dict[str, Any]]: ...
 @overload
 def mget(keys: Iterable[str], *, decode_as: Type[T]) -> Request[Dict[str, T]]: ...
+@overload
+def mget(keys: Iterable[str], *, decode_as: Any) -> Request[Dict[str, Any]]: ...
+@request
 def mget(keys: Iterable[str], *, decode_as: Any = Any) -> Request[Dict[str, Any]]:
-    """The values of those of `keys` that are there, each as `get` gives it.
+    """Returns the values of those of `keys` that exist, each as `get` returns it.
 
     Repeated when the connection is lost.
     """
@@ -142,31 +138,34 @@ def mget(keys: Iterable[str], *, decode_as: Any = Any) -> Request[Dict[str, Any]
     def decode(texts: Dict[str, bytes]) -> Dict[str, Any]:
         return {key: from_json(text, decode_as) for key, text in texts.items()}
 
-    return Request(commands.MGet(list(map(_key, keys))), decode)
+    return Request(commands.MGet(_keys(keys)), decode)
 
 
+@request
 def mset(
     items: Mapping[str, object],
     *,
     ttl: Optional[float] = None,
     if_: Optional[Literal["absent"]] = None,
 ) -> Request[bool]:
-    """Store every value at its key, for `ttl` seconds or for good, all at once.
+    """Stores every value at its key, all at once; they expire after `ttl` seconds, or never.
 
-    With `if_="absent"` False, and none is stored, when any of the keys is there. Never repeated.
+    With `if_="absent"`, returns False and stores none when any of the keys exists. Never repeated.
     """
     texts = {_key(key): Raw(to_json(value)) for key, value in items.items()}
-    command = commands.MSet(texts, ttl=_seconds(ttl), if_=UNSET if if_ is None else if_)
+    command = commands.MSet(texts, ttl=_seconds(ttl), if_=_presence(if_, "absent"))
     return Request(command, bool)
 
 
+@request
 def mdelete(keys: Iterable[str]) -> Request[int]:
-    """Remove `keys`; how many of them were there. Never repeated."""
-    return Request(commands.MDelete(list(map(_key, keys))), int)
+    """Removes `keys`; returns how many of them existed. Never repeated."""
+    return Request(commands.MDelete(_keys(keys)), int)
 
 
+@request
 def exists(key: str) -> Request[bool]:
-    """Whether `key` is there. Repeated when the connection is lost."""
+    """Returns whether `key` exists. Repeated when the connection is lost."""
     return Request(commands.Exists(_key(key)), bool)
 
 
@@ -184,6 +183,11 @@ def getset(
 def getset(
     key: str, value: object, default: D, *, ttl: Optional[float] = None, decode_as: Type[T]
 ) -> Request[Union[T, D]]: ...
+@overload
+def getset(
+    key: str, value: object, default: Any = None, *, ttl: Optional[float] = None, decode_as: Any
+) -> Request[Any]: ...
+@request
 def getset(
     key: str,
     value: object,
@@ -192,9 +196,9 @@ def getset(
     ttl: Optional[float] = None,
     decode_as: Any = Any,
 ) -> Request[Any]:
-    """Store `value` at `key` for `ttl` seconds or for good; what was there, or `default`.
+    """Stores `value` at `key`; returns the value before, or `default` when the key was missing.
 
-    Never repeated.
+    The key expires after `ttl` seconds, or never. Never repeated.
     """
     command = commands.GetSet(_key(key), Raw(to_json(value)), ttl=_seconds(ttl))
     return Request(command, _value_or(default, decode_as))
@@ -208,45 +212,59 @@ def getdel(key: str, default: Any) -> Request[Any]: ...
 def getdel(key: str, *, decode_as: Type[T]) -> Request[Optional[T]]: ...
 @overload
 def getdel(key: str, default: D, *, decode_as: Type[T]) -> Request[Union[T, D]]: ...
+@overload
+def getdel(key: str, default: Any = None, *, decode_as: Any) -> Request[Any]: ...
+@request
 def getdel(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
-    """Remove `key`; what was there, or `default`. Never repeated."""
+    """Removes `key`; returns its value, or `default` when it was missing. Never repeated."""
     return Request(commands.GetDel(_key(key)), _value_or(default, decode_as))
 
 
-def incr(key: str, by: float = 1, *, ttl: Optional[float] = None) -> Request[float]:
-    """Add `by` to the number at `key`, or to 0 when there is none; the sum.
+@overload
+def incr(key: str, by: int = 1, *, ttl: Optional[float] = None) -> Request[int]: ...
+@overload
+def incr(key: str, by: float, *, ttl: Optional[float] = None) -> Request[float]: ...
+@request
+def incr(key: str, by: float = 1, *, ttl: Optional[float] = None) -> Request[Any]:
+    """Adds `by` to the number at `key`, 0 when it is missing; returns the sum.
 
-    Whole numbers stay whole and within 64 bits. `ttl`, in seconds, counts only when the key is
-    made. Raises `NotANumber` and `OutOfRange`. Never repeated.
+    Whole numbers stay whole and within 64 bits; a stored fraction makes the sum a float. `ttl`, in
+    seconds, counts only when the key is created. Raises `NotANumber` and `OutOfRange`. Never
+    repeated.
     """
     return Request(commands.Incr(_key(key), by=by, ttl=_seconds(ttl)), _unchanged)
 
 
+@request
 def ttl(key: str, default: Optional[float] = None) -> Request[Optional[float]]:
-    """The seconds left to `key`, None when it does not expire; `default` when it is not there.
+    """Returns the seconds until `key` expires, None when it never does, `default` when missing.
 
     Repeated when the connection is lost.
     """
     return Request(commands.GetTtl(_key(key)), lambda left: default if left is UNSET else left)
 
 
+@request
 def expire(key: str, ttl: float) -> Request[bool]:
-    """Give `key` so many seconds to live; False when it is not there. Never repeated."""
+    """Lets `key` expire after `ttl` seconds; returns False when it is missing. Never repeated."""
     return Request(commands.Expire(_key(key), ttl), bool)
 
 
+@request
 def persist(key: str) -> Request[bool]:
-    """Let `key` live for good; False when it did, or is not there. Never repeated."""
+    """Lets `key` never expire; returns False when it had no ttl or is missing. Never repeated."""
     return Request(commands.Persist(_key(key)), bool)
 
 
+@request
 def count() -> Request[int]:
-    """How many keys there are. Repeated when the connection is lost."""
+    """Returns the number of keys. Repeated when the connection is lost."""
     return Request(commands.Count(), int)
 
 
+@request
 def scan(prefix: str = "", cursor: Optional[str] = None, limit: int = 100) -> Request[Page]:
-    """Up to `limit` of the keys that begin with `prefix`, from `cursor` on, and the next cursor.
+    """Returns up to `limit` of the keys that begin with `prefix`, and the next page's cursor.
 
     A page may be short or empty before the end. Repeated when the connection is lost.
     """
@@ -254,13 +272,15 @@ def scan(prefix: str = "", cursor: Optional[str] = None, limit: int = 100) -> Re
     return Request(command, lambda page: Page(page.keys, page.cursor))
 
 
+@request
 def ping() -> Request[str]:
-    """`"PONG"`, if the server is there. Repeated when the connection is lost."""
+    """Returns "PONG". Repeated when the connection is lost."""
     return Request(commands.Ping(), str)
 
 
+@request
 def info() -> Request[Dict[str, Any]]:
-    """Figures about the server, by section and name, as docs/protocol.md explains them.
+    """Returns figures about the server, by section and name, as docs/protocol.md explains them.
 
     Repeated when the connection is lost.
     """
@@ -273,12 +293,26 @@ def _key(key: str) -> str:
     raise BadRequest(f"a key is a str, not {type(key).__name__}")
 
 
+def _keys(keys: Iterable[str]) -> List[str]:
+    if isinstance(keys, (str, bytes)):
+        raise TypeError(f"keys are an iterable of str, such as a list, not {keys!r:.64}")
+    return list(map(_key, keys))
+
+
+def _presence(wanted: Any, *legal: str) -> Any:
+    if wanted is None:
+        return UNSET
+    if wanted in legal:
+        return wanted
+    raise BadRequest(f"`if_` is {' or '.join(map(repr, legal))}, not {wanted!r:.64}")
+
+
 def _value_or(default: Any, kind: Any) -> Callable[[Any], Any]:
     return lambda text: default if text is UNSET else from_json(text, kind)
 
 
 def _condition(value: object) -> Union[Raw, UnsetType]:
-    return UNSET if value is UNSET else Raw(to_json(value))
+    return UNSET if value is ... else Raw(to_json(value))
 
 
 def _seconds(ttl: Optional[float]) -> Union[float, UnsetType]:

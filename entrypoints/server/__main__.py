@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
 import socket
 import ssl
 from functools import partial
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Sequence
 
 import click
 import gevent
 from gevent.event import Event
 
 from adapters import logs
-from adapters.gevent_tcp.server import SPARE
+from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
-from adapters.process import allow_descriptors, keep_buffers, notify
+from adapters.process import allow_descriptors, keep_buffers, notify, open_standard_streams
+from entrypoints.address import ListenAddress
+from entrypoints.data_directory import readable
 from entrypoints.server.container import ServerContainer
-from entrypoints.server.options import server_options
-from entrypoints.settings import CONTEXT, PACKAGE, read_password, version
+from entrypoints.server.maintenance import maintenance_options
+from entrypoints.server.options import server_options, server_settings
+from entrypoints.settings.sources import CONTEXT
+from entrypoints.version import PACKAGE, version
 
 log = logging.getLogger(__name__)
 
@@ -32,88 +35,94 @@ DESCRIPTORS = 64
 
 @click.command(context_settings=CONTEXT)
 @server_options
+@maintenance_options
 @click.version_option(package_name=PACKAGE, prog_name="kv-server")
-def main(**settings: Any) -> None:
+@click.pass_context
+def main(context: click.Context, /, **_: Any) -> None:
     """Serve a JSON key-value store over TCP, one JSON object a line each way.
 
     Every option can also be set by an environment variable (KV_PORT for --port) or in the file
     named by --config (port = 7379). The command line wins, then the environment, then the file.
     """
-    settings["password"] = read_password(settings["password_file"])
-    _check(settings)
+    open_standard_streams()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    settings, addresses, warnings = server_settings(context)
     end_log = logs.start(logs.to_standard_error, settings["log_level"], settings["log_format"])
     try:
+        for warning in warnings:
+            log.warning(warning)
         _fit_clients(settings)
-        _serve(settings)
+        _serve(settings, addresses)
     finally:
         end_log()
 
 
-def _serve(settings: Dict[str, Any]) -> None:
+def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None:
     container = ServerContainer()
-    container.config.from_dict(settings)
-    try:
-        container.limits()
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    container.config.from_dict(
+        {**settings, "listen": [address.as_tuple() for address in addresses]}
+    )
     certificates, server = container.certificates(), container.server()
-    if settings["tls_cert"]:
-        with _told("cannot use the TLS files"):
+    has_tls = bool(settings["tls_cert"])
+    if has_tls:
+        with _refusal("cannot use the TLS files"):
             certificates.load()
-    with _told(f"cannot listen on {settings['host']} port {settings['port']}"):
-        host, port = server.bind()
+    data_dir = settings["data_dir"]
+    if data_dir:
+        with readable(data_dir):
+            container.data_directory().open()
+    with _refusal("cannot listen"):
+        bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
     stopping = Event()
-    watchers = [gevent.signal_handler(number, stopping.set) for number in _ENDING]
-    if settings["tls_cert"]:
-        watchers.append(gevent.signal_handler(signal.SIGHUP, partial(_reload, certificates)))
+    ending = [gevent.signal_handler(number, stopping.set) for number in _ENDING]
+    reload = partial(_reload, certificates) if has_tls else _nothing_to_reload
+    gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
     housekeeper = container.housekeeper()
     server.start()
+    for url in bound:
+        _announce(url)
+    keeper = container.journal_keeper() if data_dir else None
+    if keeper:
+        with readable(data_dir):
+            keeper.load(stopping.is_set)
+        keeper.start()
     housekeeper.start()
-    scheme = "kvs" if settings["tls_cert"] else "kv"
-    host = f"[{host}]" if ":" in host else host
-    click.echo(f"kv-server {version()} listens on {scheme}://{host}:{port}")
-    notify("READY=1")
+    if not stopping.is_set():
+        notify("READY=1")
     stopping.wait()
     log.info("stopping")
-    for watcher in watchers:
+    for watcher in ending:
         watcher.cancel()
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
     notify("STOPPING=1")
     housekeeper.stop()
     server.stop(settings["shutdown_grace"])
+    if keeper:
+        keeper.stop()
     log.info("stopped")
 
 
-def _check(settings: Dict[str, Any]) -> None:
-    """Raise for settings that are safe only together with others."""
-    if settings["tls_cert"] is None and (settings["tls_key"] or settings["tls_client_ca"]):
-        raise click.UsageError("--tls-key and --tls-client-ca need --tls-cert")
-    guarded = settings["password"] or settings["tls_client_ca"] or settings["insecure"]
-    if not guarded and not _is_loopback(settings["host"]):
-        raise click.UsageError(
-            f"{settings['host']} can be reached from other machines: set a password "
-            "(--password-file or KV_PASSWORD), or say --insecure"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError:
-        return True  # binding will tell what is wrong with it
-    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
+def _announce(url: str) -> None:
+    """Write to standard output, even if it is closed, and to the log where the server listens."""
+    with contextlib.suppress(OSError):
+        logs.to_standard_output(f"kv-server {version()} listens on {url}\n")
+    log.info("listening", extra={"url": url, "version": version()})
 
 
 def _fit_clients(settings: Dict[str, Any]) -> None:
-    """Let the process have a descriptor for each client, or take fewer clients."""
-    wanted = settings["max_clients"] + SPARE + DESCRIPTORS
+    """Raise the limit on descriptors to fit the clients, or lower `max_clients` to fit it."""
+    wanted = settings["max_clients"] + REJECT_RESERVE + DESCRIPTORS
     allowed = allow_descriptors(wanted)
     if allowed < wanted:
-        settings["max_clients"] = max(1, allowed - SPARE - DESCRIPTORS)
+        settings["max_clients"] = max(1, allowed - REJECT_RESERVE - DESCRIPTORS)
         why = f"the system allows {allowed} open files"
         log.warning("lowered max_clients", extra={"to": settings["max_clients"], "why": why})
+
+
+def _nothing_to_reload() -> None:
+    log.info("nothing to reload: SIGHUP reloads the TLS files, and there are none")
 
 
 def _reload(certificates: Certificates) -> None:
@@ -122,20 +131,21 @@ def _reload(certificates: Certificates) -> None:
     except OSError as error:
         log.error("kept the old certificate", extra={"why": str(error)})
     else:
-        log.info("read the certificate again")
+        log.info("reloaded the certificate")
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Ends the program with one line for what the system refuses."""
+def _refusal(what: str) -> Iterator[None]:
+    """End the program with one line when the system refuses."""
     try:
         yield
     except OSError as error:
-        raise click.ClickException(f"{what}: {_reason(error)}") from error
+        where = f" on {error.filename}" if error.filename else ""
+        raise click.ClickException(f"{what}{where}: {_reason(error)}") from error
 
 
 def _reason(error: OSError) -> str:
-    """The system's own words, to which `create_server` adds the address once more."""
+    """The system's own message, without the address that `create_server` adds."""
     if isinstance(error, (socket.gaierror, ssl.SSLError)):
         return str(error.strerror or error)
     return os.strerror(error.errno or 0)

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, Iterable, Optional
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Type
 
 from dependency_injector import containers, providers
 
-from adapters.gevent_tcp.connection import Connection, Session
+from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
+from adapters.gevent_tcp.listeners import Address
 from adapters.gevent_tcp.server import GeventServer
-from adapters.gevent_tcp.tls import Certificates, TlsSession
-from adapters.process import resident_memory
-from adapters.protocols.json_lines.guarded import GuardedSession
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.gevent_tcp.tls import Certificates, TlsConversation
+from adapters.process import end_at_once, resident_memory
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from adapters.protocols.resp.codec import RespCodec, begins_resp
+from adapters.protocols.resp.session import Shared
+from adapters.storage.journal.background import GeventBackground, JournalKeeper
+from adapters.storage.journal.disk import Directory
+from adapters.storage.journal.journal import Journal
+from application import conversation as conversations
+from application.admission import LongRequests
+from application.durability import DurableConversation
 from application.executor import LocalExecutor
+from application.ledger import Ledger
 from application.limits import Limits
 from application.password import Password
-from application.ports import Executor
-from application.report import Figures
+from application.ports import Codec, Conversation, Executor
+from application.stats import ServerStats
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
-from domain.store import Store
-from entrypoints.settings import version
+from domain.store import Maintained, Store, Traits
+from entrypoints.version import version
 
 
 def _policy(max_memory: int, policy: str) -> str:
     return policy if max_memory else "unbounded"
 
 
+def _maintenance(store: Store) -> Callable[[], bool]:
+    """The work that a store has in the background, if any; tells whether there is more."""
+    return store.run_maintenance if isinstance(store, Maintained) else lambda: False
+
+
 def _whether(setting: Optional[str]) -> str:
     return "yes" if setting else "no"
+
+
+def _addresses(listen: Optional[Sequence[Address]], host: str, port: int) -> Sequence[Address]:
+    return listen or [("tcp", host, port)]
 
 
 def _settings(
@@ -41,10 +59,25 @@ def _settings(
     return {name: getattr(config, name) for name in names}
 
 
+def _protocol(
+    begins: Callable[[bytes], Optional[bool]], codec: Callable[..., Codec], *arguments: Any
+) -> providers.Provider[Protocol]:
+    """A protocol of the port; its codec is made anew for each connection."""
+    new_codec = providers.Factory(codec, *arguments)
+    return providers.Factory(Protocol, providers.Object(begins), new_codec.provider)
+
+
+def _connection_for(traits: Traits) -> Type[Connection]:
+    """A store that blocks takes a greenlet for each turn, so that others run meanwhile."""
+    return GreenletConnection if traits.blocks else Connection
+
+
 class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
-    config = providers.Configuration(strict=True)
+    config = providers.Configuration(
+        strict=True, default={"listen": None, "data_dir": None, "fsync": "always"}
+    )
 
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Selector(
@@ -53,38 +86,82 @@ class ServerContainer(containers.DeclarativeContainer):
         refuse=providers.Singleton(BoundedStore, clock, config.max_memory.as_int()),
         evict=providers.Singleton(EvictingStore, clock, config.max_memory.as_int()),
     )
+    data_directory = providers.Singleton(Directory, config.data_dir)
+    journal_failed = providers.Object(end_at_once)
+    journal = providers.Singleton(
+        Journal,
+        data_directory,
+        config.fsync,
+        store,
+        providers.Singleton(GeventBackground),
+        clock,
+        providers.Object(time.time),
+        journal_failed,
+    )
+    journal_keeper = providers.Singleton(JournalKeeper, journal)
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
-    figures = providers.Singleton(
-        Figures,
+    stats = providers.Singleton(
+        ServerStats,
         providers.Callable(version),
         limits,
         clock,
         resident_memory=providers.Object(resident_memory),
+        journal=providers.Selector(
+            providers.Callable(_whether, config.data_dir),
+            no=providers.Object(None),
+            yes=journal.provided.figures,
+        ),
     )
-    allowance = providers.Singleton(Allowance, limits.provided.max_input_bytes)
-    password = providers.Singleton(Password, config.password, clock)
-    conversation: providers.Provider[ServerSession] = providers.Selector(
+    ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
+    long_requests = providers.Singleton(LongRequests)
+    resp = providers.Singleton(
+        Shared,
+        limits,
+        providers.Callable(version),
+        providers.Object(time.time),
+        providers.Callable(bool, config.password),
+        providers.Callable(bool, config.data_dir),
+    )
+    protocols = providers.Singleton(
+        FirstBytes,
+        providers.List(
+            _protocol(begins_json_lines, JsonLinesCodec, limits),
+            _protocol(begins_resp, RespCodec, resp),
+        ),
+    )
+    password = providers.Selector(
         providers.Callable(_whether, config.password),
-        no=providers.Factory(ServerSession, executor, limits, figures, allowance),
-        yes=providers.Factory(GuardedSession, executor, limits, figures, allowance, password),
+        no=providers.Object(None),
+        yes=providers.Singleton(Password, config.password, clock),
+    )
+    service = providers.Singleton(
+        conversations.Service, executor, protocols, limits, stats, long_requests, password
+    )
+    plain_conversation: providers.Provider[Conversation] = providers.Selector(
+        providers.Callable(_whether, config.data_dir),
+        no=providers.Factory(conversations.Conversation, service),
+        yes=providers.Factory(DurableConversation, journal, service),
     )
     certificates = providers.Singleton(
         Certificates, config.tls_cert, config.tls_key, config.tls_client_ca
     )
-    session: providers.Provider[Session] = providers.Selector(
+    conversation: providers.Provider[Conversation] = providers.Selector(
         providers.Callable(_whether, config.tls_cert),
-        no=conversation,
-        yes=providers.Factory(TlsSession, certificates, conversation.provider),
+        no=plain_conversation,
+        yes=providers.Factory(TlsConversation, certificates, plain_conversation.provider),
     )
-    connection = providers.Object(Connection)
+    connection = providers.Callable(_connection_for, store.provided.traits)
     server = providers.Singleton(
         GeventServer,
-        host=config.host,
-        port=config.port.as_int(),
-        new_session=session.provider,
+        addresses=providers.Callable(_addresses, config.listen, config.host, config.port.as_int()),
+        new_conversation=conversation.provider,
+        new_unix_conversation=plain_conversation.provider,
         limits=limits,
+        ledger=ledger,
         clock=clock,
         connection=connection,
     )
-    housekeeper = providers.Singleton(GeventHousekeeper, tidy=store.provided.run_maintenance)
+    housekeeper = providers.Singleton(
+        GeventHousekeeper, run_maintenance=providers.Callable(_maintenance, store)
+    )

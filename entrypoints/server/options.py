@@ -1,19 +1,35 @@
 """The server's settings, as options of its command line.
 
-Rule: a bound is named once, in `Limits`; its type and default come from there. A secret is read
-from a file or the environment and is no option, since everybody sees the options of a process.
+Rule: a bound is named once, in `Limits`; its default comes from there. A secret is read from a file
+or the environment and is no option, since other users see the options of a process.
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, TypeVar
 
 import click
 import msgspec
 
 from adapters.logs import FORMATS
 from application.limits import Limits
-from entrypoints.settings import FILE, config_option, number_of_bytes, password_file_option
+from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
+from entrypoints.settings.kinds import (
+    CERTIFICATE,
+    COUNT,
+    KEEPALIVE,
+    KEY,
+    PORT_OR_ANY,
+    SECONDS,
+    SIZE,
+    SIZE_OR_NONE,
+    Host,
+    Listen,
+    size,
+)
+from entrypoints.settings.rules import Needs, listen_addresses, refuse_without_effect
+from entrypoints.settings.secret import check_key, find_password, password_file_option
+from entrypoints.settings.sources import Given, config_option, given, setting
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -24,79 +40,159 @@ _LIMITS: Dict[str, str] = {
     "max_reply_bytes": "Longest reply line.",
     "max_key_bytes": "Longest key.",
     "max_keys_per_request": "Most keys that one request may name.",
-    "max_input_bytes": "Most bytes of requests that have arrived in part, of all clients together.",
-    "max_clients": "Most clients at once; one more is told so and closed.",
-    "request_timeout": "Seconds from a request's first byte to its last, and from connecting to "
-    "the right password; 0 for ever.",
-    "send_timeout": "Seconds that a client may take nothing of its replies; 0 for ever.",
-    "idle_timeout": "Seconds that a client may be silent; 0 for ever.",
-    "tcp_keepalive": "Seconds of silence until a client is probed for being there; 0 for never.",
+    "max_batch_cost": "Most that the commands of a BATCH cost together; a SET costs 1.",
+    "max_opened_bytes": "Most bytes of JSON that one request decodes to compare or count.",
+    "max_input_bytes": "Most bytes buffered for all clients together, of unanswered requests "
+    "and unsent replies. Over it, the client with the most is cut.",
+    "max_clients": "Most clients at once; a further one is refused.",
+    "request_timeout": "Close a connection whose request takes longer than this to arrive, or to "
+    "log in (0: never).",
+    "send_timeout": "Close a connection that accepts no reply bytes for this long (0: never).",
+    "idle_timeout": "Close a connection idle for this long (0: never).",
+    "tcp_keepalive": "Probe a client that is silent for this long (0: never).",
 }
 
 
 def _limit(field: msgspec.structs.FieldInfo) -> Callable[[F], F]:
-    return click.option(
+    kind = SECONDS if field.type is float else SIZE if field.name.endswith("_bytes") else COUNT
+    return setting(
         "--" + field.name.replace("_", "-"),
-        type=click.IntRange(min=1) if field.type is int else click.FloatRange(min=0),
-        default=field.default,
+        type=KEEPALIVE if field.name == "tcp_keepalive" else kind,
+        default=size(field.default) if kind is SIZE else f"{field.default:g}",
         help=_LIMITS[field.name],
     )
 
 
 _OPTIONS = [
-    config_option,
-    click.option("--host", default="127.0.0.1", help="Address to listen on."),
-    click.option(
-        "--port", type=click.IntRange(0, 65535), default=7379, help="Port; 0 picks a free one."
+    config_option("server"),
+    setting(
+        "--listen",
+        type=Listen(),
+        multiple=True,
+        is_eager=True,
+        metavar="HOST:PORT",
+        help="Address to listen on, or unix:/PATH, instead of --host and --port; may be given "
+        "several times. localhost is both 127.0.0.1 and [::1].",
+    ),
+    setting(
+        "--host", type=Host(), part_of="listen", default=DEFAULT_HOST, help="Host to listen on."
+    ),
+    setting(
+        "--port",
+        type=PORT_OR_ANY,
+        part_of="listen",
+        default=DEFAULT_PORT,
+        help="Port to listen on; 0 picks a free one.",
     ),
     password_file_option("File with the password that clients need; or set KV_PASSWORD."),
-    click.option(
-        "--insecure",
-        is_flag=True,
-        help="Listen where other machines can connect although there is no password.",
+    setting("--insecure", is_flag=True, help="Allow other machines to connect without a password."),
+    setting("--tls", is_flag=True, help="Refuse to start without TLS, which --tls-cert enables."),
+    setting("--tls-cert", type=CERTIFICATE, help="Certificate chain, PEM; enables TLS."),
+    setting("--tls-key", type=KEY, help="Private key, PEM, unless --tls-cert holds it."),
+    setting(
+        "--tls-client-ca",
+        type=CERTIFICATE,
+        help="CA bundle for client certificates, PEM; enables mutual TLS.",
     ),
-    click.option("--tls-cert", type=FILE, help="Certificate chain, PEM; from then on TLS only."),
-    click.option("--tls-key", type=FILE, help="Key of the certificate, PEM, if it is not there."),
-    click.option(
-        "--tls-client-ca", type=FILE, help="Let in clients with certificates of these alone, PEM."
-    ),
-    click.option(
+    setting(
         "--max-memory",
-        type=number_of_bytes,
+        type=SIZE_OR_NONE,
         default=0,
-        metavar="SIZE",
-        help="Bound on what the keys take, such as 512mb; 0 is none.",
+        help="Most memory that the keys take, such as 512mb (0: no bound).",
     ),
-    click.option(
+    setting(
         "--memory-policy",
         type=click.Choice(["refuse", "evict"]),
         default="refuse",
-        help="At the bound: refuse writes, or remove keys that were not used lately.",
+        help="At --max-memory: refuse writes, or evict keys that were not used lately.",
+    ),
+    setting(
+        "--data-dir",
+        type=click.Path(file_okay=False),
+        help="Directory to keep the keys in; without it they are gone with the process.",
+    ),
+    setting(
+        "--fsync",
+        type=click.Choice(["always", "everysec", "no"]),
+        default="always",
+        help="With --data-dir, reply once a write is on the disk, or sync once a second, or leave "
+        "it to the system.",
     ),
     *map(_limit, msgspec.structs.fields(Limits)),
-    click.option(
+    setting(
         "--shutdown-grace",
-        type=click.FloatRange(min=0),
-        default=5.0,
-        help="Seconds to finish answering after SIGTERM or SIGINT; a second signal ends at once.",
+        type=SECONDS,
+        default="5",
+        help="Finish replies for up to this long after SIGTERM or SIGINT; a second signal ends "
+        "the server at once.",
     ),
-    click.option(
+    setting(
         "--log-level",
         type=click.Choice(_LEVELS, case_sensitive=False),
         default="info",
-        help="Least severe messages to log, on standard error.",
+        help="Least severe records to log, on standard error.",
     ),
-    click.option(
+    setting(
         "--log-format",
         type=click.Choice(list(FORMATS), case_sensitive=False),
         default="text",
-        help="A line a record, for people or as JSON.",
+        help="One line per record, as text for people or as JSON.",
     ),
+]
+
+_NEEDS = [
+    Needs("tls", "tls_cert", "a certificate, --tls-cert"),
+    Needs("tls_key", "tls_cert", "--tls-cert"),
+    Needs("tls_client_ca", "tls_cert", "--tls-cert"),
+    Needs("fsync", "data_dir", "a directory, --data-dir"),
+    Needs("memory_policy", "max_memory", "a bound, --max-memory"),
 ]
 
 
 def server_options(command: F) -> F:
-    """Gives a command every setting of the server."""
+    """Give a command every setting of the server."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+class ServerSettings(NamedTuple):
+    """The server's values by name, the addresses to listen on, and warnings to log."""
+
+    values: Dict[str, Any]
+    addresses: List[ListenAddress]
+    warnings: List[str]
+
+
+def server_settings(context: click.Context) -> ServerSettings:
+    """The settings of a command line that was parsed, checked and put together. Raises
+    `click.UsageError`."""
+    settings = given(context)
+    values = {name: setting.value for name, setting in settings.items()}
+    refuse_without_effect(_NEEDS, settings, values)
+    _check_limits(settings)
+    addresses = [one for address in listen_addresses(settings) for one in address.resolved()]
+    password = find_password(settings)
+    values["password"] = password.text
+    if not (password.text or values["tls_client_ca"] or values["insecure"]):
+        _refuse_remote(addresses)
+    keys = check_key(settings, values)
+    return ServerSettings(values, addresses, [*password.warnings, *keys])
+
+
+def _check_limits(settings: Mapping[str, Given]) -> None:
+    names = Limits.__struct_fields__
+    try:
+        Limits(**{name: settings[name].value for name in names})
+    except ValueError as error:
+        origins = [settings[name].origin for name in names if settings[name].rank]
+        raise click.UsageError(f"{error}; given were {', '.join(origins)}") from error
+
+
+def _refuse_remote(addresses: Sequence[ListenAddress]) -> None:
+    for address in addresses:
+        if not address.is_local:
+            raise click.UsageError(
+                f"{address} can be reached from other machines: set a password "
+                "(--password-file or KV_PASSWORD), or say --insecure"
+            )

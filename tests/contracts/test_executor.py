@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, TypeVar, cast
 
 import pytest
 from msgspec import UNSET, Raw
 
-from adapters.gevent_tcp.connection import GreenletConnection
 from application.commands import (
     COMMANDS,
     Auth,
@@ -37,11 +37,14 @@ from application.commands import (
 )
 from application.executor import LocalExecutor
 from application.ports import Executor
-from domain.errors import BadRequest, NotANumber, OutOfRange
+from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
+from sqlite_store import SqliteStore
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
+
+R = TypeVar("R")
 
 
 def _local(clock: Clock) -> Iterator[Executor]:
@@ -62,9 +65,90 @@ def _tcp(clock: Clock) -> Iterator[Executor]:
 def _tcp_to_a_store_that_blocks(clock: Clock) -> Iterator[Executor]:
     container = server_container()
     container.store.override(BlockingStore(clock))
-    container.connection.override(GreenletConnection)
     with served(container) as client:
         yield client
+
+
+def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    with contextlib.closing(SqliteStore.open(":memory:", clock)) as store:
+        container.store.override(store)
+        with served(container) as client:
+            yield client
+
+
+class InSteps(Executor):
+    """Executes each command incrementally."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        steps = self._inner.execute_in_steps(command)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return cast(R, stop.value)
+
+
+class InRuns(Executor):
+    """Executes each command as a run of one where its kind has runs, and again by itself when the
+    run is refused, which has had no effect."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        try:
+            run = self._inner.execute_run([command])
+        except KvError:
+            run = None
+        return cast(R, run.results[0]) if run else self._inner.execute(command)
+
+
+class Wrapper(Executor):
+    """Sees every command as itself, and has nothing but the one method that a port must have."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def execute(self, command: Command[R]) -> R:
+        assert type(command) in COMMANDS
+        return self._inner.execute(command)
+
+
+def _in_steps(clock: Clock) -> Iterator[Executor]:
+    yield InSteps(LocalExecutor(InMemoryStore(clock)))
+
+
+def _in_steps_by_the_fall_back(clock: Clock) -> Iterator[Executor]:
+    yield InSteps(Wrapper(LocalExecutor(InMemoryStore(clock))))
+
+
+def _in_runs(clock: Clock) -> Iterator[Executor]:
+    yield InRuns(LocalExecutor(InMemoryStore(clock)))
+
+
+def _tcp_to_a_wrapper(clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    container.clock.override(clock)
+    container.executor.override(Wrapper(LocalExecutor(InMemoryStore(clock))))
+    with served(container) as client:
+        yield client
+
+
+WIRINGS = [
+    _local,
+    _loopback,
+    _tcp,
+    _tcp_to_a_store_that_blocks,
+    _tcp_to_a_database,
+    _in_steps,
+    _in_steps_by_the_fall_back,
+    _in_runs,
+    _tcp_to_a_wrapper,
+]
 
 
 @pytest.fixture
@@ -72,7 +156,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=[_local, _loopback, _tcp, _tcp_to_a_store_that_blocks])
+@pytest.fixture(params=WIRINGS)
 def executor(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Executor]:
     yield from request.param(clock)
 
@@ -86,11 +170,11 @@ def value(result: Any) -> Any:
     return json.loads(result)
 
 
-def test_where_no_password_is_set_every_one_is_right(executor: Executor) -> None:
+def test_auth_without_a_password_accepts_any(executor: Executor) -> None:
     assert executor.execute(Auth("anything")) is True
 
 
-def test_ping_is_answered(executor: Executor) -> None:
+def test_ping_returns_pong(executor: Executor) -> None:
     assert executor.execute(Ping()) == "PONG"
 
 
@@ -134,20 +218,20 @@ def test_a_missing_key_is_not_a_stored_null(executor: Executor) -> None:
     assert executor.execute(Get("missing")) is UNSET
 
 
-def test_setting_again_replaces(executor: Executor) -> None:
+def test_setting_a_key_again_replaces_its_value(executor: Executor) -> None:
     executor.execute(Set("k", raw(1)))
     executor.execute(Set("k", raw([2])))
     assert value(executor.execute(Get("k"))) == [2]
 
 
-def test_deleting_tells_whether_the_key_was_there(executor: Executor) -> None:
+def test_delete_returns_whether_the_key_existed(executor: Executor) -> None:
     executor.execute(Set("k", raw(None)))
     assert executor.execute(Delete("k")) is True
     assert executor.execute(Delete("k")) is False
     assert executor.execute(Get("k")) is UNSET
 
 
-def test_many_come_back_without_those_missing(executor: Executor) -> None:
+def test_mget_returns_the_keys_that_exist(executor: Executor) -> None:
     executor.execute(MSet({"a": raw({"x": 1}), "": raw(None), "ключ": raw("й")}))
     found = executor.execute(MGet(["a", "", "missing", "ключ", "a"]))
     assert {key: value(text) for key, text in found.items()} == {
@@ -157,12 +241,12 @@ def test_many_come_back_without_those_missing(executor: Executor) -> None:
     }
 
 
-def test_none_can_be_asked_for_or_set(executor: Executor) -> None:
+def test_mget_and_mset_accept_no_keys(executor: Executor) -> None:
     assert executor.execute(MGet([])) == {}
     assert executor.execute(MSet({})) is True
 
 
-def test_flush_removes_all_and_counts_them(executor: Executor) -> None:
+def test_flush_removes_all_keys_and_returns_their_number(executor: Executor) -> None:
     executor.execute(MSet({str(number): raw(number) for number in range(1000)}))
     assert executor.execute(Flush()) == 1000
     assert executor.execute(Flush()) == 0
@@ -206,12 +290,12 @@ class TestConditions:
         assert executor.execute(Delete("k", if_equals=raw(wanted))) is equal
         assert executor.execute(Exists("k")) is not equal
 
-    def test_nothing_equals_a_missing_key(self, executor: Executor) -> None:
+    def test_no_value_equals_a_missing_key(self, executor: Executor) -> None:
         assert executor.execute(Set("k", raw(1), if_equals=raw(None))) is False
         assert executor.execute(Delete("k", if_equals=raw(None))) is False
         assert executor.execute(Exists("k")) is False
 
-    def test_many_if_absent_are_all_stored_or_none(self, executor: Executor) -> None:
+    def test_mset_if_absent_stores_all_keys_or_none(self, executor: Executor) -> None:
         executor.execute(Set("b", raw(0)))
         items = {"a": raw(1), "b": raw(2)}
         assert executor.execute(MSet(items, if_="absent")) is False
@@ -222,18 +306,18 @@ class TestConditions:
 
 
 class TestReplacing:
-    def test_getset_gives_the_old_value(self, executor: Executor, clock: Clock) -> None:
+    def test_getset_returns_the_old_value(self, executor: Executor, clock: Clock) -> None:
         assert executor.execute(GetSet("k", raw(1))) is UNSET
         assert executor.execute(GetSet("k", raw(2), ttl=5)) == b"1"
         clock.now += 5
         assert executor.execute(GetSet("k", raw(3))) is UNSET
 
-    def test_getdel_gives_the_value_once(self, executor: Executor) -> None:
+    def test_getdel_returns_the_value_once(self, executor: Executor) -> None:
         executor.execute(Set("k", raw(None)))
         assert executor.execute(GetDel("k")) == b"null"
         assert executor.execute(GetDel("k")) is UNSET
 
-    def test_mdelete_counts_the_keys_that_were_there(self, executor: Executor) -> None:
+    def test_mdelete_returns_how_many_keys_existed(self, executor: Executor) -> None:
         executor.execute(MSet({"a": raw(1), "b": raw(2), "c": raw(3)}))
         assert executor.execute(MDelete(["a", "c", "x", "a"])) == 2
         assert executor.execute(Count()) == 1
@@ -256,7 +340,7 @@ class TestTime:
         executor.execute(Set("k", raw(1)))
         assert executor.execute(GetTtl("k")) is None
 
-    def test_setting_again_clears_the_ttl_or_keeps_it(
+    def test_setting_a_key_again_clears_or_keeps_its_ttl(
         self, executor: Executor, clock: Clock
     ) -> None:
         executor.execute(MSet({"k": raw(1)}, ttl=10))
@@ -303,7 +387,7 @@ class TestCounters:
         assert executor.execute(Incr("n", by=-50)) == -8
         assert value(executor.execute(Get("n"))) == -8
 
-    def test_fractions_make_it_a_fraction(self, executor: Executor) -> None:
+    def test_a_counter_with_a_fraction_added_stays_a_float(self, executor: Executor) -> None:
         assert executor.execute(Incr("n", by=0.5)) == 0.5
         total = executor.execute(Incr("n", by=1))
         assert (total, type(total)) == (1.5, float)
@@ -321,14 +405,18 @@ class TestCounters:
     @pytest.mark.parametrize(
         ("start", "by"), [(1.7e308, 1.7e308), (10**400, 0.5), (0.5, 10**400), (2**70, 1)]
     )
-    def test_what_cannot_be_kept_is_refused(self, executor: Executor, start: Any, by: Any) -> None:
+    def test_incr_beyond_the_range_is_refused(
+        self, executor: Executor, start: Any, by: Any
+    ) -> None:
         executor.execute(Set("n", raw(start)))
         with pytest.raises(OutOfRange):
             executor.execute(Incr("n", by=by))
         assert value(executor.execute(Get("n"))) == start
 
     @pytest.mark.parametrize("other", [None, True, "1", [], {}])
-    def test_what_is_no_number_is_refused(self, executor: Executor, other: Any) -> None:
+    def test_incr_of_a_value_that_is_no_number_is_refused(
+        self, executor: Executor, other: Any
+    ) -> None:
         executor.execute(Set("n", raw(other)))
         with pytest.raises(NotANumber):
             executor.execute(Incr("n"))
@@ -344,7 +432,7 @@ class TestCounters:
 
 
 class TestScans:
-    def test_pages_make_up_the_whole(self, executor: Executor) -> None:
+    def test_the_pages_of_a_scan_hold_every_key(self, executor: Executor) -> None:
         executor.execute(MSet({f"user:{number}": raw(number) for number in range(300)}))
         executor.execute(Set("other", raw(0)))
         seen: List[str] = []
@@ -355,31 +443,80 @@ class TestScans:
             seen += page.keys
         assert sorted(seen) == sorted(f"user:{number}" for number in range(300))
 
-    def test_what_makes_no_sense_is_refused(self, executor: Executor) -> None:
+    def test_a_scan_with_a_bad_limit_or_cursor_is_refused(self, executor: Executor) -> None:
         with pytest.raises(BadRequest, match="limit"):
             executor.execute(Scan(limit=0))
         with pytest.raises(BadRequest, match="cursor"):
             executor.execute(Scan(cursor="nonsense"))
 
+    def test_a_scan_finds_all_keys_with_long_escapes(self, executor: Executor) -> None:
+        keys = {f"{number:02}" + "\x01" * 60_000 for number in range(8)}
+        for key in keys:
+            executor.execute(Set(key, raw(0)))
+        found: List[str] = []
+        cursor, pages = None, 0
+        while pages == 0 or cursor is not None:
+            page = executor.execute(Scan(limit=1000, cursor=cursor))
+            found += page.keys
+            cursor, pages = page.cursor, pages + 1
+        assert sorted(found) == sorted(keys)
+        assert pages > 2
+
+
+class TestLargeValues:
+    """The bytes decoded to compare or count are bounded."""
+
+    LARGE = Raw(b"[%b1]" % (b"1," * 600_000))
+    OTHER = Raw(b"[%b 1]" % (b"1," * 600_000))
+
+    def test_a_large_value_differs_from_one_of_another_type_undecoded(
+        self, executor: Executor
+    ) -> None:
+        executor.execute(Set("k", self.LARGE))
+        assert executor.execute(Delete("k", if_equals=raw("text"))) is False
+        assert executor.execute(Set("k", raw(1), if_equals=raw(None))) is False
+        with pytest.raises(NotANumber):
+            executor.execute(Incr("k"))
+        assert executor.execute(Delete("k", if_equals=self.LARGE)) is True
+
+    def test_a_large_value_that_would_have_to_be_decoded_is_refused(
+        self, executor: Executor
+    ) -> None:
+        executor.execute(Set("k", self.LARGE))
+        commands: List[Command[Any]] = [
+            Delete("k", if_equals=self.OTHER),
+            Set("k", raw(1), if_equals=raw([])),
+        ]
+        for command in commands:
+            with pytest.raises(TooLarge, match=r"at most 1,048,576 \(max_opened_bytes\)"):
+                executor.execute(command)
+        assert executor.execute(Get("k")) == bytes(self.LARGE)
+
+    def test_the_bytes_that_a_batch_decodes_are_summed(self, executor: Executor) -> None:
+        executor.execute(Set("k", Raw(b"[%b1]" % (b"1," * 100_000))))
+        compare = Delete("k", if_equals=raw([]))
+        assert executor.execute(Batch([compare] * 5)) == [False] * 5
+        with pytest.raises(TooLarge, match="max_opened_bytes") as refused:
+            executor.execute(Batch([Set("new", raw(1)), *[compare] * 6]))
+        assert refused.value.index == 6
+        assert executor.execute(Exists("new")) is False
+
 
 class TestBatches:
-    def test_gives_a_reply_for_each(self, executor: Executor) -> None:
-        replies = executor.execute(
-            Batch(
-                [Set("k", raw([1])), Get("k", id=7), Get("no"), GetTtl("k"), MGet(["k"]), Incr("n")]
-            )
-        )
-        assert [(reply.id, reply.ok, reply.result) for reply in replies] == [
-            (UNSET, True, Raw(b"true")),
-            (7, True, Raw(b"[1]")),
-            (UNSET, True, UNSET),
-            (UNSET, True, Raw(b"null")),
-            (UNSET, True, Raw(b'{"k":[1]}')),
-            (UNSET, True, Raw(b"1")),
+    def test_a_batch_returns_what_each_command_returns_by_itself(self, executor: Executor) -> None:
+        commands: List[Command[Any]] = [
+            Set("k", raw([1])),
+            Get("k", id=7),
+            Get("no"),
+            GetTtl("k"),
+            MGet(["k"]),
+            Incr("n"),
         ]
+        results = executor.execute(Batch(commands))
+        assert results == [True, b"[1]", UNSET, None, {"k": b"[1]"}, 1]
         assert executor.execute(Batch([])) == []
 
-    def test_a_refusal_undoes_all_before_it(self, executor: Executor, clock: Clock) -> None:
+    def test_a_refused_command_undoes_the_batch(self, executor: Executor, clock: Clock) -> None:
         executor.execute(MSet({"a": raw(1), "b": raw(2), "word": raw("x")}))
         executor.execute(Set("timed", raw(3), ttl=10))
         with pytest.raises(NotANumber) as refused:
@@ -403,7 +540,7 @@ class TestBatches:
         assert everything == {"a": b"1", "b": b"2", "word": b'"x"', "timed": b"3"}
         assert executor.execute(GetTtl("timed")) == 10
 
-    def test_nothing_refused_leaves_all_done(self, executor: Executor) -> None:
+    def test_a_batch_without_a_refusal_keeps_its_changes(self, executor: Executor) -> None:
         executor.execute(Batch([Set("a", raw(1)), Flush(), Set("b", raw(2)), Delete("c")]))
         assert executor.execute(MGet(["a", "b"])) == {"b": b"2"}
 

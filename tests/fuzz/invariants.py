@@ -1,7 +1,7 @@
 """What holds for the codec whatever bytes arrive, as plain functions that raise where it does not.
 
 Rule: a check is decided by its bytes alone, so that they can be kept as a file and checked again.
-Each `CUT` in them ends what one read of the transport gives, and is not itself fed: no UTF-8 has
+Each `CUT` in them ends one read of the transport, and is not itself fed: no UTF-8 has
 that byte.
 
 The measure of a line is Python's own JSON reader, made strict: no NaN or Infinity, no number beyond
@@ -33,23 +33,23 @@ from unittest import mock
 import msgspec
 
 from adapters.client.json_lines import ClientSession
-from adapters.protocols.json_lines import server
-from adapters.protocols.json_lines.lines import Allowance
-from adapters.protocols.json_lines.server import ServerSession
+from adapters.protocols.json_lines import lines as server_lines
+from application import conversation
 from application.commands import COMMANDS, Command
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.report import Figures
+from application.ports import Wants
 from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
 from domain.memory import InMemoryStore
 from domain.store import Store
+from tests.support import answer, session_of
 
 CUT = b"\xfe"
 
 LIMITS = Limits(
     max_request_bytes=1_000, max_reply_bytes=2_000, max_key_bytes=64, max_keys_per_request=8
 )
-PORTION = 400
+PORTION, BLOCK, WINDOW = 400, 90, 5
 """Bounds so low that inputs of a thousand bytes come to all of them."""
 
 
@@ -73,8 +73,8 @@ def check_server(data: bytes) -> None:
 
 
 def check_client(data: bytes) -> None:
-    """For each request before the first empty line, what is received after it gives a result of the
-    command's type or a `KvError`, or raises `Unavailable`; the same however it is cut."""
+    """For each request before the first empty line, the bytes received after it yield a result of
+    the command's type or a `KvError`, or raises `Unavailable`; the same however it is cut."""
     requests, _, rest = data.partition(b"\n\n")
     asked = [command for command in map(_command, requests.split(b"\n")) if command]
     whole = _receive(asked, [rest.replace(CUT, b"")])
@@ -93,19 +93,15 @@ def _stopped_clock() -> float:
 
 
 def _converse(store: Store, pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
-    """All that a new session on `store` sends, as a transport has it, and whether it goes on."""
-    figures = Figures("test", LIMITS, _stopped_clock, lambda: 1)
-    allowance = Allowance(LIMITS.max_input_bytes)
-    session = ServerSession(LocalExecutor(store, LIMITS), LIMITS, figures, allowance)
-    sent = []
-    with mock.patch.object(server, "PORTION", PORTION):
-        for piece in pieces:
-            sent.append(session.receive(piece))
-            while session.waiting:
-                sent.append(session.replies())
-            if not session.open:
-                break
-    return b"".join(sent), session.open
+    """All that a new conversation on `store` sends, as a transport has it, and whether it goes
+    on."""
+    talk = session_of(LocalExecutor(store, LIMITS), LIMITS, _stopped_clock)
+    with contextlib.ExitStack() as low:
+        low.enter_context(mock.patch.object(conversation, "TURN_BYTES", PORTION))
+        low.enter_context(mock.patch.object(server_lines, "BLOCK", BLOCK))
+        low.enter_context(mock.patch.object(server_lines, "WINDOW", WINDOW))
+        sent = answer(talk, pieces)
+    return sent, talk.wants is not Wants.END
 
 
 def _lines_of(sent: bytes) -> List[bytes]:
@@ -115,12 +111,13 @@ def _lines_of(sent: bytes) -> List[bytes]:
 
 
 def _asked(data: bytes, replies: List[bytes], is_open: bool) -> List[bytes]:
-    """The lines that must have been answered; the answer to one over the bound is taken off."""
-    lines = data.split(b"\n")
+    """The lines that must have been answered; the answer to one over the bound is taken off. What
+    is blank before the first is dropped."""
+    lines = data.lstrip(b" \t\r\n").split(b"\n")
     fits = [len(line) <= LIMITS.max_request_bytes for line in lines]
     end = fits.index(False) if False in fits else len(lines) - 1
     asked = [line for line in lines[:end] if line.strip(b" \t\r")]
-    if not asked and lines[end][:100].lstrip(b" \t\r")[:1] not in (b"", b"{"):
+    if not asked and lines[end][:1] not in (b"", b"{"):
         asked.append(lines[end])  # one that begins so needs no end, and has none too far off
     if asked and _outcome(_read_reply(replies[0])) == "BAD_JSON":
         assert not is_open, "the conversation goes on with a peer of another protocol"
@@ -277,13 +274,13 @@ def _receive(asked: Sequence[Command[Any]], pieces: Sequence[bytes]) -> Optional
     session = ClientSession(LIMITS.max_reply_bytes)
     outcomes: List[object] = []
     try:
-        requests = b"".join(session.ask(asked))
+        requests = b"".join(session.send(asked))
         for piece in pieces:
-            outcomes += session.receive(piece)
+            outcomes += session.receive_data(piece)
     except (BadRequest, Unavailable):
         return None
     assert requests.count(b"\n") == len(asked)
-    assert len(outcomes) + session.owed == len(asked)
+    assert len(outcomes) + session.in_flight == len(asked)
     for command, outcome in zip(asked, outcomes):
         assert isinstance(outcome, (KvError, *_result_types(type(command)))), (command, outcome)
     return [_comparable(outcome) for outcome in outcomes]

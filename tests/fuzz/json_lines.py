@@ -1,8 +1,8 @@
 """Puts the codec to bytes that atheris thinks up, led by which of our lines they reach.
 
-Invariant: whatever bytes arrive, in whatever pieces, the server's session gives one strict JSON
+Invariant: whatever bytes arrive, in whatever pieces, the server's session returns one strict JSON
 reply for each line that is not blank, never `INTERNAL` and never an exception, and what it stored
-comes back equal; the client's session gives results and `KvError`s, or raises `Unavailable`.
+comes back equal; the client's session returns results and `KvError`s, or raises `Unavailable`.
 
     python -m tests.fuzz.json_lines server|client [libFuzzer's options and folders]
 

@@ -6,7 +6,7 @@ from typing import Iterator
 import pytest
 from kvjson import Client
 
-from entrypoints.library import recipes
+from entrypoints.library import runtime
 from tests.library.crowd import Programs, in_greenlets, in_threads
 from tests.library.kinds import Kind, greenlets, local, tasks, threads
 from tests.library.proxy import Proxy
@@ -66,7 +66,7 @@ def programs(
     request: pytest.FixtureRequest, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Programs]:
     """Three programs, which do not rest for long while they wait for one another."""
-    monkeypatch.setattr(recipes, "PAUSE", 0.004)
+    monkeypatch.setattr(runtime, "MAX_POLL_INTERVAL", 0.004)
     kind, together = request.param
     with contextlib.ExitStack() as stack:
         yield Programs([stack.enter_context(kind(server.port)) for _ in range(3)], together)

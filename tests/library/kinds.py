@@ -46,7 +46,7 @@ METHODS: Dict[str, Type[Command[Any]]] = {
 class OnLoop:
     """What belongs to asyncio, with calls that wait: each runs on the event loop until it is done.
 
-    What such a call gives and can itself be awaited, such as a pipeline, is made to wait as well.
+    A result that can itself be awaited, such as a pipeline, is made to wait as well.
     """
 
     def __init__(self, inner: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,8 +59,8 @@ class OnLoop:
             return lambda *args, **kwargs: self.until_done(_collected(member(*args, **kwargs)))
         if inspect.iscoroutinefunction(member):
             return lambda *args, **kwargs: self.until_done(member(*args, **kwargs))
-        if name in ("pipeline", "batch"):
-            return lambda: OnLoop(member(), self.loop)
+        if name in ("pipeline", "batch", "lock", "limiter"):
+            return lambda *args, **kwargs: OnLoop(member(*args, **kwargs), self.loop)
         return member
 
     def __enter__(self) -> OnLoop:
@@ -82,14 +82,14 @@ async def _collected(results: Any) -> List[Any]:
 @contextlib.contextmanager
 def threads(port: int, **options: Any) -> Iterator[Client]:
     """A client for threads."""
-    with Client(port=port, **{"timeout": TIMEOUT, **options}) as client:
+    with Client(port=port or None, **{"timeout": TIMEOUT, **options}) as client:
         yield client
 
 
 @contextlib.contextmanager
 def greenlets(port: int, **options: Any) -> Iterator[Client]:
     """A client for greenlets, where the standard library is as it was."""
-    with Client(port=port, network="gevent", **{"timeout": TIMEOUT, **options}) as client:
+    with Client(port=port or None, network="gevent", **{"timeout": TIMEOUT, **options}) as client:
         yield client
 
 
@@ -98,7 +98,7 @@ def tasks(port: int, **options: Any) -> Iterator[Client]:
     """A client for asyncio's tasks, in the clothes of one whose calls wait."""
     loop = asyncio.new_event_loop()
     with contextlib.closing(loop):
-        made = OnLoop(AsyncClient(port=port, **{"timeout": TIMEOUT, **options}), loop)
+        made = OnLoop(AsyncClient(port=port or None, **{"timeout": TIMEOUT, **options}), loop)
         with made:
             yield cast(Client, made)
 

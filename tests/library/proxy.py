@@ -64,7 +64,7 @@ def reply_cut(link: Link, request: bytes) -> None:
 
 
 def reset(link: Link, request: bytes) -> None:
-    """What is on its way is lost as well."""
+    """Data in transit is lost as well."""
     link.ask(request)
     link.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     raise Cut
@@ -89,7 +89,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing of it is left then."""
+        """Ends the proxy and all of its connections."""
         self._stop_listening()
         self.release()
         for sock in self._clients:
@@ -138,7 +138,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
-        """Meanwhile nobody listens."""
+        """Meanwhile the port has no listener."""
         self._stop_listening()
         try:
             yield

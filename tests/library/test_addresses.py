@@ -1,14 +1,17 @@
-"""How a program says which server it means, and how it is told that this cannot be."""
+"""Addresses and options of a client, and the errors for bad ones."""
 
 from __future__ import annotations
 
+import socket
 import traceback
-from typing import Any
+from typing import Any, Tuple
+from urllib.parse import unquote
 
 import pytest
 from kvjson import AsyncClient, Client, KvError, Unreachable
 
-from entrypoints.client_options import settings
+from entrypoints.address import MAX_PATH_BYTES, ListenAddress, parse_place, settings_of
+from entrypoints.client_settings import client_settings
 from tests.support import Server
 
 
@@ -29,12 +32,137 @@ from tests.support import Server
     ],
 )
 def test_an_address_says_host_port_password_and_tls(url: str, meant: Any) -> None:
-    understood = settings(url, 1234, {})
+    port = 1234 if meant["port"] == 1234 else None
+    understood = client_settings(url, port, {})
     assert {name: understood[name] for name in meant} == meant
 
 
-def test_what_is_said_in_words_wins_over_the_address() -> None:
-    understood = settings("kv://:old@h", 1, {"password": "new", "tls": True})
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("kv+unix:///run/kv.sock", {"unix_path": "/run/kv.sock", "tls": False}),
+        ("kv+unix://:secret@/run/kv.sock", {"unix_path": "/run/kv.sock", "password": "secret"}),
+        ("KV+UNIX:///a%20b/%D0%BA.sock", {"unix_path": "/a b/к.sock"}),
+        ("kv://h", {"host": "h", "port": 7379, "unix_path": None, "tls": False}),
+        ("kv://[fe80::1%eth0]:5000", {"host": "fe80::1%eth0", "port": 5000}),
+        ("kvs://[fe80::1%25eth0]", {"host": "fe80::1%eth0", "port": 7379, "tls": True}),
+        ("kv://[fe80::1%25]", {"host": "fe80::1%25"}),
+        ("kv://bücher.example", {"host": "bücher.example"}),
+    ],
+)
+def test_an_address_says_a_unix_socket_or_a_zone(url: str, meant: Any) -> None:
+    understood = settings_of(url)
+    assert {name: understood[name] for name in meant} == meant
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("h", ("h", None)),
+        ("h:1", ("h", 1)),
+        ("127.0.0.1:65535", ("127.0.0.1", 65535)),
+        ("::1", ("::1", None)),
+        ("fe80::1%eth0", ("fe80::1%eth0", None)),
+        ("[::1]", ("::1", None)),
+        ("[fe80::1%25eth0]:1", ("fe80::1%eth0", 1)),
+    ],
+)
+def test_a_place_is_a_host_and_perhaps_a_port(text: str, place: Tuple[str, Any]) -> None:
+    assert parse_place(text) == place
+
+
+class TestListenAddress:
+    @pytest.mark.parametrize(
+        ("text", "address"),
+        [
+            ("127.0.0.1:5000", ListenAddress("tcp", "127.0.0.1", 5000)),
+            ("127.0.0.1:0", ListenAddress("tcp", "127.0.0.1", 0)),
+            ("localhost", ListenAddress("tcp", "localhost", 7379)),
+            ("[::1]:7379", ListenAddress("tcp", "::1", 7379)),
+            ("[fe80::1%eth0]:7379", ListenAddress("tcp", "fe80::1%eth0", 7379)),
+            ("::", ListenAddress("tcp", "::", 7379)),
+            ("unix:/run/kv.sock", ListenAddress("unix", path="/run/kv.sock", mode=0o600)),
+            ("unix:/run/kv.sock?mode=660", ListenAddress("unix", path="/run/kv.sock", mode=0o660)),
+            ("unix:/a b,c", ListenAddress("unix", path="/a b,c")),
+        ],
+    )
+    def test_a_listen_address_is_a_host_and_a_port_or_a_unix_socket(
+        self, text: str, address: Any
+    ) -> None:
+        assert ListenAddress.parse(text) == address
+        assert ListenAddress.parse(str(address)) == address
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            ":7379",
+            "7379",
+            "h:",
+            "h:65536",
+            "h:-1",
+            "[::1",
+            "kv://h",
+            "unix:",
+            "unix:run/kv.sock",
+            "unix:/run/",
+            "unix:/run/kv.sock?mode=9",
+            "unix:/run/kv.sock?mood=600",
+            "unix:/" + MAX_PATH_BYTES * "a",
+        ],
+    )
+    def test_a_malformed_listen_address_is_refused(self, text: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            ListenAddress.parse(text)
+
+    @pytest.mark.parametrize(
+        ("text", "tls", "url"),
+        [
+            ("127.0.0.1:5000", False, "kv://127.0.0.1:5000"),
+            ("[::1]:5000", True, "kvs://[::1]:5000"),
+            ("unix:/a b/kv.sock", True, "kv+unix:///a%20b/kv.sock"),
+        ],
+    )
+    def test_a_listen_address_becomes_a_url_for_clients(
+        self, text: str, tls: bool, url: str
+    ) -> None:
+        address = ListenAddress.parse(text)
+        assert address.url(tls) == url
+        understood = settings_of(url)
+        if address.kind == "unix":
+            assert understood["unix_path"] == address.path
+        else:
+            assert (understood["host"], understood["port"]) == (address.host, address.port)
+
+    def test_localhost_is_an_address_of_each_family_that_the_system_has(self) -> None:
+        found = ListenAddress.parse("localhost:5000").resolved()
+        assert ListenAddress("tcp", "127.0.0.1", 5000) in found
+        assert len(found) == len(set(found))
+        assert {address.host for address in found} <= {"127.0.0.1", "::1"}
+
+    def test_a_name_that_cannot_be_resolved_is_left_for_the_system_to_refuse(self) -> None:
+        address = ListenAddress.parse("nowhere.invalid:5000")
+        assert address.resolved() == [address]
+
+    @pytest.mark.parametrize(
+        ("text", "local"),
+        [
+            ("127.0.0.1", True),
+            ("127.9.9.9", True),
+            ("[::1]", True),
+            ("unix:/run/kv.sock", True),
+            ("0.0.0.0", False),
+            ("[::]", False),
+            ("192.0.2.1", False),
+            ("[fe80::1%eth0]", False),
+        ],
+    )
+    def test_loopback_and_unix_sockets_are_local(self, text: str, local: bool) -> None:
+        assert ListenAddress.parse(text).is_local == local
+
+
+def test_a_keyword_argument_wins_over_the_address() -> None:
+    understood = client_settings("kv://:old@h", None, {"password": "new", "tls": True})
     assert (understood["password"], understood["tls"]) == ("new", True)
 
 
@@ -57,7 +185,22 @@ def test_what_is_said_in_words_wins_over_the_address() -> None:
         "kv://:open#sesame@h",
         "kv://:open?sesame@h",
         "kv://:open[sesame@h",
+        "kv+unix://:open-sesame@h/run/kv.sock",
+        "kv+unix://:open-sesame@",
+        "kvs+unix://:open-sesame@/run/kv.sock",
+        "kv+unix://:open-sesame@/run/kv.sock?x",
         "kv://",
+        "kv://h:0",
+        "kv://h:7379:7379",
+        "kv://h h",
+        "kv://h\n",
+        "kv://h%41",
+        "kv://[::1]]",
+        "kv://[1.2.3.4]",
+        "kv://::1",
+        "kv+unix://run/kv.sock",
+        "kv+unix:///run/kv.sock/",
+        "kv+unix:///run/%00",
         "h:port",
         "[::1",
         "://",
@@ -71,10 +214,14 @@ def test_a_bad_address_is_refused_without_the_password_in_the_message(kind: Any,
     assert "sesame" not in told
 
 
-@pytest.mark.parametrize("password", ["open\uff1asesame", "open\u2100sesame", "open\uff20sesame"])
-def test_a_password_that_cannot_be_in_an_address_is_not_in_the_message(password: str) -> None:
-    with pytest.raises(ValueError, match=r".") as refusal:
-        Client(f"kv://:{password}@h")
+@pytest.mark.parametrize("password", ["open\uff1asesame", "op\u00e9n", "open sesame", "%E2%98%83"])
+def test_a_password_may_have_any_character_but_those_that_end_it(password: str) -> None:
+    assert settings_of(f"kv://:{password}@h")["password"] == unquote(password)
+
+
+def test_a_password_that_is_not_utf_8_is_refused_without_being_quoted() -> None:
+    with pytest.raises(ValueError, match="UTF-8") as refusal:
+        settings_of("kv://:sesame%ff@h")
     assert "sesame" not in str(refusal.value)
 
 
@@ -85,7 +232,7 @@ def test_a_password_without_its_at_sign_is_not_in_the_message() -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_an_option_that_there_is_none_of_is_a_type_error_that_names_it(kind: Any) -> None:
+def test_an_unknown_option_is_a_type_error_that_names_it(kind: Any) -> None:
     with pytest.raises(TypeError, match="time_out"):
         kind(time_out=5, password="sesame")
     with pytest.raises(TypeError, match="pasword") as refusal:
@@ -98,13 +245,13 @@ def test_the_kind_of_network_is_no_option_for_asyncio() -> None:
         AsyncClient(network="gevent")
 
 
-def test_a_kind_of_network_that_there_is_none_of_is_a_value_error() -> None:
+def test_an_unknown_network_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="fibers"):
         Client(network="fibers")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("option", ["timeout", "connect_timeout"])
-def test_an_option_that_is_no_number_is_told_at_once(option: str) -> None:
+def test_an_option_that_is_no_number_is_refused_at_once(option: str) -> None:
     options: Any = {option: None}
     with pytest.raises(ValueError, match=option):
         Client(**options)
@@ -122,9 +269,12 @@ def test_an_address_reaches_the_server(server: Server) -> None:
             assert client.ping() == "PONG"
 
 
-def test_a_host_that_there_is_none_of_is_unreachable() -> None:
-    with pytest.raises(Unreachable, match="localhost:7379"):
-        Client("localhost:7379", attempts=1).ping()
+def test_a_port_without_a_server_is_unreachable() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(Unreachable, match=address):
+            Client(address, attempts=1).ping()
 
 
 def test_a_host_that_can_be_none_is_unreachable() -> None:

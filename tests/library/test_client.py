@@ -11,12 +11,12 @@ from tests.samples import VALUES
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
-def test_what_was_stored_comes_back_as_it_was(client: Client, value: Any) -> None:
+def test_a_stored_value_is_read_back_equal(client: Client, value: Any) -> None:
     assert client.set("k", value) is True
     assert repr(client.get("k")) == repr(value)
 
 
-def test_a_missing_key_gives_none_or_the_default_and_a_stored_none_is_no_miss(
+def test_a_missing_key_returns_the_default_and_a_stored_none_is_no_miss(
     client: Client,
 ) -> None:
     client.set("nothing", None)
@@ -48,14 +48,14 @@ def test_a_none_to_compare_with_is_a_value_and_no_missing_condition(client: Clie
     assert client.get("k") == 1
 
 
-def test_a_key_is_deleted_once_and_only_if_it_holds_what_was_said(client: Client) -> None:
+def test_delete_removes_a_key_once_and_only_if_its_value_matches(client: Client) -> None:
     client.set("k", "mine")
     assert client.delete("k", if_equals="theirs") is False
     assert client.delete("k", if_equals="mine") is True
     assert client.delete("k") is False
 
 
-def test_a_ttl_is_in_seconds_and_stays_only_where_it_was_asked_to(client: Client) -> None:
+def test_a_ttl_is_in_seconds_and_is_kept_only_with_keep_ttl(client: Client) -> None:
     client.set("k", 1, ttl=60.5)
     assert 50 < (client.ttl("k") or 0) <= 60.5
     client.set("k", 2, keep_ttl=True)
@@ -67,7 +67,7 @@ def test_a_ttl_is_in_seconds_and_stays_only_where_it_was_asked_to(client: Client
     assert client.ttl("missing", default=-1) == -1
 
 
-def test_a_key_can_be_told_how_long_to_live(client: Client) -> None:
+def test_expire_persist_and_ttl(client: Client) -> None:
     assert client.expire("k", 60) is False
     assert client.persist("k") is False
     client.set("k", 1)
@@ -78,7 +78,7 @@ def test_a_key_can_be_told_how_long_to_live(client: Client) -> None:
     assert client.ttl("k") is None
 
 
-def test_many_keys_at_once(client: Client) -> None:
+def test_mget_mset_and_mdelete_take_many_keys(client: Client) -> None:
     items = {"a": None, "b": {"deep": [True]}, "ключ\n": 0.5}
     assert client.mset(items) is True
     assert client.mget(["a", "b", "c", "ключ\n", "a"]) == items
@@ -92,14 +92,14 @@ def test_many_keys_at_once(client: Client) -> None:
     assert client.mset({}) is True
 
 
-def test_many_keys_may_come_from_anything_that_gives_them(client: Client) -> None:
+def test_many_keys_may_come_from_any_iterable(client: Client) -> None:
     client.mset({"a": 1, "b": 2})
     assert client.mget(key for key in "abc") == {"a": 1, "b": 2}
     assert client.mget({"a": "as", "b": "keys"}) == {"a": 1, "b": 2}
     assert client.mdelete({"a", "b"}) == 2
 
 
-def test_whether_a_key_is_there_and_how_many_are(client: Client) -> None:
+def test_exists_and_count(client: Client) -> None:
     assert client.exists("k") is False
     client.mset({"k": None, "": 1})
     assert client.exists("k") is True
@@ -108,7 +108,7 @@ def test_whether_a_key_is_there_and_how_many_are(client: Client) -> None:
     assert client.count() == 0
 
 
-def test_what_was_there_can_be_had_while_it_is_replaced_or_removed(client: Client) -> None:
+def test_getset_and_getdel_return_the_old_value(client: Client) -> None:
     assert client.getset("k", [1]) is None
     assert client.getset("k", "new", ttl=60) == [1]
     assert 50 < (client.ttl("k") or 0) <= 60
@@ -124,13 +124,13 @@ def test_counting_keeps_whole_numbers_whole(client: Client) -> None:
     assert client.get("n") == 1.5
 
 
-def test_the_ttl_of_a_counter_counts_only_when_it_is_made(client: Client) -> None:
+def test_the_ttl_of_incr_applies_only_to_a_new_counter(client: Client) -> None:
     client.incr("n", ttl=60)
     client.incr("n", ttl=6000)
     assert 50 < (client.ttl("n") or 0) <= 60
 
 
-def test_what_cannot_be_counted_is_refused_with_its_own_error(client: Client) -> None:
+def test_incr_of_a_value_that_is_no_number_raises_its_own_error(client: Client) -> None:
     client.mset({"word": "x", "large": 2**63 - 1})
     with pytest.raises(NotANumber):
         client.incr("word")
@@ -140,7 +140,7 @@ def test_what_cannot_be_counted_is_refused_with_its_own_error(client: Client) ->
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf")])
-def test_a_ttl_that_is_none_is_refused(client: Client, ttl: float) -> None:
+def test_a_ttl_that_is_no_positive_number_is_refused(client: Client, ttl: float) -> None:
     for attempt in (
         lambda: client.set("k", 1, ttl=ttl),
         lambda: client.mset({"k": 1}, ttl=ttl),
@@ -161,7 +161,7 @@ def test_a_refusal_is_one_kind_of_error_with_a_code_to_act_on(client: Client) ->
         client.scan(cursor="none that was given")
 
 
-def test_keys_come_page_by_page(client: Client) -> None:
+def test_scan_returns_keys_page_by_page(client: Client) -> None:
     keys = {f"user:{number}" for number in range(25)}
     client.mset({**dict.fromkeys(keys, 0), "n": 1})
     found, page = [], client.scan("user:", limit=10)
@@ -187,13 +187,13 @@ def test_a_few_keys_are_found_behind_thousands_of_others(client: Client) -> None
     assert sorted(client.keys("other:")) == ["other:1", "other:2", "other:3"]
 
 
-def test_it_says_whether_it_is_there_and_how_it_is(client: Client) -> None:
+def test_ping_and_info(client: Client) -> None:
     client.set("k", 1)
     assert client.ping() == "PONG"
     assert client.info()["keyspace"]["keys"] == 1
 
 
-def test_after_it_was_closed_it_can_be_used_again(client: Client) -> None:
+def test_a_closed_client_can_be_used_again(client: Client) -> None:
     client.set("k", 1)
     client.close()
     client.close()

@@ -28,7 +28,7 @@ class Options(TypedDict):
     depth: int
 
 
-def test_a_dataclass_and_a_struct_go_in_as_objects_and_come_back_as_what_is_asked_for(
+def test_a_dataclass_or_struct_is_stored_as_an_object_and_read_as_decode_as(
     client: Client,
 ) -> None:
     ada = User("Ada", ["en", "fr"], b"\x89PNG")
@@ -55,7 +55,7 @@ def test_types_of_types_can_be_asked_for(client: Client) -> None:
     assert client.get("numbers", decode_as=either) == [1, 2]
 
 
-def test_a_value_of_another_type_is_told_and_stays_there(client: Client) -> None:
+def test_a_value_of_another_type_raises_and_stays_stored(client: Client) -> None:
     client.mset({"user": {"name": 5}, "bytes": b"x", "null": None})
     with pytest.raises(NotOfType, match=r"\$\.name"):
         client.get("user", decode_as=User)
@@ -78,7 +78,7 @@ def test_the_default_is_not_of_the_type_and_need_not_be(client: Client) -> None:
     assert client.mget(["other"], decode_as=User) == {}
 
 
-def test_beside_bytes_a_text_is_not_taken_for_bytes(client: Client) -> None:
+def test_a_text_in_a_union_with_bytes_is_not_taken_for_bytes(client: Client) -> None:
     client.set("k", ["aGk=", b"x"])
     with pytest.raises(NotOfType):
         client.get("k", decode_as=List[bytes])

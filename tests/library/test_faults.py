@@ -16,6 +16,7 @@ from tests.library.crowd import at_once
 from tests.library.kinds import CALLS, METHODS, Kind
 from tests.library.proxy import (
     Fault,
+    Link,
     Proxy,
     reply_cut,
     reply_lost,
@@ -23,7 +24,7 @@ from tests.library.proxy import (
     request_lost,
     reset,
 )
-from tests.support import Server, running_server
+from tests.support import TIMEOUT, Server, running_server
 
 DONE: Dict[Fault, int] = {
     request_lost: 0,
@@ -39,11 +40,11 @@ FAULTS = pytest.mark.parametrize("fault", DONE, ids=lambda fault: fault.__name__
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST", 0.002)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.002)
 
 
 @FAULTS
-def test_what_is_read_is_asked_for_again(
+def test_a_read_is_repeated_after_a_lost_connection(
     kind: Kind, fault: Fault, proxy: Proxy, direct: Client
 ) -> None:
     direct.set("k", "right")
@@ -60,7 +61,7 @@ def test_what_is_read_is_asked_for_again(
 
 
 @FAULTS
-def test_what_changes_something_is_never_sent_twice(
+def test_a_change_is_never_sent_twice(
     kind: Kind, fault: Fault, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port) as client:
@@ -84,16 +85,16 @@ def test_a_command_is_repeated_if_and_only_if_it_changes_nothing(
 ) -> None:
     with kind(proxy.port) as client:
         proxy.faults.append(reply_lost)
-        if METHODS[name].only_reads:
+        if METHODS[name].readonly:
             getattr(client, name)(*CALLS[name])
         else:
             with pytest.raises(Unavailable):
                 getattr(client, name)(*CALLS[name])
-        assert proxy.requests == 1 + METHODS[name].only_reads
+        assert proxy.requests == 1 + METHODS[name].readonly
 
 
 @FAULTS
-def test_after_any_fault_the_next_answers_are_the_right_ones(
+def test_replies_after_any_fault_match_their_requests(
     kind: Kind, fault: Fault, proxy: Proxy, direct: Client
 ) -> None:
     direct.mset({"a": "wrong", "b": "right"})
@@ -128,7 +129,7 @@ def test_an_answer_that_is_late_and_comes_in_time_is_waited_for(
     assert proxy.requests == 1
 
 
-def test_where_nobody_listens_is_unreachable_and_nothing_is_sent(
+def test_a_port_without_a_listener_is_unreachable_and_nothing_is_sent(
     kind: Kind, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port) as client:
@@ -140,7 +141,7 @@ def test_where_nobody_listens_is_unreachable_and_nothing_is_sent(
     assert direct.get("n") == 1
 
 
-def test_even_a_change_is_tried_again_where_it_was_not_sent(
+def test_a_change_that_was_not_sent_is_tried_again(
     kind: Kind, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port, attempts=50) as client, contextlib.ExitStack() as until:
@@ -153,7 +154,7 @@ def test_even_a_change_is_tried_again_where_it_was_not_sent(
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-def test_a_connection_that_fails_before_anything_was_sent_is_tried_so_often(
+def test_a_connection_that_fails_before_sending_is_tried_attempts_times(
     kind: Kind, attempts: int, proxy: Proxy, direct: Client
 ) -> None:
     with kind(proxy.port, attempts=attempts, password="comes first") as client:
@@ -199,7 +200,7 @@ async def errors(call: Callable[[], Awaitable[object]]) -> int:
     return found
 
 
-def test_a_new_server_is_noticed_once_a_caller_at_the_most_and_by_no_read(kind: Kind) -> None:
+def test_a_restarted_server_fails_each_caller_once_at_most_and_no_read(kind: Kind) -> None:
     with restarting() as (port, restart), Proxy(port) as proxy, kind(proxy.port) as client:
         for callers, most in (([count], 1), ([count] * 8, 1), ([ping] * 8, 0)):
             proxy.gather(5)
@@ -233,3 +234,65 @@ def test_a_connection_that_the_server_cut_while_it_was_idle_is_replaced(kind: Ki
         time.sleep(1.2)  # for the server to see that nothing comes
         client.set("k", 2)
         assert client.get("k") == 2
+
+
+def saying_more(proxy: Proxy) -> threading.Event:
+    """Lets a surplus reply follow the next one, when the event is set; it is cleared when the
+    surplus is sent."""
+    go = threading.Event()
+
+    def fault(link: Link, request: bytes) -> None:
+        link.client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link.client.sendall(link.ask(request))
+
+        def say_more() -> None:
+            go.wait(TIMEOUT)
+            link.client.sendall(b'{"ok":true,"result":"surplus"}\n')
+            go.clear()
+
+        threading.Thread(target=say_more).start()
+
+    proxy.faults.append(fault)
+    return go
+
+
+def test_a_surplus_reply_that_comes_between_two_calls_is_given_to_neither(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    direct.mset({"a": "a", "b": "b"})
+    with kind(proxy.port, attempts=1, max_connections=1) as client:
+        for _ in range(5):
+            go = saying_more(proxy)
+            assert client.get("a") == "a"
+            go.set()
+            while go.is_set():
+                time.sleep(0.001)
+            assert [client.get("b"), client.get("a")] == ["b", "a"]
+
+
+def test_a_request_that_is_too_large_leaves_the_others_of_its_pipeline_their_results(
+    kind: Kind, server: Server
+) -> None:
+    with kind(server.port) as client:
+        queue = client.pipeline()
+        queue.set("before", 1)
+        queue.set("large", "x" * (17 * 1024 * 1024))
+        queue.set("after", 2)
+        before, large, after = queue.run()
+        assert (before, after) == (True, True)
+        assert type(large) is TooLarge
+        assert client.mget(["before", "large", "after"]) == {"before": 1, "after": 2}
+
+
+def test_requests_sent_with_one_that_is_too_large_fail_as_unavailable(kind: Kind) -> None:
+    with running_server("--max-request-bytes", "1000") as server, kind(server.port) as client:
+        queue = client.pipeline()
+        queue.set("before", 1)
+        queue.set("large", "x" * 2000)
+        queue.set("after", 2)
+        before, large, after = queue.run()
+        assert before is True
+        assert type(large) is TooLarge
+        assert type(after) is Unavailable
+        assert "refused a command before" in str(after)
+        assert client.mget(["before", "large", "after"]) == {"before": 1}

@@ -1,12 +1,14 @@
-"""Calls that are broken off: what they leave behind is nobody else's answer.
+"""Calls that are broken off: no later call gets a reply to them.
 
-Rule: each breaks off a call whose request has arrived and whose reply has not.
+Rule: no call that is broken off costs a connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 import threading
 from typing import Any, Callable, Iterator, List
 
@@ -17,7 +19,7 @@ from kvjson import AsyncClient, Client
 from tests.library.crowd import at_once
 from tests.library.kinds import greenlets, tasks, threads
 from tests.library.proxy import Link, Proxy
-from tests.support import TIMEOUT
+from tests.support import ROOT, TIMEOUT, Server, environment
 
 
 class Interrupted(BaseException):
@@ -138,5 +140,74 @@ def test_connections_of_calls_that_were_broken_off_can_be_used_again(proxy: Prox
 
     with tasks(proxy.port, max_connections=3) as client:
         at_once(client, [crowd] * 5)
+        proxy.gather(3)
+        assert at_once(client, [ping] * 3) == ["PONG"] * 3
+
+
+SIGNALLED = """
+import random, signal, sys
+import kvjson
+
+class Interrupted(BaseException):
+    pass
+
+def handle(*_):
+    raise Interrupted
+
+signal.signal(signal.SIGALRM, handle)
+client = kvjson.Client(port=int(sys.argv[1]), max_connections=2, connect_timeout=5)
+keys = [f"k{number}" for number in range(10)]
+client.mset({key: key for key in keys})
+chance = random.Random(sys.argv[2])
+interrupted, wrong = 0, 0
+while interrupted < 2000:
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.00001, 0.0003))
+            while True:
+                key = chance.choice(keys)
+                wrong += client.get(key) != key
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interrupted:
+        interrupted += 1
+leases = client._executor._leases()
+both = [leases.take(), leases.take()]
+print(wrong, both.count(None), leases.take())
+"""
+
+
+def test_a_signal_at_any_point_of_a_call_loses_no_connection_and_no_reply(server: Server) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SIGNALLED, str(server.port), "seed"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # of signals within what frees a connection
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        timeout=TIMEOUT,
+    )
+    assert ended.stdout == "0 0 None\n"
+
+
+def test_tasks_that_are_cancelled_twice_lose_no_connection(proxy: Proxy) -> None:
+    async def cancelled_twice(client: AsyncClient) -> None:
+        for turn in range(40):
+            task = asyncio.ensure_future(client.incr("n"))
+            for _ in range(turn % 8):
+                await asyncio.sleep(0)
+            for _ in range(turn % 5):
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+
+    async def ping(client: AsyncClient) -> str:
+        return await client.ping()
+
+    with tasks(proxy.port, max_connections=3) as client:
+        at_once(client, [cancelled_twice] * 8)
+        pool: Any = client._executor
+        (leases,) = pool._leases.values()
+        assert leases.lent == 0
         proxy.gather(3)
         assert at_once(client, [ping] * 3) == ["PONG"] * 3

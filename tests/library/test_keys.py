@@ -36,7 +36,7 @@ def test_a_store_in_this_process_takes_no_other_key(key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [b"k", 5])
-def test_what_is_no_text_is_not_made_one(server: Server, key: Any) -> None:
+def test_a_key_that_is_no_str_is_refused_and_not_converted(server: Server, key: Any) -> None:
     with threads(server.port) as client:
         with pytest.raises(KvError):
             client.mset({key: 1})
@@ -67,3 +67,11 @@ def test_an_argument_of_another_type_is_a_bad_request(
         client.set("k", 1)
         with pytest.raises(BadRequest):
             attempt(client)
+
+
+def test_an_unknown_condition_is_refused_with_the_known_ones(client: Client) -> None:
+    wrong: Any = "maybe"
+    with pytest.raises(BadRequest, match="`if_` is 'absent' or 'present', not 'maybe'"):
+        client.set("k", 1, if_=wrong)
+    with pytest.raises(BadRequest, match="`if_` is 'absent', not 'maybe'"):
+        client.mset({"k": 1}, if_=wrong)

@@ -85,14 +85,14 @@ client.close()
 """
 
 
-def test_after_a_fork_the_child_has_connections_of_its_own(server: Server) -> None:
+def test_a_forked_child_opens_connections_of_its_own(server: Server) -> None:
     assert run(FORKED, server.port) == ""
 
 
-def run(program: str, port: int) -> str:
-    """What a program complains of, with warnings as errors."""
+def run(program: str, port: int, warnings: str = "error") -> str:
+    """What a program complains of; by default of each warning, too."""
     ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, str(port)],
+        [sys.executable, "-W", warnings, "-c", program, str(port)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -113,7 +113,7 @@ def test_threads_that_share_a_store_in_this_process_do_not_disturb_each_other() 
         assert client.get("n") == 4000
 
 
-def test_after_it_was_closed_it_serves_another_event_loop(server: Server) -> None:
+def test_a_closed_asyncio_pool_serves_another_event_loop(server: Server) -> None:
     client = AsyncClient(port=server.port, max_connections=2)
 
     async def crowd() -> List[str]:
@@ -124,23 +124,130 @@ def test_after_it_was_closed_it_serves_another_event_loop(server: Server) -> Non
     assert asyncio.run(crowd()) == ["PONG"] * 5
 
 
+def test_two_threads_can_close_the_idle_connections_at_once() -> None:
+    pool: Any = client_container("127.0.0.1", 1, network="threads").executor()
+    idle = Contended([pool._leases().take()])
+    pool._leases()._idle = idle
+    in_threads([pool.close] * 2)
+    assert not len(list(idle))
+
+
+FORKED_UNSEEN = """
+import ctypes, os, sys, kvjson
+client = kvjson.Client(port=int(sys.argv[1]))
+client.mset({"parent": "parent", "child": "child"})
+for _ in range(5):
+    child = ctypes.CDLL(None).fork() == 0
+    name = "child" if child else "parent"
+    right = all([client.get(name) == name for _ in range(300)])
+    if child:
+        os._exit(0 if right else 1)
+    assert right, "the parent got what the child asked for"
+    assert os.wait()[1] == 0, "the child got what the parent asked for"
+client.close()
+"""
+
+
+def test_a_process_that_was_forked_unseen_by_python_has_connections_of_its_own(
+    server: Server,
+) -> None:
+    assert run(FORKED_UNSEEN, server.port) == ""
+
+
+FORKED_ASYNCIO = """
+import asyncio, os, sys, kvjson
+client = kvjson.AsyncClient(port=int(sys.argv[1]))
+
+async def get(name):
+    return [await client.get(name) for _ in range(100)] == [name] * 100
+
+async def main():
+    await client.set("parent", "parent")
+    await client.set("child", "child")
+    if os.fork() == 0:
+        try:
+            right = asyncio.run(get("child"))
+        finally:
+            os._exit(0 if right else 1)
+    assert await get("parent"), "the parent got what the child asked for"
+    assert os.wait()[1] == 0, "the child got what the parent asked for"
+    assert await get("parent"), "the child has closed the parent's connection"
+    await client.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_that_was_forked_by_a_task_has_connections_of_its_own(server: Server) -> None:
+    assert run(FORKED_ASYNCIO, server.port) == ""
+
+
+LOOPS = """
+import asyncio, sys, kvjson
+client = kvjson.AsyncClient(port=int(sys.argv[1]), max_connections=2)
+
+async def crowd():
+    return await asyncio.gather(*[client.ping() for _ in range(20)])
+
+for _ in range(3):
+    assert asyncio.run(crowd()) == ["PONG"] * 20
+assert len(client._executor._leases) == 1, "loops that have ended are not kept"
+"""
+
+
+def test_a_client_that_was_not_closed_serves_one_event_loop_after_the_other(
+    server: Server,
+) -> None:
+    assert run(LOOPS, server.port, warnings="ignore") == ""
+
+
+def test_event_loops_of_two_threads_share_a_client(server: Server, direct: Client) -> None:
+    client = AsyncClient(port=server.port, max_connections=2)
+
+    async def crowd() -> None:
+        async with client:
+            await asyncio.gather(*[client.incr("n") for _ in range(100)])
+
+    in_threads([lambda: asyncio.run(crowd())] * 2)
+    assert direct.get("n") == 200
+
+
+PATCHED_LATE = """
+import sys, kvjson
+client = kvjson.Client(port=int(sys.argv[1]), max_connections=3)
+client.set("n", 0)
+from gevent import monkey
+monkey.patch_all()
+import gevent
+
+begun, most = set(), [0]
+
+def work(number):
+    begun.add(number)
+    for _ in range(50):
+        client.incr("n")
+        most[0] = max(most[0], len(begun))
+    begun.discard(number)
+
+gevent.joinall([gevent.spawn(work, number) for number in range(20)], raise_error=True)
+assert client.get("n") == 1000
+assert most[0] > 1, "each waited for the one before"
+assert type(client._executor._leases().take().connection._link.sock).__module__ == "gevent._socket3"
+client.close()
+"""
+
+
+def test_a_client_serves_greenlets_in_a_program_that_gevent_patches_later(server: Server) -> None:
+    assert run(PATCHED_LATE, server.port) == ""
+
+
 class Contended(Deque[Any]):
-    """Whoever finds something in it has found it together with another thread."""
+    """Two threads that find something in it have found the same."""
 
     both = threading.Barrier(2)
 
-    def __len__(self) -> int:
-        found = super().__len__()
+    def __bool__(self) -> bool:
+        found = len(self) > 0
         if found:
             self.both.wait(TIMEOUT)
         return found
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
-
-def test_two_threads_can_let_go_of_the_idle_connections_at_once() -> None:
-    container = client_container("127.0.0.1", 1, network="threads")
-    pool: Any = container.executor()
-    pool._idle = Contended([container.connection()])
-    in_threads([pool.close] * 2)

@@ -6,13 +6,15 @@ import contextlib
 import signal
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Dict, Iterator, List, Optional
+from uuid import UUID
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kvjson import BadRequest, Client
+from kvjson import BadRequest, Client, OutOfRange
 
 JSON_AND_BYTES: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -73,7 +75,7 @@ def test_bytes_can_be_told_from_the_text_that_they_spell(client: Client) -> None
     assert client.set("k", 1, if_equals=b"x") is True
 
 
-def test_what_looks_like_bytes_and_is_not_quite_comes_back_as_it_was(client: Client) -> None:
+def test_an_object_almost_like_extended_json_comes_back_unchanged(client: Client) -> None:
     for value in (
         {"$binary": 1},
         {"$binary": {"base64": "no base64!", "subType": "00"}},
@@ -119,7 +121,7 @@ REFUSED: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("value", REFUSED.values(), ids=REFUSED.keys())
-def test_what_would_not_come_back_as_it_was_is_refused(client: Client, value: Any) -> None:
+def test_a_value_that_would_not_round_trip_is_refused(client: Client, value: Any) -> None:
     for attempt in (
         lambda: client.set("k", value),
         lambda: client.set("k", 1, if_equals=value),
@@ -149,7 +151,7 @@ CHANGED: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("value", CHANGED.values(), ids=CHANGED.keys())
-def test_what_is_not_refused_comes_back_as_it_was(client: Client, value: Any) -> None:
+def test_a_value_that_is_not_refused_round_trips(client: Client, value: Any) -> None:
     with contextlib.suppress(BadRequest):
         client.set("k", value)
         assert client.get("k") == value
@@ -186,3 +188,21 @@ def test_a_value_that_holds_itself_is_refused() -> None:
     value.append(value)
     with pytest.raises(BadRequest):
         Client.local().set("k", value)
+
+
+@pytest.mark.parametrize("value", [datetime(2024, 1, 2), {1, 2}, Decimal(1), UUID(int=1)])
+def test_a_refusal_says_that_a_field_may_be_of_such_a_type(value: Any) -> None:
+    with pytest.raises(BadRequest, match=f"{type(value).__name__} is not a JSON type; a dataclass"):
+        Client.local().set("k", value)
+
+
+def test_integers_of_65_bits_are_exact(client: Client) -> None:
+    number = 19933688932870350000
+    client.mset({"n": number, "in": [number, -number]})
+    assert client.mget(["n", "in"]) == {"n": number, "in": [number, -number]}
+    with pytest.raises(OutOfRange):
+        client.incr("n")
+    with pytest.raises(OutOfRange):
+        client.incr("m", number)
+    assert client.set("n", 0, if_equals=number % 2**64) is False
+    assert client.set("n", 0, if_equals=number) is True

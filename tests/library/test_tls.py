@@ -1,4 +1,4 @@
-"""Clients of a server that wants a password and speaks TLS, and those that are not let in."""
+"""Clients of a server with a password and TLS, accepted and refused ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ IN_ADDRESS = "p%C3%A4ssword%3A%2050%25%20%40%20home%2Fключ%3F%23"
 
 
 class Guarded(NamedTuple):
-    """A server behind a password and TLS that asks its clients for certificates, and the files
-    to be let in by."""
+    """A server with a password and mutual TLS, and the files that it accepts."""
 
     port: int
     tls_ca: str
     tls_cert: str
-    stranger: str
+    untrusted: str
 
     def address(self, password: str = IN_ADDRESS) -> str:
         return f"kvs://:{password}@127.0.0.1:{self.port}"
@@ -48,10 +47,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     authority.cert_pem.write_to_path(ca)
     server_cert = written("server.pem", authority.issue_cert("127.0.0.1"))
     client_cert = written("client.pem", authority.issue_cert("client.example"))
-    stranger = written("stranger.pem", trustme.CA().issue_cert("stranger.example"))
+    untrusted = written("untrusted.pem", trustme.CA().issue_cert("untrusted.example"))
     options = ("--tls-cert", server_cert, "--tls-client-ca", ca)
     with running_server(*options, KV_PASSWORD=PASSWORD) as server:
-        yield Guarded(server.port, ca, client_cert, stranger)
+        yield Guarded(server.port, ca, client_cert, untrusted)
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def client(kind: Kind, guarded: Guarded) -> Iterator[Any]:
         yield client
 
 
-def test_with_the_password_and_certificates_all_is_as_without(client: Any) -> None:
+def test_tls_with_a_password_and_certificates_serves_as_plain_tcp(client: Any) -> None:
     client.set("k", {"bytes": b"x", "large": "x" * 1_000_000})
     assert client.get("k") == {"bytes": b"x", "large": "x" * 1_000_000}
     with client.pipeline() as pipeline:
@@ -72,7 +71,7 @@ def test_with_the_password_and_certificates_all_is_as_without(client: Any) -> No
     assert client.count() == 1
 
 
-def test_many_callers_each_come_in(client: Any) -> None:
+def test_many_concurrent_callers_log_in_over_tls(client: Any) -> None:
     async def count(one: Any) -> None:
         for _ in range(20):
             await one.incr("n")
@@ -82,7 +81,7 @@ def test_many_callers_each_come_in(client: Any) -> None:
 
 
 def refusal(kind: Kind, host: str, **options: Any) -> KvError:
-    """How a client is told that it is not let in."""
+    """The error of a client that is refused."""
     with kind(0, host=host, attempts=1, **options) as client:
         attempt = client.ping
         with pytest.raises(KvError) as told:
@@ -100,7 +99,7 @@ def test_a_wrong_password_is_told_as_such(kind: Kind, guarded: Guarded) -> None:
         assert "wrong" not in str(error)
 
 
-def test_a_server_that_nobody_trusted_vouches_for_is_unreachable(
+def test_a_server_with_an_untrusted_certificate_is_unreachable(
     kind: Kind, guarded: Guarded
 ) -> None:
     error = refusal(kind, guarded.address())
@@ -117,17 +116,17 @@ def test_a_server_of_another_name_is_unreachable(kind: Kind, guarded: Guarded) -
 def test_a_client_that_shows_no_certificate_that_the_server_trusts_is_not_let_in(
     kind: Kind, guarded: Guarded
 ) -> None:
-    for shown in (None, guarded.stranger):
+    for shown in (None, guarded.untrusted):
         error = refusal(kind, guarded.address(), tls_ca=guarded.tls_ca, tls_cert=shown)
         assert type(error) is Unreachable
 
 
-def test_without_tls_a_server_that_speaks_it_is_unavailable(kind: Kind, guarded: Guarded) -> None:
+def test_a_tls_server_is_unavailable_without_tls(kind: Kind, guarded: Guarded) -> None:
     error = refusal(kind, f"kv://127.0.0.1:{guarded.port}")
     assert isinstance(error, Unavailable)
 
 
-def test_a_file_that_is_not_there_is_told_by_the_first_command(
+def test_a_missing_tls_file_is_reported_by_the_first_command(
     kind: Kind, guarded: Guarded, tmp_path: Path
 ) -> None:
     error = refusal(kind, guarded.address(), tls_ca=str(tmp_path / "none.pem"))

@@ -13,7 +13,7 @@ from tests.support import Server
 
 EXAMPLES = [
     typed_examples.what_a_value_is,
-    typed_examples.what_a_command_gives,
+    typed_examples.what_a_command_returns,
     typed_examples.what_comes_of_a_pipeline,
     typed_examples.what_is_built_from_commands,
     typed_examples.what_is_refused,
@@ -21,13 +21,14 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_what_passes_the_type_checker_runs(example: Any, blocking: Client) -> None:
+def test_the_typed_examples_run(example: Any, blocking: Client) -> None:
     example(blocking)
 
 
-def test_what_passes_it_for_asyncio_runs(server: Server) -> None:
+def test_the_typed_examples_for_asyncio_run(server: Server) -> None:
     async def run() -> None:
         async with AsyncClient(port=server.port) as client:
             await typed_examples.what_is_awaited(client)
+            await typed_examples.what_is_built_for_asyncio(client)
 
     asyncio.run(run())

@@ -50,5 +50,5 @@ class Files:
 
 
 def a_certificate() -> bytes:
-    """A certificate whose key nobody has."""
+    """A certificate whose private key is unknown."""
     return trustme.CA().issue_cert(HOST).cert_chain_pems[0].bytes()

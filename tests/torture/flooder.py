@@ -15,39 +15,60 @@ import sys
 from typing import Any, List, Tuple
 
 
-def flood(sock: socket.socket, payload: bytes, deaf: bool) -> Tuple[int, bool]:
-    """Send until standard input ends; gives the number of reply lines, and whether it was cut.
+class Connection:
+    """One of its connections, and what of the payload is still to be sent on it."""
+
+    def __init__(self, port: int, payload: bytes) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), 60)
+        self.sock.setblocking(False)
+        self._payload = payload
+        self._unsent = memoryview(payload)
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def send(self) -> None:
+        self._unsent = self._unsent[self.sock.send(self._unsent) :] or memoryview(self._payload)
+
+
+def flood(connections: List[Connection], deaf: bool) -> Tuple[int, bool]:
+    """Send until standard input ends; returns the number of reply lines, and whether one was cut.
 
     Unless it is deaf it does not end before it has read one.
     """
-    unsent = memoryview(payload)
     lines = 0
     told_to_end = False
     while not (told_to_end and (lines or deaf)):
-        listening: List[Any] = [*([] if told_to_end else [sys.stdin]), *([] if deaf else [sock])]
-        readable, writable, _ = select.select(listening, [sock], [])
+        listening: List[Any] = [
+            *([] if told_to_end else [sys.stdin]),
+            *([] if deaf else connections),
+        ]
+        readable, writable, _ = select.select(listening, connections, [])
         told_to_end = told_to_end or sys.stdin in readable
         try:
-            if sock in readable:
-                data = sock.recv(1 << 20)
-                if not data:
-                    return lines, True
-                lines += data.count(b"\n")
-            if writable:
-                unsent = unsent[sock.send(unsent) :] or memoryview(payload)
+            for connection in readable:
+                if connection is not sys.stdin:
+                    data = connection.sock.recv(1 << 20)
+                    if not data:
+                        return lines, True
+                    lines += data.count(b"\n")
+            for connection in writable:
+                connection.send()
         except OSError:
             return lines, True
     return lines, False
 
 
 def main() -> None:
-    """Flood the server on a port with as many bytes of standard input as told."""
-    port, size, deaf = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["deaf"]
+    """Flood the server on a port, over some connections, with as many bytes of standard input as
+    told."""
+    port, size, count, deaf = *map(int, sys.argv[1:4]), sys.argv[4:] == ["deaf"]
     payload = sys.stdin.buffer.read(size)
-    with socket.create_connection(("127.0.0.1", port), 60) as sock:
-        sock.setblocking(False)
-        print("ready", flush=True)
-        print(json.dumps(flood(sock, payload, deaf)))
+    connections = [Connection(port, payload) for _ in range(count)]
+    print("ready", flush=True)
+    print(json.dumps(flood(connections, deaf)))
+    for connection in connections:
+        connection.sock.close()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Clients of a server that is tortured, and what can be seen of its process from outside.
 
 The rule it keeps: what is measured is measured by a process of its own, or by the system, and never
-by a thread that shares an interpreter with whoever does the torturing.
+by a thread that shares an interpreter with the test.
 """
 
 from __future__ import annotations
@@ -192,10 +192,13 @@ class Flood:
 
 
 @contextlib.contextmanager
-def flooding(server: Server, payload: bytes, *, deaf: bool = False) -> Iterator[Flood]:
-    """A client that sends this over and over meanwhile."""
+def flooding(
+    server: Server, payload: bytes, *, connections: int = 1, deaf: bool = False
+) -> Iterator[Flood]:
+    """A client that sends this over and over meanwhile, on each of its connections."""
     payload *= max(1, 65536 // len(payload))
-    command = [sys.executable, "-m", "tests.torture.flooder", str(server.port), str(len(payload))]
+    numbers = map(str, (server.port, len(payload), connections))
+    command = [sys.executable, "-m", "tests.torture.flooder", *numbers]
     flood = Flood()
     with _peer([*command, *["deaf"] * deaf], payload) as process:
         yield flood

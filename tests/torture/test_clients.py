@@ -39,26 +39,27 @@ def test_clients_over_the_bound_are_told_so_and_the_others_are_served() -> None:
         figures = clients[0].ask("INFO")["result"]["server"]
         assert (figures["connected_clients"], figures["refused_clients"]) == (20, 5)
         clients.pop().close()
-        eventually(lambda: is_welcome(server))
+        eventually(lambda: is_served(server))
 
 
-def is_welcome(server: Server) -> bool:
+def is_served(server: Server) -> bool:
     with client_of(server) as client:
         return bool(client.ask("PING") == PONG)
 
 
-def test_a_crowd_over_the_bound_keeps_nobody_out_for_long(tell: TELLER) -> None:
+@pytest.mark.timing
+def test_clients_are_served_soon_after_a_crowd_over_the_bound(tell: TELLER) -> None:
     with running_server("--max-clients", "5") as server:
         with clients_of(server, 300):  # far more than are kept to be told
             pass
         started = time.monotonic()
-        eventually(lambda: is_welcome_at_last(server))
-        tell(welcome_after=f"{time.monotonic() - started:.2f} s")
+        eventually(lambda: is_served_eventually(server))
+        tell(served_after=f"{time.monotonic() - started:.2f} s")
 
 
-def is_welcome_at_last(server: Server) -> bool:
+def is_served_eventually(server: Server) -> bool:
     with contextlib.suppress(OSError, AssertionError):
-        return is_welcome(server)
+        return is_served(server)
     return False
 
 
@@ -67,7 +68,7 @@ def with_descriptors(count: int) -> List[str]:
     return ["sh", "-c", f'ulimit -n {count}; exec "$@"', "sh", *SERVER]
 
 
-def test_with_few_descriptors_it_takes_fewer_clients_and_says_so(tmp_path: Path) -> None:
+def test_a_server_with_few_descriptors_accepts_fewer_clients_and_says_so(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as stderr, running_server(
         program=with_descriptors(150), stderr=stderr
@@ -91,7 +92,7 @@ def log(tmp_path: Path) -> Path:
 def short_of_descriptors(log: Path) -> Iterator[Server]:
     """A server that has five descriptors left, in spite of the reserve that it keeps."""
     with log.open("w") as stderr, running_server(stderr=stderr) as server:
-        eventually(lambda: is_welcome(server))
+        eventually(lambda: is_served(server))
         hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[1]
         eventually(lambda: info(server)["server"]["connected_clients"] == 1)
         limit = descriptors(server) + 5
@@ -108,7 +109,8 @@ def crowd(server: Server, count: int) -> Iterator[List[Client]]:
         yield clients
 
 
-def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
+@pytest.mark.timing
+def test_a_server_without_descriptors_serves_its_clients_and_later_the_others(
     short_of_descriptors: Server, log: Path
 ) -> None:
     with crowd(short_of_descriptors, 20) as clients:
@@ -119,12 +121,13 @@ def test_without_descriptors_it_serves_whom_it_has_and_then_the_others(
         for client in clients[1:]:
             assert client.reply() == PONG
             client.close()
-    assert is_welcome(short_of_descriptors)
+    assert is_served(short_of_descriptors)
     assert short_of_descriptors.stop() == 0
     assert log.read_text().count("cannot accept clients") <= 12
 
 
-def test_without_descriptors_it_does_not_spin(
+@pytest.mark.timing
+def test_a_server_without_descriptors_does_not_spin(
     short_of_descriptors: Server, log: Path, seconds: float, tell: TELLER
 ) -> None:
     with crowd(short_of_descriptors, 20):
@@ -141,7 +144,8 @@ def share_of_a_processor(server: Server, seconds: float) -> float:
     return (cpu_seconds(server) - before) / seconds
 
 
-def test_without_descriptors_it_ends_as_cleanly(short_of_descriptors: Server, log: Path) -> None:
+@pytest.mark.timing
+def test_a_server_without_descriptors_ends_cleanly(short_of_descriptors: Server, log: Path) -> None:
     with client_of(short_of_descriptors) as deaf:
         assert deaf.ask("SET", key="k", value="x" * MB)["ok"]
         deaf.send(request("GET", key="k") * 100)

@@ -33,7 +33,7 @@ def together(server: Server, count: int, work: Callable[[Client, int], None]) ->
 
 
 @pytest.mark.parametrize("between", [0, 10_000])
-def test_no_reader_sees_half_of_what_is_written_together(
+def test_no_reader_sees_half_of_an_mset_or_batch(
     between: int, server: Server, seconds: float, tell: TELLER
 ) -> None:
     """However many keys it reads between the two."""
@@ -56,7 +56,7 @@ def test_no_reader_sees_half_of_what_is_written_together(
     assert min(reads) > 0
 
 
-def test_a_batch_moves_what_it_moves_and_nothing_gets_lost(
+def test_concurrent_batches_that_move_amounts_keep_their_sum(
     server: Server, seconds: float, tell: TELLER
 ) -> None:
     accounts, moves = [f"account:{number}" for number in range(4)], [0] * 6

@@ -64,7 +64,7 @@ def hasty(server: Server) -> TcpClient:
     return container.connection()
 
 
-def test_a_reply_that_comes_too_late_is_nobody_elses(server: Server, hasty: TcpClient) -> None:
+def test_a_late_reply_is_not_taken_for_another(server: Server, hasty: TcpClient) -> None:
     hasty.execute(Set("one", Raw(b'"first"')))
     hasty.execute(Set("two", Raw(b'"second"')))
     pid = server.process.pid

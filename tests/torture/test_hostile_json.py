@@ -79,7 +79,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("line", REFUSED.values(), ids=REFUSED)
-def test_what_no_strict_reader_takes_gets_one_error(client: Client, line: bytes) -> None:
+def test_json_that_a_strict_reader_refuses_gets_one_error(client: Client, line: bytes) -> None:
     client.send(line + b'{"type":"PING","id":"after"}\n')
     refused = client.reply()
     assert refused["ok"] is False
@@ -111,7 +111,7 @@ KEPT: List[bytes] = [
 
 
 @pytest.mark.parametrize("text", KEPT, ids=lambda text: repr(text[:20]))
-def test_what_a_strict_reader_takes_comes_back_as_the_same(client: Client, text: bytes) -> None:
+def test_json_that_a_strict_reader_accepts_comes_back_equal(client: Client, text: bytes) -> None:
     client.send(set_of(text))
     assert client.reply() == {"ok": True, "result": True}
     expected = strict_json(text)
@@ -147,7 +147,7 @@ def test_an_object_over_two_lines_is_two_errors(client: Client) -> None:
     assert client.ask("COUNT")["result"] == 0
 
 
-def test_of_members_of_the_same_name_the_last_one_counts(client: Client) -> None:
+def test_the_last_of_members_with_one_name_counts(client: Client) -> None:
     client.send(b'{"type":"SET","key":"a","value":1,"key":"b","value":2}\n')
     assert client.reply()["ok"]
     client.send(b'{"type":"MSET","items":{"c":1,"c":2}}\n')

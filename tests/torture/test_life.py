@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Iterator, List
 
+import pytest
+
 from tests.support import TIMEOUT, Server, running_server
 from tests.torture.peers import (
     MB,
@@ -69,6 +71,7 @@ def counting(server: Server, count: int) -> Iterator[List[Counter]]:
             counter.join(TIMEOUT)
 
 
+@pytest.mark.timing
 def test_every_count_that_was_acknowledged_took_place_once(seconds: float, tell: TELLER) -> None:
     """The numbers die with the server, so it is the replies that have to agree with one another.
 
@@ -115,7 +118,8 @@ def test_clients_that_pipeline_get_whole_replies_up_to_the_end(tell: TELLER) -> 
     assert set(lines) <= {b'{"ok":true,"result":"%b"}' % (b"x" * 1000)}
 
 
-def test_it_ends_within_its_grace_under_a_flood(tell: TELLER) -> None:
+@pytest.mark.timing
+def test_a_server_under_a_flood_ends_within_its_grace(tell: TELLER) -> None:
     with running_server("--shutdown-grace", "0.5") as server:
         with flooding(server, request("PING")), flooding(server, request("PING"), deaf=True):
             time.sleep(0.3)
@@ -126,7 +130,8 @@ def test_it_ends_within_its_grace_under_a_flood(tell: TELLER) -> None:
     assert took < 2.5
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path: Path, tell: TELLER) -> None:
+@pytest.mark.timing
+def test_a_second_signal_ends_the_server_at_once(tmp_path: Path, tell: TELLER) -> None:
     log = tmp_path / "log"
     with log.open("w") as stderr, running_server(
         "--shutdown-grace", "60", stderr=stderr
@@ -156,14 +161,15 @@ def test_the_service_manager_is_told_of_the_start_and_of_the_end(tmp_path: Path)
             assert manager.recv(100) == b"STOPPING=1"
 
 
-def test_a_service_manager_that_is_gone_does_not_keep_it_from_serving(tmp_path: Path) -> None:
+def test_a_server_serves_without_its_service_manager(tmp_path: Path) -> None:
     with running_server(NOTIFY_SOCKET=str(tmp_path / "gone")) as server:
         assert server.ask(request("PING")) == b'{"ok":true,"result":"PONG"}\n'
 
 
-def test_it_ends_although_nobody_reads_its_log() -> None:
+@pytest.mark.timing
+def test_a_server_whose_log_is_not_read_ends() -> None:
     reader, writer = os.pipe()
-    talkative = with_changes("import adapters.logs; adapters.logs.BURST = 10**9")
+    talkative = with_changes("import adapters.logs; adapters.logs.RATE_LIMIT = 10**9")
     try:
         with running_server(program=talkative, stderr=writer) as server:
             for _ in range(700):

@@ -46,7 +46,8 @@ def test_a_line_without_end_is_cut_off_at_the_bound(tell: TELLER) -> None:
             assert other.ask("GET", key="k") == {"ok": True}
 
 
-def test_one_that_goes_on_sending_after_that_is_hung_up_on(tell: TELLER) -> None:
+@pytest.mark.timing
+def test_a_client_that_goes_on_sending_after_a_refusal_is_closed(tell: TELLER) -> None:
     sooner = with_changes("import adapters.gevent_tcp.connection as c; c.LINGER = 0.5")
     settings = ("--max-request-bytes", "1000", "--send-timeout", "1")  # looks every 0.25 s
     with running_server(*settings, program=sooner) as server, client_of(server) as client:
@@ -138,7 +139,10 @@ def wait_for_answers(clients: List[Client], count: int) -> List[Client]:
     raise AssertionError("too few were answered")
 
 
-def test_one_that_pipelines_and_never_reads(seconds: float, long: bool, tell: TELLER) -> None:
+@pytest.mark.timing
+def test_a_client_that_pipelines_and_never_reads_costs_bounded_memory(
+    seconds: float, long: bool, tell: TELLER
+) -> None:
     with running_server() as server:
         with client_of(server) as client:
             client.ask("SET", key="k", value="x" * 1000)
@@ -151,7 +155,8 @@ def test_one_that_pipelines_and_never_reads(seconds: float, long: bool, tell: TE
         calm(waits, long)
 
 
-def test_one_that_takes_nothing_for_the_send_timeout_is_cut_and_counted(tell: TELLER) -> None:
+@pytest.mark.timing
+def test_a_client_that_takes_nothing_for_the_send_timeout_is_cut_and_counted(tell: TELLER) -> None:
     with running_server("--send-timeout", "1") as server:
         with client_of(server) as client:
             client.ask("SET", key="k", value="x" * 1000)

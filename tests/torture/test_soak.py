@@ -75,7 +75,7 @@ def load(server: Server, seconds: float) -> int:
     return len(served)
 
 
-def test_what_clients_come_and_go_with_leaves_nothing_behind(
+def test_clients_that_come_and_go_leave_no_memory_or_descriptors(
     seconds: float, long: bool, tell: TELLER
 ) -> None:
     length = 6 * seconds if long else seconds

@@ -6,6 +6,8 @@ import select
 import time
 from typing import List
 
+import pytest
+
 from tests.support import TIMEOUT, running_server
 from tests.torture.peers import (
     TELLER,
@@ -17,6 +19,8 @@ from tests.torture.peers import (
     pinging,
     request,
 )
+
+pytestmark = pytest.mark.timing
 
 HALF = b'{"type":"SET","key":"k","val'
 
@@ -37,7 +41,7 @@ def test_an_idle_client_is_cut_and_a_busy_one_is_not(tell: TELLER) -> None:
         assert info(server)["server"]["cut_clients"] == 1
 
 
-def test_by_default_an_idle_client_stays() -> None:
+def test_an_idle_client_stays_connected_by_default() -> None:
     settings = ("--request-timeout", "0.05", "--send-timeout", "0.05")
     with running_server(*settings) as server, client_of(server) as idle:
         assert idle.ask("PING")["ok"]

@@ -88,7 +88,7 @@ def test_a_client_that_trusts_the_authority_is_served_large_values_too(
         assert client.reply()["result"] == "PONG"
 
 
-def test_all_replies_come_after_the_client_has_ended_its_side(
+def test_all_replies_arrive_after_the_client_has_ended_its_side(
     stable: Server, stable_files: Files
 ) -> None:
     with secure(stable, stable_files.trust) as client:
@@ -114,11 +114,11 @@ def test_old_versions_are_refused_by_the_server(
 def test_a_client_needs_a_certificate_of_the_right_authority(files: Files, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    known, stranger, nobody = files.trust, files.trust, files.trust
+    known, untrusted, anonymous = files.trust, files.trust, files.trust
     known.load_cert_chain(files.identity(tmp_path))
-    stranger.load_cert_chain(Files(elsewhere).identity(elsewhere))
+    untrusted.load_cert_chain(Files(elsewhere).identity(elsewhere))
     with serving_tls(files, "--tls-client-ca", files.ca) as server:
-        for context in (stranger, nobody):
+        for context in (untrusted, anonymous):
             assert not is_served(server, context)
             with contextlib.suppress(OSError), secure(server, context) as client:
                 client.send(request("SET", key="k", value=1))  # before it is told to go
@@ -128,7 +128,8 @@ def test_a_client_needs_a_certificate_of_the_right_authority(files: Files, tmp_p
             assert client.ask("COUNT")["result"] == 0
 
 
-def test_fifty_silent_clients_and_garbage_disturb_nobody(
+@pytest.mark.timing
+def test_silent_clients_and_garbage_do_not_delay_others(
     files: Files, seconds: float, long: bool, tell: TELLER
 ) -> None:
     garbage = [b"\x16\x03\x01\xff\xff" + b"\0" * 5000, b"hello\n", b"{" * 5000, b"\x80" * 100]
@@ -162,7 +163,7 @@ def half_a_handshake() -> bytes:
     return said.read()[:100]
 
 
-def test_a_renewed_certificate_is_shown_to_newcomers_and_nobody_is_dropped(files: Files) -> None:
+def test_a_renewed_certificate_serves_new_clients_and_drops_none(files: Files) -> None:
     with serving_tls(files) as server, secure(server, files.trust) as early:
         assert early.ask("SET", key="k", value=1)["ok"]
         old = shown(server, files.trust)
@@ -192,7 +193,10 @@ def kept_the_old_one(files: Files) -> int:
     return files.log.read_text().count("kept the old certificate")
 
 
-def test_one_that_never_reads_costs_no_more_in_tls(files: Files, long: bool, tell: TELLER) -> None:
+@pytest.mark.timing
+def test_a_client_that_never_reads_costs_no_more_in_tls(
+    files: Files, long: bool, tell: TELLER
+) -> None:
     with serving_tls(files, "--send-timeout", "0.5") as server, secure(
         server, files.trust
     ) as client:
@@ -208,7 +212,7 @@ def test_one_that_never_reads_costs_no_more_in_tls(files: Files, long: bool, tel
         calm(waits, long)
 
 
-def test_the_client_program_speaks_tls_and_trusts_nobody_else(
+def test_the_client_program_trusts_only_the_given_authority(
     stable: Server, stable_files: Files, tmp_path: Path
 ) -> None:
     served = kv(stable.port, "--tls", "--tls-ca", stable_files.ca, "SET", "k", "[1, 2]")

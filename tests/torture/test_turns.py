@@ -19,6 +19,8 @@ from tests.torture.peers import (
     request,
 )
 
+pytestmark = pytest.mark.timing
+
 KEYS = 300_000
 
 FLOODS: Dict[str, bytes] = {
@@ -39,7 +41,7 @@ def full_server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-def test_one_that_sends_flat_out(
+def test_a_client_that_sends_without_pause_does_not_delay_others(
     full_server: Server, name: str, seconds: float, long: bool, tell: TELLER
 ) -> None:
     with pinging(full_server) as waits, flooding(full_server, FLOODS[name]) as flood:
@@ -50,21 +52,48 @@ def test_one_that_sends_flat_out(
     calm(waits, long)
 
 
-def test_flushing_all_keys(long: bool, tell: TELLER) -> None:
+CROWDS = [1, 10, 50, 200]
+CROWD_FLOODS: Dict[str, bytes] = {
+    "PING": request("PING"),
+    "unknown command": request("PING") + request("PNIG") * 999,
+    "BATCH of 1,000 SETs": request(
+        "BATCH",
+        commands=[{"type": "SET", "key": f"key:{n:012}", "value": n} for n in range(1000)],
+    ),
+}
+
+
+@pytest.mark.parametrize("connections", CROWDS)
+@pytest.mark.parametrize("name", CROWD_FLOODS)
+def test_many_connections_that_send_without_pause_do_not_delay_others(
+    full_server: Server, name: str, connections: int, seconds: float, long: bool, tell: TELLER
+) -> None:
+    """What they cost the others does not grow with their number, as it does where each has a turn
+    before the others are looked at."""
+    crowd = flooding(full_server, CROWD_FLOODS[name], connections=connections)
+    with pinging(full_server) as waits, crowd as flood:
+        time.sleep(seconds / 2)
+    tell(others_waited=waits, replies=flood.replies)
+    assert flood.replies > 10
+    assert not flood.was_cut
+    assert waits.usual_worst < (50 if long else 250)
+
+
+def test_flushing_many_keys_does_not_delay_others(long: bool, tell: TELLER) -> None:
     keys = 1_000_000 if long else KEYS
     with running_server() as server:
         fill(server, keys)
         with pinging(server) as waits, client_of(server) as client:
             assert client.ask("FLUSH")["result"] == keys
             assert client.ask("COUNT")["result"] == 0
-            time.sleep(0.3)  # what was removed is let go after the reply
+            time.sleep(0.3)  # removed keys are freed after the reply
         tell(keys=keys, others_waited=waits)
         assert waits.worst < 500
         if long:
             assert waits.p99 < 50
 
 
-def test_all_keys_coming_to_their_end_in_one_instant(long: bool, tell: TELLER) -> None:
+def test_many_keys_expiring_at_one_instant_do_not_delay_others(long: bool, tell: TELLER) -> None:
     keys = 1_000_000 if long else KEYS
     with running_server() as server:
         fill(server, keys, until=time.monotonic() + (12.0 if long else 1.5))
@@ -77,7 +106,7 @@ def test_all_keys_coming_to_their_end_in_one_instant(long: bool, tell: TELLER) -
 
 
 @pytest.mark.parametrize("type", ["COUNT", "FLUSH"])
-def test_counting_all_keys_when_many_have_just_come_to_their_end(
+def test_counting_keys_when_many_have_just_expired_does_not_delay_others(
     type: str, long: bool, tell: TELLER
 ) -> None:
     keys = 1_000_000 if long else KEYS

@@ -42,6 +42,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("said", OTHERS.values(), ids=OTHERS)
 def test_another_protocol_gets_one_error_and_is_closed_at_once(
     server: Server, said: bytes, tell: TELLER
@@ -58,7 +59,7 @@ def test_another_protocol_gets_one_error_and_is_closed_at_once(
     assert strictly(server.ask(request("GET", key="kept"))) == {"ok": True, "result": 1}
 
 
-def test_the_rest_of_a_browsers_request_is_not_run_either(server: Server) -> None:
+def test_no_part_of_a_browsers_request_is_run(server: Server) -> None:
     """A browser may send the head and the body apart, and the body in many parts."""
     server.ask(KEEP)
     with client_of(server) as browser:
@@ -81,7 +82,7 @@ def test_a_request_that_comes_byte_by_byte_is_served(server: Server) -> None:
         assert client.ask("GET", key="k")["result"] == {"a": ["é", 1.5]}
 
 
-def test_a_thousand_pairs_of_set_and_get_in_one_send(server: Server) -> None:
+def test_a_thousand_pairs_of_set_and_get_in_one_send_get_their_replies(server: Server) -> None:
     with client_of(server) as client:
         client.send(
             b"".join(
@@ -113,7 +114,7 @@ def test_a_half_sent_request_before_the_end_of_sending_is_not_run(server: Server
     assert strictly(server.ask(request("COUNT")))["result"] == 0
 
 
-def test_a_peer_that_resets_the_connection_disturbs_nobody(server: Server) -> None:
+def test_a_peer_that_resets_the_connection_does_not_disturb_others(server: Server) -> None:
     with client_of(server) as client:
         assert client.ask("SET", key="k", value="x" * 100_000)["ok"]
         for _ in range(50):

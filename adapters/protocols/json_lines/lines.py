@@ -1,112 +1,124 @@
-"""Cuts a stream of bytes into lines.
+"""Cuts a stream of bytes into lines, a few at a time.
 
-Rule: the cost is linear in what is fed, however it is cut, and no more is held than one line's
-bound and one read, nor over all streams more than their common allowance.
+Rule: input stays as it was read until its turn comes, so that many tiny lines take no more memory
+than their bytes. The cost is linear in these, however they arrive.
 """
 
 from __future__ import annotations
 
-from typing import List, Optional, Union
+from typing import List, Sequence
 
-PIECE = 4 * 1024
-"""Bytes; parts that are smaller are put together as they come, since each would cost as an object
-more than its bytes, and a read that is smaller is cut without a look at it first."""
+BLOCK = 16 * 1024
+"""Bytes that are searched for lines at once."""
 
-_SHOWN = 100
-"""How many bytes are looked at to see how a line starts."""
-
-
-class Allowance:
-    """How many bytes of lines that are not whole yet several streams may hold together."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.held = 0
+WINDOW = 64
+"""Lines that are cut at once, at the most."""
 
 
 class Lines:
-    """Gathers what a transport reads until lines are whole."""
+    """Lines of up to `max_bytes` bytes. Each `cut` is followed by a `settle`."""
 
-    def __init__(self, max_bytes: int, allowance: Optional[Allowance] = None) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._allowance = allowance or Allowance(max_bytes)
-        self._parts: List[Union[bytes, bytearray]] = []
-        self._held = 0
-        self._begun = 0
-        self.overflow: Optional[str] = None
-        """Which bound a line was over; what was fed since is dropped."""
+        self._small = min(BLOCK, max_bytes)
+        self._data = b""
+        self._at = 0
+        self._partial = bytearray()
+        self.buffered = 0
+        """How many bytes are kept."""
+        self.has_more = False
+        """Whether `cut` may find more without being fed."""
+        self.partial_number = 0
+        """How many lines have arrived in part first."""
+        self.is_over = False
+        """Whether a line was too long. Nothing is cut any more."""
 
-    @property
-    def unfinished(self) -> int:
-        """The number of the line that is held in part, which no other line has; 0 for none."""
-        return self._begun if self._held else 0
-
-    def feed(self, data: bytes) -> List[bytes]:
-        """The lines that `data` completes, without their line feeds, blank ones included."""
-        lines = data.split(b"\n") if len(data) < PIECE else _cut(data)
-        rest = lines.pop()
-        if self._held or len(data) > self._max_bytes:
-            lines = self._completed(lines)
-        if rest:
-            self._hold(rest)
+    def cut(self, data: bytes) -> List[bytes]:
+        """The next whole lines without their line feeds, blank ones included."""
+        if not self.buffered and len(data) <= self._small:
+            lines = data.split(b"\n", WINDOW)
+            if not lines.pop():  # the usual read: a few whole lines
+                self._data, self._at = data, len(data)
+                return lines
+        if data:
+            self._feed(data)
+        lines = self._cut_long() if self._partial else self._cut_block()
+        if self._max_bytes < BLOCK or len(lines) == 1:
+            self._check(lines)
         return lines
 
-    def starts_with(self, start: bytes) -> bool:
-        """Whether the line that is held in part, or was too long, may start with `start`."""
-        held = self._parts[0][:_SHOWN].lstrip(b" \t\r") if self._parts else b""
-        return held.startswith(start) if held else True
+    def step_back(self, lines: Sequence[bytes]) -> None:
+        """The last lines of those cut are to be cut once more."""
+        if lines:
+            self._at -= sum(map(len, lines)) + len(lines)
+            self.has_more = True
+
+    def settle(self) -> None:
+        """Frees the bytes of the lines that were cut."""
+        if not self.has_more:
+            self._data = self._data[self._at :]
+            self._at = 0
+            if self._data and not self._partial:
+                self.partial_number += 1
+        self.buffered = len(self._data) + len(self._partial)
+        if self.buffered > self._max_bytes and not self.has_more:
+            self._overflow()
 
     def close(self) -> None:
-        """Let go of what is held."""
-        self._allowance.held -= self._held
-        self._parts.clear()
-        self._held = 0
+        """Frees all buffered bytes."""
+        self._data, self._at = b"", 0
+        self._partial = bytearray()
+        self.has_more = False
+        self.buffered = 0
 
-    def _completed(self, lines: List[bytes]) -> List[bytes]:
-        """The lines, the first with what is held of it, up to one that is too long."""
-        if self.overflow:
+    def _feed(self, data: bytes) -> None:
+        if self.is_over:
+            return
+        if self.has_more:
+            self._data += data
+            return
+        self._partial += self._data
+        self._data = data
+
+    def _cut_long(self) -> List[bytes]:
+        """Cuts the line that had arrived in part."""
+        end = self._data.find(b"\n")
+        if end < 0:
+            self._partial += self._data
+            self._data = b""
             return []
-        if self._held and lines:
-            self._parts.append(lines[0])
-            lines[0] = b"".join(self._parts)
-            self.close()
+        self._partial += self._data[:end]
+        line = bytes(self._partial)
+        self._partial = bytearray()
+        self._at = end + 1
+        self.has_more = self._at < len(self._data)
+        return [line]
+
+    def _cut_block(self) -> List[bytes]:
+        data, at = self._data, self._at
+        block = data[at : at + BLOCK]
+        lines = block.split(b"\n", WINDOW)
+        rest = lines.pop()
+        end = at + len(block)
+        if lines or end == len(data):
+            self._at = end - len(rest)
+            self.has_more = end < len(data) or len(lines) == WINDOW
+            return lines
+        end = data.find(b"\n", end)
+        if end < 0:
+            self.has_more = False
+            return []
+        self._at = end + 1
+        self.has_more = self._at < len(data)
+        return [data[at:end]]
+
+    def _check(self, lines: List[bytes]) -> None:
         for index, line in enumerate(lines):
             if len(line) > self._max_bytes:
-                self._overflow(line, f"a request is at most {self._max_bytes} bytes")
-                return lines[:index]
-        return lines
+                del lines[index:]
+                self._overflow()
 
-    def _hold(self, rest: bytes) -> None:
-        if self.overflow:
-            return
-        self._begun += not self._held
-        if len(rest) >= PIECE:
-            self._parts.append(rest)
-        elif self._parts and isinstance(self._parts[-1], bytearray):
-            self._parts[-1] += rest
-        else:
-            self._parts.append(bytearray(rest))
-        self._held += len(rest)
-        self._allowance.held += len(rest)
-        if self._held > self._max_bytes:
-            self._overflow(self._parts[0], f"a request is at most {self._max_bytes} bytes")
-        elif self._allowance.held > self._allowance.max_bytes:
-            self._overflow(self._parts[0], "too much is held of requests that are not whole")
-
-    def _overflow(self, line: Union[bytes, bytearray], bound: str) -> None:
-        start = line[:_SHOWN]
+    def _overflow(self) -> None:
         self.close()
-        self._parts.append(start)
-        self._max_bytes = -1  # whatever comes is too much
-        self.overflow = bound
-
-
-def _cut(data: bytes) -> List[bytes]:
-    """What `data.split` gives, which looks at byte after byte: `find` is far faster when there is
-    one line, or none that is whole."""
-    end = data.find(b"\n")
-    if end < 0:
-        return [data]
-    if end == len(data) - 1:
-        return [data[:end], b""]
-    return data.split(b"\n")
+        self._small = -1
+        self.is_over = True

@@ -7,13 +7,13 @@ can be told is refused before anything is built of it.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Dict, Generator, Iterator, Union
+from typing import Any, Dict, Generator, Iterator, Sequence, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from application.commands import Id
-from application.values import encodable, least_size
+from application.json_text import json_size, raw
 from domain.errors import KvError, TooLarge
 
 BEFORE, AFTER = b'{"ok":true,"result":', b"}\n"
@@ -25,13 +25,34 @@ PIECE, PIECE_KEYS = 256 * 1024, 1000
 """Bytes of a long reply that are made and sent at once, more or less, and keys at the most."""
 
 
-def success(id: Id, result: object, bound: int) -> bytes:
-    """The reply that gives a result; raises `TooLarge` when it is over `bound` bytes."""
-    if least_size(result) <= bound:
-        reply = _encode_lines([_Success(id, True, encodable(result))])
-        if len(reply) <= bound:
-            return reply
-    raise _too_large(bound)
+def success(id: Id, result: object, bound: int, ids: Sequence[Id] = ()) -> bytes:
+    """The reply with a result, that of a BATCH with the `ids` of its commands; raises `TooLarge`,
+    before it is made, when it is over `bound` bytes."""
+    if type(result) is list:
+        size = _size(id, ()) + sum(map(_size, ids, result)) + max(0, len(result) - 1)
+        if size + len(b"\n") > bound:
+            raise _too_large(bound)
+        result = [_Success(each, True, raw(one)) for each, one in zip(ids, result)]
+    elif _may_be_over(bound, id, result) and _size(id, result) + len(b"\n") > bound:
+        raise _too_large(bound)
+    return _encode_lines([_Success(id, True, raw(result))])
+
+
+def _may_be_over(bound: int, id: Id, result: object) -> bool:
+    """Whether the size has to be known exactly; a character takes at most six bytes in JSON."""
+    if type(result) is not dict or id is not UNSET:
+        return True
+    texts: Dict[str, bytes] = result
+    size = sum(map(len, texts.values())) + 6 * sum(map(len, texts)) + 4 * len(texts)
+    return size + len(BEFORE) + len(AFTER) + len(b"{}") > bound
+
+
+def _size(id: Id, result: object) -> int:
+    """The bytes of a reply, without its line feed."""
+    size = len(b'{"ok":true}')
+    if id is not UNSET:
+        size += len(b'"id":,') + json_size(id)
+    return size if result is UNSET else size + len(b',"result":') + json_size(result)
 
 
 def success_in_pieces(
@@ -52,7 +73,7 @@ def success_in_pieces(
 def _pieces(begin: bytes, texts: Dict[str, bytes], keys_a_piece: int) -> Iterator[bytes]:
     items = iter(texts.items())
     while some := dict(islice(items, keys_a_piece)):
-        yield begin + _encode(encodable(some))[1:-1]
+        yield begin + _encode(raw(some))[1:-1]
         begin = b","
     yield (b"" if texts else begin) + b"}}\n"
 
@@ -64,7 +85,7 @@ def refusal(id: Id, error: KvError) -> bytes:
 
 
 def _too_large(bound: int) -> TooLarge:
-    return TooLarge(f"the reply is over {bound} bytes")
+    return TooLarge(f"the reply is over {bound:,} bytes (max_reply_bytes)")
 
 
 class _Success(Struct, gc=False):

@@ -16,9 +16,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
+from application.exact_integers import exact, exact_commands
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
 
-decode = msgspec.json.Decoder(Union[COMMANDS]).decode
+decode = exact_commands(msgspec.json.Decoder(Union[COMMANDS]).decode)
 """The command on a line; raises one of `UNREADABLE`, which `diagnosis` explains."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -29,13 +30,13 @@ _MAX_ECHO = 200
 """How many characters of what a client sent are told back to it in an error message."""
 
 _LONGEST_BATCH = 256 * 1024
-"""Bytes; in a longer batch that cannot be read, nobody looks for the command at fault."""
+"""Bytes; in a longer batch that cannot be read, the command at fault is not looked for."""
 
 
 def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     """Why a line is no command, and the id of the request that it may be nevertheless."""
     try:
-        if not isinstance(error, msgspec.ValidationError):
+        if not isinstance(error, (msgspec.ValidationError, KvError)):
             raise error
         envelope = _decode_envelope(line)
     except RecursionError:
@@ -43,6 +44,8 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except UNREADABLE as not_json:
         return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
     id: Id = _read(_decode_id, envelope.id)
+    if isinstance(error, KvError):
+        return id, error
     name = _read(_decode_name, envelope.type)
     return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
 
@@ -55,8 +58,8 @@ def _unknown(name: object) -> Optional[UnknownCommand]:
 
 
 def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
-    """What is wrong with the first command of a batch that is none; None when it is not that, or
-    the batch is so long that its commands should not all be decoded for it."""
+    """The error of the first invalid command of a batch; None when all are valid, or the batch is
+    too long to decode each command for it."""
     if name != name_of(Batch) or isinstance(envelope.commands, UnsetType):
         return None
     if memoryview(envelope.commands).nbytes > _LONGEST_BATCH:
@@ -83,14 +86,15 @@ def _name(command: Raw) -> object:
 
 
 def _read(decode: Callable[[Raw], Any], member: Union[Raw, UnsetType]) -> Any:
-    """What a member says; `UNSET` when it is not there, or not what it should be."""
+    """The value of a member; `UNSET` when it is missing or of another type."""
     with contextlib.suppress(*UNREADABLE):
         return UNSET if isinstance(member, UnsetType) else decode(member)
     return UNSET
 
 
 class _Envelope(Struct):
-    """What can still be read of a request that is no command: any of it may be missing or odd."""
+    """The readable members of a request that is no command: any of them may be missing or of
+    another type."""
 
     type: Union[Raw, UnsetType] = UNSET
     id: Union[Raw, UnsetType] = UNSET
@@ -100,5 +104,5 @@ class _Envelope(Struct):
 _decode_in_batch = msgspec.json.Decoder(InBatch).decode
 _decode_each = msgspec.json.Decoder(List[Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_id = msgspec.json.Decoder(Union[str, int]).decode
+_decode_id = exact(msgspec.json.Decoder(Union[str, int]).decode)
 _decode_name = msgspec.json.Decoder(str).decode

@@ -1,7 +1,7 @@
 """All keys out of a store, and into one, as JSON lines: `{"key":K,"value":V,"ttl":S}`.
 
 Rule: no more is held than one chunk, and no value is opened on the way. Every line that could not
-be stored is told by its number, and how far an import came can be read off it at any time.
+be stored is reported by its number, and how far an import came can be read off it at any time.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from application.commands import Get, GetTtl, MGet, MSet, Scan, Set
+from application.commands import Get, GetTtl, MGet, MSet, Set
 from application.ports import Pipelined
 from domain.errors import KvError, TooLarge
-
-PAGE = 1000
-"""How many keys are asked for at once."""
+from entrypoints.client.keys import keys_with
+from entrypoints.client.values import without_mark
 
 CHUNK_LINES, CHUNK_BYTES = 1000, 1 << 20
 """How much is stored in one go."""
 
 
 class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A key with what is kept there; `ttl` in seconds, for good when it is missing."""
+    """A key, its value, and its `ttl` in seconds; without one it does not expire."""
 
     key: str
     value: Raw
@@ -38,22 +37,17 @@ def exported(executor: Pipelined, prefix: str = "") -> Iterator[List[bytes]]:
 
     A key that is there from start to end is among them; one that comes or goes meanwhile may be.
     """
-    cursor: Optional[str] = None
-    while True:
-        page = executor.execute(Scan(prefix=prefix, cursor=cursor, limit=PAGE))
-        yield [_encode(line) + b"\n" for line in _lines(executor, page.keys)]
-        cursor = page.cursor
-        if cursor is None:
-            return
+    for keys in keys_with(executor, prefix):
+        yield [_encode(line) + b"\n" for line in _lines(executor, keys)]
 
 
 class Import:
-    """Stores lines, and knows what came of them. `told` is called with each bad line's number, from
-    1 on, and what is wrong with it."""
+    """Stores lines and counts them. `report` is called with each bad line's number, from 1 on, and
+    what is wrong with it."""
 
-    def __init__(self, executor: Pipelined, told: Callable[[int, str], None]) -> None:
+    def __init__(self, executor: Pipelined, report: Callable[[int, str], None]) -> None:
         self._executor = executor
-        self._told = told
+        self._report = report
         self.dealt_with = 0
         """How many lines have been stored or refused."""
         self.stored = 0
@@ -80,8 +74,8 @@ class Import:
             yield
 
     def _store(self, lines: Mapping[str, Numbered], last: int) -> None:
-        """Store those for good together; one by one when that is refused, to see which is at
-        fault, and those with a ttl. `last` is the number of the last line dealt with then."""
+        """Store those without ttl together, or one by one when that is refused, to see which is at
+        fault; then those with a ttl. `last` is the number of the last line that is done."""
         lasting = {key: line.value for key, (_, line) in lines.items() if line.ttl is None}
         each = list(lines.values())
         if lasting:
@@ -102,7 +96,7 @@ class Import:
 
     def _refuse(self, number: int, why: str) -> None:
         self.refused += 1
-        self._told(number, why)
+        self._report(number, why)
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[List[Tuple[int, bytes]]]:
@@ -110,6 +104,8 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[List[Tuple[int, bytes]]]:
     chunk: List[Tuple[int, bytes]] = []
     size = 0
     for number, text in enumerate(lines, 1):
+        if number == 1:
+            text = without_mark(text, "the file")
         chunk.append((number, text))
         size += len(text)
         if len(chunk) == CHUNK_LINES or size > CHUNK_BYTES:

@@ -1,122 +1,134 @@
 """`kv monitor`: what INFO says, as it changes.
 
-Rule: it asks for nothing but INFO, once an interval, so that watching costs the server nothing.
+Rule: it asks for nothing but INFO, once an interval, and leaves itself out of the figures, so that
+watching costs the server nothing. A server that goes away is waited for.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import sys
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections import deque
+from typing import Any, Callable, Deque, Iterator, Optional
 
 import click
 import msgspec
 
-from application.commands import Info
 from domain.errors import KvError
-from entrypoints.client.arguments import Target
 from entrypoints.client.output import failure
+from entrypoints.client.target import Target
+from entrypoints.client.tools.monitor_view import view
+from entrypoints.client.tools.sample import Look, Lost, Sample, looks, report_of
 
-
-class Figures(NamedTuple):
-    """What the view shows: rates a second, memory in bytes; no ratio where nothing was read."""
-
-    requests: float
-    hit_ratio: Optional[float]
-    keys: int
-    memory: int
-    clients: int
-    errors: float
-    expired: float
-    evicted: float
+HISTORY = 120
+"""How many looks are kept to draw the past."""
 
 
 @click.command("monitor")
-@click.option("--interval", type=click.FloatRange(0.05, 3600), default=1.0, help="Seconds.")
-@click.option("--count", type=click.IntRange(min=1), help="End after so many looks.")
+@click.option(
+    "-i",
+    "--interval",
+    type=click.FloatRange(0.05, 3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Interval between samples.",
+)
+@click.option(
+    "-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after this many samples."
+)
 @click.pass_obj
 def monitor_command(target: Target, interval: float, count: Optional[int]) -> None:
-    """Show live figures: requests a second, hit ratio, keys, memory, clients. Ctrl-C ends it.
+    """Show live figures: requests a second, by command, memory, keys, clients; q or Ctrl-C ends it.
 
-    In a pipe it prints a JSON object a line.
+    It shows how the server is, not what each client sends. In a pipe it prints a JSON object a
+    line. When the connection is lost it waits for the server.
     """
-    looks = _looks(target, interval, count)
     try:
+        first = report_of(target)
         if sys.stdout.isatty():
-            _show(looks, target.name)
+            with _keys() as quit_or_wait:
+                _show(looks(target, first, interval, count, quit_or_wait), target.name)
         else:
-            for figures in looks:
-                click.echo(msgspec.json.encode(figures._asdict()))
+            _print(looks(target, first, interval, count, _wait))
     except KvError as error:
         raise failure(error) from error
     except KeyboardInterrupt:
         return
 
 
-def figures_between(before: Dict[str, Any], after: Dict[str, Any], seconds: float) -> Figures:
-    """Rates a second, and where things stand, from two reports of INFO."""
-
-    def grown(name: str) -> int:
-        return int(after["keyspace"][name] - before["keyspace"][name])
-
-    hits, misses = grown("hits"), grown("misses")
-    return Figures(
-        requests=(_sum(after, "commands") - _sum(before, "commands")) / seconds,
-        hit_ratio=hits / (hits + misses) if hits + misses else None,
-        keys=after["keyspace"]["keys"],
-        memory=after["server"]["resident_memory"],
-        clients=after["server"]["connected_clients"],
-        errors=(_sum(after, "errors") - _sum(before, "errors")) / seconds,
-        expired=grown("expired") / seconds,
-        evicted=grown("evicted") / seconds,
-    )
+def _print(seen: Iterator[Look]) -> None:
+    lost = False
+    for look in seen:
+        if isinstance(look, Lost):
+            if not lost:
+                click.echo(f"no connection: {look.reason}; waiting for it", err=True)
+            lost = True
+            continue
+        lost = False
+        click.echo(msgspec.json.encode(look._asdict()))
 
 
-def _looks(target: Target, interval: float, count: Optional[int]) -> Iterator[Figures]:
-    before, then = _report(target), time.monotonic()
-    while count is None or count > 0:
-        time.sleep(interval)
-        after, now = _report(target), time.monotonic()
-        yield figures_between(before, after, now - then)
-        before, then = after, now
-        count = None if count is None else count - 1
+def _wait(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
-def _report(target: Target) -> Dict[str, Any]:
-    report: Dict[str, Any] = msgspec.to_builtins(target.executor.execute(Info()))
-    return report
+@contextlib.contextmanager
+def _keys() -> Iterator[Callable[[float], bool]]:
+    """A way to wait that the key q ends, where the input is a terminal."""
+    if not sys.stdin.isatty():
+        yield _wait
+        return
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+
+    def wait(seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while True:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                return False
+            if os.read(descriptor, 1) in (b"q", b"Q", b"\x04", b""):
+                return True
+
+    try:
+        tty.setcbreak(descriptor)
+        yield wait
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-def _show(looks: Iterator[Figures], name: str) -> None:
+def _show(seen: Iterator[Look], name: str) -> None:
     from rich.live import Live  # slow to import
-    from rich.table import Table
 
-    def table(rows: List[Tuple[str, str]]) -> Table:
-        grid = Table(title=name, title_justify="left", show_header=False)
-        grid.add_column(style="bold")
-        grid.add_column(justify="right", min_width=14)
-        for row in rows:
-            grid.add_row(*row)
-        return grid
+    from entrypoints.client.palette import console
 
-    with Live(auto_refresh=False) as live:
-        for figures in looks:
-            live.update(table(_rows(figures)), refresh=True)
-
-
-def _rows(figures: Figures) -> List[Tuple[str, str]]:
-    ratio = "-" if figures.hit_ratio is None else f"{figures.hit_ratio:.1%}"
-    return [
-        ("requests a second", f"{figures.requests:,.0f}"),
-        ("hit ratio", ratio),
-        ("keys", f"{figures.keys:,}"),
-        ("memory", f"{figures.memory / (1 << 20):,.1f} MiB"),
-        ("clients", f"{figures.clients:,}"),
-        ("errors a second", f"{figures.errors:,.1f}"),
-        ("expired a second", f"{figures.expired:,.1f}"),
-        ("evicted a second", f"{figures.evicted:,.1f}"),
-    ]
+    screen = console()
+    past: Deque[float] = deque(maxlen=HISTORY)
+    last: Optional[Sample] = None
+    with Live(console=screen, auto_refresh=False, screen=True) as live:
+        live.update(_waiting(name), refresh=True)
+        for look in seen:
+            if isinstance(look, Sample):
+                last = look
+                past.append(look.requests)
+                live.update(view(look, list(past), name, screen.width), refresh=True)
+            elif last is not None:
+                past.append(0.0)
+                shown = view(last, list(past), name, screen.width, look.reason)
+                live.update(shown, refresh=True)
+            else:
+                live.update(_waiting(name, look.reason), refresh=True)
 
 
-def _sum(report: Dict[str, Any], section: str) -> int:
-    return sum(report[section].values())
+def _waiting(name: str, reason: str = "") -> Any:
+    from rich.text import Text
+
+    return Text(f"{name}: {reason or 'the first figures come after an interval'}")

@@ -7,21 +7,22 @@ import sys
 from typing import Callable, Iterator, Optional
 
 Advance = Callable[[int, int], None]
-"""Told with how much more is done of the total, and how many keys that were."""
+"""Called with how much more is done of the total, and how many keys that were."""
 
 
 @contextlib.contextmanager
 def progress(what: str, total: Optional[int]) -> Iterator[Advance]:
-    """A bar for `total`, in whatever unit, or for nobody knows how much."""
+    """A bar for `total`, in whatever unit, or without an end when it is not known."""
     if not sys.stderr.isatty():
         yield lambda more, keys: None
         return
-    from rich.console import Console  # slow to import
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from entrypoints.client.palette import console  # rich is slow to import
 
     columns = [TextColumn(what), BarColumn(), TextColumn("{task.fields[keys]:,} keys")]
     columns += [TextColumn("{task.fields[rate]:,.0f}/s, left"), TimeRemainingColumn()]
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, keys=0, rate=0.0)
 
         def advance(more: int, keys: int) -> None:

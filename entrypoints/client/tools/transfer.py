@@ -1,6 +1,7 @@
-"""`kv export` and `kv import`: files round what `bulk` does.
+"""`kv export` and `kv import`: files around `bulk`.
 
-Rule: results go to the file, everything else to standard error; `-` is a pipe, `.gz` is gzip.
+Rule: results go to the file, everything else to standard error; `-` is a pipe, `.gz` is gzip. An
+export replaces its file only when it is complete: until then, and when it fails, the old one stays.
 """
 
 from __future__ import annotations
@@ -8,42 +9,107 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import signal
+import stat
 import sys
-from typing import Any, BinaryIO, Iterator, Optional
+import tempfile
+from typing import Any, BinaryIO, Iterator, List, NoReturn, Optional, Sequence, Tuple, TypeVar, cast
 
 import click
+from msgspec import Raw
 
-from application.commands import Count
+from application.commands import Command, Count
+from application.executor import LocalExecutor
+from application.ports import Pipelined
 from domain.errors import KvError
-from entrypoints.client.arguments import Target
+from domain.store import Store
 from entrypoints.client.output import failure
+from entrypoints.client.streams import INTERRUPTED, TERMINATED
+from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
+
+R = TypeVar("R")
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
-@click.option("--prefix", default="", help="Only keys that begin so.")
+@click.option("--prefix", default="", help="Only keys with this prefix.")
+@click.option(
+    "--data-dir",
+    type=click.Path(exists=True, file_okay=False),
+    help="Read this directory of a server that does not run, and ask no server.",
+)
 @click.pass_obj
-def export_command(target: Target, file: str, prefix: str) -> None:
+def export_command(target: Target, file: str, prefix: str, data_dir: Optional[str]) -> None:
     """Write all keys to FILE, as JSON lines of key, value and ttl.
 
-    FILE may be - for standard output; one that ends with .gz is compressed.
+    FILE may be - for standard output; one that ends with .gz is compressed. Only its owner can read
+    it. An existing FILE is replaced when all keys are written, and kept when that fails.
     """
+    if data_dir is None:
+        _export(target.executor, file, prefix)
+        return
+    from entrypoints.data_directory import loaded  # the journal's modules, which others need not
+
+    with loaded(data_dir) as store:
+        _export(_OnStore(store), file, prefix)
+
+
+class _OnStore(Pipelined):
+    """Carries commands out on a store, and returns texts as a client does."""
+
+    def __init__(self, store: Store) -> None:
+        self._executor = LocalExecutor(store)
+
+    def execute(self, command: Command[R]) -> R:
+        return cast(R, _raw(self._executor.execute(command)))
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        return [self.execute(command) for command in commands]
+
+    def close(self) -> None: ...
+
+
+def _raw(result: object) -> object:
+    if isinstance(result, dict):
+        return {key: Raw(text) for key, text in result.items()}
+    return Raw(result) if isinstance(result, bytes) else result
+
+
+def _export(executor: Pipelined, file: str, prefix: str) -> None:
     keys = 0
     try:
-        total = None if prefix else target.executor.execute(Count())
-        with _written(file) as out, progress("exporting", total) as advance:
-            for lines in exported(target.executor, prefix):
+        total = None if prefix else executor.execute(Count())
+        with written(file) as out, progress("exporting", total) as advance:
+            for lines in exported(executor, prefix):
                 out.writelines(lines)
                 keys += len(lines)
                 advance(len(lines), len(lines))
     except KvError as error:
-        click.echo(f"stopped after {keys:,} keys", err=True)
+        _say_stopped(keys, file)
         raise failure(error) from error
+    except KeyboardInterrupt as error:
+        _say_stopped(keys, file)
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise click.ClickException(f"{file}: {error.strerror}") from error
-    click.echo(f"{keys:,} keys exported", err=True)
+        _say_stopped(keys, file)
+        raise click.ClickException(f"{file}: {error.strerror or error}") from error
+    if not keys:
+        click.echo("no key has this prefix" if prefix else "the server has no keys", err=True)
+    click.echo(f"{counted(keys)} exported", err=True)
+
+
+def _say_stopped(keys: int, file: str) -> None:
+    kept = f"; {file} is as it was" if os.path.isfile(file) else ""
+    click.echo(f"stopped after {counted(keys)}{kept}", err=True)
+
+
+def counted(number: int, what: str = "key") -> str:
+    """A number with its noun."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @click.command("import")
@@ -53,16 +119,16 @@ def export_command(target: Target, file: str, prefix: str) -> None:
 def import_command(target: Target, file: str, strict: bool) -> None:
     """Store all keys of FILE, which has JSON lines such as export writes.
 
-    A line that cannot be stored is told by its number, and the others are stored; the exit code is
-    1 then. FILE may be - for standard input; one that ends with .gz is decompressed.
+    A line that cannot be stored is reported by its number, and the others are stored; the exit code
+    is 1 then. FILE may be - for standard input; one that ends with .gz is decompressed.
     """
 
-    def told(number: int, why: str) -> None:
+    def report(number: int, why: str) -> None:
         click.echo(f"line {number}: {why}", err=True)
         if strict:
             raise click.Abort
 
-    job = Import(target.executor, told)
+    job = Import(target.executor, report)
     try:
         with _read(file) as (raw, lines), progress("importing", _size(raw)) as advance:
             at, stored = 0, 0
@@ -71,37 +137,88 @@ def import_command(target: Target, file: str, strict: bool) -> None:
                 advance(now - at, job.stored - stored)
                 at, stored = now, job.stored
     except (KvError, KeyboardInterrupt, click.Abort) as error:
-        click.echo(f"stopped after line {job.dealt_with:,}: {_tally(job)}", err=True)
+        _say_import_stopped(job)
         if isinstance(error, KvError):
             raise failure(error) from error
-        raise click.exceptions.Exit(1) from error
-    except (OSError, EOFError) as error:
-        click.echo(f"stopped after line {job.dealt_with:,}: {_tally(job)}", err=True)
+        code = 1 if isinstance(error, click.Abort) else INTERRUPTED
+        raise click.exceptions.Exit(code) from error
+    except (OSError, EOFError, ValueError) as error:
+        _say_import_stopped(job)
         raise click.ClickException(f"{file}: {error}") from error
     click.echo(_tally(job), err=True)
     if job.refused:
         raise click.exceptions.Exit(1)
 
 
+def _say_import_stopped(job: Import) -> None:
+    click.echo(f"stopped after line {job.dealt_with:,}: {_tally(job)}", err=True)
+
+
 def _tally(job: Import) -> str:
-    refused = f", {job.refused:,} lines refused" if job.refused else ""
-    return f"{job.stored:,} keys imported{refused}"
+    refused = f", {counted(job.refused, 'line')} refused" if job.refused else ""
+    return f"{counted(job.stored)} imported{refused}"
 
 
 @contextlib.contextmanager
-def _written(file: str) -> Iterator[BinaryIO]:
+def written(file: str) -> Iterator[BinaryIO]:
+    """Where to write what is to be in `file`, compressed when its name ends with .gz."""
     with contextlib.ExitStack() as stack:
         if file == "-":
-            yield sys.stdout.buffer
-            return
-        out: Any = stack.enter_context(open(file, "wb"))
+            out: Any = sys.stdout.buffer
+        elif _is_special(file):
+            out = stack.enter_context(open(file, "wb"))
+        else:
+            out = stack.enter_context(_replaced(os.path.realpath(file)))
         if file.endswith(".gz"):
             out = stack.enter_context(gzip.GzipFile(fileobj=out, mode="wb"))
         yield out
+        if file == "-":
+            out.flush()
+
+
+def _is_special(file: str) -> bool:
+    """Whether it is a device or a named pipe, which cannot be replaced."""
+    try:
+        return not stat.S_ISREG(os.stat(file).st_mode)
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
-def _read(file: str) -> Iterator[tuple[BinaryIO, Iterator[bytes]]]:
+def _replaced(path: str) -> Iterator[BinaryIO]:
+    """A new file beside `path`, for its owner alone, that takes its place at the end."""
+    folder, name = os.path.split(path)
+    with _terminated_in_order():
+        descriptor, beside = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".part", dir=folder)
+        try:
+            with open(descriptor, "wb") as out:
+                yield out
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+
+
+@contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as an exception does, so that nothing is left behind."""
+
+    def leave(*_: Any) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _read(file: str) -> Iterator[Tuple[BinaryIO, Iterator[bytes]]]:
     """The file as it lies there, to see how far it is, and its lines."""
     with contextlib.ExitStack() as stack:
         raw = sys.stdin.buffer if file == "-" else stack.enter_context(open(file, "rb"))

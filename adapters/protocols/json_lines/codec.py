@@ -1,0 +1,136 @@
+"""The server's side of JSON lines.
+
+Rule: a line is one request and has one reply; a blank line is nothing. A first line that is no
+request ends the conversation, since its sender speaks another protocol.
+"""
+
+from __future__ import annotations
+
+from itertools import dropwhile
+from typing import Any, Iterator, List, Optional, Sequence
+
+from msgspec import UNSET
+
+from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
+from adapters.protocols.json_lines.lines import BLOCK, Lines
+from adapters.protocols.json_lines.replies import (
+    AFTER,
+    BEFORE,
+    TRUE,
+    refusal,
+    success,
+    success_in_pieces,
+)
+from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
+from application.commands import Batch, Command
+from application.limits import Limits
+from application.ports import Codec, Encoded, Request, Settled, Steps
+from domain.errors import BadJson, KvError, TooLarge
+
+
+class JsonLinesCodec(Codec):
+    """The requests of one connection, and their replies, of the sizes that `limits` allow."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lines = Lines(limits.max_request_bytes)
+        self._has_begun = False
+        self.has_more = False
+        self.buffered = 0
+        self.longest = 0
+
+    @property
+    def partial_request_id(self) -> int:
+        return self._lines.partial_number if self.buffered and not self.has_more else 0
+
+    def decode(self, data: bytes) -> List[Request]:
+        lines = self._lines.cut(data)
+        self.longest = len(lines[0]) if len(lines) == 1 else BLOCK
+        requests: List[Request] = []
+        try:
+            if self.longest > LONG_LINE:
+                check_elements(lines[0], self._limits)
+            requests.extend(map(decode, lines))
+        except (*UNREADABLE, TooLarge) as error:
+            self._explain(lines, requests, error)
+        self._lines.settle()
+        if self._lines.is_over:
+            limit = f"at most {self._limits.max_request_bytes} (max_request_bytes)"
+            requests.append(Settled(UNSET, TooLarge(f"a request has {limit} bytes"), True))
+        self._has_begun = self._has_begun or bool(requests)
+        self.has_more = self._lines.has_more
+        self.buffered = self._lines.buffered
+        return requests
+
+    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
+        if self.buffered or data.find(b"\n") != len(data) - 1:
+            return None
+        try:
+            command: Command[Any] = decode(data)
+        except UNREADABLE:
+            return None
+        self.longest = len(data)
+        return command
+
+    def encode_one(self, request: Request, outcome: object) -> bytes:
+        if request.id is UNSET:
+            if type(outcome) is bytes:
+                return BEFORE + outcome + AFTER
+            if outcome is True:
+                return TRUE
+        return self._encode(request, outcome)
+
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        if len(outcomes) > 1 and [request.id for request in requests].count(UNSET) == len(requests):
+            if set(map(type, outcomes)) == _TEXTS:
+                return BEFORE + _BETWEEN.join(outcomes) + AFTER  # type: ignore[arg-type]
+            if all(outcome is True for outcome in outcomes):
+                return TRUE * len(outcomes)
+        return b"".join(map(self.encode_one, requests, outcomes))
+
+    def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        if not isinstance(result, dict):
+            return iter((self._encode(request, result),))
+        return (yield from success_in_pieces(request.id, result, self._limits.max_reply_bytes))
+
+    def encode_final(self, error: KvError) -> bytes:
+        return refusal(UNSET, error)
+
+    def close(self) -> None:
+        self._lines.close()
+        self.has_more = False
+        self.buffered = 0
+
+    def _encode(self, request: Request, outcome: object) -> bytes:
+        if isinstance(outcome, Encoded):
+            return outcome
+        if isinstance(outcome, KvError):
+            return refusal(request.id, outcome)
+        ids = [each.id for each in request.commands] if isinstance(request, Batch) else ()
+        return success(request.id, outcome, self._limits.max_reply_bytes, ids)
+
+    def _explain(self, lines: List[bytes], requests: List[Request], error: Exception) -> None:
+        """Says what is wrong with the first line that is no request; the lines after it are cut
+        once more."""
+        line, *after = lines[len(requests) :]
+        if _is_blank(line):
+            after = list(dropwhile(_is_blank, after))
+        else:
+            id, why = diagnosis(line, error)
+            is_first = not (self._has_begun or requests) and isinstance(why, BadJson)
+            why = BadJson(ONE_OBJECT) if is_first else why
+            requests.append(Settled(id, why, is_first))
+        self._lines.step_back(after)
+
+
+_BETWEEN = AFTER + BEFORE
+_TEXTS = {bytes}
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line.strip(b" \t\r")
+
+
+def begins_json_lines(first: bytes) -> bool:
+    """Whether `first` is the beginning of this protocol."""
+    return first.startswith(b"{")

@@ -1,0 +1,222 @@
+"""Writes RESP replies, of version 2 and 3.
+
+Rule: how a result is spelled depends on the command that it is of, which is told by the request's
+`id`; CR and LF never enter a line.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
+
+from msgspec import UNSET
+
+from application.byte_values import to_bytes
+from application.commands import Command, MGet
+from application.ports import Encoded, Request
+from domain.errors import KvError, OutOfMemory, Unauthenticated
+
+OK = b"+OK\r\n"
+
+
+class Status(str):
+    """A result that is told as a line."""
+
+    __slots__ = ()
+
+
+Reply = Union[None, bool, int, float, bytes, str, Status, List[Any], Dict[Any, Any], KvError]
+"""What a reply is made of; a dict is a list of twice its length in version 2."""
+
+
+class ReplyError(KvError):
+    """A refusal in words of Redis's own, that begin with its code."""
+
+    code = "BAD_REQUEST"
+
+
+def bulk(data: bytes) -> bytes:
+    """The reply that bytes are."""
+    return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+def error_line(error: KvError) -> bytes:
+    """The reply that tells why a request was refused."""
+    words = str(error)
+    if isinstance(error, ReplyError):
+        line = words
+    elif isinstance(error, OutOfMemory):
+        line = f"OOM command not allowed when used memory > 'maxmemory': {words}"
+    elif isinstance(error, Unauthenticated):
+        line = _UNAUTHENTICATED.get(words, f"NOAUTH Authentication required: {words}.")
+    else:
+        line = f"ERR {words}"
+    return b"-%b\r\n" % line.translate(_BREAKS).encode("utf-8", "replace")
+
+
+_UNAUTHENTICATED = {
+    "the password is wrong": "WRONGPASS invalid username-password pair or user is disabled.",
+    "AUTH with the password comes first": "NOAUTH Authentication required.",
+}
+_BREAKS = {ord("\r"): " ", ord("\n"): " "}
+
+
+class Spelling(NamedTuple):
+    """How the results of a command become replies, in both versions."""
+
+    version_2: Callable[[Any, Any], bytes]
+    version_3: Callable[[Any, Any], bytes]
+
+
+def reply_2(value: Reply, _: object = None) -> bytes:
+    """Any reply in version 2."""
+    return _reply(value, False)
+
+
+def reply_3(value: Reply, _: object = None) -> bytes:
+    """Any reply in version 3."""
+    return _reply(value, True)
+
+
+def _reply(value: Reply, is_3: bool) -> bytes:
+    if value is None:
+        return b"_\r\n" if is_3 else b"$-1\r\n"
+    if isinstance(value, bool):
+        return (b"#t\r\n" if value else b"#f\r\n") if is_3 else b":%d\r\n" % value
+    if isinstance(value, int):
+        return b":%d\r\n" % value
+    if isinstance(value, float):
+        return b",%r\r\n" % value if is_3 else bulk(b"%r" % value)
+    if isinstance(value, bytes):
+        return bulk(value)
+    if isinstance(value, Status):
+        return b"+%b\r\n" % value.encode()
+    if isinstance(value, str):
+        return bulk(value.encode())
+    if isinstance(value, dict):
+        mark, size = (b"%", len(value)) if is_3 else (b"*", 2 * len(value))
+        parts = [_reply(part, is_3) for item in value.items() for part in item]
+        return mark + b"%d\r\n" % size + b"".join(parts)
+    if isinstance(value, KvError):
+        return error_line(value)
+    return b"*%d\r\n" % len(value) + b"".join(_reply(part, is_3) for part in value)
+
+
+def array(parts: Sequence[bytes]) -> bytes:
+    """The reply of some replies."""
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+def _ok(result: object, _: object) -> bytes:
+    return OK
+
+
+def _integer(result: Any, _: object) -> bytes:
+    return b":%d\r\n" % result
+
+
+def _seconds(result: Any, _: object) -> bytes:
+    return b":%d\r\n" % _scaled(result, 1)
+
+
+def _milliseconds(result: Any, _: object) -> bytes:
+    return b":%d\r\n" % _scaled(result, 1000)
+
+
+def _scaled(ttl: Any, scale: int) -> int:
+    """A ttl in Redis's numbers: whole, -1 for one that never ends, -2 for a missing key."""
+    if ttl is UNSET:
+        return -2
+    if ttl is None or ttl in (-1, -2):
+        return -1 if ttl is None else int(ttl)
+    return int(ttl * scale + 0.5)
+
+
+def _type(result: object, _: object) -> bytes:
+    return b"+string\r\n" if result else b"+none\r\n"
+
+
+def _both(spell: Callable[[Any, Any], bytes]) -> Spelling:
+    return Spelling(spell, spell)
+
+
+def _with_null(spell: Callable[[Any, Any, bytes], bytes]) -> Spelling:
+    return Spelling(
+        lambda result, request: spell(result, request, b"$-1\r\n"),
+        lambda result, request: spell(result, request, b"_\r\n"),
+    )
+
+
+def _text(result: Any, _: object, null: bytes) -> bytes:
+    return null if result is UNSET else bulk(to_bytes(result))
+
+
+def _ok_or_null(result: object, _: object, null: bytes) -> bytes:
+    return OK if result else null
+
+
+def _set(result: Any, _: object, null: bytes) -> bytes:
+    return OK if result[0] else null
+
+
+def _set_get(result: Any, _: object, null: bytes) -> bytes:
+    return null if result[1] is None else bulk(result[1])
+
+
+def _values(result: Dict[str, bytes], request: MGet, null: bytes) -> bytes:
+    found = {key: bulk(to_bytes(text)) for key, text in result.items()}
+    return array([found.get(key, null) for key in request.keys])
+
+
+def _page(result: Any, _: object) -> bytes:
+    return reply_2([b"%d" % result.cursor, result.keys])
+
+
+def _line(result: Any, _: object) -> bytes:
+    return b"+%b\r\n" % result.encode()
+
+
+def _length_of_common(result: Any, _: object) -> bytes:
+    return b":%d\r\n" % len(result.data)
+
+
+def _common(result: Any, _: object) -> bytes:
+    return bulk(result.data)
+
+
+SPELLINGS: List[Spelling] = [
+    Spelling(reply_2, reply_3),
+    *map(_with_null, (_text, _ok_or_null, _set, _set_get, _values)),
+    *map(_both, (_ok, _integer, _seconds, _milliseconds, _type, _page, _line)),
+    *map(_both, (_length_of_common, _common)),
+]
+(
+    REPLY,
+    TEXT,
+    OK_OR_NULL,
+    SET,
+    SET_GET,
+    VALUES,
+    DONE,
+    INTEGER,
+    SECONDS,
+    MILLISECONDS,
+    TYPE,
+    PAGE,
+    PONG,
+    LCS_LENGTH,
+    LCS,
+) = range(len(SPELLINGS))
+
+VERSION_3 = len(SPELLINGS)
+"""What is added to the number of a spelling to have it in version 3."""
+
+_SPELL = [each.version_2 for each in SPELLINGS] + [each.version_3 for each in SPELLINGS]
+
+
+def spelled(request: Union[Request, Command[Any]], outcome: object) -> bytes:
+    """The reply to a request."""
+    if isinstance(outcome, KvError):
+        return error_line(outcome)
+    if isinstance(outcome, Encoded):
+        return outcome
+    return _SPELL[request.id](outcome, request)  # type: ignore[index]  # an int, as the codec has it

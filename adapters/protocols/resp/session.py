@@ -1,0 +1,149 @@
+"""What the server knows of one RESP connection, and what all of them share.
+
+Rule: only commands that are executed change it, so that what a client pipelines behind one that is
+refused is read as the client's state was before.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Callable, Dict, List, Optional, Set
+
+from application.commands import Command
+from application.databases import prefix_of
+from application.limits import Limits
+from domain.effects import Cleared, Effect, Observable
+from domain.store import Store
+
+
+class Shared:
+    """What the RESP connections of a server share. `wall` is a clock of seconds since 1970."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        version: str,
+        wall: Callable[[], float],
+        has_password: bool = False,
+        uses_databases: bool = False,
+    ) -> None:
+        self.limits = limits
+        self.version = version
+        self.wall = wall
+        self.has_password = has_password
+        self.uses_databases = uses_databases
+        """Whether keys of other databases than 0 may be in the store, as after a restart."""
+        self.choose = random.Random().choice
+        self.watches = Watches()
+        self._last_id = 0
+        self.sessions: Dict[int, Session] = {}
+
+    def open(self) -> Session:
+        """A session for one more client."""
+        self._last_id += 1
+        session = self.sessions[self._last_id] = Session(self, self._last_id)
+        return session
+
+
+class Session:
+    """The state of one connection."""
+
+    def __init__(self, shared: Shared, id: int) -> None:
+        self.shared = shared
+        self.id = id
+        self.name = ""
+        self.library: Dict[str, str] = {}
+        self.is_version_3 = False
+        self.database = 0
+        self.prefix = ""
+        self.queue: Optional[List[Command[Any]]] = None
+        """The commands since MULTI."""
+        self.queued_bytes = 0
+        self.is_queue_broken = False
+        self.watch = Watch()
+
+    def select(self, database: int) -> None:
+        """Has the commands that follow use another database."""
+        self.database, self.prefix = database, prefix_of(database)
+        self.shared.uses_databases = self.shared.uses_databases or database > 0
+
+    def begin(self) -> None:
+        """Queues the commands that follow."""
+        self.queue, self.queued_bytes, self.is_queue_broken = [], 0, False
+
+    def end_transaction(self) -> None:
+        """Executes commands as they come again, and watches no key."""
+        self.queue, self.queued_bytes, self.is_queue_broken = None, 0, False
+        self.shared.watches.forget(self.watch)
+
+    def reset(self) -> None:
+        """Brings the session back to what it was at first."""
+        self.end_transaction()
+        self.name, self.is_version_3 = "", False
+        self.select(0)
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.end_transaction()
+        self.shared.sessions.pop(self.id, None)
+
+
+class Watch:
+    """The keys that one client watches, and whether one of them was changed since."""
+
+    def __init__(self) -> None:
+        self.keys: Set[str] = set()
+        self.is_dirty = False
+
+
+class Watches:
+    """All that is watched. It listens to the store only as long as there is something."""
+
+    def __init__(self) -> None:
+        self._watchers: Dict[str, Set[Watch]] = {}
+        self._unsubscribe: Optional[Callable[[], None]] = None
+
+    def add(self, watch: Watch, keys: List[str], store: Store) -> bool:
+        """Watches keys from now on; False when the store does not tell of changes."""
+        if self._unsubscribe is None:
+            if not isinstance(store, Observable):
+                return False
+            self._unsubscribe = store.subscribe(self._hear)
+        for key in keys:
+            store.update(key, lambda before: before)  # what is due expires before, not since
+            watch.keys.add(key)
+            self._watchers.setdefault(key, set()).add(watch)
+        return True
+
+    def is_unchanged(self, watch: Watch, store: Store) -> bool:
+        """Whether none of the keys was changed, nor has expired."""
+        for key in watch.keys:
+            store.update(key, lambda before: before)
+        return not watch.is_dirty
+
+    def forget(self, watch: Watch) -> None:
+        """Watches the keys no longer."""
+        for key in watch.keys:
+            watchers = self._watchers[key]
+            watchers.discard(watch)
+            if not watchers:
+                del self._watchers[key]
+        watch.keys.clear()
+        watch.is_dirty = False
+        if not self._watchers and self._unsubscribe:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+    def _hear(self, effects: Any) -> None:
+        effect: Effect
+        for effect in effects:
+            if isinstance(effect, Cleared):
+                for watchers in self._watchers.values():
+                    _mark(watchers)
+            else:
+                _mark(self._watchers.get(effect.key, ()))
+
+
+def _mark(watchers: Any) -> None:
+    for watch in watchers:
+        watch.is_dirty = True

@@ -1,0 +1,1 @@
+"""Where keys outlive the process."""

@@ -1,0 +1,162 @@
+"""The directory of a journal: names, files, and what the system is asked to do with them.
+
+Rule: everything that can fail, or be lost by a power cut, is here, so that a test can have it fail.
+A file or a name lasts only after `sync`. Files can be read by their owner alone. A directory has
+one user: it is locked for as long as it is open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO, Dict, Optional, Protocol
+
+LOCK = "lock"
+
+
+class File(Protocol):
+    """A file that is written from its end on."""
+
+    def write(self, data: bytes) -> None:
+        """Writes all of it; raises `OSError`, and how much was written is not known then."""
+        ...
+
+    def sync(self) -> None:
+        """Returns once all that was written is on the disk."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Disk(Protocol):
+    """What a journal needs of its directory. All of it raises `OSError`."""
+
+    where: str
+
+    def names(self) -> Dict[str, int]:
+        """The files, with their sizes."""
+        ...
+
+    def read(self, name: str) -> BinaryIO: ...
+
+    def create(self, name: str) -> File:
+        """A new file, or one emptied."""
+        ...
+
+    def append_to(self, name: str, size: int) -> File:
+        """A file that is there, cut to a size."""
+        ...
+
+    def rename(self, old: str, new: str) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def sync(self) -> None:
+        """Returns once the names are on the disk."""
+        ...
+
+    def free(self) -> int:
+        """The bytes that there is room for."""
+        ...
+
+
+class InUse(Exception):
+    """Another process has the directory open."""
+
+
+class Directory:
+    """A `Disk` on the system's; made if it is missing."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self._lock: Optional[int] = None
+
+    def open(self, create: bool = True) -> None:
+        """Takes the directory for this process. Raises `OSError` and `InUse`."""
+        if create and not os.path.isdir(self.where):
+            os.mkdir(self.where, 0o700)
+            _sync_names(os.path.dirname(os.path.abspath(self.where)))
+        path = os.path.join(self.where, LOCK)
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise InUse(f"{self.where} is in use by another process") from error
+
+    def close(self) -> None:
+        """Lets others open it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def names(self) -> Dict[str, int]:
+        with os.scandir(self.where) as entries:
+            return {entry.name: entry.stat().st_size for entry in entries if entry.name != LOCK}
+
+    def read(self, name: str) -> BinaryIO:
+        return open(Path(self.where, name), "rb", buffering=1 << 18)
+
+    def create(self, name: str) -> File:
+        return self._opened(name, os.O_CREAT | os.O_TRUNC)
+
+    def append_to(self, name: str, size: int) -> File:
+        file = self._opened(name, 0)
+        os.ftruncate(file.descriptor, size)
+        os.lseek(file.descriptor, 0, os.SEEK_END)
+        return file
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(Path(self.where, old), Path(self.where, new))
+
+    def remove(self, name: str) -> None:
+        os.unlink(Path(self.where, name))
+
+    def sync(self) -> None:
+        _sync_names(self.where)
+
+    def free(self) -> int:
+        found = os.statvfs(self.where)
+        return found.f_bavail * found.f_frsize
+
+    def _opened(self, name: str, flags: int) -> SystemFile:
+        path = Path(self.where, name)
+        return SystemFile(os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600))
+
+
+class SystemFile:
+    """A `File` of the system's."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.descriptor, view) :]
+
+    def sync(self) -> None:
+        _sync_data(self.descriptor)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def _sync_names(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_data(descriptor: int) -> None:
+    """macOS has a request of its own for what the others call fsync."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        with contextlib.suppress(OSError):  # a file system that does not know it
+            fcntl.fcntl(descriptor, full)
+            return
+    getattr(os, "fdatasync", os.fsync)(descriptor)

@@ -1,0 +1,49 @@
+"""What one request may spend.
+
+Rule: what a request makes the server open and answer is charged before the work is done, so that a
+request over a bound is refused instead of finished late. `limits` has the bounds.
+"""
+
+from __future__ import annotations
+
+from application.limits import Limits
+from domain.errors import TooLarge
+
+
+class Budget:
+    """The budget of any single command: it remembers nothing, so that all requests share one."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def open(self, n_bytes: int) -> None:
+        """Charge for decoding `n_bytes` of stored or sent JSON; raises `TooLarge`."""
+        if n_bytes > self.limits.max_opened_bytes:
+            raise TooLarge(
+                f"the request compares or counts with {n_bytes:,} bytes of JSON; "
+                f"at most {self.limits.max_opened_bytes:,} (max_opened_bytes)"
+            )
+
+    def reply(self, n_bytes: int) -> None:
+        """Charge for `n_bytes` of the reply; raises `TooLarge`."""
+        if n_bytes > self.limits.max_reply_bytes:
+            raise TooLarge(
+                f"the reply is over {self.limits.max_reply_bytes:,} bytes (max_reply_bytes)"
+            )
+
+
+class SharedBudget(Budget):
+    """The budget of several commands in one request, which adds up what each of them spends."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self._opened = 0
+        self._replied = 0
+
+    def open(self, n_bytes: int) -> None:
+        self._opened += n_bytes
+        super().open(self._opened)
+
+    def reply(self, n_bytes: int) -> None:
+        self._replied += n_bytes
+        super().reply(self._replied)

@@ -1,0 +1,111 @@
+"""The commands: for each its members, its result and what it does to a store.
+
+Rule: `COMMANDS` is the one table of them, family by family; codecs, clients, the shell and the
+documentation are made from it. A record comes into it by its `@register`. `BYTE_COMMANDS`
+are offered by protocols whose values are bytes alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, FrozenSet, Tuple, Type
+
+from application.commands import batch, connection, counters, expiry, keyspace, strings, values
+from application.commands.base import (
+    Command,
+    Id,
+    MaybeText,
+    OneKey,
+    Results,
+    Ttl,
+    name_of,
+    registered,
+)
+from application.commands.batch import IN_BATCH, Batch, InBatch
+from application.commands.connection import Auth, Info, Ping
+from application.commands.counters import Incr
+from application.commands.expiry import Expire, GetTtl, Persist
+from application.commands.keyspace import Count, Flush, Keys, Scan
+from application.commands.values import (
+    Delete,
+    Exists,
+    Get,
+    GetDel,
+    GetSet,
+    MDelete,
+    MGet,
+    MSet,
+    Set,
+)
+
+COMMANDS: Tuple[Type[Command[Any]], ...] = registered(
+    values, counters, expiry, keyspace, batch, connection
+)
+
+BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(strings)
+"""Those on the bytes that values stand for, which other protocols offer beside them."""
+
+MAY_TOUCH_KEYSPACE = frozenset(
+    kind for kind in COMMANDS if kind.touches_keyspace is not Command.touches_keyspace
+)
+
+PLAIN = frozenset(
+    kind for kind in (*COMMANDS, *BYTE_COMMANDS) if issubclass(kind, OneKey) or kind is Ping
+)
+"""Commands that name a single key at the most: they are executed without a closer look."""
+
+NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
+_LETTERS: Dict[str, FrozenSet[str]] = {name: frozenset(name) for name in NAMES}
+
+
+def closest_name(name: str) -> str:
+    """The command whose name is most like `name`, by its letters, its length and its beginning: a
+    few microseconds, since any client can repeat it."""
+    name = name[:40].upper()
+    letters = frozenset(name)
+
+    def likeness(known: str) -> float:
+        shared = len(letters & _LETTERS[known])
+        begins = (known[:1] == name[:1]) + 2 * (known[:2] == name[:2])
+        return 2 * shared - abs(len(known) - len(name)) + begins
+
+    return max(NAMES, key=likeness)
+
+
+__all__ = [
+    "BYTE_COMMANDS",
+    "COMMANDS",
+    "IN_BATCH",
+    "MAY_TOUCH_KEYSPACE",
+    "NAMES",
+    "PLAIN",
+    "Auth",
+    "Batch",
+    "Command",
+    "Count",
+    "Delete",
+    "Exists",
+    "Expire",
+    "Flush",
+    "Get",
+    "GetDel",
+    "GetSet",
+    "GetTtl",
+    "Id",
+    "InBatch",
+    "Incr",
+    "Info",
+    "Keys",
+    "MDelete",
+    "MGet",
+    "MSet",
+    "MaybeText",
+    "Persist",
+    "Ping",
+    "Results",
+    "Scan",
+    "Set",
+    "Ttl",
+    "closest_name",
+    "name_of",
+    "registered",
+]

@@ -1,0 +1,264 @@
+"""Commands that read, store and remove values."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Collection, Dict, Generator, Literal, Optional, Sequence, Union
+
+from msgspec import UNSET, Raw, UnsetType
+
+from application.budget import Budget
+from application.commands.base import (
+    Command,
+    ManyKeys,
+    MaybeText,
+    OneKey,
+    Results,
+    Run,
+    Ttl,
+    changed,
+    legal,
+    register,
+)
+from application.json_text import (
+    validated,
+    validated_in_steps,
+    validated_items,
+    validated_items_in_steps,
+)
+from application.json_values import same
+from domain.errors import BadRequest
+from domain.store import Change, Entry, Store
+
+
+@register
+class Get(OneKey[MaybeText], tag="GET", gc=False):
+    """Return the value of a key; nothing when it is missing."""
+
+    readonly = True
+
+    def run(self, store: Store, budget: Budget) -> MaybeText:
+        text = store.get(self.key)
+        return UNSET if text is None else text
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+        keys = [command.key for command in commands]
+        found = store.get_many(keys)
+        texts = [found.get(key, b"") for key in keys] if len(found) < len(keys) else found.values()
+        size = sum(map(len, texts))
+        return Results([text or UNSET for text in texts], size)
+
+
+@register
+class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
+    """Store a value at a key; false when a condition does not hold, and nothing changes.
+
+    A ttl that the key had is cleared, unless a new one is given or the old one is kept.
+    """
+
+    value: Raw
+    ttl: Ttl = UNSET
+    keep_ttl: bool = False
+    if_: Union[Literal["absent", "present"], UnsetType] = UNSET
+    if_equals: Union[Raw, UnsetType] = UNSET
+
+    def value_bytes(self) -> int:
+        return _size(self.value) + _size(self.if_equals)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        text = yield from validated_in_steps(bytes(self.value), budget)
+        wanted = yield from _wanted_in_steps(self.if_equals, budget)
+        return partial(self.run, checked=text, wanted=wanted)
+
+    def run(
+        self,
+        store: Store,
+        budget: Budget,
+        checked: Optional[bytes] = None,
+        wanted: Optional[bytes] = None,
+    ) -> bool:
+        text = checked or validated(bytes(self.value), budget)
+        if (
+            self.ttl is UNSET
+            and not self.keep_ttl
+            and self.if_ is UNSET
+            and self.if_equals is UNSET
+        ):
+            store.set(self.key, text)
+            return True
+        wanted = wanted or _wanted(self.if_equals, budget)
+        return changed(store, self.key, self._change(text, wanted, budget))
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
+        for command in commands:
+            if (
+                command.ttl is not UNSET
+                or command.keep_ttl
+                or command.if_ is not UNSET
+                or command.if_equals is not UNSET
+            ):
+                return None
+        items = {command.key: command.value for command in commands}
+        store.set_many(validated_items(items, budget))
+        return Results([True] * len(commands), 0)
+
+    def _change(self, text: bytes, wanted: Optional[bytes], budget: Budget) -> Change:
+        ttl = legal(self.ttl)
+        if self.keep_ttl and ttl is not None:
+            raise BadRequest("`ttl` and `keep_ttl` exclude each other")
+        holds = _conditions(self.if_, wanted, budget)
+
+        def change(before: Optional[Entry]) -> Optional[Entry]:
+            if not holds(before):
+                return before
+            return Entry(text, before.ttl if self.keep_ttl and before else ttl)
+
+        return change
+
+
+@register
+class Delete(OneKey[bool], tag="DELETE", gc=False):
+    """Remove a key; false when it was missing, or a condition does not hold."""
+
+    if_equals: Union[Raw, UnsetType] = UNSET
+
+    def run(self, store: Store, budget: Budget, wanted: Optional[bytes] = None) -> bool:
+        if self.if_equals is UNSET:
+            return store.delete((self.key,)) == 1
+        holds = _conditions(UNSET, wanted or _wanted(self.if_equals, budget), budget)
+        return changed(store, self.key, lambda before: None if holds(before) else before)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        wanted = yield from _wanted_in_steps(self.if_equals, budget)
+        return partial(self.run, wanted=wanted)
+
+    def value_bytes(self) -> int:
+        return _size(self.if_equals)
+
+
+@register
+class MGet(ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
+    """Return an object of those of the keys that are there, with their values."""
+
+    readonly = True
+
+    def run(self, store: Store, budget: Budget) -> Dict[str, bytes]:
+        return store.get_many(self.keys)
+
+
+@register
+class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=False):
+    """Store every value of an object at its key, all at once.
+
+    With the condition that they be absent, none is stored when any of the keys is there.
+    """
+
+    items: Dict[str, Raw]
+    ttl: Ttl = UNSET
+    if_: Union[Literal["absent"], UnsetType] = UNSET
+
+    def value_bytes(self) -> int:
+        return sum(map(_size, self.items.values()))
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        texts = yield from validated_items_in_steps(self.items, budget)
+        return partial(self.run, checked=texts)
+
+    def run(self, store: Store, budget: Budget, checked: Optional[Dict[str, bytes]] = None) -> bool:
+        texts = checked or validated_items(self.items, budget)
+        ttl = legal(self.ttl)
+        if self.if_ is UNSET:
+            store.set_many(texts, ttl)
+            return True
+        return store.atomically(partial(_set_absent, texts, ttl))
+
+    def named_keys(self) -> Collection[str]:
+        return self.items
+
+
+@register
+class MDelete(ManyKeys[int], tag="MDELETE", gc=False):
+    """Remove many keys; the result is how many of them were there."""
+
+    def run(self, store: Store, budget: Budget) -> int:
+        return store.delete(self.keys)
+
+
+@register
+class Exists(OneKey[bool], tag="EXISTS", gc=False):
+    """Tell whether a key is there."""
+
+    readonly = True
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        return store.get(self.key) is not None
+
+
+@register
+class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
+    """Store a value at a key and return the one that was there; nothing when there was none."""
+
+    value: Raw
+    ttl: Ttl = UNSET
+
+    def value_bytes(self) -> int:
+        return _size(self.value)
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[MaybeText]]:
+        text = yield from validated_in_steps(bytes(self.value), budget)
+        return partial(self.run, checked=text)
+
+    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> MaybeText:
+        text = checked or validated(bytes(self.value), budget)
+        after = Entry(text, legal(self.ttl))
+        before, _ = store.update(self.key, lambda _: after)
+        return before.text if before else UNSET
+
+
+@register
+class GetDel(OneKey[MaybeText], tag="GETDEL", gc=False):
+    """Remove a key and return the value that was there; nothing when there was none."""
+
+    def run(self, store: Store, budget: Budget) -> MaybeText:
+        before, _ = store.update(self.key, lambda _: None)
+        return before.text if before else UNSET
+
+
+def _wanted(if_equals: Union[Raw, UnsetType], budget: Budget) -> Optional[bytes]:
+    if isinstance(if_equals, UnsetType):
+        return None
+    return validated(bytes(if_equals), budget, "if_equals")
+
+
+def _wanted_in_steps(
+    if_equals: Union[Raw, UnsetType], budget: Budget
+) -> Generator[None, None, Optional[bytes]]:
+    if isinstance(if_equals, UnsetType):
+        return None
+    return (yield from validated_in_steps(bytes(if_equals), budget, "if_equals"))
+
+
+def _conditions(
+    presence: Union[str, UnsetType], wanted: Optional[bytes], budget: Budget
+) -> Callable[[Optional[Entry]], bool]:
+    """Whether the entry of a key meets the conditions of a command."""
+
+    def hold(before: Optional[Entry]) -> bool:
+        if presence is not UNSET and (before is not None) != (presence == "present"):
+            return False
+        return wanted is None or (before is not None and same(before.text, wanted, budget.open))
+
+    return hold
+
+
+def _size(text: Union[Raw, UnsetType]) -> int:
+    return 0 if isinstance(text, UnsetType) else memoryview(text).nbytes
+
+
+def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
+    if store.get_many(texts):
+        return False
+    store.set_many(texts, ttl)
+    return True

@@ -1,0 +1,123 @@
+"""The statistics that INFO returns.
+
+Rule: a figure is counted where it happens. The store counts keys and reads, `ServerStats` commands
+and clients; INFO puts them together, and costs next to nothing to ask.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Callable, DefaultDict, Dict, Optional, Union
+
+from msgspec import UNSET, Struct, UnsetType
+
+from application.limits import Limits
+from domain.store import Stats
+
+
+class Server(Struct, gc=False):
+    """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
+    refused because there were too many, and ever cut because they took too long."""
+
+    version: str
+    uptime: float
+    resident_memory: int
+    connected_clients: int
+    accepted_clients: int
+    refused_clients: int
+    cut_clients: int
+
+
+class Journal(Struct, gc=False):
+    """The journal: sizes in bytes, times in seconds. `size` is that of all files, `snapshot` that
+    of the last rewrite."""
+
+    fsync: str
+    loading: bool
+    rewriting: bool
+    full: bool
+    """Whether writes are refused since the disk is full."""
+    size: int
+    snapshot: int
+    frames: int
+    """The number of the last one."""
+    durable_frames: int
+    """The number of the last one that is on the disk."""
+    waiting: int
+    """How many clients wait for the disk."""
+    since_durable: float
+    """Since a frame last came to be on the disk."""
+    since_rewrite: Optional[float]
+    """Since the last rewrite of this process ended; null before that."""
+    fsyncs: Dict[str, int]
+    """How many took up to so many seconds, each counted once."""
+
+
+class Report(Struct):
+    """The result of INFO; of a store that no server stands before, only the keyspace is known."""
+
+    keyspace: Stats
+    server: Union[Server, UnsetType] = UNSET
+    commands: Union[Dict[str, int], UnsetType] = UNSET
+    """How many of each name were carried out."""
+    errors: Union[Dict[str, int], UnsetType] = UNSET
+    """How many requests were refused with each code."""
+    limits: Union[Limits, UnsetType] = UNSET
+    journal: Union[Journal, UnsetType] = UNSET
+    """Where there is one."""
+
+
+class ServerStats:
+    """The server's counters. `clock` returns seconds, `resident_memory` bytes."""
+
+    def __init__(
+        self,
+        version: str,
+        limits: Limits,
+        clock: Callable[[], float],
+        resident_memory: Callable[[], int],
+        journal: Optional[Callable[[], Journal]] = None,
+    ) -> None:
+        self._version = version
+        self._limits = limits
+        self.clock = clock
+        self._resident_memory = resident_memory
+        self._journal = journal
+        self._started = clock()
+        self.connected = 0
+        self.accepted = 0
+        self.refused = 0
+        self.killed = 0
+        self.commands: DefaultDict[type, int] = defaultdict(int)
+        self.errors: Counter[str] = Counter()
+
+    def admit(self) -> bool:
+        """Count a new client; returns whether there is room for it."""
+        if self.connected >= self._limits.max_clients:
+            self.refused += 1
+            return False
+        self.connected += 1
+        self.accepted += 1
+        return True
+
+    def complete(self, report: Report) -> Report:
+        """The report of a store, with the figures of the server before it."""
+        report.server = Server(
+            version=self._version,
+            uptime=round(self.clock() - self._started, 3),
+            resident_memory=self._resident_memory(),
+            connected_clients=self.connected,
+            accepted_clients=self.accepted,
+            refused_clients=self.refused,
+            cut_clients=self.killed,
+        )
+        report.commands = {
+            str(kind.__struct_config__.tag): count  # type: ignore[attr-defined]
+            for kind, count in self.commands.items()
+            if count
+        }
+        report.errors = dict(self.errors)
+        report.limits = self._limits
+        if self._journal:
+            report.journal = self._journal()
+        return report

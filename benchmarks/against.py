@@ -1,0 +1,75 @@
+"""This checkout beside another one, such as the commit before, in one run.
+
+The rule it keeps: both run in turns, on the same interpreter's build, under the same load; what is
+printed is the median of the ratios of the rounds, never a rate of one run.
+
+    python -m benchmarks.against ../before/.venv/bin/python [--cwd ../before]
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from benchmarks import load
+from benchmarks.environment import machine, say
+from benchmarks.servers import PROJECT, Running, Server, started
+
+KEYS = 100_000
+CASES: dict[str, dict[str, load.Flag]] = {
+    "GET, one at a time": {"command": "GET", "connections": 50},
+    "SET, one at a time": {"command": "SET", "connections": 50},
+    "GET, 16 pipelined": {"command": "GET", "connections": 50, "pipeline": 16},
+    "SET, 16 pipelined": {"command": "SET", "connections": 50, "pipeline": 16},
+    "MGET of 100": {"command": "MGET", "connections": 20, "batch": 100},
+    "MSET of 100": {"command": "MSET", "connections": 20, "batch": 100},
+}
+
+
+@click.command()
+@click.argument("python", type=click.Path(exists=True, dir_okay=False))
+@click.option("--cwd", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--own", type=click.Path(exists=True, dir_okay=False), help="This side's Python.")
+@click.option("--rounds", default=7, help="Of each case, both sides in turns.")
+@click.option("--seconds", default=2.0, help="Of each run.")
+def main(python: str, cwd: Path, own: str | None, rounds: int, seconds: float) -> None:
+    """Compare this checkout's server with that of the checkout CWD, run by its PYTHON."""
+    ours = own or str(PROJECT / ".venv" / "bin" / "python")
+    with tempfile.TemporaryDirectory() as folder:
+        program = load.build(Path(folder))
+        with _serving("this", ours, PROJECT) as this, _serving("other", python, cwd) as other:
+            for server in (this, other):
+                load.run(program, "--load", port=server.port, keys=KEYS)
+            click.echo(f"{machine()['cpu']}, {machine()['cores']} cores\n")
+            for name, flags in CASES.items():
+                ratios = [
+                    _rate(program, this, seconds, flags) / _rate(program, other, seconds, flags)
+                    for _ in range(rounds)
+                ]
+                spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+                click.echo(f"{name:20} {statistics.median(ratios):.2f}   ({spread})")
+
+
+def _rate(program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]) -> float:
+    outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds, warmup=0.3, **flags)
+    say(f"{server.name}: {outcome.requests_per_second:,.0f} a second")
+    return outcome.requests_per_second
+
+
+@contextmanager
+def _serving(name: str, python: str, folder: Path) -> Iterator[Running]:
+    command = [python, "-m", "entrypoints.server", "--port", "0", "--log-level", "error"]
+    server = Server(
+        name, "json", lambda: "", lambda _: command, directory=folder, announces_address=True
+    )
+    with started(server) as running:
+        yield running
+
+
+if __name__ == "__main__":
+    main()

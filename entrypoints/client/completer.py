@@ -1,0 +1,81 @@
+"""Completion at the prompt: commands, options and keys, as they may come at the cursor.
+
+Rule: completion never fails and never waits long.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable, Iterator, List, Tuple
+
+import click
+import msgspec
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from entrypoints.client.keys import some_keys
+from entrypoints.client.table import CommandTable, command_of, names_like, summary
+from entrypoints.client.target import Target
+from entrypoints.client.words import commands_in, scan, words
+
+
+class CommandCompleter(Completer):
+    """Offers what may come at the cursor."""
+
+    def __init__(self, target: Target, table: CommandTable) -> None:
+        self._target = target
+        self._table = table
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
+        """The names of commands first, then options and keys, as the command takes them."""
+        # The mark keeps the space before the cursor, and a new line a command of its own.
+        before = (commands_in(document.text_before_cursor + "\0") or [""])[-1][:-1]
+        typed = list(scan(before))
+        at_word = bool(typed) and typed[-1].end == len(before)
+        begun = before[typed[-1].start :] if at_word else ""
+        previous = [word.text for word in (typed[:-1] if at_word else typed)]
+        for offered, meaning in self._offered(previous, begun):
+            yield Completion(offered, start_position=-len(begun), display_meta=meaning)
+
+    def _offered(self, typed: List[str], begun: str) -> Iterable[Tuple[str, str]]:
+        if not typed or (len(typed) == 1 and typed[0].lower() in ("help", "?")):
+            for name in names_like(begun, self._table.commands):
+                command = command_of(self._table, name)
+                yield name, summary(command) if command else ""
+            return
+        command = command_of(self._table, typed[0])
+        if command is None:
+            return
+        if begun.startswith("-"):
+            yield from _options(command, typed, begun)
+        elif _takes_key(command, typed):
+            yield from ((_quoted(key), "") for key in self._keys(begun))
+
+    def _keys(self, begun: str) -> List[str]:
+        begun = begun[1:] if begun.startswith('"') else begun
+        return [key for key in some_keys(self._target.executor, begun) if key]
+
+
+def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[Tuple[str, str]]:
+    for param in command.params:
+        if isinstance(param, click.Option):
+            for name in param.opts:
+                if name.startswith("--") and name.startswith(begun) and name not in typed:
+                    yield name, param.help or ""
+
+
+def _quoted(key: str) -> str:
+    """A key as it is typed: in quotes where it would not be one word without."""
+    if words(key) == [key] and not key.startswith("-"):
+        return key
+    return msgspec.json.encode(key).decode()
+
+
+def _takes_key(command: click.Command, typed: List[str]) -> bool:
+    """Whether a key may come after the words typed so far."""
+    arguments = [param for param in command.params if isinstance(param, click.Argument)]
+    names = [param.name for param in arguments]
+    if names[:1] == ["keys"]:
+        return True
+    if names[:1] == ["items"]:
+        return len(typed) % 2 == 1
+    return names[:1] in (["key"], ["prefix"]) and len(typed) == 1

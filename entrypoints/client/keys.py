@@ -1,0 +1,119 @@
+"""Keys by their prefix: all of them, or as many as can be found in the time of a key press.
+
+Rule: a scan is followed to its end, since a page may be empty before it. Completion never fails and
+never waits long: without a reply there are no keys to offer.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import Any, Callable, Iterator, List, Optional
+
+import click
+import msgspec
+from click.shell_completion import CompletionItem
+
+from application.commands import Scan
+from application.ports import Executor
+from domain.errors import KvError
+from entrypoints.client.output import chosen_style, failure, show_lines, style_options
+from entrypoints.client.param_type import ParamType
+from entrypoints.client.target import Target
+
+PAGE = 1000
+MAX_COMPLETIONS, COMPLETION_TIMEOUT = 50, 0.15
+"""How many keys are offered for completion, and seconds to look for them."""
+
+
+def keys_with(executor: Executor, prefix: str, page: int = PAGE) -> Iterator[List[str]]:
+    """The keys that begin so, page by page."""
+    cursor: Optional[str] = None
+    while True:
+        found = executor.execute(Scan(prefix=prefix, cursor=cursor, limit=page))
+        yield found.keys
+        cursor = found.cursor
+        if cursor is None:
+            return
+
+
+def some_keys(
+    executor: Executor, prefix: str, clock: Callable[[], float] = time.monotonic
+) -> List[str]:
+    """Up to `MAX_COMPLETIONS` keys that begin so, in order, of those that are found in time."""
+    end = clock() + COMPLETION_TIMEOUT
+    found: List[str] = []
+    try:
+        for keys in keys_with(executor, prefix):
+            found += keys
+            if len(found) >= MAX_COMPLETIONS or clock() >= end:
+                break
+    except KvError:
+        pass
+    return sorted(found)[:MAX_COMPLETIONS]
+
+
+def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:
+    """Keys for a system shell, which has parsed a command line up to here; those that need no
+    quotes there."""
+    from entrypoints.client.connecting import target_of
+
+    try:
+        target = target_of(
+            ctx.find_root(), connect_timeout=2 * COMPLETION_TIMEOUT, timeout=2 * COMPLETION_TIMEOUT
+        )
+        return [key for key in some_keys(target.executor, prefix) if shlex.quote(key) == key]
+    except (click.ClickException, OSError, KeyError, TypeError, ValueError):
+        return []
+
+
+class Key(ParamType):
+    """A key; a system shell completes it by asking the server."""
+
+    name = "key"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> str:
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> List[CompletionItem]:
+        return list(map(CompletionItem, keys_for_completion(ctx, incomplete)))
+
+
+@click.command("keys")
+@click.argument("prefix", default="", type=Key())
+@click.pass_context
+def keys_command(ctx: click.Context, prefix: str) -> None:
+    """List all keys, or those with PREFIX, one a line.
+
+    A key that is there from start to end is listed; one that comes or goes meanwhile may be. With
+    --json each is a JSON string, so that one with a line break is one line too.
+    """
+    target: Target = ctx.obj
+    style = chosen_style(ctx, target.style)
+    found = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal found
+        for page in keys_with(target.executor, prefix):
+            found += len(page)
+            yield from map(_as_json, page) if style.as_json else page
+
+    try:
+        show_lines(lines(), style.at_prompt)
+    except KvError as error:
+        raise failure(error, style.at_prompt) from error
+    if not found and prefix.endswith("*"):
+        click.echo(
+            f"no key begins with {prefix!r}: PREFIX is not a pattern, try {prefix[:-1]!r}", err=True
+        )
+
+
+def _as_json(key: str) -> str:
+    return msgspec.json.encode(key).decode()
+
+
+keys_command.params += style_options()

@@ -1,0 +1,106 @@
+"""The standard streams, and how the program ends when they, or the user, end it.
+
+Rule: a stream that is closed, full, or without a character never costs a traceback. A descriptor
+below 3 is never free, so that no socket or file takes the place of a standard stream.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from typing import IO, Any, Iterator, Optional, Tuple, Union
+
+import click
+
+INTERRUPTED, TERMINATED, PIPE_CLOSED = (
+    128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
+)
+"""Exit codes, as those of a program that the signal ended."""
+
+
+def prepare() -> None:
+    """Open what is closed on /dev/null, and let what cannot be encoded be written in escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            descriptor = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ESCAPES)
+
+
+def write(text: str, color: Optional[bool] = None) -> None:
+    """Print a line of text in the encoding of the terminal; click would take UTF-8 for ASCII."""
+    click.echo(text, file=sys.stdout, color=color)
+
+
+def styled(text: str, **style: Any) -> str:
+    """A text in a style of click's, where the terminal can and NO_COLOR is not set."""
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return text if is_plain else click.style(text, **style)
+
+
+class PipeClosed(Exception):
+    """The reader of the output has ended. `BrokenPipeError` would not get past click."""
+
+
+@contextlib.contextmanager
+def ending_quietly() -> Iterator[None]:
+    """Ends the program with its exit code, and a line at most, when a stream or the user does."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort):
+        with contextlib.suppress(OSError):
+            click.echo("interrupted", err=True)
+        _leave(INTERRUPTED)
+    except (PipeClosed, BrokenPipeError):
+        _leave(PIPE_CLOSED)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            click.echo(f"Error: {error.strerror or error}", err=True)
+        _leave(1)
+
+
+def _leave(code: int) -> None:
+    """Exit without a second try to write what could not be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def can_show(text: str, stream: IO[Any]) -> bool:
+    """Whether the encoding of a stream has all characters of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def help_width() -> int:
+    """The columns of a help page: those of the terminal, as far as text is easy to read."""
+    return min(shutil.get_terminal_size().columns - 1, 100)
+
+
+ESCAPES = "kvjson.escapes"
+
+
+def _escape(error: UnicodeError) -> Tuple[Union[str, bytes], int]:
+    """Escapes as JSON has them, for what cannot be encoded."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    units = wrong.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)), (
+        error.end
+    )
+
+
+codecs.register_error(ESCAPES, _escape)

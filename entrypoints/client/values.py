@@ -1,0 +1,167 @@
+"""What a typed VALUE stands for.
+
+Rule: what is typed is what is stored. JSON is stored as it is and anything else as a string, but
+what only looks like JSON is refused, since it is most likely a slip; `--string` stores any text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from typing import Any, Optional
+
+import click
+import msgspec
+from msgspec import Raw
+
+from entrypoints.client.param_type import ParamType
+
+VALUE_RULE = (
+    "A VALUE that is JSON is stored as it is; one that is not is stored as a string, so that hello "
+    "and '\"hello\"' are the same. One that begins like JSON, with { or [, and is not, is refused. "
+    "@FILE is what FILE holds, and - is standard input, without a line end at its end. "
+    "--string stores any VALUE as text, exactly as it is typed."
+)
+
+MAX_INPUT_BYTES = 1 << 30
+"""The longest file or standard input to read for one value."""
+
+
+class QuotedWord(str):
+    """A JSON string typed in the shell: as a key it is what it says, as a value its `text`."""
+
+    text: str
+
+    def __new__(cls, value: str, text: str) -> QuotedWord:
+        """Keeps both what the string says and how it was typed."""
+        word = super().__new__(cls, value)
+        word.text = text
+        return word
+
+
+class Value(ParamType):
+    """A word of the command line, as the text of a JSON value, by `VALUE_RULE`."""
+
+    name = "value"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Raw:
+        if isinstance(value, Raw):
+            return value
+        try:
+            if ctx is not None and ctx.params.get(AS_TEXT):
+                return as_text(value)
+            if isinstance(value, QuotedWord):
+                return Raw(value.text.encode())
+            return json_or_text(content_of(value, ctx))
+        except UnicodeEncodeError:
+            return self.fail("the text is not UTF-8", param, ctx)
+        except ValueError as error:
+            return self.fail(str(error), param, ctx)
+
+
+AS_TEXT = "as_text"
+"""The parameter that is set by `--string`."""
+
+
+def as_text(word: str) -> Raw:
+    """The JSON string that says `word`."""
+    word.encode()  # msgspec does not refuse lone surrogates
+    return Raw(msgspec.json.encode(str(word)))
+
+
+def json_or_text(text: bytes) -> Raw:
+    """The JSON that `text` is, or else the JSON string that says it; raises `ValueError` for what
+    looks like JSON and is not."""
+    try:
+        return _json_text(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        if text.lstrip()[:1] in (b"{", b"["):
+            reason = "too deeply nested" if isinstance(error, RecursionError) else error
+            raise ValueError(
+                f"it looks like JSON and is not: {reason}; --string stores it as text"
+            ) from None
+        return Raw(msgspec.json.encode(text.decode()))
+
+
+_json_text = msgspec.json.Decoder(Raw).decode
+
+
+def content_of(word: str, ctx: Optional[click.Context]) -> bytes:
+    """What a word stands for: the content of a file or of standard input, or itself."""
+    if word == "-":
+        return _standard_input(ctx)
+    if word.startswith("@") and len(word) > 1:
+        return _file(word[1:])
+    return word.encode()
+
+
+def without_mark(data: bytes, source: str) -> bytes:
+    """`data` without a UTF-8 byte order mark; raises `ValueError` for the mark of another encoding.
+
+    `source` names where the data come from.
+    """
+    if data.startswith(codecs.BOM_UTF8):
+        return data[len(codecs.BOM_UTF8) :]
+    for mark, encoding in _FOREIGN_MARKS:
+        if data.startswith(mark):
+            raise ValueError(f"{source} is {encoding}; kv reads UTF-8")
+    return data
+
+
+_FOREIGN_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text that came from outside was UTF-8, and has no lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _file(path: str) -> bytes:
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            data = file.read(MAX_INPUT_BYTES + 1)
+    except OSError as error:
+        raise ValueError(
+            f"cannot read {path}: {error.strerror}; --string stores @{path} as text"
+        ) from None
+    return _content(data, path)
+
+
+def _standard_input(ctx: Optional[click.Context]) -> bytes:
+    target = ctx.obj if ctx is not None else None
+    if getattr(target, "reads_commands", False):
+        raise ValueError(
+            '- is standard input, which the commands come from: use @FILE, or "-" for text'
+        )
+    if ctx is not None:
+        if ctx.meta.get(_READ):
+            raise ValueError("- can stand for one value only, since standard input is read once")
+        ctx.meta[_READ] = True
+    return _content(sys.stdin.buffer.read(MAX_INPUT_BYTES + 1), "standard input")
+
+
+_READ = "entrypoints.client.values.read"
+
+
+def _content(data: bytes, source: str) -> bytes:
+    if len(data) > MAX_INPUT_BYTES:
+        raise ValueError(f"{source} is longer than {MAX_INPUT_BYTES >> 20:,} MiB")
+    data = without_mark(data, source)
+    if not is_utf8(data.decode("utf-8", "surrogateescape")):
+        raise ValueError(f"{source} is not UTF-8")
+    for line_end in (b"\r\n", b"\n"):
+        if data.endswith(line_end):
+            return data[: -len(line_end)]
+    return data

@@ -1,0 +1,141 @@
+"""The settings of a client: their names, defaults and legal values.
+
+Rule: a bad or contradicting value is refused by name before anything is connected.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Dict, Literal, Mapping, NamedTuple, Optional, TypedDict
+
+import msgspec
+
+from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_place, settings_of
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of `Client` and `AsyncClient`, all by name.
+
+    Times are in seconds; a time-out of 0 waits for as long as it takes.
+    """
+
+    password: str
+    """The server's password: none."""
+    connect_timeout: float
+    """For a connection, a new one or one from the pool: 5."""
+    timeout: float
+    """For each wait for a piece of a reply: 10."""
+    total_timeout: float
+    """For the whole call, with connecting and repeating: 0."""
+    busy_poll: float
+    """To poll for a reply before blocking: 0.00005; 0 disables it."""
+    attempts: int
+    """How often to try what is safe to repeat, with a random pause in between: 3."""
+    max_connections: int
+    """The size of the pool, at the most: 10. Each serves one thread, greenlet or task at a time."""
+    max_reply_bytes: int
+    """The longest reply to accept: 64 MiB and 1 KiB."""
+    network: Literal["threads", "gevent"]
+    """`"threads"`, also where gevent has patched the standard library, or `"gevent"` where it has
+    not: "threads". Not for `AsyncClient`."""
+    tls: bool
+    """Whether to speak TLS, as `kvs://` does: False."""
+    tls_ca: Optional[str]
+    """The PEM file of the authorities to trust: those of the system."""
+    tls_cert: Optional[str]
+    """The PEM file of a certificate to show to the server: none."""
+    tls_key: Optional[str]
+    """The PEM file of its key: `tls_cert`."""
+    tls_server_name: Optional[str]
+    """The name that the server's certificate has to be for: the host's."""
+
+
+DEFAULTS: ClientOptions = {
+    "password": "",
+    "connect_timeout": 5.0,
+    "timeout": 10.0,
+    "total_timeout": 0.0,
+    "busy_poll": 0.00005,
+    "attempts": 3,
+    "max_connections": 10,
+    "max_reply_bytes": 64 * 1024 * 1024 + 1024,
+    "network": "threads",
+    "tls": False,
+    "tls_ca": None,
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_server_name": None,
+}
+
+
+class _Rule(NamedTuple):
+    holds: Callable[[Any], bool]
+    words: str
+
+
+_SECONDS = _Rule(lambda value: 0 <= value < math.inf, "0 or more seconds")
+_COUNT = _Rule(lambda value: value >= 1, "1 or more")
+_RULES: Dict[str, _Rule] = {
+    "connect_timeout": _SECONDS,
+    "timeout": _SECONDS,
+    "total_timeout": _SECONDS,
+    "busy_poll": _SECONDS,
+    "attempts": _COUNT,
+    "max_connections": _COUNT,
+    "max_reply_bytes": _COUNT,
+}
+
+
+def client_settings(host: str, port: Optional[int], options: Mapping[str, Any]) -> Dict[str, Any]:
+    """All settings of a client of the server that `host` and `port` name.
+
+    Raises `TypeError` for an unknown option, and `ValueError` for what makes no sense or
+    contradicts.
+    """
+    unknown = set(options) - set(DEFAULTS)
+    if unknown:
+        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+    where = _where(host, port)
+    settings = {**DEFAULTS, **where, **options}
+    _check_values(options)
+    _check_tls(settings, asked_for=bool(where.get("tls")))
+    return settings
+
+
+def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
+    if not host:
+        raise ValueError(f"the host is empty; the default is {DEFAULT_HOST}")
+    if "://" in host:
+        if port is not None:
+            raise ValueError(f"port={port!r} beside an address, which says the port")
+        return settings_of(host)
+    place = parse_place(host)
+    if place.port is not None and port is not None:
+        raise ValueError(f"port={port!r} beside {host!r}, which says the port")
+    if port is None:
+        port = DEFAULT_PORT if place.port is None else place.port
+    if type(port) is not int or not 1 <= port <= 65535:
+        raise ValueError(f"port={port!r} is not an integer from 1 to 65535")
+    return {"host": place.host, "port": port, "unix_path": None}
+
+
+def _check_values(options: Mapping[str, Any]) -> None:
+    try:
+        msgspec.convert(dict(options), ClientOptions)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    for name, rule in _RULES.items():
+        if name in options and not rule.holds(options[name]):
+            raise ValueError(f"{name}={options[name]!r} is not {rule.words}")
+
+
+def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:
+    if asked_for and not settings["tls"]:
+        raise ValueError("tls=False contradicts the address, which is kvs://")
+    if settings["tls"] and settings["unix_path"]:
+        raise ValueError("tls=True asks for TLS, which a Unix socket does not have")
+    for name in ("tls_ca", "tls_cert", "tls_key", "tls_server_name"):
+        if settings[name] is not None and not settings["tls"]:
+            raise ValueError(f"{name} needs TLS: kvs://, or tls=True")
+    if settings["tls_key"] is not None and settings["tls_cert"] is None:
+        raise ValueError("tls_key needs tls_cert")

@@ -1,0 +1,158 @@
+"""The interface of recipes to the kind of program they run in: threads, greenlets, or asyncio's
+tasks.
+
+Rule: a recipe is written once, as coroutines over a `Runtime`. Where calls block, none of them
+ever waits for a loop, and `finish` runs it to its end in one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from typing import Any, Awaitable, Callable, Coroutine, Optional, Protocol, TypeVar, cast
+
+import greenlet
+
+from entrypoints.library.requests import Request
+from entrypoints.library.senders import AwaitedSender, BlockingSender
+
+T = TypeVar("T")
+Work = Callable[[], Awaitable[bool]]
+"""Something to do again and again; False when there is no more to do."""
+
+MAX_POLL_INTERVAL = 0.05
+"""Seconds between two polls of what another client holds, at the most; half of it is random."""
+
+
+class Runtime(Protocol):
+    """How to send, to wait, and to work in the background."""
+
+    async def send(self, request: Request[T]) -> T:
+        """The request's result; raises the `KvError` it was refused with."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleeps for so many seconds; others run meanwhile."""
+        ...
+
+    clock: Callable[[], float]
+    """Seconds that only grow."""
+
+    def holder(self) -> Any:
+        """The caller's thread, greenlet or task, as an object that can be weakly referenced."""
+        ...
+
+    def has_ended(self, holder: Any) -> bool:
+        """Whether that thread, greenlet or task has ended."""
+        ...
+
+    def repeat(self, interval: float, work: Work) -> Callable[[], None]:
+        """Does `work` each `interval` seconds until it returns False; returns a function that
+        ends it earlier."""
+        ...
+
+
+class BlockingRuntime:
+    """Threads; where gevent has patched the standard library, these are greenlets."""
+
+    def __init__(self, client: BlockingSender, sleep: Callable[[float], object]) -> None:
+        self._client = client
+        self._sleep = sleep
+        self.clock = time.monotonic
+
+    async def send(self, request: Request[T]) -> T:
+        return self._client._send(request)
+
+    async def sleep(self, seconds: float) -> None:
+        self._sleep(seconds)
+
+    def holder(self) -> Any:
+        return greenlet.getcurrent()
+
+    def has_ended(self, holder: Any) -> bool:
+        return bool(holder.dead)
+
+    def repeat(self, interval: float, work: Work) -> Callable[[], None]:
+        stopped = self._new_event()
+
+        def run() -> None:
+            while not stopped.wait(interval) and finish(work()):
+                pass
+
+        self._spawn(run)
+        return cast(Callable[[], None], stopped.set)
+
+    def _new_event(self) -> Any:
+        return threading.Event()
+
+    def _spawn(self, run: Callable[[], None]) -> None:
+        threading.Thread(target=run, name="kvjson", daemon=True).start()
+
+
+class GeventRuntime(BlockingRuntime):
+    """Greenlets, where the standard library is as it was."""
+
+    def _new_event(self) -> Any:
+        import gevent.event
+
+        return gevent.event.Event()
+
+    def _spawn(self, run: Callable[[], None]) -> None:
+        import gevent
+
+        gevent.spawn(run)
+
+
+class AsyncioRuntime:
+    """Tasks of an event loop."""
+
+    def __init__(self, client: AwaitedSender) -> None:
+        self._client = client
+        self.clock = time.monotonic
+
+    async def send(self, request: Request[T]) -> T:
+        return await self._client._send(request)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def holder(self) -> Any:
+        try:
+            return asyncio.current_task() or self
+        except RuntimeError:  # no event loop runs, as when a program inspects a lock
+            return self
+
+    def has_ended(self, holder: Any) -> bool:
+        return holder is not self and bool(holder.done())
+
+    def repeat(self, interval: float, work: Work) -> Callable[[], None]:
+        async def run() -> None:
+            await asyncio.sleep(interval)
+            while await work():
+                await asyncio.sleep(interval)
+
+        task = asyncio.ensure_future(run())
+        return lambda: cast(None, task.cancel())
+
+
+def finish(work: Awaitable[T]) -> T:
+    """The result of a coroutine that waits for no event loop."""
+    coroutine = cast(Coroutine[Any, Any, T], work)
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return cast(T, end.value)
+    coroutine.close()
+    raise RuntimeError("a blocking call waits for an event loop")
+
+
+async def pause(runtime: Runtime) -> None:
+    """Waits until the next poll."""
+    await runtime.sleep(random.uniform(MAX_POLL_INTERVAL / 2, MAX_POLL_INTERVAL))
+
+
+def deadline(runtime: Runtime, timeout: Optional[float]) -> Optional[float]:
+    """When `timeout` seconds from now are over, by the runtime's clock; None is never."""
+    return None if timeout is None else runtime.clock() + timeout

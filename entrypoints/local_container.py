@@ -1,0 +1,54 @@
+"""The parts of a client with a store of its own in the same process."""
+
+from __future__ import annotations
+
+import time
+
+from dependency_injector import containers, providers
+
+from adapters.client.json_lines import ClientSession
+from adapters.client.loopback import Loopback, LoopbackLink
+from adapters.process import resident_memory
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
+from application.admission import LongRequests
+from application.conversation import Conversation, Service
+from application.executor import LocalExecutor
+from application.limits import Limits
+from application.ports import Executor, Pipelined
+from application.stats import ServerStats
+from domain.memory import InMemoryStore
+from domain.store import Store
+from entrypoints.client_settings import DEFAULTS
+from entrypoints.version import version
+
+
+class LocalContainer(containers.DeclarativeContainer):
+    """Everything of a server and of a client but the network. Any part can be overridden."""
+
+    clock = providers.Object(time.monotonic)
+    store: providers.Provider[Store] = providers.Singleton(InMemoryStore, clock)
+    limits = providers.Singleton(Limits)
+    server_executor: providers.Provider[Executor] = providers.Singleton(
+        LocalExecutor, store, limits
+    )
+    stats = providers.Singleton(
+        ServerStats,
+        providers.Callable(version),
+        limits,
+        clock,
+        resident_memory=providers.Object(resident_memory),
+    )
+    json_lines = providers.Factory(JsonLinesCodec, limits)
+    protocols = providers.Singleton(
+        FirstBytes,
+        providers.List(
+            providers.Factory(Protocol, providers.Object(begins_json_lines), json_lines.provider),
+        ),
+    )
+    service = providers.Singleton(
+        Service, server_executor, protocols, limits, stats, providers.Singleton(LongRequests)
+    )
+    conversation = providers.Factory(Conversation, service, providers.Singleton(LoopbackLink))
+    session = providers.Factory(ClientSession, max_reply_bytes=DEFAULTS["max_reply_bytes"])
+    executor: providers.Provider[Pipelined] = providers.Singleton(Loopback, session, conversation)

@@ -1,0 +1,62 @@
+"""`kv-server --check DIR` and `--repair DIR`: a journal's directory without a server.
+
+Rule: the directory is locked meanwhile; a check changes nothing in it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Optional, TypeVar
+
+import click
+
+from adapters.storage.journal.disk import Directory
+from adapters.storage.journal.journal import check, repair
+from domain.memory import InMemoryStore
+from entrypoints.data_directory import readable
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def maintenance_options(command: F) -> F:
+    """Give a command `--check` and `--repair`."""
+    existing = click.Path(exists=True, file_okay=False)
+    for name, callback, text in (
+        ("--repair", _repair, "Cut a damaged journal where the damage begins, and end."),
+        ("--check", _check, "Read all of a journal, tell what is in it, and end."),
+    ):
+        option: Any = click.option(
+            name,
+            type=existing,
+            callback=callback,
+            is_eager=True,
+            expose_value=False,
+            metavar="DIR",
+            help=text,
+        )
+        command = option(command)
+    return command
+
+
+def _check(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
+    if where is None:
+        return
+    directory = Directory(where)
+    with readable(where):
+        directory.open(create=False)
+        found = check(directory, InMemoryStore(time.time), time.time)
+    click.echo(f"{found.keys:,} keys in {found.frames:,} frames, {found.bytes:,} bytes")
+    if found.torn:
+        click.echo(f"the last {found.torn:,} bytes are incomplete, as a crash leaves them")
+    context.exit()
+
+
+def _repair(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
+    if where is None:
+        return
+    directory = Directory(where)
+    with readable(where):
+        directory.open(create=False)
+        cut = repair(directory)
+    click.echo(f"cut {cut:,} bytes" if cut else "nothing is damaged")
+    context.exit()

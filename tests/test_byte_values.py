@@ -1,0 +1,104 @@
+"""Bytes that are stored as JSON texts, and come back as they were."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from adapters.client.python_values import from_json, to_json
+from application.budget import Budget
+from application.byte_values import to_bytes, to_text
+from application.json_text import validated
+from application.limits import DEFAULTS
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+)
+json_like = documents.map(lambda value: json.dumps(value).encode())
+pieces = st.lists(
+    st.sampled_from([b"{", b"}", b"[", b"]", b'"', b"\\", b"1", b"e", b"9" * 400, b",", b":", b" "])
+    | st.sampled_from([b"\n", b"\xff", b"null", b'"$binary"', b"-", b".5", b"\xc3\xa9", b"\\ud800"])
+).map(b"".join)
+BINARY = b'{"$binary":{"base64":"AAE=","subType":"00"}}'
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+@given(data=st.binary() | json_like | pieces)
+@example(data=b"")
+@example(data=BINARY)
+@example(data=b'{"$binary":{"base64":"AA","subType":"00"}}')
+@example(data=b'{"\\u0024binary":{"base64":"AAE=","subType":"00"}}')
+@example(
+    data=b'{"$binary":{"base64":"AAE=","subType":"00"},"$binary":{"base64":"","subType":"00"}}'
+)
+@example(data=b"1e400")
+@example(data=b"-0")
+@example(data=b"[" * 200 + b"]" * 200)
+@example(data=b"1" * 5000)
+@example(data=b'{"a":1,\n"b":2}')
+@example(data=b'["\xff"]')
+@example(data=b"\x00\r\n\x7f")
+def test_what_comes_out_is_byte_for_byte_what_went_in(data: bytes) -> None:
+    text = to_text(data)
+    assert to_bytes(text) == data
+    json.loads(text.decode(), parse_constant=_refuse)
+    assert validated(text, Budget(DEFAULTS)) == text, "the text would not be stored so"
+
+
+@pytest.mark.parametrize(
+    "data", [b"0", b"-1", b"1.50", b"1e5", b"12345678901234567890", b"[]", b'{"a": 1}', b'[ "x" ]']
+)
+def test_the_text_of_a_number_an_array_or_an_object_is_that_value(data: bytes) -> None:
+    assert to_text(data) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"hello", b"007", b"+1", b"1.", b" 1", b"1 ", b"true", b"false", b"null", b"NaN"),
+        *(b'"quoted"', b"[1,]", b'{"a":1}\n', b'{"a":\n1}', b"1e400", b"[1e400]", BINARY),
+        *(b'["\\ud800"]', "für".encode(), b"\x00", b"back\\slash"),
+    ],
+)
+def test_other_utf8_is_a_string(data: bytes) -> None:
+    assert json.loads(to_text(data)) == data.decode()
+
+
+@given(data=st.binary(min_size=1))
+@example(data=b"\xff")
+def test_other_bytes_are_those_of_the_python_client(data: bytes) -> None:
+    text = to_text(data)
+    if text.startswith(b'{"$binary"'):
+        assert json.loads(text) == {
+            "$binary": {"base64": base64.b64encode(data).decode(), "subType": "00"}
+        }
+        assert from_json(text) == data
+    assert to_bytes(to_json(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [(None, b"null"), (True, b"true"), ({"a": 1}, b'{"a":1}'), ("für", "für".encode()), (1, b"1")],
+)
+def test_what_a_json_client_stored_is_its_text_or_the_characters_of_its_string(
+    value: Any, data: bytes
+) -> None:
+    assert to_bytes(to_json(value)) == data
+
+
+@given(text=st.text().map(lambda value: json.dumps(value).encode()))
+def test_an_escaped_string_is_its_utf8(text: bytes) -> None:
+    try:
+        expected = json.loads(text).encode()
+    except UnicodeEncodeError:
+        return
+    assert to_bytes(text) == expected

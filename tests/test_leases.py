@@ -1,0 +1,147 @@
+"""Leases: lending, counting and handing on."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any, List, Optional
+
+from adapters.client.leases import Lease, Leases
+
+
+class Connection:
+    """Records how it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = self.abandoned = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+def new_queue() -> Any:
+    """What a thread waits at."""
+    return queue.SimpleQueue()
+
+
+def taken(leases: Leases[Connection]) -> Lease[Connection]:
+    lease = leases.take()
+    assert lease is not None
+    return lease
+
+
+def test_leases_lend_up_to_their_maximum() -> None:
+    leases = Leases(2, Connection)
+    held = [leases.take() for _ in range(3)]
+    assert [lease is None for lease in held] == [False, False, True]
+    assert leases.lent == 2
+
+
+def test_the_lease_returned_last_is_lent_first() -> None:
+    leases = Leases(2, Connection)
+    first, second = taken(leases), taken(leases)
+    leases.give_back(second)
+    leases.give_back(first)
+    assert taken(leases) is first
+
+
+def test_a_dropped_lease_makes_room_for_one_with_a_new_connection() -> None:
+    leases = Leases(1, Connection)
+    lease: Optional[Lease[Connection]] = taken(leases)
+    assert lease
+    connection = lease.connection
+    assert leases.take() is None
+    lease = None
+    assert leases.lent == 0
+    assert taken(leases).connection is not connection
+
+
+def test_an_insisting_waiter_gets_a_returned_or_dropped_lease() -> None:
+    leases = Leases(1, Connection)
+    first, second = new_queue(), new_queue()
+    lease: Optional[Lease[Connection]] = taken(leases)
+    assert lease
+    leases.join(first, insists=True)
+    leases.join(second, insists=True)
+    leases.give_back(lease)
+    assert first.get_nowait() is lease
+    lease = None
+    assert type(second.get_nowait()) is Lease
+
+
+def test_a_waiter_that_joins_when_a_lease_is_free_gets_it_at_once() -> None:
+    waiter = new_queue()
+    Leases(1, Connection).join(waiter, insists=True)
+    assert type(waiter.get_nowait()) is Lease
+
+
+def test_a_waiter_that_does_not_insist_is_notified_and_the_lease_stays_free() -> None:
+    leases = Leases(1, Connection)
+    lease = taken(leases)
+    waiters = [new_queue() for _ in range(2)]
+    for waiter in waiters:
+        leases.join(waiter, insists=False)
+    leases.give_back(lease)
+    assert waiters[0].get_nowait() is None
+    assert waiters[1].empty(), "one is told at a time"
+    assert taken(leases) is lease
+
+
+def test_a_waiter_that_left_takes_no_lease_from_the_next() -> None:
+    leases = Leases(1, Connection)
+    lease = taken(leases)
+    for insists in (True, False):
+        gone, left, waits = (new_queue() for _ in range(3))
+        for waiter in (gone, left, waits):
+            leases.join(waiter, insists)
+        del gone, waiter
+        leases.leave(left)
+        leases.leave(left)
+        leases.give_back(lease)
+        assert left.empty()
+        assert waits.get_nowait() is (lease if insists else None)
+
+
+def test_closing_idle_connections_keeps_lent_ones() -> None:
+    leases = Leases(2, Connection)
+    lent, idle = taken(leases), taken(leases)
+    leases.give_back(idle)
+    leases.close_idle()
+    assert (lent.connection.closed, idle.connection.closed) == (False, True)
+
+
+def test_a_forked_process_abandons_its_parents_connections() -> None:
+    for lent_too in (False, True):
+        leases = Leases(2, Connection)
+        lent, idle = taken(leases), taken(leases)
+        leases.give_back(idle)
+        leases.abandon(lent_too)
+        assert (lent.connection.abandoned, idle.connection.abandoned) == (lent_too, True)
+
+
+def test_concurrent_threads_never_hold_more_than_the_maximum() -> None:
+    leases = Leases(3, Connection)
+    in_use: List[None] = []
+    most: List[int] = []
+
+    def work() -> None:
+        for turn in range(2000):
+            lease = leases.take()
+            if lease is None:
+                continue
+            in_use.append(None)
+            most.append(len(in_use))
+            in_use.pop()
+            if turn % 3:
+                leases.give_back(lease)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) <= 3
+    assert leases.lent == 0

@@ -1,0 +1,265 @@
+"""RESP without a socket: requests in any pieces, what nobody should send, and JSON beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import List, Tuple
+
+import pytest
+from dependency_injector import providers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.client.loopback import LoopbackLink
+from adapters.protocols.resp.codec import begins_resp
+from adapters.protocols.resp.commands import NAMES
+from adapters.protocols.resp.parser import MAX_INLINE
+from application.ports import Conversation, Wants
+from entrypoints.server.container import ServerContainer
+from tests.support import answer, server_container
+
+
+def request(*arguments: bytes) -> bytes:
+    parts = [b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+def conversation(container: ServerContainer) -> Conversation:
+    talk: Conversation = container.plain_conversation(LoopbackLink())
+    return talk
+
+
+def said(*pieces: bytes, **settings: object) -> bytes:
+    return answer(conversation(server_container(**settings)), pieces)
+
+
+PING = request(b"PING")
+SAMPLES: List[Tuple[bytes, bytes]] = [
+    (PING, b"+PONG\r\n"),
+    (b"PING\r\n", b"+PONG\r\n"),
+    (b"ping\n", b"+PONG\r\n"),
+    (b'ECHO "a \\x41\\n\\"b"\r\n', b'$6\r\na A\n"b\r\n'),
+    (b"ECHO 'it\\'s \\n'\r\n", b"$7\r\nit's \\n\r\n"),
+    (b'PING\r\nECHO "x\r\n', b"+PONG\r\n-ERR Protocol error: unbalanced quotes in request\r\n"),
+    (request(b"SET", b"k", b"a\r\nb") + request(b"GET", b"k"), b"+OK\r\n$4\r\na\r\nb\r\n"),
+    (request(b"set", b"k", b"") + request(b"gEt", b"k"), b"+OK\r\n$0\r\n\r\n"),
+    (request(b"SET", b"k", b"\xff") + request(b"GET", b"k"), b"+OK\r\n$1\r\n\xff\r\n"),
+    (b"*0\r\n*-1\r\n" + PING, b"+PONG\r\n"),
+    (request(b"GET", b"\xff"), b"-ERR a key is UTF-8 here, and this one is not\r\n"),
+    (
+        request(b"a\r\nb", b"c\r\n+OK"),
+        b"-ERR unknown command 'a  b', with args beginning with: 'c  +OK' \r\n",
+    ),
+    (
+        request(b"HELLO", b"3") + request(b"GET", b"none"),
+        b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.2.4\r\n$5\r\nproto\r\n:3\r\n"
+        b"$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n"
+        b"$7\r\nmodules\r\n*0\r\n_\r\n",
+    ),
+    (
+        request(b"GET", b"none") + request(b"HELLO", b"4"),
+        b"$-1\r\n-NOPROTO unsupported protocol version\r\n",
+    ),
+    (
+        request(b"SELECT", b"1") + request(b"SET", b"k", b"1") + request(b"KEYS", b"*"),
+        b"+OK\r\n+OK\r\n*1\r\n$1\r\nk\r\n",
+    ),
+    (
+        request(b"MULTI") + request(b"SET", b"k", b"1") + request(b"INCR", b"k") + request(b"EXEC"),
+        b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n",
+    ),
+    (request(b"GET", b"k") * 100, b"$-1\r\n" * 100),
+    (request(b"SET", b"k", b"v" * 50_000) + request(b"STRLEN", b"k"), b"+OK\r\n:50000\r\n"),
+    (PING + request(b"QUIT") + PING, b"+PONG\r\n+OK\r\n"),
+]
+
+
+@pytest.mark.parametrize(("sent", "expected"), SAMPLES)
+def test_a_sample_is_answered_the_same_whole_bytewise_and_with_more_behind(
+    sent: bytes, expected: bytes
+) -> None:
+    assert said(sent) == expected
+    assert said(*(sent[at : at + 1] for at in range(len(sent)))) == expected
+    if b"QUIT" not in sent and b"Protocol error" not in expected:
+        assert said(sent + PING) == expected + b"+PONG\r\n"
+        assert said(sent, PING) == expected + b"+PONG\r\n"
+
+
+@given(
+    values=st.lists(st.binary(max_size=40) | st.sampled_from([b"\r\n", b"$3\r\n"]), max_size=8),
+    size=st.integers(1, 40),
+)
+def test_values_of_any_bytes_in_any_pieces_come_back(values: List[bytes], size: int) -> None:
+    sent = b"".join(request(b"ECHO", each) for each in values) + PING
+    pieces = [sent[at : at + size] for at in range(0, len(sent), size)]
+    echoed = b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in values)
+    assert said(*pieces) == echoed + b"+PONG\r\n"
+
+
+words = st.sampled_from(sorted(NAMES)) | st.sampled_from(
+    [b"k", b"1", b"-1", b"*", b"0", b"NX", b"EX", b"GET", b"MATCH", b"3", b"x" * 70, b"\xff", b""]
+)
+tokens = st.one_of(
+    st.lists(words, min_size=1, max_size=6).map(lambda each: request(*each)),
+    st.lists(words, max_size=4).map(lambda each: b" ".join(each) + b"\r\n"),
+    st.sampled_from([b"*", b"$", b"\r\n", b"*2\r\n", b"$3\r\n", b"$-1\r\n", b'"', b"'", b"\n"]),
+    st.binary(max_size=9),
+)
+
+
+def without_times(replies: bytes) -> bytes:
+    return re.sub(rb"[0-9]+", b"0", replies)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sent=st.lists(tokens, max_size=12), size=st.integers(1, 50))
+def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
+    sent: List[bytes], size: int
+) -> None:
+    data = PING + b"".join(sent)
+    whole = said(data)
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert b"a bug in the server" not in whole
+    assert without_times(said(*pieces)) == without_times(whole)
+
+
+HOSTILE = [
+    b"*1000000\r\n",
+    b"*-0\r\n",
+    b"*+1\r\n",
+    b"*01\r\n",
+    b"*1x\r\n",
+    b"*99999999999999999999999\r\n",
+    b"*" + b"9" * 40,
+    b"*1\r\n$536870912\r\n",
+    b"*1\r\n$-1\r\n",
+    b"*1\r\n$+1\r\n",
+    b"*1\r\n$ 1\r\n",
+    b"*1\r\n$1\n",
+    b"*1\r\n:1\r\n",
+    b"*1\r\n$1\r\nab\r\n",
+    b"*2\r\n$3\r\nGET\r\n$" + b"1" * 40,
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_hostile_length_ends_the_conversation_and_keeps_nothing(hostile: bytes) -> None:
+    container = server_container(max_keys_per_request=1000)
+    for pieces in ([PING + hostile + PING * 20], [PING, hostile, PING * 20]):
+        talk = conversation(container)
+        replies = answer(talk, pieces)
+        assert replies.startswith(b"+PONG\r\n-ERR Protocol error: "), replies
+        assert replies.count(b"\r\n") == 2
+        assert talk.wants is Wants.END
+
+
+@pytest.mark.parametrize("line", [b"POST / HTTP/1.1\r\n", b"Host: localhost\r\n"])
+def test_what_a_browser_is_made_to_send_closes_the_connection(line: bytes) -> None:
+    replies = said(PING + line + request(b"SET", b"k", b"v"))
+    assert replies == b"+PONG\r\n-ERR Protocol error: this is no HTTP server\r\n"
+
+
+def test_an_endless_inline_command_is_cut() -> None:
+    replies = said(b"PING\r\n" + b"x" * MAX_INLINE, b"x" * 10)
+    assert replies.startswith(b"+PONG\r\n-ERR Protocol error: too big inline request")
+
+
+def test_a_request_over_the_bound_is_refused_by_what_it_announces() -> None:
+    replies = said(
+        PING + b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000000\r\n", max_request_bytes=1_000_000
+    )
+    assert b"at most 1000000 bytes (max_request_bytes)" in replies
+
+
+def test_a_long_argument_is_counted_and_not_copied_for_each_read() -> None:
+    talk = conversation(server_container())
+    piece = b"x" * 1000
+    begin = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n"
+    assert answer(talk, [begin, *[piece] * 1000, b"\r\n"]) == b"+OK\r\n"
+    assert answer(talk, [request(b"STRLEN", b"k")]) == b":1000000\r\n"
+
+
+def test_before_the_password_nothing_else_is_carried_out() -> None:
+    hello = request(b"HELLO", b"3", b"AUTH", b"default", b"secret")
+    get = request(b"GET", b"k")
+    assert said(get, password="secret") == b"-NOAUTH Authentication required.\r\n"
+    wrong = said(request(b"AUTH", b"wrong"), password="secret")
+    assert wrong == b"-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+    other = said(request(b"AUTH", b"somebody", b"secret"), password="secret")
+    assert other == wrong
+    assert said(request(b"AUTH", b"secret") + get, password="secret") == b"+OK\r\n$-1\r\n"
+    assert said(request(b"AUTH", b"default", b"secret"), password="secret") == b"+OK\r\n"
+    assert said(hello + get, password="secret").endswith(b"_\r\n")
+    assert said(request(b"SELECT", b"1") + get, password="secret").count(b"NOAUTH") == 2
+
+
+def test_before_the_password_arguments_are_few_kilobytes_in_all() -> None:
+    replies = said(b"*10\r\n$20000\r\n" + b"x" * 17_000, password="secret")
+    assert replies.startswith(b"-NOAUTH")
+    assert b"16 KiB" in replies
+
+
+def test_what_redis_clients_store_json_clients_read_and_the_other_way_round() -> None:
+    container = server_container()
+    redis, other = conversation(container), conversation(container)
+
+    def ask(**members: object) -> object:
+        reply = json.loads(answer(other, [json.dumps(members).encode() + b"\n"]))
+        return reply.get("result")
+
+    answer(redis, [request(b"SET", b"doc", b'{"a":[1,2]}') + request(b"SET", b"n", b"10")])
+    assert ask(type="GET", key="doc") == {"a": [1, 2]}
+    assert ask(type="INCR", key="n") == 11
+    assert answer(redis, [request(b"INCR", b"n")]) == b":12\r\n"
+    assert ask(type="SET", key="s", value="10") is True
+    assert answer(redis, [request(b"INCR", b"s")]) == b":11\r\n"
+    assert ask(type="GET", key="s") == 11
+    assert ask(type="SET", key="d", value={"x": None}) is True
+    assert answer(redis, [request(b"GET", b"d")]) == b'$11\r\n{"x": null}\r\n'
+    answer(redis, [request(b"SELECT", b"2") + request(b"SET", b"hidden", b"1")])
+    assert "hidden" not in str(ask(type="SCAN"))
+
+
+def test_an_expired_key_aborts_a_transaction_that_watches_it() -> None:
+    now = [1000.0]
+    container = server_container()
+    container.clock.override(providers.Object(lambda: now[0]))
+    talk = conversation(container)
+    answer(talk, [request(b"SET", b"k", b"v", b"EX", b"10") + request(b"WATCH", b"k")])
+    now[0] += 11
+    replies = answer(talk, [request(b"MULTI") + request(b"PING") + request(b"EXEC")])
+    assert replies == b"+OK\r\n+QUEUED\r\n*-1\r\n"
+
+
+def test_a_watch_ends_with_its_connection() -> None:
+    container = server_container()
+    talk = conversation(container)
+    answer(talk, [request(b"WATCH", b"k")])
+    talk.close()
+    watches = container.resp().watches
+    assert not watches._watchers
+    assert watches._unsubscribe is None
+    assert not container.resp().sessions
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (b"*", None),
+        (b"*1", True),
+        (b"*x", False),
+        (b"PI", None),
+        (b"PING\r\n", True),
+        (b"ping\r\n", True),
+        (b"GET ", None),
+        (b"GET / HTTP/1.1\r\n", False),
+        (b"GET key", True),
+        (b"EHLO me\r\n", False),
+        (b"SSH-2.0", False),
+        (b"\x16\x03\x01", False),
+        (b"{", False),
+    ],
+)
+def test_the_first_bytes_tell(first: bytes, expected: object) -> None:
+    assert begins_resp(first) is expected

@@ -1,0 +1,247 @@
+"""No single step of any request takes long, whatever is stored and over whichever store.
+
+In process, so that what is measured is the server's own work: the time on the processor of each
+call of a session, which is how long everybody else waits. The table that this prints is the one
+that docs/security.md shows.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import pytest
+
+from application.commands import NAMES
+from application.executor import LocalExecutor
+from application.limits import Limits
+from application.ports import Wants
+from domain.bounded import BoundedStore
+from domain.evicting import EvictingStore
+from domain.memory import InMemoryStore
+from tests.support import session_of
+
+MIB = 1 << 20
+VALUE = b'"abcdefghijklmnopqrst"'
+KEY_COST = 200
+"""Bytes that one of our small keys counts for, about."""
+
+STORES: Dict[str, Callable[[int], InMemoryStore]] = {
+    "unbounded": lambda keys: InMemoryStore(time.monotonic),
+    "refuse": lambda keys: BoundedStore(time.monotonic, keys * KEY_COST + 64 * MIB),
+    "evict": lambda keys: EvictingStore(time.monotonic, keys * KEY_COST),
+}
+
+
+class Server:
+    """A session on a store with many small keys."""
+
+    def __init__(self, kind: str, keys: int) -> None:
+        self.store = STORES[kind](keys)
+        self.session = session_of(LocalExecutor(self.store, Limits()))
+        self._keys = keys
+        self.fill()
+
+    def fill(self) -> None:
+        """Make up for keys that are gone; free what was cleared."""
+        while self.store.run_maintenance():
+            pass
+        for start in range(0, self._keys, 1000):
+            names = [f"key:{number:012}" for number in range(start, start + 1000)]
+            if len(self.store.get_many(names)) < 1000:
+                self.store.set_many(dict.fromkeys(names, VALUE))
+
+    def longest_step(self, line: bytes) -> float:
+        """Milliseconds on the processor of the longest step that a request takes."""
+        longest, replies = 0, 0
+        for start in range(0, len(line), MIB):
+            step: Optional[Callable[[], bytes]] = partial(
+                self.session.receive, line[start : start + MIB]
+            )
+            while step:
+                started = time.process_time_ns()
+                reply = step()
+                longest = max(longest, time.process_time_ns() - started)
+                replies += reply.count(b"\n")
+                step = self.session.advance if self.session.wants is Wants.TURN else None
+        assert replies == line.count(b"\n")
+        assert self.session.wants is Wants.INPUT
+        return longest / 1e6
+
+
+def request(type: str, **members: Any) -> bytes:
+    return json.dumps({"type": type, **members}, separators=(",", ":")).encode() + b"\n"
+
+
+def filled(unit: bytes, size: int, last: bytes = b"1") -> bytes:
+    """An array of about so many bytes, of the same unit over and over."""
+    return b"[%b%b]" % ((unit + b",") * (size // (len(unit) + 1)), last)
+
+
+def distinct(value: bytes, size: int) -> bytes:
+    """An object of distinct names."""
+    members = (b'"n%d":%b' % (number, value) for number in range(size // (len(value) + 13)))
+    return b"{%b}" % b",".join(members)
+
+
+DOCUMENTS: Dict[str, Callable[[int], bytes]] = {
+    "empty arrays": lambda size: filled(b"[]", size),
+    "empty arrays and an exponent": lambda size: filled(b"[]", size, b"1e100"),
+    "deep arrays": lambda size: filled(b"[" * 120 + b"]" * 120, size),
+    "objects": lambda size: filled(b'{"a":{}}', size),
+    "distinct names": lambda size: distinct(b"1", size),
+    "distinct names with exponents": lambda size: distinct(b"1e300", size),
+    "booleans": lambda size: filled(b"true", size),
+    "integers": lambda size: filled(b"1", size),
+    "long integers": lambda size: filled(b"1" * 4000, size),
+    "fractions": lambda size: filled(b"1.5", size),
+    "numbers with exponents": lambda size: filled(b"1e300", size),
+    "strings": lambda size: filled(b'"a"', size),
+    "strings like numbers": lambda size: filled(b'"5e123"', size, b"1e100"),
+    "strings with escapes": lambda size: filled(b'"\\\\\\""', size, b"1e100"),
+    "a long string": lambda size: b'"%b"' % (b"x" * size),
+    "line breaks": lambda size: filled(b"1,\r1", size),
+}
+
+
+def setting(document: bytes, command: bytes = b'"SET"') -> bytes:
+    return b'{"type":%b,"key":"document","value":%b}\n' % (command, document)
+
+
+def spaced(document: bytes) -> bytes:
+    """The same value, in a text that is another."""
+    return document[:-1] + b" " + document[-1:]
+
+
+def many(count: int, name: str = "new") -> List[str]:
+    return [f"{name}:{number:08}" for number in range(count)]
+
+
+def batch(commands: List[Dict[str, Any]]) -> bytes:
+    return request("BATCH", commands=commands)
+
+
+def sets(count: int, **members: Any) -> List[Dict[str, Any]]:
+    value = VALUE.decode()[1:-1]
+    return [{"type": "SET", "key": key, "value": value, **members} for key in many(count)]
+
+
+def costly_requests() -> Iterator[Any]:
+    """What it is, what comes before it, and the request."""
+    large, half = 15 * MIB, MIB // 2 - 100
+    for name, make in DOCUMENTS.items():
+        yield f"SET of 15 MiB: {name}", b"", setting(make(large))
+    document = setting(DOCUMENTS["empty arrays"](large))
+    yield "GETSET of 15 MiB", b"", setting(DOCUMENTS["objects"](large), b'"GETSET"')
+    yield "INCR of 15 MiB", document, request("INCR", key="document")
+    yield "DELETE if_equals 0, of 15 MiB", document, request("DELETE", key="document", if_equals=0)
+    yield (
+        "SET if_equals [], of 15 MiB",
+        document,
+        request("SET", key="document", value=1, if_equals=[]),
+    )
+    other = b'{"type":"DELETE","key":"document","if_equals":%b}\n'
+    for name in ("objects", "deep arrays", "integers"):
+        text = DOCUMENTS[name](large)
+        yield f"DELETE if_equals, of twice 15 MiB: {name}", setting(text), other % spaced(text)
+    for name, make in DOCUMENTS.items():
+        text = make(half)
+        yield f"DELETE if_equals, of twice 512 KiB: {name}", setting(text), other % spaced(text)
+    text = DOCUMENTS["empty arrays"](MIB - 100)
+    yield (
+        "BATCH of 10,000 DELETE if_equals, of 1 MiB",
+        setting(text),
+        batch([{"type": "DELETE", "key": "document", "if_equals": []}] * 10_000),
+    )
+    existing = [f"key:{number:012}" for number in range(100_000)]
+    yield "MGET of 100,000 keys", b"", request("MGET", keys=existing)
+    yield "MDELETE of 100,000 keys", b"", request("MDELETE", keys=existing)
+    yield "MSET of 100,000 new keys", b"", request("MSET", items=dict.fromkeys(many(100_000), 1))
+    yield (
+        "MSET of 100,000 keys with a ttl",
+        b"",
+        request("MSET", items=dict.fromkeys(existing, 1), ttl=60),
+    )
+    yield (
+        "MSET if absent of 100,000 keys",
+        b"",
+        request("MSET", items=dict.fromkeys(many(100_000, "newer"), 1), **{"if": "absent"}),
+    )
+    yield (
+        "MSET of 15 MiB of tiny items",
+        b"",
+        b'{"type":"MSET","items":{%b}}\n'
+        % b",".join(b'"%x":1' % number for number in range(1_600_000)),
+    )
+    tiny = b",".join(b'"%x":1' % number for number in range(95_000))
+    bad = b'{"type":"MSET","items":{%b,"z":1e999}}\n' % tiny
+    yield "MSET of 0.9 MiB, the last value bad", b"", bad
+    yield (
+        "MGET of 15 MiB of tiny keys",
+        b"",
+        b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a",' * 3_900_000),
+    )
+    yield (
+        "BATCH of 15 MiB of PINGs",
+        b"",
+        b'{"type":"BATCH","commands":[%b{}]}\n' % (b'{"type":"PING"},' * 980_000),
+    )
+    yield "BATCH of 10,000 SETs", b"", batch(sets(10_000))
+    yield (
+        "BATCH of 10,000 SETs with a ttl, undone",
+        b"",
+        batch([*sets(9_999, ttl=60), {"type": "INCR", "key": "new:00000000"}]),
+    )
+    yield "BATCH of 10,000 INCRs", b"", batch([{"type": "INCR", "key": "n"}] * 10_000)
+    yield "BATCH of 9 FLUSHes", b"", batch([{"type": "FLUSH"}] * 9)
+    yield "BATCH of 9 SCANs", b"", batch([{"type": "SCAN", "prefix": "no", "limit": 10**6}] * 9)
+    yield "BATCH of 99 COUNTs", b"", batch([{"type": "COUNT"}] * 99)
+    yield (
+        "BATCH of SETs of 5 MB",
+        b"",
+        batch([{"type": "SET", "key": "k", "value": ["x"] * 1000}] * 1200),
+    )
+    yield "SCAN that finds nothing", b"", request("SCAN", prefix="nothing", limit=10**6)
+    yield "COUNT", b"", request("COUNT")
+    yield "INFO", b"", request("INFO")
+    yield "FLUSH", b"", request("FLUSH")
+    wide = b"".join(
+        request("SET", key=f"{number:04}" + "\x01" * 65_000, value=1) for number in range(1000)
+    )
+    yield "SCAN of 1,000 keys of 64 KB of escapes", wide, request("SCAN", limit=1000)
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Dict[str, Dict[str, float]]]:
+    """The longest step of each request by store, printed at the end as docs/security.md has it."""
+    rows: Dict[str, Dict[str, float]] = {}
+    yield rows
+    print("\n\n| longest step, in ms | " + " | ".join(STORES) + " |")
+    print("|---|" + "---|" * len(STORES))
+    for name, by_store in rows.items():
+        cells = [f"{by_store[kind]:.0f}" if kind in by_store else "" for kind in STORES]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_no_step_of_any_request_takes_long(
+    kind: str, long: bool, table: Dict[str, Dict[str, float]]
+) -> None:
+    most = 100.0 if long else 250.0
+    server = Server(kind, 1_000_000 if long else 100_000)
+    too_long = {}
+    for name, before, line in costly_requests():
+        assert any(f'"{command}"'.encode() in line[:60] or command in name for command in NAMES)
+        server.fill()
+        times = []
+        for _ in range(2):  # a busy machine makes one slower than it is
+            server.longest_step(before)
+            times.append(server.longest_step(line))
+            if times[-1] < most / 2:
+                break
+        table.setdefault(name, {})[kind] = min(times)
+        if min(times) > most:
+            too_long[name] = f"{min(times):.0f} ms"
+    assert not too_long
