@@ -28,7 +28,9 @@ from application.stats import Report, ServerStats
 from domain.errors import (
     BadRequest,
     Internal,
+    InvalidPassword,
     KvError,
+    LoginRequired,
     TimedOut,
     TooLarge,
     TooManyClients,
@@ -228,7 +230,7 @@ class Conversation:
             if isinstance(request, Settled):
                 return self._settle(request)
             if not isinstance(request, Auth):
-                raise Unauthenticated("AUTH with the password comes first")
+                raise LoginRequired("AUTH with the password comes first")
             delay = gate.delay()
             if delay is None:
                 return self._end(Unauthenticated("too many attempts wait; try again later"))
@@ -248,7 +250,7 @@ class Conversation:
     def _log_in(self, gate: Gate, request: Auth) -> object:
         if not gate.opens(request.password):
             log.warning("a wrong password", extra={"client": self._link.name})
-            raise Unauthenticated("invalid password")
+            raise InvalidPassword("invalid password")
         self._gate = None
         outcome = self._execute(request)
         self._counts[Auth] += 1

@@ -81,6 +81,14 @@ class Unauthenticated(KvError):
     blame = Blame.CLIENT
 
 
+class LoginRequired(Unauthenticated):
+    """The command needs the password first."""
+
+
+class InvalidPassword(Unauthenticated):
+    """The password was wrong."""
+
+
 class TooManyClients(KvError):
     """The server has its maximum number of clients."""
 

@@ -268,7 +268,7 @@ def test_tab_completes_commands_options_and_keys(shell: Terminal, server: Server
     shell.type("\x15get spa\t")
     shell.wait_for('> get "spaced key"')
     shell.type("\x15get\t")
-    shell.wait_for("Remove a key and give the value that was there")
+    shell.wait_for("Remove a key and return the value")
 
 
 def test_keys_are_found_behind_many_others(server: Server) -> None:
@@ -411,7 +411,7 @@ def test_a_password_is_asked_for_unseen_and_kept_for_the_next_connection(tmp_pat
             shell.enter("open-sesame")
             shell.wait_for("true")
             shell.enter("auth wrong")
-            shell.wait_for("the password is not right")
+            shell.wait_for("invalid password")
             first.stop()
             with running_server(*arguments, "--port", port):
                 shell.enter("GET k")

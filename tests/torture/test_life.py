@@ -173,7 +173,7 @@ def test_a_server_whose_log_is_not_read_ends() -> None:
     try:
         with running_server(program=talkative, stderr=writer) as server:
             for _ in range(700):
-                server.ask(b"hello\n")
+                server.ask(b"[hello\n")
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(2.0) == 0
     finally:

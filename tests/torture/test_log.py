@@ -23,7 +23,7 @@ def test_a_thousand_bad_clients_make_a_few_records_that_count_the_others(
     settings = ("--log-format", "json", "--log-level", "debug")
     with log.open("w") as stderr, running_server(*settings, program=SOON, stderr=stderr) as server:
         for number in range(1000):
-            server.ask(b"hello %d\n" % number)
+            server.ask(b"[hello %d\n" % number)
         time.sleep(0.5)
         server.ask(b"one more\n")
         eventually(lambda: "left_out" in log.read_text())
@@ -47,7 +47,7 @@ def test_a_log_that_is_not_read_does_not_stop_the_server_from_serving(tell: TELL
             started = time.monotonic()
             for _ in range(5000):
                 with client_of(server) as client:
-                    client.send(b"hello\n")
+                    client.send(b"[hello\n")
                     assert client.code() == "BAD_JSON"
             took = time.monotonic() - started
             assert server.ask(request("PING")) == b'{"ok":true,"result":"PONG"}\n'

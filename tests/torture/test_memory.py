@@ -114,13 +114,12 @@ def test_half_sent_lines_of_all_clients_together_have_a_bound(tell: TELLER) -> N
     with running_server(*settings) as server, clients_of(server, 20) as clients:
         with growing(server) as growth:
             for client in clients:
-                client.send(b'{"type":"SET","key":"k","value":"' + b"x" * 900_000)
-            refused = wait_for_answers(clients, 16)
-        survivors = [client for client in clients if client not in refused]
-        tell(memory_grew=growth, refused=len(refused), of=len(clients))
+                with contextlib.suppress(OSError):  # some are cut while they send
+                    client.send(b'{"type":"SET","key":"k","value":"' + b"x" * 900_000)
+            cut = wait_for_answers(clients, 16)
+        survivors = [client for client in clients if client not in cut]
+        tell(memory_grew=growth, cut=len(cut), of=len(clients))
         assert growth.mb < 4 + ONE_READ + SLACK
-        assert [client.code() for client in refused] == ["TOO_LARGE"] * len(refused)
-        assert [client.rest() for client in refused] == [b""] * len(refused)
         assert survivors
         for client in survivors:
             client.send(b'"}\n')

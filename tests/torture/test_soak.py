@@ -35,7 +35,7 @@ def one_client(client: Client, choose: random.Random) -> None:
     key = f"key:{choose.randrange(KEYS):012}"
     kind = choose.randrange(10)
     if kind == 0:
-        client.send(b"hello\n")
+        client.send(b"[hello\n")
         client.rest()
     elif kind == 1:
         client.send(request("GET", key=key) * 200)  # and leaves before the replies

@@ -132,7 +132,7 @@ def test_a_client_needs_a_certificate_of_the_right_authority(files: Files, tmp_p
 def test_silent_clients_and_garbage_do_not_delay_others(
     files: Files, seconds: float, long: bool, tell: TELLER
 ) -> None:
-    garbage = [b"\x16\x03\x01\xff\xff" + b"\0" * 5000, b"hello\n", b"{" * 5000, b"\x80" * 100]
+    garbage = [b"\x16\x03\x01\xff\xff" + b"\0" * 5000, b"[hello\n", b"{" * 5000, b"\x80" * 100]
     with serving_tls(files, "--request-timeout", "0.5") as server:
         with pinging(server, "--authority", files.ca) as waits, clients_of(server, 50) as silent:
             end = time.monotonic() + seconds / 4
@@ -171,7 +171,7 @@ def test_a_renewed_certificate_serves_new_clients_and_drops_none(files: Files) -
         server.process.send_signal(signal.SIGHUP)
         eventually(lambda: shown(server, files.trust) != old)
         assert early.ask("GET", key="k")["result"] == 1
-        eventually(lambda: "read the certificate again" in files.log.read_text())
+        eventually(lambda: "reloaded the certificate" in files.log.read_text())
 
 
 def test_a_broken_certificate_leaves_the_old_one_in_place(files: Files) -> None:

@@ -6,14 +6,14 @@ Rule: how a result is spelled depends on the command that it is of, which is tol
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Type, Union
 
 from msgspec import UNSET
 
 from application.byte_values import to_bytes
 from application.commands import Command, MGet
 from application.ports import Encoded, Request
-from domain.errors import KvError, OutOfMemory, Unauthenticated
+from domain.errors import InvalidPassword, KvError, LoginRequired, OutOfMemory, Unauthenticated
 
 OK = b"+OK\r\n"
 
@@ -41,21 +41,16 @@ def bulk(data: bytes) -> bytes:
 
 def error_line(error: KvError) -> bytes:
     """The reply that tells why a request was refused."""
-    words = str(error)
-    if isinstance(error, ReplyError):
-        line = words
-    elif isinstance(error, OutOfMemory):
-        line = f"OOM command not allowed when used memory > 'maxmemory': {words}"
-    elif isinstance(error, Unauthenticated):
-        line = _UNAUTHENTICATED.get(words, f"NOAUTH Authentication required: {words}.")
-    else:
-        line = f"ERR {words}"
+    line = _ERRORS.get(type(error), "ERR {}").format(error)
     return b"-%b\r\n" % line.translate(_BREAKS).encode("utf-8", "replace")
 
 
-_UNAUTHENTICATED = {
-    "the password is wrong": "WRONGPASS invalid username-password pair or user is disabled.",
-    "AUTH with the password comes first": "NOAUTH Authentication required.",
+_ERRORS: Dict[Type[KvError], str] = {
+    ReplyError: "{}",
+    OutOfMemory: "OOM command not allowed when used memory > 'maxmemory': {}",
+    InvalidPassword: "WRONGPASS invalid username-password pair or user is disabled.",
+    LoginRequired: "NOAUTH Authentication required.",
+    Unauthenticated: "NOAUTH {}",
 }
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
 
