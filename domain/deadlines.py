@@ -69,8 +69,13 @@ class Deadlines:
         shard[key] = (text, due, self._push(index, due, key))
         self.bytes += DEADLINE
 
+    def drop(self, index: int, key: str, slot: Timed) -> None:
+        """Leaves the text alone in the slot of a key whose ttl was taken from it."""
+        self._shards[index][key] = slot[0]
+        self.removed(index, slot)
+
     def removed(self, index: int, slot: Timed) -> None:
-        """The key of `slot` is not in its shard any more."""
+        """A shard does not hold `slot` any more."""
         self.bytes -= DEADLINE
         self._discard(index, slot[2])
 

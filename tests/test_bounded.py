@@ -255,6 +255,20 @@ class TestEvicting:
             change(store, "".join(list(ahead)))
             audit.check(store)
 
+    def test_items_that_had_a_ttl_once_need_room_for_their_new_one(self) -> None:
+        clock = Clock()
+        store = EvictingStore(clock, 20 * SIZE + 5 * DEADLINE)
+        fill(store, 20)
+        items = {f"key:{number:02}": TEXT for number in range(5)}
+        store.set_many(items, ttl=1)
+        store.set_many(items)
+        clock.now += 2
+        assert store.stats().memory == store.stats().max_memory
+        store.set_many({**items, "key:20": TEXT}, ttl=5)
+        memory = store.stats().memory
+        assert memory == audit.memory(store)
+        assert memory <= 20 * SIZE + 5 * DEADLINE
+
     def test_reads_keep_no_key_objects(self) -> None:
         store = EvictingStore(Clock(), 1 << 20)
         store.set("k" * 10_000, TEXT)
