@@ -13,6 +13,7 @@ What counts, and what it was measured against, is in docs/decisions/0002-what-me
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Callable, Mapping, Optional, TypeVar
 
@@ -123,10 +124,14 @@ class BoundedStore(InMemoryStore):
     def _expire_for(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
         """Expires keys until `items` fit, or none is due; returns by how much they then grow."""
         now = self._clock()
-        for key in items:  # so that none of them expires after their growth is added up
-            slot = self._shards[hash(key) & MASK].get(key)
-            if isinstance(slot, tuple) and slot[1] <= now:
-                self._expire_slot(key)
+        for key in items:  # so that expiry does not change by how much they grow
+            index = hash(key) & MASK
+            slot = self._shards[index].get(key)
+            if isinstance(slot, tuple):
+                if slot[1] <= now:
+                    self._expire_slot(key)
+                elif slot[1] == math.inf:
+                    self._contents.deadlines.drop(index, key, slot)
         growth = self._growth_of(items, due)
         while self._excess(growth) > 0 and self._expire(now, STEP):
             pass

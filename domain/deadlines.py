@@ -69,8 +69,13 @@ class Deadlines:
         shard[key] = (text, due, self._push(index, due, key))
         self.bytes += DEADLINE
 
+    def drop(self, index: int, key: str, slot: Timed) -> None:
+        """Leaves the text alone in the slot of a key whose ttl was taken from it."""
+        self._shards[index][key] = slot[0]
+        self.removed(index, slot)
+
     def removed(self, index: int, slot: Timed) -> None:
-        """The key of `slot` is not in its shard any more."""
+        """A shard does not hold `slot` any more."""
         self.bytes -= DEADLINE
         self._discard(index, slot[2])
 
@@ -80,15 +85,11 @@ class Deadlines:
         if now < self._next:
             return 0
         done = 0
-        for index in list(self._heaps):
-            heap = self._heaps[index]
-            while heap and heap[0][0] <= now:
+        for index, heap in list(self._heaps.items()):
+            if heap[0][0] <= now:
+                done += self._expire_shard(index, now, limit - done, expired)
                 if done == limit:
                     return done
-                done += 1
-                self._come_up(index, heappop(heap), now, expired)
-            if not heap:
-                del self._heaps[index]
         self._next = min((heap[0][0] for heap in self._heaps.values()), default=inf)
         return done
 
@@ -110,6 +111,19 @@ class Deadlines:
         if due < self._next:
             self._next = due
         return entry
+
+    def _expire_shard(
+        self, index: int, now: float, limit: int, expired: Callable[[str], object]
+    ) -> int:
+        heap, done = self._heaps[index], 0
+        while heap and heap[0][0] <= now and done < limit:
+            done += 1
+            self._come_up(index, heappop(heap), now, expired)
+        if heap:
+            self._limit_stale(index)
+        else:
+            del self._heaps[index]
+        return done
 
     def _come_up(
         self, index: int, entry: Deadline, now: float, expired: Callable[[str], object]
@@ -134,8 +148,11 @@ class Deadlines:
         """An entry has become stale."""
         size = STALE + key_size(entry[1])
         self.bytes += size
-        stale = self._stale[index] = self._stale.get(index, 0) + size
-        if stale > STALE_SHARE * len(self._heaps[index]):
+        self._stale[index] = self._stale.get(index, 0) + size
+        self._limit_stale(index)
+
+    def _limit_stale(self, index: int) -> None:
+        if self._stale.get(index, 0) > STALE_SHARE * len(self._heaps[index]):
             self._rebuild(index)
 
     def _forget(self, index: int, size: int) -> None:

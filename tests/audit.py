@@ -43,20 +43,29 @@ def check(store: InMemoryStore) -> None:
 
 
 def victims(store: EvictingStore) -> List[str]:
-    """The keys in the order of their eviction, if nothing but eviction happened from now on."""
-    sieve, shards = copy.deepcopy(store._sieve), [dict(shard) for shard in store._shards]
-    sieve._ahead = list(store._sieve._ahead)
+    """The keys in the order of their eviction, if nothing but eviction happened from now on, and
+    one shard's after another's."""
     found = []
-    while (key := sieve.next_victim(shards, ())) is not None:
-        found.append(key)
-        del shards[hash(key) & (len(shards) - 1)][key]
+    for index, shard in enumerate(map(dict, store._shards)):
+        if shard:
+            sieve = copy.copy(store._sieve)
+            sieve._marks = [bytearray(marks) for marks in sieve._marks]
+            sieve._passed = list(sieve._passed)
+            sieve._ahead = list(sieve._ahead) if index == sieve._index else []
+            sieve._index = index
+            for _ in range(3):  # rounds, after which no mark is left
+                while (key := sieve._advance(shard, ())) is not None:
+                    found.append(key)
+                    del shard[key]
     return found
 
 
 def _check_deadlines(store: InMemoryStore) -> int:
     """What the deadlines count for."""
     deadlines = store._contents.deadlines
-    assert deadlines.bytes == sum(_check_shard(store, index) for index in range(len(store._shards)))
+    used = {index for index, shard in enumerate(store._shards) if shard}
+    used |= set(deadlines._heaps) | set(deadlines._stale)
+    assert deadlines.bytes == sum(_check_shard(store, index) for index in used)
     tops = [heap[0][0] for heap in deadlines._heaps.values()]
     assert deadlines._next <= min(tops, default=float("inf"))
     return deadlines.bytes

@@ -13,6 +13,7 @@ import pytest
 
 from domain import bounded
 from domain.bounded import BoundedStore
+from domain.contents import MASK
 from domain.errors import OutOfMemory
 from domain.evicting import EvictingStore
 from domain.sizes import DEADLINE, cost
@@ -138,6 +139,32 @@ class TestRefusing:
             store.set_many({f"new:{number:02}": TEXT for number in range(20)})
         assert all(store.get(f"new:{number:02}") is None for number in range(20))
 
+    def test_an_item_that_is_due_itself_does_not_count_as_replaced(self) -> None:
+        clock = Clock()
+        store = BoundedStore(clock, 20 * SIZE)
+        fill(store, 17)
+        store.set_many({"key:17": TEXT}, ttl=1)
+        clock.now += 1
+        memory = store.stats().memory
+        assert memory is not None
+        with pytest.raises(OutOfMemory):
+            store.set("key:17", TEXT + b" " * (20 * SIZE - memory + DEADLINE + 1))
+        assert store.stats().expired == 1
+        store.set("key:17", TEXT + b" " * (20 * SIZE - memory + DEADLINE))
+        assert store.stats().memory == 20 * SIZE
+
+    def test_an_undone_ttl_leaves_the_count_as_it_was(self) -> None:
+        store = BoundedStore(Clock(), 20 * SIZE)
+        fill(store, 10)
+
+        def work(view: Store) -> None:
+            view.update("key:00", lambda _: Entry(TEXT, 5))
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            store.atomically(work)
+        assert store.stats().memory == audit.memory(store) == 10 * SIZE
+
     def test_an_undone_batch_leaves_the_count_as_it_was(self, store: BoundedStore) -> None:
         def work(view: Store) -> None:
             view.delete(["key:00", "key:01"])
@@ -205,6 +232,42 @@ class TestEvicting:
         assert memory is not None
         assert memory <= 10 * SIZE
         assert store.stats().evicted == -(-DEADLINE // SIZE)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda store, key: store.delete([key]),
+            lambda store, key: store.set_many({key: TEXT}, ttl=5),
+            lambda store, key: store.clear(),
+        ],
+    )
+    def test_the_hand_keeps_no_key_object_that_its_shard_gave_up(
+        self, change: Callable[[Store, str], object]
+    ) -> None:
+        names = (f"{number:06}" for number in itertools.count())
+        crowd = list(itertools.islice((name for name in names if hash(name) & MASK == 7), 100))
+        store = EvictingStore(Clock(), 90 * SIZE)
+        for name in crowd:
+            store.set(name, TEXT)
+        assert store._sieve._ahead
+        store._max_memory *= 2
+        for ahead in list(store._sieve._ahead):
+            change(store, "".join(list(ahead)))
+            audit.check(store)
+
+    def test_items_that_had_a_ttl_once_need_room_for_their_new_one(self) -> None:
+        clock = Clock()
+        store = EvictingStore(clock, 20 * SIZE + 5 * DEADLINE)
+        fill(store, 20)
+        items = {f"key:{number:02}": TEXT for number in range(5)}
+        store.set_many(items, ttl=1)
+        store.set_many(items)
+        clock.now += 2
+        assert store.stats().memory == store.stats().max_memory
+        store.set_many({**items, "key:20": TEXT}, ttl=5)
+        memory = store.stats().memory
+        assert memory == audit.memory(store)
+        assert memory <= 20 * SIZE + 5 * DEADLINE
 
     def test_reads_keep_no_key_objects(self) -> None:
         store = EvictingStore(Clock(), 1 << 20)

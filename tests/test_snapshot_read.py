@@ -103,8 +103,8 @@ acts: st.SearchStrategy[Union[Wait, Command[Any]]] = st.one_of(
 @pytest.mark.parametrize("new_store", NEW_STORES.values(), ids=NEW_STORES)
 @pytest.mark.usefixtures("small_parts")
 @given(
-    keys=st.lists(key, max_size=20),
-    turns=st.lists(st.lists(acts, max_size=4), max_size=40),
+    keys=st.lists(key, min_size=6, max_size=20),
+    turns=st.lists(st.lists(acts, min_size=1, max_size=6), min_size=8, max_size=12),
     others=st.booleans(),
 )
 def test_the_result_is_the_state_at_the_last_step(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from functools import partial
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from domain import memory
 from domain.bounded import BoundedStore
+from domain.contents import MASK
 from domain.deadlines import Deadline
 from domain.effects import Cleared, Effect, Listener, Observable, Put, Reason, Removed
 from domain.errors import BadRequest
@@ -490,6 +492,19 @@ class TestInMemory:
                 store.set(long_key, b"1")
             store.delete([long_key])
         assert sum(len(key) for _, key in entries(store)) < 3_000_000
+
+    def test_deadlines_of_deleted_keys_do_not_outlive_the_others_of_their_shard(
+        self, clock: Clock
+    ) -> None:
+        store = InMemoryStore(clock)
+        names = (str(number) for number in itertools.count())
+        crowd = list(itertools.islice((name for name in names if hash(name) & MASK == 0), 40))
+        store.set_many(dict.fromkeys(crowd[:30], b"1"), ttl=1)
+        store.set_many(dict.fromkeys(crowd[30:], b"1"), ttl=1000)
+        store.delete(crowd[30:])
+        clock.now += 1
+        maintain(store)
+        assert entries(store) == []
 
     def test_a_deadline_holds_the_key_object_of_the_shard(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
