@@ -36,7 +36,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution's files."""
     folder = tmp_path_factory.mktemp("sdist")
     with tarfile.open(build(ROOT, "sdist", folder / "dist")) as archive:
-        archive.extractall(folder)
+        archive.extractall(folder, filter="data")
     (source,) = folder.glob("kvjson-*")
     return source
 
