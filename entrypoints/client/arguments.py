@@ -49,7 +49,7 @@ def _json(kind: Any) -> Callable[[str], Any]:
     def convert(word: str) -> Any:
         try:
             return decode(content_of(word, click.get_current_context(silent=True)))
-        except ValueError as error:  # msgspec's errors are, and those of a file
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise click.BadParameter(str(error)) from error
 
     return convert
