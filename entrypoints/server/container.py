@@ -14,6 +14,9 @@ from adapters.gevent_tcp.server import GeventServer
 from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import end_at_once, resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.http.access import Access
+from adapters.protocols.http.codec import HttpCodec, begins_http
+from adapters.protocols.http.routes import Site
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from adapters.protocols.resp.codec import RespCodec, begins_resp
 from adapters.protocols.resp.session import Shared
@@ -76,7 +79,14 @@ class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"listen": None, "data_dir": None, "fsync": "always"}
+        strict=True,
+        default={
+            "listen": None,
+            "data_dir": None,
+            "fsync": "always",
+            "http_hosts": (),
+            "http_allow_origin": (),
+        },
     )
 
     clock = providers.Object(time.monotonic)
@@ -123,11 +133,20 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Callable(bool, config.password),
         providers.Callable(bool, config.data_dir),
     )
+    http = providers.Singleton(
+        Site,
+        limits,
+        providers.Callable(version),
+        providers.Singleton(Access, config.http_hosts, config.http_allow_origin),
+        providers.Factory(JsonLinesCodec, limits).provider,
+        providers.Factory(RespCodec, resp).provider,
+    )
     protocols = providers.Singleton(
         FirstBytes,
         providers.List(
             _protocol(begins_json_lines, JsonLinesCodec, limits),
             _protocol(begins_resp, RespCodec, resp),
+            _protocol(begins_http, HttpCodec, http),
         ),
     )
     password = providers.Selector(
