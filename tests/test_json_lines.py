@@ -412,7 +412,7 @@ class TestClientSide:
         with pytest.raises(Unavailable, match="unrequested"):
             session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
 
-    def test_an_endless_reply_is_given_up(self) -> None:
+    def test_an_endless_reply_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="over 10000 bytes"):
             self.session(Ping()).receive_data(b"x" * 10_001)
 
