@@ -94,7 +94,9 @@ class TestTexts:
         store.set("k", b"2")
         assert store.get("k") == b"2"
 
-    def test_get_many_returns_keys_in_the_order_asked_without_missing_ones(self, store: Store) -> None:
+    def test_get_many_returns_keys_in_the_order_asked_without_missing_ones(
+        self, store: Store
+    ) -> None:
         store.set_many({"a": b"1", "b": b"2"})
         found = store.get_many(["b", "x", "a", "b"])
         assert list(found.items()) == [("b", b"2"), ("a", b"1")]
@@ -138,7 +140,9 @@ class TestUpdates:
         before, after = store.update("k", lambda _: None)
         assert (before, after, store.get("k")) == (Entry(b"1"), None, None)
 
-    def test_an_update_that_returns_the_same_entry_changes_nothing(self, store: Store, clock: Clock) -> None:
+    def test_an_update_that_returns_the_same_entry_changes_nothing(
+        self, store: Store, clock: Clock
+    ) -> None:
         put(store, "k", ttl=5)
         before, after = store.update("k", lambda before: before)
         assert after is before
@@ -247,7 +251,9 @@ class TestAtomically:
         assert store.atomically(work) == 2
         assert store.count() == 0
 
-    def test_atomic_work_that_raises_is_undone_with_its_ttls(self, store: Store, clock: Clock) -> None:
+    def test_atomic_work_that_raises_is_undone_with_its_ttls(
+        self, store: Store, clock: Clock
+    ) -> None:
         store.set_many({"a": b"1", "b": b"2"})
         store.set_many({"brief": b"3", "timed": b"4"}, ttl=5)
 
