@@ -116,7 +116,7 @@ class _Document:
         self.root: Dict[str, Any] = {_ROOT: Raw(text)}
         self._open = open
 
-    def get(self, path: str) -> Node:
+    def get(self, path: str) -> Any:
         container, name = self._place(path)
         return _member(container, name, path)
 
@@ -129,7 +129,7 @@ class _Document:
         else:
             container.insert(_index(name, len(container) + 1, path), value)
 
-    def remove(self, path: str) -> Node:
+    def remove(self, path: str) -> Any:
         container, name = self._place(path)
         if container is self.root:
             raise BadRequest("a JSON patch cannot remove the whole document")

@@ -43,9 +43,7 @@ class Condition(NamedTuple):
             return
         tags = {ANY, tag_of(before.text)} if before else set()
         if self.match is not None and tags.isdisjoint(self.match):
-            raise ConditionFailed(
-                "the value is missing, or another one than the request expects"
-            )
+            raise ConditionFailed("the value is missing, or another one than the request expects")
         if self.none_match is not None and not tags.isdisjoint(self.none_match):
             raise ConditionFailed("the value is there, or is one that the request excludes")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Type
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Type
 
 from dependency_injector import containers, providers
 
@@ -70,6 +70,14 @@ def _protocol(
     return providers.Factory(Protocol, providers.Object(begins), new_codec.provider)
 
 
+def _served(names: Sequence[str], **protocols: Protocol) -> List[Protocol]:
+    """The protocols; no client is one of a protocol that is not served."""
+    return [
+        protocol if name in names else protocol._replace(begins=lambda first: False)
+        for name, protocol in protocols.items()
+    ]
+
+
 def _connection_for(traits: Traits) -> Type[Connection]:
     """A store that blocks takes a greenlet for each turn, so that others run meanwhile."""
     return GreenletConnection if traits.blocks else Connection
@@ -84,6 +92,7 @@ class ServerContainer(containers.DeclarativeContainer):
             "listen": None,
             "data_dir": None,
             "fsync": "always",
+            "protocols": ("json", "resp", "http"),
             "http_hosts": (),
             "http_allow_origin": (),
         },
@@ -143,10 +152,12 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     protocols = providers.Singleton(
         FirstBytes,
-        providers.List(
-            _protocol(begins_json_lines, JsonLinesCodec, limits),
-            _protocol(begins_resp, RespCodec, resp),
-            _protocol(begins_http, HttpCodec, http),
+        providers.Callable(
+            _served,
+            config.protocols,
+            json=_protocol(begins_json_lines, JsonLinesCodec, limits),
+            resp=_protocol(begins_resp, RespCodec, resp),
+            http=_protocol(begins_http, HttpCodec, http),
         ),
     )
     password = providers.Selector(

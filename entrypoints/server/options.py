@@ -19,12 +19,14 @@ from entrypoints.settings.kinds import (
     COUNT,
     KEEPALIVE,
     KEY,
+    ORIGIN,
     PORT_OR_ANY,
     SECONDS,
     SIZE,
     SIZE_OR_NONE,
     Host,
     Listen,
+    Names,
     size,
 )
 from entrypoints.settings.rules import Needs, listen_addresses, refuse_without_effect
@@ -32,6 +34,9 @@ from entrypoints.settings.secret import check_key, find_password, password_file_
 from entrypoints.settings.sources import Given, config_option, given, setting
 
 F = TypeVar("F", bound=Callable[..., object])
+
+PROTOCOLS = ("json", "resp", "http")
+"""Those that a server speaks, as `--protocols` names them."""
 
 _LEVELS = ["debug", "info", "warning", "error"]
 
@@ -93,6 +98,26 @@ _OPTIONS = [
         "--tls-client-ca",
         type=CERTIFICATE,
         help="CA bundle for client certificates, PEM; enables mutual TLS.",
+    ),
+    setting(
+        "--protocols",
+        type=Names("protocols", PROTOCOLS),
+        default=",".join(PROTOCOLS),
+        help="Protocols to serve, separated by commas.",
+    ),
+    setting(
+        "--http-hosts",
+        type=Names("hosts"),
+        default="",
+        help="Names that HTTP clients may call this server by, beside addresses and localhost, "
+        "separated by commas.",
+    ),
+    setting(
+        "--http-allow-origin",
+        type=Names("origins", pattern=ORIGIN),
+        default="",
+        help="Origins whose web pages may use HTTP, such as https://app.example, separated by "
+        "commas.",
     ),
     setting(
         "--max-memory",

@@ -62,8 +62,8 @@ class Access:
     def _is_ours(self, host: str) -> bool:
         name = host.lower()
         if name.startswith("["):
-            name, _, port = name[1:].partition("]")
-            return _is_address(name) and _is_port(port)
+            name, bracket, port = name[1:].partition("]")
+            return bool(bracket) and _is_address(name) and _is_port(port)
         name, colon, port = name.partition(":")
         return (name in self._hosts or _is_address(name)) and _is_port(colon + port)
 

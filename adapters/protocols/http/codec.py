@@ -39,6 +39,10 @@ _NO_BODY = (204, 304)
 _CAN_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
 
 
+class _Interim(bytes):
+    """An answer before the final one, as the outcome of a request that asks for it."""
+
+
 class HttpCodec(Codec):
     """The requests of one connection, and their answers."""
 
@@ -88,13 +92,13 @@ class HttpCodec(Codec):
         return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        if isinstance(outcome, Encoded):
-            self._is_due = False
-            return outcome
-        sent = self._answer(request, outcome)
+        if not self._is_due and isinstance(outcome, Encoded):
+            return outcome  # what this returned for the request before
+        sent = outcome if isinstance(outcome, _Interim) else self._answer(request, outcome)
         self._is_due = False
         self._count()
-        self.has_more = self._is_over or self._exchange is not None or self.buffered > 0
+        is_open = self._exchange is not None or self._unchecked is not None
+        self.has_more = self._is_over or is_open or self.buffered > 0
         return sent
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
@@ -180,7 +184,7 @@ class HttpCodec(Codec):
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])
-            return Settled(UNSET, Encoded(self._http.send(go_on) or b""))
+            return Settled(UNSET, _Interim(self._write(go_on)))
         return None
 
     def _count(self) -> None:
@@ -244,7 +248,7 @@ class HttpCodec(Codec):
     def _drop(self) -> None:
         if self._exchange:
             self._exchange.close()
-        self._exchange, self._is_begun = None, False
+        self._exchange, self._is_begun, self._is_head = None, False, False
 
 
 def _answered(answer: Answer) -> Settled:

@@ -9,7 +9,18 @@ from __future__ import annotations
 import base64
 import binascii
 import http
-from typing import Any, Collection, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import (
+    Any,
+    Collection,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+)
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -173,7 +184,11 @@ def problem(
     status: int, detail: str, code: str = "", headers: Headers = (), index: Optional[int] = None
 ) -> Answer:
     """An error as RFC 9457 has it, with our code for it."""
-    told: Dict[str, Any] = {"title": http.HTTPStatus(status).phrase, "status": status, "detail": detail}
+    told: Dict[str, Any] = {
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
     if code:
         told["code"] = code
     if index is not None:

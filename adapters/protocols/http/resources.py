@@ -18,7 +18,6 @@ from adapters.protocols.http.messages import (
     PRIVATE,
     Answer,
     Head,
-    Headers,
     in_json,
     unquoted,
 )
@@ -61,7 +60,7 @@ def _get(head: Head, body: bytes) -> GetEntry:
 def _got(head: Head, entry: Union[Entry, UnsetType]) -> Answer:
     if isinstance(entry, UnsetType):
         return NOT_FOUND
-    headers: Headers = [*PRIVATE, ("Vary", "Accept")]
+    headers = [*PRIVATE, ("Vary", "Accept")]
     if entry.ttl is not None:
         headers.append(("X-Kv-Ttl", f"{entry.ttl:.3f}"))
     if head.accepts(BYTES):

@@ -7,7 +7,7 @@ would send them, and its replies are told as JSON.
 from __future__ import annotations
 
 import base64
-from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import msgspec
 from msgspec import Raw
@@ -28,8 +28,10 @@ Arguments = List[bytes]
 Commands = List[Arguments]
 
 
-class Refused(str):
-    """The text of an error, as a reply."""
+class Refused(NamedTuple):
+    """A reply that is an error."""
+
+    text: str
 
 
 Read = Callable[[Head, bytes], Commands]
@@ -196,7 +198,7 @@ def _shown(value: Any) -> Any:
 
 
 def _told(value: Any) -> Dict[str, Any]:
-    return {"error": value} if isinstance(value, Refused) else {"result": _shown(value)}
+    return {"error": value.text} if isinstance(value, Refused) else {"result": _shown(value)}
 
 
 def _tell_one(replies: List[Any]) -> Tuple[int, Any]:
