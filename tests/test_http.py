@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import json
+import sys
 from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
 import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openapi_spec_validator import validate
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.http.codec import begins_http
@@ -287,7 +288,8 @@ def test_figures_are_written_for_prometheus(peer: Peer) -> None:
 
 def test_the_description_is_legal_openapi(peer: Peer) -> None:
     document = peer.ask("GET", "/openapi.json").json
-    validate(document)
+    if sys.version_info >= (3, 9):
+        importlib.import_module("openapi_spec_validator").validate(document)
     assert "patch" in document["paths"]["/v1/keys/{key}"]
 
 
