@@ -82,6 +82,7 @@ def test_a_shell_session_prints_the_documented_output(server: Server, block: str
     variables = environment(
         KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
     )
+    block = block.replace("localhost:7379", f"localhost:{server.port}")
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         typed, _, expected = step.partition("\n")
         done = subprocess.run(
