@@ -77,9 +77,9 @@ def test_upstashs_client_works(guarded: Server) -> None:
         assert redis.exists("u1", "none") == 1
         assert redis.setnx("u1", "x") is False
         assert redis.getdel("u2") == "2"
-        pipeline = redis.pipeline()
+        pipeline: Any = redis.pipeline()
         assert pipeline.set("p", 1).incr("p").get("p").exec() == [True, 2, "2"]
-        transaction = redis.multi()
+        transaction: Any = redis.multi()
         assert transaction.set("p", 5).decr("p").exec() == [True, 4]
         _, keys = redis.scan(0, match="u*")
         assert set(keys) == {"u", "u1"}

@@ -70,10 +70,12 @@ def _protocol(
     return providers.Factory(Protocol, providers.Object(begins), new_codec.provider)
 
 
-def _served(names: Sequence[str], **protocols: Protocol) -> List[Protocol]:
-    """The protocols; no client is one of a protocol that is not served."""
+def _served(names: Optional[Sequence[str]], **protocols: Protocol) -> List[Protocol]:
+    """The protocols; no client is one of a protocol that is not among `names`, None for all."""
     return [
-        protocol if name in names else protocol._replace(begins=lambda first: False)
+        protocol
+        if names is None or name in names
+        else protocol._replace(begins=lambda first: False)
         for name, protocol in protocols.items()
     ]
 
@@ -92,7 +94,7 @@ class ServerContainer(containers.DeclarativeContainer):
             "listen": None,
             "data_dir": None,
             "fsync": "always",
-            "protocols": ("json", "resp", "http"),
+            "protocols": None,
             "http_hosts": (),
             "http_allow_origin": (),
         },
@@ -195,3 +197,7 @@ class ServerContainer(containers.DeclarativeContainer):
     housekeeper = providers.Singleton(
         GeventHousekeeper, run_maintenance=providers.Callable(_maintenance, store)
     )
+
+
+PROTOCOLS: Sequence[str] = tuple(ServerContainer.protocols.args[0].kwargs)
+"""The names of the protocols."""

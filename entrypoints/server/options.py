@@ -14,6 +14,7 @@ import msgspec
 from adapters.logs import FORMATS
 from application.limits import Limits
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
+from entrypoints.server.container import PROTOCOLS
 from entrypoints.settings.kinds import (
     CERTIFICATE,
     COUNT,
@@ -34,9 +35,6 @@ from entrypoints.settings.secret import check_key, find_password, password_file_
 from entrypoints.settings.sources import Given, config_option, given, setting
 
 F = TypeVar("F", bound=Callable[..., object])
-
-PROTOCOLS = ("json", "resp", "http")
-"""Those that a server speaks, as `--protocols` names them."""
 
 _LEVELS = ["debug", "info", "warning", "error"]
 
