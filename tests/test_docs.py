@@ -123,11 +123,8 @@ def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() 
     exec("from __future__ import annotations\n" + codec, names)
     container = server_container()
     names["limits"] = container.limits
-    served_protocols = (
-        *container.protocols.args[0].kwargs.values(),
-        eval(f"dict({line})", names)["say"],
-    )
-    container.protocols.override(Singleton(FirstBytes, List_(*served_protocols.values())))
+    protocols = {**container.protocols.args[0].kwargs, **eval(f"dict({line})", names)}
+    container.protocols.override(Singleton(FirstBytes, List_(*protocols.values())))
     with serving(container) as address, gevent.socket.create_connection(address) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":[1]}\n')
         assert sock.recv(100) == b'{"ok":true,"result":true}\n'
