@@ -3,6 +3,7 @@
 
 const ROWS = 200;
 const SEPARATOR = /[:/]/g;
+const { compare } = new Intl.Collator(undefined, { numeric: true });
 
 class Group {
   constructor(label) {
@@ -73,10 +74,10 @@ export class Tree {
 
   level(group, path, depth) {
     const fragment = document.createDocumentFragment();
-    const groups = [...group.groups.values()].sort((a, b) => (a.label < b.label ? -1 : 1));
+    const groups = [...group.groups.values()].sort((a, b) => compare(a.label, b.label));
     const nodes = [
       ...groups.map((inner) => ({ path: path + inner.label, group: inner, label: inner.label })),
-      ...group.keys.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, label]) => ({ key, label })),
+      ...group.keys.sort(([a], [b]) => compare(a, b)).map(([key, label]) => ({ key, label })),
     ];
     for (const node of nodes.slice(0, group.rows)) {
       fragment.append(this.row(node, depth));
