@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Callable, Collection, List, NamedTuple, Optional, Tuple
+from typing import Callable, Collection, List, NamedTuple, Optional, Sequence, Tuple
 
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text
-from application.commands.base import Command, ManyKeys, OneKey, changed, register
+from application.byte_values import to_bytes, to_text, to_texts
+from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
 from application.commands.keyspace import Scan
 from application.databases import clear, count, keys_of, visible
 from application.glob import glob
@@ -78,6 +78,23 @@ def _check_size(size: int, budget: Budget) -> None:
     most = budget.limits.max_request_bytes
     if size > most:
         raise TooLarge(f"string exceeds maximum allowed size ({most}, max_request_bytes)")
+
+
+@register
+class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
+    """Store bytes at a key, without a ttl; true."""
+
+    data: bytes
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        store.set(self.key, to_text(self.data))
+        return True
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+        texts = to_texts([command.data for command in commands])
+        store.set_many(dict(zip([command.key for command in commands], texts)))
+        return Results([True] * len(commands), 0)
 
 
 @register
@@ -146,12 +163,12 @@ class SetRange(OneKey[int], tag="SETRANGE", gc=False):
     data: bytes
 
     def run(self, store: Store, budget: Budget) -> int:
-        _check_size(self.offset + len(self.data) if self.data else 0, budget)
+        if not self.data:
+            return len(_bytes_at(store, self.key))
+        _check_size(self.offset + len(self.data), budget)
         return _edited(store, self.key, budget, self._replaced)
 
     def _replaced(self, before: bytes) -> bytes:
-        if not self.data:
-            return before
         begin = before[: self.offset].ljust(self.offset, b"\0")
         return begin + self.data + before[self.offset + len(self.data) :]
 
@@ -164,7 +181,7 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
         data = to_bytes(before.text) if before else b""
         edited = edit(data)
         size = len(edited)
-        if edited == data and (before or not edited):
+        if before and edited == data:
             return before
         return Entry(_checked(edited, budget), before.ttl if before else None)
 

@@ -7,7 +7,7 @@ Rule: what is not in the table is an unknown command. An arity below 0 is a mini
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple, Union
 
 from adapters.protocols.resp import connection, replies
 from adapters.protocols.resp.connection import Do, Exec
@@ -45,6 +45,16 @@ Made = Tuple[Any, int]
 Make = Callable[[Session, Arguments], Made]
 
 
+class Plain(NamedTuple):
+    """Makes the commands of a kind whose arguments are a key, and bytes or nothing."""
+
+    kind: Callable[..., Command[Any]]
+    spelling: int
+
+    def __call__(self, session: Session, arguments: Arguments) -> Made:
+        return self.kind(session.prefix + arguments[1].decode(), *arguments[2:]), self.spelling
+
+
 class Entry(NamedTuple):
     """A Redis command."""
 
@@ -53,7 +63,7 @@ class Entry(NamedTuple):
     flags: str
     keys: Tuple[int, int, int]
     """Its first key, its last and the step between them, as COMMAND tells them."""
-    make: Make
+    make: Union[Make, Plain]
     changes_state: bool = False
     """Whether what follows is read as it has left things."""
 
@@ -156,9 +166,9 @@ def _lifetime(session: Session, unit: bytes, argument: bytes, command: str) -> L
 
 
 def _set(session: Session, arguments: Arguments) -> Made:
-    key, data = _key(session, arguments[1]), arguments[2]
     if len(arguments) == 3:
-        return Set(key, to_text(data)), replies.DONE  # type: ignore[arg-type]  # a text, as Raw is
+        return _PUT(session, arguments)
+    key, data = _key(session, arguments[1]), arguments[2]
     lifetime: Optional[Lifetime] = None
     condition = Condition()
     options = list(arguments[:2:-1])
@@ -341,10 +351,6 @@ def _ping(session: Session, arguments: Arguments) -> Made:
     return Ping(), replies.PONG
 
 
-def _one(kind: Callable[[str], Command[Any]], spelling: int) -> Make:
-    return lambda session, arguments: (kind(_key(session, arguments[1])), spelling)
-
-
 def _many(kind: Callable[[List[str]], Command[Any]], spelling: int) -> Make:
     return lambda session, arguments: (kind(_keys(session, arguments[1:])), spelling)
 
@@ -360,11 +366,11 @@ def _exists(session: Session, arguments: Arguments) -> Made:
 
 
 _ONE, _ALL, _NONE, _PAIRS = (1, 1, 1), (1, -1, 1), (0, 0, 0), (1, -1, 2)
-_GET = _one(Get, replies.TEXT)
+_PUT = Plain(strings.Put, replies.DONE)
 
 TABLE: Tuple[Entry, ...] = (
     # Strings.
-    Entry("get", 2, "readonly fast", _ONE, _GET),
+    Entry("get", 2, "readonly fast", _ONE, Plain(Get, replies.TEXT)),
     Entry("set", -3, "write denyoom", _ONE, _set),
     Entry("setnx", 3, "write denyoom fast", _ONE, _set_if_absent),
     Entry("setex", 4, "write denyoom", _ONE, _set_for(b"EX", "setex")),
@@ -376,7 +382,7 @@ TABLE: Tuple[Entry, ...] = (
         _ONE,
         lambda s, a: (GetSet(_key(s, a[1]), to_text(a[2])), replies.TEXT),  # type: ignore[arg-type]
     ),
-    Entry("getdel", 2, "write fast", _ONE, _one(GetDel, replies.TEXT)),
+    Entry("getdel", 2, "write fast", _ONE, Plain(GetDel, replies.TEXT)),
     Entry("getex", -2, "write fast", _ONE, _getex),
     Entry("mget", -2, "readonly fast", _ALL, _many(MGet, replies.VALUES)),
     Entry(
@@ -389,14 +395,8 @@ TABLE: Tuple[Entry, ...] = (
         _PAIRS,
         lambda s, a: (MSet(_items(s, a, "msetnx"), if_="absent"), replies.INTEGER),
     ),
-    Entry(
-        "append",
-        3,
-        "write denyoom fast",
-        _ONE,
-        lambda s, a: (strings.Append(_key(s, a[1]), a[2]), replies.INTEGER),
-    ),
-    Entry("strlen", 2, "readonly fast", _ONE, _one(strings.StrLen, replies.INTEGER)),
+    Entry("append", 3, "write denyoom fast", _ONE, Plain(strings.Append, replies.INTEGER)),
+    Entry("strlen", 2, "readonly fast", _ONE, Plain(strings.StrLen, replies.INTEGER)),
     Entry("getrange", 4, "readonly", _ONE, _getrange),
     Entry("substr", 4, "readonly", _ONE, _getrange),
     Entry("setrange", 4, "write denyoom", _ONE, _setrange),
@@ -412,13 +412,7 @@ TABLE: Tuple[Entry, ...] = (
         _incr_float,
     ),
     Entry("lcs", -3, "readonly", (1, 2, 1), _lcs),
-    Entry(
-        "delifeq",
-        3,
-        "write fast",
-        _ONE,
-        lambda s, a: (strings.DelIfEq(_key(s, a[1]), a[2]), replies.INTEGER),
-    ),
+    Entry("delifeq", 3, "write fast", _ONE, Plain(strings.DelIfEq, replies.INTEGER)),
     # Keys.
     Entry("del", -2, "write", _ALL, _many(MDelete, replies.INTEGER)),
     Entry("unlink", -2, "write fast", _ALL, _many(MDelete, replies.INTEGER)),
@@ -431,8 +425,8 @@ TABLE: Tuple[Entry, ...] = (
         _ONE,
         lambda s, a: (strings.CountExisting([_key(s, a[1])]), replies.TYPE),
     ),
-    Entry("ttl", 2, "readonly fast", _ONE, _one(GetTtl, replies.SECONDS)),
-    Entry("pttl", 2, "readonly fast", _ONE, _one(GetTtl, replies.MILLISECONDS)),
+    Entry("ttl", 2, "readonly fast", _ONE, Plain(GetTtl, replies.SECONDS)),
+    Entry("pttl", 2, "readonly fast", _ONE, Plain(GetTtl, replies.MILLISECONDS)),
     Entry(
         "expiretime",
         2,
@@ -451,7 +445,7 @@ TABLE: Tuple[Entry, ...] = (
     Entry("pexpire", -3, "write fast", _ONE, _expire("pexpire", 0.001, False)),
     Entry("expireat", -3, "write fast", _ONE, _expire("expireat", 1, True)),
     Entry("pexpireat", -3, "write fast", _ONE, _expire("pexpireat", 0.001, True)),
-    Entry("persist", 2, "write fast", _ONE, _one(Persist, replies.INTEGER)),
+    Entry("persist", 2, "write fast", _ONE, Plain(Persist, replies.INTEGER)),
     Entry(
         "keys",
         2,
@@ -520,5 +514,20 @@ _ENTRIES: Dict[bytes, Entry] = {
     for entry in TABLE
     for spelling in (entry.name.encode(), entry.name.upper().encode())
 }
+
+
+def _heads() -> Dict[bytes, Plain]:
+    """What the requests begin with whose arguments are a key, or a key and bytes."""
+    plain = {entry.name: entry.make for entry in TABLE if isinstance(entry.make, Plain)}
+    spelled = [(name, abs(_ENTRIES[name.encode()].arity), each) for name, each in plain.items()]
+    spelled.append(("set", 3, _PUT))
+    return {
+        b"*%d\r\n$%d\r\n%b\r\n" % (count, len(name), typed.encode()): each
+        for name, count, each in spelled
+        for typed in (name, name.upper())
+    }
+
+
+HEADS = _heads()
 NAMES: FrozenSet[bytes] = frozenset(entry.name.upper().encode() for entry in TABLE)
 """The commands' names, as bytes and in upper case."""

@@ -190,7 +190,7 @@ def hello(session: Session, arguments: Arguments) -> Any:
     def greet(store: Store, budget: Budget) -> Any:
         if session.queue is not None:
             raise ReplyError("ERR HELLO is not allowed in a transaction")
-        session.is_version_3 = version == 3
+        session.speak(version)
         session.name = session.name if name is None else name
         reply = {
             "server": "redis",

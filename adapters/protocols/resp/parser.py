@@ -27,7 +27,7 @@ Arguments = List[bytes]
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 65)}
-LENGTHS = {size: b"$%d" % size for size in range(1024)}
+_LENGTHS = {size: b"$%d" % size for size in range(1024)}
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
@@ -123,7 +123,7 @@ class Parser:
             if end > last:
                 break
             arguments = pieces[index + 2 : end : 2]
-            if list(map(LENGTHS.get, map(len, arguments))) != pieces[index + 1 : end : 2]:
+            if list(map(_LENGTHS.get, map(len, arguments))) != pieces[index + 1 : end : 2]:
                 break
             requests.append(arguments)
             index = end

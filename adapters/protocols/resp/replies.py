@@ -39,6 +39,30 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
+class _Lengths(Dict[int, bytes]):
+    """The lines that tell a length, behind the end of a line; those of long ones are made as they
+    are asked for."""
+
+    def __missing__(self, size: int) -> bytes:
+        return b"\r\n$%d\r\n" % size
+
+
+_LENGTHS = _Lengths({size: b"\r\n$%d\r\n" % size for size in range(1024)})
+_QUOTE = ord('"')
+
+
+def bulks_of(texts: Sequence[bytes]) -> bytes:
+    """The replies that the texts of values are, one after another. They are often all strings."""
+    together = b"\n".join(texts)
+    datas = together[1:-1].split(b'"\n"')
+    if len(datas) < len(texts) or together[0] != _QUOTE or b"\\" in together:
+        datas = list(map(to_bytes, texts))
+    parts = [b"\r\n"] * (2 * len(datas) + 1)
+    parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
+    parts[1::2] = datas
+    return b"".join(parts)[2:]
+
+
 def error_line(error: KvError) -> bytes:
     """The reply that tells why a request was refused."""
     line = _ERRORS.get(type(error), "ERR {}").format(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from typing import Any, Callable, Dict, List, Optional, Set
 
+from adapters.protocols.resp import replies
 from application.commands import Command
 from application.databases import prefix_of
 from application.limits import Limits
@@ -45,6 +46,16 @@ class Shared:
         return session
 
 
+def _usual(offset: int) -> Dict[bytes, int]:
+    get, set = b"*2\r\n$3\r\nGET\r\n", b"*3\r\n$3\r\nSET\r\n"
+    ids = {get: replies.TEXT + offset, set: replies.DONE + offset}
+    return {**ids, **{head.lower(): id for head, id in ids.items()}}
+
+
+USUAL = {False: _usual(0), True: _usual(replies.VERSION_3)}
+"""What a GET and a SET begin with, and the spelling of their results, by the version."""
+
+
 class Session:
     """The state of one connection."""
 
@@ -56,36 +67,51 @@ class Session:
         self.is_version_3 = False
         self.database = 0
         self.prefix = ""
+        self.usual = USUAL[False]
+        """The spellings of GET and SET, where their keys are as they come and nothing is queued."""
         self.queue: Optional[List[Command[Any]]] = None
         """The commands since MULTI."""
         self.queued_bytes = 0
         self.is_queue_broken = False
         self.watch = Watch()
 
+    def speak(self, version: int) -> None:
+        """Has the replies that follow in a version of the protocol."""
+        self.is_version_3 = version == 3
+        self._update()
+
     def select(self, database: int) -> None:
         """Has the commands that follow use another database."""
         self.database, self.prefix = database, prefix_of(database)
+        self._update()
         self.shared.uses_databases = self.shared.uses_databases or database > 0
 
     def begin(self) -> None:
         """Queues the commands that follow."""
         self.queue, self.queued_bytes, self.is_queue_broken = [], 0, False
+        self._update()
 
     def end_transaction(self) -> None:
         """Executes commands as they come again, and watches no key."""
         self.queue, self.queued_bytes, self.is_queue_broken = None, 0, False
         self.shared.watches.forget(self.watch)
+        self._update()
 
     def reset(self) -> None:
         """Brings the session back to what it was at first."""
         self.end_transaction()
-        self.name, self.is_version_3 = "", False
+        self.name = ""
+        self.speak(2)
         self.select(0)
 
     def close(self) -> None:
         """The connection is gone."""
         self.end_transaction()
         self.shared.sessions.pop(self.id, None)
+
+    def _update(self) -> None:
+        is_usual = not self.prefix and self.queue is None
+        self.usual = USUAL[self.is_version_3] if is_usual else {}
 
 
 class Watch:
