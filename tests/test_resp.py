@@ -224,10 +224,24 @@ def test_before_the_password_nothing_else_is_carried_out() -> None:
     assert said(request(b"SELECT", b"1") + get, password="secret").count(b"NOAUTH") == 2
 
 
-def test_before_the_password_arguments_are_few_kilobytes_in_all() -> None:
-    replies = said(b"*10\r\n$20000\r\n" + b"x" * 17_000, password="secret")
-    assert replies.startswith(b"-NOAUTH")
-    assert b"16 KiB" in replies
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"*11\r\n", b"-ERR Protocol error: unauthenticated multibulk length\r\n"),
+        (b"*2\r\n$16385\r\n", b"-ERR Protocol error: unauthenticated bulk length\r\n"),
+    ],
+)
+def test_before_the_password_a_request_is_refused_by_what_it_announces(
+    sent: bytes, expected: bytes
+) -> None:
+    assert said(sent, password="secret") == expected
+    wrong = request(b"AUTH", b"wrong")
+    assert said(wrong + sent, password="secret").endswith(expected)
+
+
+def test_behind_the_password_requests_are_as_long_as_any() -> None:
+    many = request(b"EXISTS", *[b"k"] * 20)
+    assert said(request(b"AUTH", b"secret") + many, password="secret") == b"+OK\r\n:0\r\n"
 
 
 def test_what_redis_clients_store_json_clients_read_and_the_other_way_round() -> None:

@@ -60,6 +60,7 @@ class RespCodec(Codec):
             if run:
                 self.longest = BLOCK
                 return run  # type: ignore[return-value]  # a list of commands is one of requests
+        self._parser.is_restricted = not session.is_authenticated
         cut, self._waiting = self._waiting, []
         try:
             if self._error is None and (data or not cut):

@@ -477,6 +477,7 @@ TABLE: Tuple[Entry, ...] = (
         "noscript fast no_auth",
         _NONE,
         lambda s, a: (connection.login(s, a), replies.DONE),
+        True,
     ),
     Entry("select", 2, "fast", _NONE, _on_connection(connection.select), True),
     Entry("quit", -1, "noscript fast no_auth", _NONE, _ping),

@@ -39,7 +39,8 @@ class Do(Command[Any], tag="REDIS.CONNECTION", kw_only=False, gc=False):
 
 
 class Login(Auth, tag="REDIS.AUTH", kw_only=False):
-    """AUTH, or HELLO with a password, which is answered by what `then` returns."""
+    """AUTH, or HELLO with a password, which is answered by what `then` returns. It is executed when
+    the password is the right one."""
 
     user: str = "default"
     session: Optional[Session] = None
@@ -52,6 +53,7 @@ class Login(Auth, tag="REDIS.AUTH", kw_only=False):
                 "ERR AUTH <password> called without any password configured for the default "
                 "user. Are you sure your configuration is correct?"
             )
+        self.session.is_authenticated = True
         return self.then(store, budget) if self.then else True
 
 

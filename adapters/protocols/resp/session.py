@@ -62,6 +62,7 @@ class Session:
     def __init__(self, shared: Shared, id: int) -> None:
         self.shared = shared
         self.id = id
+        self.is_authenticated = not shared.has_password
         self.name = ""
         self.library: Dict[str, str] = {}
         self.is_version_3 = False
