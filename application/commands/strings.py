@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Callable, Collection, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, List, NamedTuple, Optional, Sequence, Tuple
 
 from application.budget import Budget
 from application.byte_values import to_bytes, to_text, to_texts
@@ -19,6 +19,7 @@ from application.commands.keyspace import Scan
 from application.databases import clear, count, keys_of, visible
 from application.glob import glob
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
+from domain.sizes import cost
 from domain.store import Entry, Store
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
@@ -344,6 +345,35 @@ class CountExisting(ManyKeys[int], tag="TOUCH", gc=False):
     def run(self, store: Store, budget: Budget) -> int:
         found = store.get_many(self.keys)
         return sum(key in found for key in self.keys)
+
+
+@register
+class Describe(OneKey[Any], tag="OBJECT", gc=False):
+    """Return what `describe` tells of a key and its text; None when it is missing."""
+
+    readonly = True
+
+    describe: Callable[[str, bytes], Any]
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        text = store.get(self.key)
+        return None if text is None else self.describe(self.key, text)
+
+
+def memory_usage(key: str, text: bytes) -> int:
+    """The bytes that a key takes, without its ttl."""
+    return cost(key, text)
+
+
+def encoding(key: str, text: bytes) -> str:
+    """What Redis would keep the bytes of a value as."""
+    data = to_bytes(text)
+    if is_integer(data) and MIN_INTEGER <= int(data) <= MAX_INTEGER:
+        return "int"
+    return "embstr" if len(data) <= _MAX_EMBEDDED else "raw"
+
+
+_MAX_EMBEDDED = 44
 
 
 @register

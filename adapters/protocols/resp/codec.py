@@ -10,7 +10,9 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any, Iterator, List, Optional, Sequence
 
-from adapters.protocols.resp.commands import CLOSERS, NAMES, Entry, entry_of, refusal, request_of
+from adapters.protocols.resp.channels import pushed
+from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
+from adapters.protocols.resp.entries import Entry
 from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
@@ -27,7 +29,7 @@ from adapters.protocols.resp.runs import MAX_BYTES, read_one, read_run
 from adapters.protocols.resp.session import Shared
 from application.byte_values import to_bytes
 from application.commands import Command
-from application.ports import Closing, Codec, Request, Settled, Steps
+from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
 
 
@@ -36,7 +38,7 @@ class RespCodec(Codec):
 
     def __init__(self, shared: Shared) -> None:
         self._limits = limits = shared.limits
-        self._session = shared.open()
+        self._shared = shared
         most = 2 * limits.max_keys_per_request + 16
         self._parser = Parser(limits.max_request_bytes, most)
         self._few = MAX_BYTES if limits.max_request_bytes >= MAX_BYTES else 0
@@ -47,6 +49,16 @@ class RespCodec(Codec):
         self.buffered = 0
         self.longest = 0
 
+    def open(self, link: Link) -> None:
+        self._session = self._shared.open(link)
+
+    @property
+    def has_pushed(self) -> bool:  # type: ignore[override]  # read-only here
+        return self._session.subscriber.has_messages
+
+    def take_pushed(self, max_bytes: int) -> bytes:
+        return pushed(self._session, max_bytes)
+
     @property
     def partial_request_id(self) -> int:
         if self.has_more or not self._parser.buffered:
@@ -55,7 +67,7 @@ class RespCodec(Codec):
 
     def decode(self, data: bytes) -> List[Request]:
         session = self._session
-        if len(data) <= self._few and not self.buffered and session.queue is None:
+        if len(data) <= self._few and not self.buffered and session.is_plain:
             run = read_run(session, data)
             if run:
                 self.longest = BLOCK
@@ -135,7 +147,7 @@ class RespCodec(Codec):
         try:
             return request_of(session, entry, arguments)
         except (KvError, UnicodeDecodeError) as error:
-            return Settled(REPLY, refusal(error))
+            return Settled(session.spelling(REPLY), refusal(error))
 
 
 _QUOTE = ord('"')

@@ -24,6 +24,14 @@ class Status(str):
     __slots__ = ()
 
 
+class Map(Dict[Any, Any]):
+    """A result that is told as a map; unlike a dict, it holds no texts of values."""
+
+
+class Members(List[Any]):
+    """A result that is told as a set; as a list in version 2."""
+
+
 Reply = Union[None, bool, int, float, bytes, str, Status, List[Any], Dict[Any, Any], KvError]
 """What a reply is made of; a dict is a list of twice its length in version 2."""
 
@@ -117,7 +125,8 @@ def _reply(value: Reply, is_3: bool) -> bytes:
         return mark + b"%d\r\n" % size + b"".join(parts)
     if isinstance(value, KvError):
         return error_line(value)
-    return b"*%d\r\n" % len(value) + b"".join(_reply(part, is_3) for part in value)
+    mark = b"~" if is_3 and isinstance(value, Members) else b"*"
+    return mark + b"%d\r\n" % len(value) + b"".join(_reply(part, is_3) for part in value)
 
 
 def array(parts: Sequence[bytes]) -> bytes:
@@ -202,11 +211,19 @@ def _common(result: Any, _: object) -> bytes:
     return bulk(result.data)
 
 
+def _report(result: Any, request: Any) -> bytes:
+    return bulk(request.rendered(result))
+
+
+def _silent(result: Any, _: object) -> bytes:
+    return b""
+
+
 SPELLINGS: List[Spelling] = [
     Spelling(reply_2, reply_3),
     *map(_with_null, (_text, _ok_or_null, _set, _set_get, _values)),
     *map(_both, (_ok, _integer, _seconds, _milliseconds, _type, _page, _line)),
-    *map(_both, (_length_of_common, _common)),
+    *map(_both, (_length_of_common, _common, _report, _silent)),
 ]
 (
     REPLY,
@@ -224,6 +241,8 @@ SPELLINGS: List[Spelling] = [
     PONG,
     LCS_LENGTH,
     LCS,
+    REPORT,
+    SILENT,
 ) = range(len(SPELLINGS))
 
 VERSION_3 = len(SPELLINGS)
@@ -235,7 +254,7 @@ _SPELL = [each.version_2 for each in SPELLINGS] + [each.version_3 for each in SP
 def spelled(request: Union[Request, Command[Any]], outcome: object) -> bytes:
     """The reply to a request."""
     if isinstance(outcome, KvError):
-        return error_line(outcome)
+        return b"" if request.id == SILENT else error_line(outcome)
     if isinstance(outcome, Encoded):
         return outcome
     return _SPELL[request.id](outcome, request)  # type: ignore[index]  # an int, as the codec has it

@@ -10,9 +10,11 @@ import random
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from adapters.protocols.resp import replies
+from application.channels import Channels, Subscriber
 from application.commands import Command
 from application.databases import prefix_of
 from application.limits import Limits
+from application.ports import Link
 from domain.effects import Cleared, Effect, Observable
 from domain.store import Store
 
@@ -26,23 +28,25 @@ class Shared:
         version: str,
         wall: Callable[[], float],
         has_password: bool = False,
-        uses_databases: bool = False,
+        is_durable: bool = False,
     ) -> None:
         self.limits = limits
         self.version = version
         self.wall = wall
         self.has_password = has_password
-        self.uses_databases = uses_databases
+        self.is_durable = is_durable
+        self.uses_databases = is_durable
         """Whether keys of other databases than 0 may be in the store, as after a restart."""
         self.choose = random.Random().choice
         self.watches = Watches()
+        self.channels = Channels()
         self._last_id = 0
         self.sessions: Dict[int, Session] = {}
 
-    def open(self) -> Session:
+    def open(self, link: Link) -> Session:
         """A session for one more client."""
         self._last_id += 1
-        session = self.sessions[self._last_id] = Session(self, self._last_id)
+        session = self.sessions[self._last_id] = Session(self, self._last_id, link)
         return session
 
 
@@ -59,60 +63,101 @@ USUAL = {False: _usual(0), True: _usual(replies.VERSION_3)}
 class Session:
     """The state of one connection."""
 
-    def __init__(self, shared: Shared, id: int) -> None:
+    def __init__(self, shared: Shared, id: int, link: Link) -> None:
         self.shared = shared
         self.id = id
+        self._link = link
         self.is_authenticated = not shared.has_password
         self.name = ""
         self.library: Dict[str, str] = {}
         self.is_version_3 = False
         self.database = 0
         self.prefix = ""
-        self.usual = USUAL[False]
-        """The spellings of GET and SET, where their keys are as they come and nothing is queued."""
         self.queue: Optional[List[Command[Any]]] = None
         """The commands since MULTI."""
         self.queued_bytes = 0
         self.is_queue_broken = False
         self.watch = Watch()
+        self.subscriber = Subscriber(link, shared.limits.max_push_bytes)
+        self._reply_mode = "ON"
+        self.is_plain = True
+        """Whether a command is executed where it is read, and answered as ever."""
+        self.usual = USUAL[False]
+        """The spellings of GET and SET, where their keys are as they come, too."""
+
+    @property
+    def address(self) -> str:
+        """That of the client."""
+        return self._link.name
+
+    @property
+    def kind(self) -> str:
+        """What Redis calls the type of a client."""
+        return "pubsub" if self.subscriber.count else "normal"
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether only commands about subscriptions are carried out."""
+        return self.subscriber.count > 0 and not self.is_version_3
+
+    def kill(self) -> None:
+        """Cuts the connection, once its turn is over."""
+        self._link.account.abort("another client asked for it (CLIENT KILL)")
+
+    def spelling(self, number: int) -> int:
+        """The number of a spelling in the version that the client speaks, or that of silence."""
+        if self._reply_mode != "ON":
+            if self._reply_mode == "SKIP":
+                self.answer_by("ON")
+            return replies.SILENT
+        return number + replies.VERSION_3 if self.is_version_3 else number
+
+    def answer_by(self, mode: str) -> None:
+        """Has all commands that follow answered (ON), none (OFF), or all but the next (SKIP)."""
+        self._reply_mode = mode
+        self.update()
 
     def speak(self, version: int) -> None:
         """Has the replies that follow in a version of the protocol."""
         self.is_version_3 = version == 3
-        self._update()
+        self.update()
 
     def select(self, database: int) -> None:
         """Has the commands that follow use another database."""
         self.database, self.prefix = database, prefix_of(database)
-        self._update()
         self.shared.uses_databases = self.shared.uses_databases or database > 0
+        self.update()
 
     def begin(self) -> None:
         """Queues the commands that follow."""
         self.queue, self.queued_bytes, self.is_queue_broken = [], 0, False
-        self._update()
+        self.update()
 
     def end_transaction(self) -> None:
         """Executes commands as they come again, and watches no key."""
         self.queue, self.queued_bytes, self.is_queue_broken = None, 0, False
         self.shared.watches.forget(self.watch)
-        self._update()
+        self.update()
 
     def reset(self) -> None:
         """Brings the session back to what it was at first."""
         self.end_transaction()
+        self.shared.channels.leave(self.subscriber)
         self.name = ""
+        self.answer_by("ON")
         self.speak(2)
         self.select(0)
 
     def close(self) -> None:
         """The connection is gone."""
         self.end_transaction()
+        self.shared.channels.leave(self.subscriber)
         self.shared.sessions.pop(self.id, None)
 
-    def _update(self) -> None:
-        is_usual = not self.prefix and self.queue is None
-        self.usual = USUAL[self.is_version_3] if is_usual else {}
+    def update(self) -> None:
+        """To be called once the state has changed."""
+        self.is_plain = self.queue is None and self._reply_mode == "ON" and not self.is_subscribed
+        self.usual = USUAL[self.is_version_3] if self.is_plain and not self.prefix else {}
 
 
 class Watch:
