@@ -54,7 +54,7 @@ class Subscriber:
 
     def add(self, message: Message) -> None:
         """Keeps a message, and wakes the connection."""
-        if self.charge(_size(message)):
+        if not self._is_cut and self.charge(_size(message)):
             self._messages.append(message)
             self._link.wake()
 
@@ -72,8 +72,8 @@ class Subscriber:
         """Adds `by` bytes, which may be negative, to those kept; false when they are too many."""
         self.held += by
         self._link.account.change(by)
-        if self.held <= self._max_bytes or self._is_cut:
-            return not self._is_cut
+        if self.held <= self._max_bytes:
+            return True
         self._is_cut = True
         self._messages.clear()
         self._link.account.abort(

@@ -123,3 +123,18 @@ def test_a_password_is_asked_for() -> None:
         client = redis.Redis("127.0.0.1", server.port, password="open sesame")
         assert client.ping()
         client.close()
+
+
+def test_what_is_published_reaches_subscribers(server: Server, client: Any) -> None:
+    with client.pubsub() as pubsub:
+        pubsub.subscribe("news")
+        pubsub.psubscribe("w*")
+        told = [pubsub.get_message(timeout=10) for _ in range(2)]
+        assert [each["type"] for each in told] == ["subscribe", "psubscribe"]
+        assert client.publish("news", "hello") == 1
+        assert client.publish("weather", b"\xff") == 1
+        first, second = (pubsub.get_message(timeout=10) for _ in range(2))
+        assert (first["type"], first["channel"], first["data"]) == ("message", b"news", b"hello")
+        assert (second["type"], second["pattern"], second["data"]) == ("pmessage", b"w*", b"\xff")
+        pubsub.unsubscribe("news")
+        assert pubsub.get_message(timeout=10)["type"] == "unsubscribe"

@@ -307,3 +307,53 @@ def test_a_watch_ends_with_its_connection() -> None:
 )
 def test_the_first_bytes_tell(first: bytes, expected: object) -> None:
     assert begins_resp(first) is expected
+
+
+def test_a_client_is_killed_by_its_id_and_answers_its_own_killer() -> None:
+    aborted: List[str] = []
+
+    class Link(LoopbackLink):
+        def _ignore(self, reason: str) -> None:
+            aborted.append(reason)
+
+    container = server_container()
+    one, other = (container.plain_conversation(Link()) for _ in range(2))
+    answer(one, [PING])
+    assert answer(other, [request(b"CLIENT", b"KILL", b"ID", b"1")]) == b":1\r\n"
+    assert answer(other, [request(b"CLIENT", b"KILL", b"TYPE", b"normal")]) == b":1\r\n"
+    every = request(b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"no")
+    assert answer(other, [every]) == b":2\r\n"
+    assert len(aborted) == 4
+    assert "CLIENT KILL" in aborted[0]
+
+
+def test_replies_are_left_out_as_the_client_wants() -> None:
+    off, on, skip = (request(b"CLIENT", b"REPLY", mode) for mode in (b"OFF", b"ON", b"SKIP"))
+    assert said(off + PING + request(b"WHAT") + request(b"GET", b"k") * 2 + on + PING) == (
+        b"+OK\r\n+PONG\r\n"
+    )
+    assert said(skip + PING + request(b"ECHO", b"x")) == b"$1\r\nx\r\n"
+
+
+def test_info_has_the_sections_that_are_asked_for() -> None:
+    everything = said(request(b"INFO"))
+    for section in (b"Server", b"Clients", b"Memory", b"Stats", b"Replication", b"Cluster"):
+        assert b"# %b\r\n" % section in everything
+    some = said(request(b"SET", b"k", b"v") + request(b"INFO", b"keyspace", b"clients"))
+    assert some.count(b"# ") == 2
+    assert b"db0:keys=1,expires=0,avg_ttl=0\r\n" in some
+    assert b"connected_clients:1\r\n" in some
+    assert b"cmdstat_redis.put:calls=1\r\n" in said(
+        request(b"SET", b"k", b"v") + request(b"INFO", b"commandstats")
+    )
+
+
+def test_commands_and_settings_are_told_from_the_one_table() -> None:
+    told = said(request(b"COMMAND", b"INFO", b"get", b"missing"))
+    assert told.startswith(b"*2\r\n*10\r\n$3\r\nget\r\n:2\r\n")
+    assert told.endswith(b"$-1\r\n")
+    assert b"client|kill" in said(request(b"COMMAND", b"DOCS", b"client"))
+    assert said(request(b"COMMAND", b"COUNT")) == b":%d\r\n" % len(NAMES)
+    settings = said(request(b"CONFIG", b"GET", b"max-push-*", b"maxclients"))
+    assert b"max-push-bytes" in settings
+    assert b"$5\r\n10000\r\n" in settings

@@ -57,7 +57,7 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         if session.queue is None:
             raise
         command, spelling = Do(partial(_raise, refusal(error))), replies.REPLY
-    command.id = session.spelling(spelling)
+    command.id = replies.REPLY if entry.name == "client|reply" else session.spelling(spelling)
     if session.queue is not None and not entry.changes_state:
         return _queued(session, command, arguments)
     return command  # type: ignore[no-any-return]

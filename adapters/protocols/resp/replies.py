@@ -253,8 +253,10 @@ _SPELL = [each.version_2 for each in SPELLINGS] + [each.version_3 for each in SP
 
 def spelled(request: Union[Request, Command[Any]], outcome: object) -> bytes:
     """The reply to a request."""
+    if request.id == SILENT:
+        return b""
     if isinstance(outcome, KvError):
-        return b"" if request.id == SILENT else error_line(outcome)
+        return error_line(outcome)
     if isinstance(outcome, Encoded):
         return outcome
     return _SPELL[request.id](outcome, request)  # type: ignore[index]  # an int, as the codec has it

@@ -105,7 +105,8 @@ class Session:
         self._link.account.abort("another client asked for it (CLIENT KILL)")
 
     def spelling(self, number: int) -> int:
-        """The number of a spelling in the version that the client speaks, or that of silence."""
+        """The number of a spelling in the version that the client speaks, or that of silence. To
+        ask is to answer, as the reply mode counts it."""
         if self._reply_mode != "ON":
             if self._reply_mode == "SKIP":
                 self.answer_by("ON")
