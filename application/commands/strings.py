@@ -147,6 +147,29 @@ class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
 
 
 @register
+class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
+    """Set how many seconds a key lives whose bytes are these, and that has a ttl if it has to;
+    `adds` them to that."""
+
+    data: bytes
+    seconds: float
+    needs_ttl: bool = False
+    adds: bool = False
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        return changed(store, self.key, self._change)
+
+    def _change(self, before: Optional[Entry]) -> Optional[Entry]:
+        if not Condition(equals=self.data).holds(before):
+            return before
+        assert before
+        if self.needs_ttl and before.ttl is None:
+            return before
+        left = self.seconds + (before.ttl or 0 if self.adds else 0)
+        return Entry(before.text, left) if left > 0 else None
+
+
+@register
 class Append(OneKey[int], tag="APPEND", gc=False):
     """Add bytes to those of a key; returns how many it has then."""
 

@@ -13,6 +13,7 @@ from adapters.protocols.resp import (
     connection,
     key_commands,
     replies,
+    scripts,
     server,
     string_commands,
     transactions,
@@ -109,6 +110,7 @@ TABLE = (
     server.command_entry(lambda: _ENTRIES),
     *transactions.TABLE,
     *channels.TABLE,
+    *scripts.TABLE,
 )
 _ENTRIES: Dict[bytes, Entry] = {
     spelling: entry

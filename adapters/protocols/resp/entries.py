@@ -14,6 +14,7 @@ from adapters.protocols.resp.replies import Map, ReplyError, Status
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.commands import Command, strings
+from application.commands.strings import Lifetime
 from application.databases import DATABASES
 from domain.store import Store
 
@@ -114,6 +115,18 @@ def integer_of(argument: bytes) -> int:
     if not strings.MIN_INTEGER <= number <= strings.MAX_INTEGER:
         raise ReplyError(NO_INTEGER)
     return number
+
+
+UNITS = {b"EX": 1.0, b"PX": 0.001, b"EXAT": 1.0, b"PXAT": 0.001}
+
+
+def lifetime_of(session: Session, unit: bytes, argument: bytes, command: str) -> Lifetime:
+    """The ttl of a SET or GETEX, or an instant; above 0 both."""
+    number = integer_of(argument)
+    if number <= 0 or number * UNITS[unit] > 9.2e15:
+        raise ReplyError(f"ERR invalid expire time in '{command}' command")
+    seconds = number / 1000 if unit[:1] == b"P" else float(number)
+    return Lifetime(seconds, session.shared.wall if unit.endswith(b"AT") else None)
 
 
 def text_of(argument: bytes) -> str:

@@ -186,6 +186,10 @@ def _set(result: Any, _: object, null: bytes) -> bytes:
     return OK if result[0] else null
 
 
+def _set_or_0(result: Any, _: object) -> bytes:
+    return OK if result[0] else b":0\r\n"
+
+
 def _set_get(result: Any, _: object, null: bytes) -> bytes:
     return null if result[1] is None else bulk(result[1])
 
@@ -223,7 +227,7 @@ SPELLINGS: List[Spelling] = [
     Spelling(reply_2, reply_3),
     *map(_with_null, (_text, _ok_or_null, _set, _set_get, _values)),
     *map(_both, (_ok, _integer, _seconds, _milliseconds, _type, _page, _line)),
-    *map(_both, (_length_of_common, _common, _report, _silent)),
+    *map(_both, (_length_of_common, _common, _report, _silent, _set_or_0)),
 ]
 (
     REPLY,
@@ -243,6 +247,7 @@ SPELLINGS: List[Spelling] = [
     LCS,
     REPORT,
     SILENT,
+    SET_OR_0,
 ) = range(len(SPELLINGS))
 
 VERSION_3 = len(SPELLINGS)

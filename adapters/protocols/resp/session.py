@@ -40,6 +40,8 @@ class Shared:
         self.choose = random.Random().choice
         self.watches = Watches()
         self.channels = Channels()
+        self.scripts: Dict[str, Any] = {}
+        """What the scripts do that EVALSHA finds, by their names."""
         self._last_id = 0
         self.sessions: Dict[int, Session] = {}
 

@@ -14,6 +14,7 @@ from adapters.protocols.resp.entries import (
     PAIRS,
     SYNTAX,
     TWO,
+    UNITS,
     Entry,
     Made,
     Make,
@@ -21,6 +22,7 @@ from adapters.protocols.resp.entries import (
     integer_of,
     key_of,
     keys_of,
+    lifetime_of,
     many,
 )
 from adapters.protocols.resp.parser import Arguments
@@ -29,17 +31,6 @@ from adapters.protocols.resp.session import Session
 from application.byte_values import to_text
 from application.commands import Get, GetDel, GetSet, MGet, MSet, Set, strings
 from application.commands.strings import Condition, Lifetime
-
-_UNITS = {b"EX": 1.0, b"PX": 0.001, b"EXAT": 1.0, b"PXAT": 0.001}
-
-
-def _lifetime(session: Session, unit: bytes, argument: bytes, command: str) -> Lifetime:
-    """The ttl of a SET or GETEX, or an instant; above 0 both."""
-    number = integer_of(argument)
-    if number <= 0 or number * _UNITS[unit] > 9.2e15:
-        raise ReplyError(f"ERR invalid expire time in '{command}' command")
-    seconds = number / 1000 if unit[:1] == b"P" else float(number)
-    return Lifetime(seconds, session.shared.wall if unit.endswith(b"AT") else None)
 
 
 def _set(session: Session, arguments: Arguments) -> Made:
@@ -53,8 +44,8 @@ def _set(session: Session, arguments: Arguments) -> Made:
     while options:
         option = options.pop().upper()
         seen.append(option)
-        if option in _UNITS and options and lifetime is None:
-            lifetime = _lifetime(session, option, options.pop(), "set")
+        if option in UNITS and options and lifetime is None:
+            lifetime = lifetime_of(session, option, options.pop(), "set")
         elif option == b"IFEQ" and options and condition == Condition():
             condition = Condition(equals=options.pop())
         elif option in (b"NX", b"XX") and condition in (Condition(), Condition(option == b"XX")):
@@ -75,7 +66,7 @@ def _set_if_absent(session: Session, arguments: Arguments) -> Made:
 
 def _set_for(unit: bytes, command: str) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
-        lifetime = _lifetime(session, unit, arguments[2], command)
+        lifetime = lifetime_of(session, unit, arguments[2], command)
         return strings.SetBytes(key_of(session, arguments[1]), arguments[3], lifetime), replies.SET
 
     return make
@@ -88,9 +79,9 @@ def _getex(session: Session, arguments: Arguments) -> Made:
     unit = options[0].upper()
     if unit == b"PERSIST" and len(options) == 1:
         return strings.GetEx(key), replies.REPLY
-    if unit not in _UNITS or len(options) != 2:
+    if unit not in UNITS or len(options) != 2:
         raise ReplyError(SYNTAX)
-    return strings.GetEx(key, _lifetime(session, unit, options[1], "getex")), replies.REPLY
+    return strings.GetEx(key, lifetime_of(session, unit, options[1], "getex")), replies.REPLY
 
 
 def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
