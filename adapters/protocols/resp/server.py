@@ -6,6 +6,7 @@ the one table of commands.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Callable, Dict, List, Tuple
 
 import msgspec
@@ -70,6 +71,7 @@ def _server(info: InfoText, report: Report) -> Lines:
         "server_name": "kvjson",
         "kvjson_version": info.shared.version,
         "redis_mode": "standalone",
+        "arch_bits": 64 if sys.maxsize > 2**32 else 32,
     }
     if server is not UNSET:
         seconds = int(server.uptime)
