@@ -77,9 +77,11 @@ class Service:
         self.stats = stats
         self.long_requests = long_requests
         self.password = password
-        # A request of up to this many bytes can name neither too long a key nor too many keys.
+        # A request of up to this many bytes can name neither too long a key nor too many keys; a
+        # short one has no need for turns of its own, either.
         harmless = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
         self.harmless_bytes = min(harmless, limits.max_request_bytes)
+        self.short_bytes = min(self.harmless_bytes, len('"",') * LONG_KEYS)
 
 
 class Turn:
@@ -335,9 +337,17 @@ class Conversation:
             run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
         except Exception:  # noqa: BLE001 - each of them is refused by itself
             return None
-        if run:
-            self._counts[kinds.pop()] += len(window)
+        if run is None:
+            return None
+        refused = 0
+        if run.has_errors:
+            run = run._replace(results=list(map(self._told, window, run.results)))
+            refused = sum(isinstance(outcome, KvError) for outcome in run.results)
+        self._counts[type(window[0])] += len(window) - refused
         return run
+
+    def _told(self, request: Request, outcome: object) -> object:
+        return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
     def _plain_kinds(self) -> FrozenSet[type]:
         """The commands that need no closer look."""
@@ -350,7 +360,8 @@ class Conversation:
         if self._gate and not self._pass(self._gate, request):
             return _BEGUN
         turn.is_over()
-        if self._is_long(request):
+        is_short = self._codec.longest <= self._service.short_bytes
+        if request.touches_keyspace() or (not is_short and self._is_long(request)):
             return self._start_long_request(self._execute_in_steps(request))
         result = self._execute(request)
         if _texts_size(result) > LONG_BYTES:
@@ -365,8 +376,8 @@ class Conversation:
         return request.outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
-        """Whether a request is to have turns of its own; raises when it names too many keys, or one
-        that is too long."""
+        """Whether the length of a request gives it turns of its own; raises when it names too many
+        keys, or one that is too long."""
         keys, limits = command.named_keys(), self._service.limits
         if len(keys) > limits.max_keys_per_request:
             most = f"at most {limits.max_keys_per_request} (max_keys_per_request)"
@@ -376,9 +387,7 @@ class Conversation:
             len(key.encode()) > limits.max_key_bytes for key in keys
         ):
             raise BadRequest(f"a key is over {limits.max_key_bytes} bytes (max_key_bytes)")
-        return (
-            self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS or command.touches_keyspace()
-        )
+        return self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS
 
     def _encode(self, request: Command[Any], result: object) -> bytes:
         """The reply to a command that was carried out; raises `TooLarge`."""
