@@ -82,6 +82,7 @@ def test_a_shell_session_prints_the_documented_output(server: Server, block: str
     variables = environment(
         KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
     )
+    block = block.replace("localhost:7379", f"localhost:{server.port}")
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         typed, _, expected = step.partition("\n")
         done = subprocess.run(
@@ -122,8 +123,11 @@ def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() 
     exec("from __future__ import annotations\n" + codec, names)
     container = server_container()
     names["limits"] = container.limits
-    served_protocols = (*container.protocols.args[0].args, eval(line, names))
-    container.protocols.override(Singleton(FirstBytes, List_(*served_protocols)))
+    served_protocols = (
+        *container.protocols.args[0].kwargs.values(),
+        eval(f"dict({line})", names)["say"],
+    )
+    container.protocols.override(Singleton(FirstBytes, List_(*served_protocols.values())))
     with serving(container) as address, gevent.socket.create_connection(address) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":[1]}\n')
         assert sock.recv(100) == b'{"ok":true,"result":true}\n'
