@@ -47,6 +47,8 @@ _LIMITS: Dict[str, str] = {
     "max_opened_bytes": "Most bytes of JSON that one request decodes to compare or count.",
     "max_input_bytes": "Most bytes buffered for all clients together, of unanswered requests "
     "and unsent replies. Over it, the client with the most is cut.",
+    "max_push_bytes": "Most bytes of messages kept for a subscriber, which is cut when it leaves "
+    "more unread.",
     "max_clients": "Most clients at once; a further one is refused.",
     "request_timeout": "Close a connection whose request takes longer than this to arrive, or to "
     "log in (0: never).",
