@@ -25,7 +25,7 @@ from adapters.protocols.http.messages import (
 )
 from adapters.protocols.http.routes import NDJSON, Site, opened
 from application.commands import Auth
-from application.ports import Closing, Codec, Encoded, Request, Settled, Steps
+from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
 from domain.errors import KvError, LoginRequired, Unauthenticated
 
 MAX_EVENTS = 64
@@ -72,6 +72,9 @@ class HttpCodec(Codec):
         is_partial = self._exchange is not None or self.buffered > 0
         return self._number if is_partial and not self.has_more else 0
 
+    def open(self, link: Link) -> None:
+        self._link = link
+
     def decode(self, data: bytes) -> List[Request]:
         if data and not self._is_over:
             self._http.receive_data(data)
@@ -108,7 +111,7 @@ class HttpCodec(Codec):
         return map(self._send_reply, parts)
 
     def encode_final(self, error: KvError) -> bytes:
-        if self._exchange and self._is_begun:
+        if self._exchange and (self._is_begun or type(error) is Closing):
             return self._send_reply(self._exchange.final(error))
         if isinstance(error, Answered):
             return self._send(error.answer)
@@ -181,6 +184,7 @@ class HttpCodec(Codec):
             return _answered(found)
         if not is_trusted:
             return _answered(refusal(LoginRequired("the request has no password")))
+        found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])

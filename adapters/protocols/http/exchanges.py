@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Protocol
 from msgspec import UNSET
 
 from adapters.protocols.http.messages import Answer, Head, Part, refusal
-from application.ports import Codec, Request, Settled, Steps
+from application.ports import Codec, Link, Request, Settled, Steps
 from domain.errors import KvError, TooLarge
 
 END = Settled(UNSET, UNSET)
@@ -37,6 +37,10 @@ class Exchange(Protocol):
     def longest(self) -> int:
         """The bytes of the request that it returned last, at the most."""
         ...
+
+    def open(self, link: Link) -> None:
+        """Tells the link, once, before anything else."""
+        return
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
@@ -63,8 +67,9 @@ class Exchange(Protocol):
         return iter((self.answer(request, result),))
         yield
 
-    def final(self, error: KvError) -> Part:
-        """What ends an answer that is begun, when the conversation ends."""
+    def final(self, error: KvError) -> Reply:
+        """What ends an answer that is begun, or was asked for by the client, when the conversation
+        ends."""
         return Part(b"", True)
 
     def close(self) -> None:
@@ -156,6 +161,9 @@ class Embedded(Exchange):
     @property
     def longest(self) -> int:
         return self._codec.longest
+
+    def open(self, link: Link) -> None:
+        self._codec.open(link)
 
     def feed(self, data: bytes) -> None:
         self._waiting = self._codec.decode(data)
