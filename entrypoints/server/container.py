@@ -150,7 +150,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Callable(version),
         providers.Singleton(Access, config.http_hosts, config.http_allow_origin),
         providers.Factory(JsonLinesCodec, limits).provider,
-        providers.Factory(RespCodec, resp).provider,
+        providers.Factory(RespCodec, resp, is_trusted=True).provider,
     )
     protocols = providers.Singleton(
         FirstBytes,

@@ -25,7 +25,7 @@ from adapters.protocols.http.messages import (
 )
 from adapters.protocols.http.routes import NDJSON, Site, opened
 from application.commands import Auth
-from application.ports import Closing, Codec, Encoded, Request, Settled, Steps
+from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
 from domain.errors import KvError, LoginRequired, Unauthenticated
 
 MAX_EVENTS = 64
@@ -66,6 +66,9 @@ class HttpCodec(Codec):
         self.has_more = False
         self.buffered = 0
         self.longest = 0
+
+    def open(self, link: Link) -> None:
+        self._link = link
 
     @property
     def partial_request_id(self) -> int:
@@ -181,6 +184,7 @@ class HttpCodec(Codec):
             return _answered(found)
         if not is_trusted:
             return _answered(refusal(LoginRequired("the request has no password")))
+        found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
             go_on = h11.InformationalResponse(status_code=100, headers=[])

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Protocol
 from msgspec import UNSET
 
 from adapters.protocols.http.messages import Answer, Head, Part, refusal
-from application.ports import Codec, Request, Settled, Steps
+from application.ports import Codec, Link, Request, Settled, Steps
 from domain.errors import KvError, TooLarge
 
 END = Settled(UNSET, UNSET)
@@ -25,6 +25,10 @@ Reply = Union[Answer, Part, None]
 
 class Exchange(Protocol):
     """See the module."""
+
+    def open(self, link: Link) -> None:
+        """Tells the link, before anything else."""
+        return
 
     @property
     @abstractmethod
@@ -148,6 +152,9 @@ class Embedded(Exchange):
         self._codec = codec
         self._waiting: List[Request] = []
         self._is_whole = self._is_over = False
+
+    def open(self, link: Link) -> None:
+        self._codec.open(link)
 
     @property
     def buffered(self) -> int:
