@@ -20,6 +20,7 @@ from adapters.client.busy_poll_socket import BusyPollSocket
 from adapters.client.json_lines import ClientSession
 from adapters.client.network import Network, SocketApi, TlsConfig
 from adapters.client.pool import Pool
+from adapters.client.python_values import from_json, is_plain
 from adapters.client.tcp import Session, TcpClient
 from application.ports import Pipelined
 
@@ -68,7 +69,7 @@ class ClientContainer(containers.DeclarativeContainer):
     """Building it connects to nothing; the first command does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"unix_path": None, "tls_server_name": None}
+        strict=True, default={"unix_path": None, "tls_server_name": None, "values": "texts"}
     )
 
     socket_api = providers.Selector(
@@ -85,8 +86,15 @@ class ClientContainer(containers.DeclarativeContainer):
     address = providers.Factory(
         Address, config.host, config.port.as_int(), config.unix_path, config.tls_server_name
     )
-    session: providers.Provider[Session] = providers.Factory(
-        ClientSession, max_reply_bytes=config.max_reply_bytes.as_int()
+    session: providers.Provider[Session] = providers.Selector(
+        config.values,
+        texts=providers.Factory(ClientSession, config.max_reply_bytes.as_int()),
+        objects=providers.Factory(
+            ClientSession,
+            config.max_reply_bytes.as_int(),
+            providers.Object(from_json),
+            providers.Object(is_plain),
+        ),
     )
     connection = providers.Factory(
         TcpClient,

@@ -38,7 +38,7 @@ from typing import (
 import msgspec
 from msgspec import Raw
 
-from adapters.client.python_values import NotOfType, from_json, to_json
+from adapters.client.python_values import NotOfType, as_type, from_json, to_json
 from application import commands
 from domain.errors import BadRequest, KvError, OutOfMemory, TooLarge, Unauthenticated
 from entrypoints.library import requests
@@ -101,16 +101,16 @@ class _Cache:
         token = uuid.uuid4().hex
         claimed = False
         while True:
-            texts = await self._runtime.send(Request(commands.MGet([key, _claim(key)]), dict))
-            found = self._opened(texts.get(key))
+            values = await self._runtime.send(requests.mget([key, _claim(key)]))
+            found = self._found(values, key)
             if found is not None:
                 if claimed:
                     await self._runtime.send(requests.delete(_claim(key), if_equals=token))
                 return found
             if claimed:
                 return _Claim(key, token)
-            claim = texts.get(_claim(key))
-            if claim is not None and from_json(claim) is _UNCACHEABLE:
+            claim = values.get(_claim(key))
+            if claim is _UNCACHEABLE:
                 return _Claim(key)
             if claim is None:
                 claimed = await self._runtime.send(
@@ -119,11 +119,9 @@ class _Cache:
             if not claimed:
                 await pause(self._runtime)
 
-    def _opened(self, text: Optional[bytes]) -> Optional[_Found]:
-        if text is None:
-            return None
+    def _found(self, values: Dict[str, Any], key: str) -> Optional[_Found]:
         try:
-            return _Found(from_json(text, self._decode_as))
+            return _Found(as_type(values[key], self._decode_as)) if key in values else None
         except NotOfType:  # it is replaced
             return None
 
@@ -152,7 +150,7 @@ class _Cache:
     def _text(self, value: Any) -> Optional[bytes]:
         try:
             text = to_json(value)
-            return text if identical(from_json(text, self._decode_as), value) else None
+            return text if identical(as_type(from_json(text), self._decode_as), value) else None
         except (KvError, TypeError, RecursionError):
             return None
 
