@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help demo check test test-wheel torture format lint layers types bench bench-quick fuzz
+.PHONY: help demo check test test-brief test-wheel torture format lint layers types bench bench-quick fuzz
 
 help:                             ## what can be made, this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,12 +28,19 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 	$(BIN)/python -m pytest -n auto -m "not timing" $(TESTS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
 
+# Without the tests whose subject is the machine, and with fewer examples of those drawn at random.
+BRIEF = --hypothesis-profile brief --ignore tests/torture --ignore tests/test_benchmarks.py \
+    --ignore tests/test_resident_memory.py --ignore tests/test_linearizability.py
+
+test-brief:                       ## the tests on one more Python: make test-brief VENV=... PYTHON=...
+	$(MAKE) test TESTS="$(BRIEF)"
+
 # What an import that was rewritten wrongly would break; `make test-wheel WHEEL_TESTS=tests` runs all.
 WHEEL_TESTS = tests/contracts tests/library tests/test_client_program.py \
     tests/test_server_process.py tests/test_docs.py
 
 test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
-	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(WHEEL_TESTS)
+	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(BRIEF) $(WHEEL_TESTS)
 
 torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
 	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s

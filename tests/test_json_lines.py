@@ -17,9 +17,11 @@ from adapters.client.json_lines import ClientSession
 from adapters.protocols.json_lines.lines import Lines
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
 from application.conversation import TURN_BYTES, Conversation
+from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Executor, Wants
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
+from domain.memory import InMemoryStore
 from tests.samples import REFUSED
 from tests.support import answer, new_session, session_of
 
@@ -266,8 +268,8 @@ def test_bounds_on_keys_and_replies() -> None:
         Limits(max_request_bytes=1000, max_reply_bytes=1999)
 
 
-def test_replies_are_handed_out_in_portions() -> None:
-    session = _session()
+def test_a_turn_ends_by_the_size_of_its_replies() -> None:
+    session = session_of(LocalExecutor(InMemoryStore(lambda: 0.0)), clock=lambda: 0.0)
     session.receive(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1000))
     first = session.receive(b'{"type":"GET","key":"k"}\n' * 1000)
     assert session.wants is Wants.TURN
@@ -412,7 +414,7 @@ class TestClientSide:
         with pytest.raises(Unavailable, match="unrequested"):
             session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
 
-    def test_an_endless_reply_is_given_up(self) -> None:
+    def test_an_endless_reply_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="over 10000 bytes"):
             self.session(Ping()).receive_data(b"x" * 10_001)
 

@@ -45,9 +45,10 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
     def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
         keys = [command.key for command in commands]
         found = store.get_many(keys)
-        texts = [found.get(key, b"") for key in keys] if len(found) < len(keys) else found.values()
-        size = sum(map(len, texts))
-        return Results([text or UNSET for text in texts], size)
+        if len(found) == len(keys):
+            return Results(list(found.values()), sum(map(len, found.values())))
+        texts = [found.get(key, b"") for key in keys]
+        return Results([text or UNSET for text in texts], sum(map(len, texts)))
 
 
 @register
