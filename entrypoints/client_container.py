@@ -15,13 +15,15 @@ from typing import Any
 from dependency_injector import containers, providers
 
 from adapters.client.address import Address
-from adapters.client.asyncio_pool import AsyncioConnection, AsyncioPool
+from adapters.client.asyncio_pool import AsyncioPool
+from adapters.client.asyncio_tcp import AsyncioConnection
 from adapters.client.busy_poll_socket import BusyPollSocket
+from adapters.client.connection import Session
 from adapters.client.json_lines import ClientSession
 from adapters.client.network import Network, SocketApi, TlsConfig
 from adapters.client.pool import Pool
 from adapters.client.python_values import from_json, is_plain
-from adapters.client.tcp import Session, TcpClient
+from adapters.client.tcp import TcpClient
 from application.ports import Pipelined
 
 
