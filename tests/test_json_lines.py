@@ -178,6 +178,21 @@ def test_batches_in_batches_to_any_depth_are_refused() -> None:
     assert ask(line) == ["BAD_REQUEST"]
 
 
+def test_a_refusal_in_a_run_of_commands_is_the_reply_to_its_own_alone() -> None:
+    session = _session()
+    answer(session, [b'{"type":"SET","key":"text","value":"x"}\n'])
+    keys = (b"n", b"text", b"n", b"text", b"n")
+    run = b"".join(b'{"type":"INCR","key":"%b"}\n' % key for key in keys)
+    outcomes = [
+        reply if isinstance(reply, str) else reply["result"]
+        for reply in replies(answer(session, [run]))
+    ]
+    assert outcomes == [1, "NOT_A_NUMBER", 2, "NOT_A_NUMBER", 3]
+    report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
+    assert report["commands"] == {"SET": 1, "INCR": 3}
+    assert report["errors"] == {"NOT_A_NUMBER": 2}
+
+
 def test_info_counts_executed_and_refused_commands() -> None:
     session = _session()
     get, nope = b'{"type":"GET","key":"k"}\n', b'{"type":"NOPE"}\n'
