@@ -8,9 +8,10 @@ import select
 import socket
 import ssl
 import sys
+import threading
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 from dependency_injector import containers, providers
 
@@ -35,8 +36,13 @@ def _threads(busy_poll: float) -> SocketApi:
         ssl,
         lambda: queue.SimpleQueue(),
         lambda seconds: time.sleep(seconds),
+        _start,
         partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
     )
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="kvjson look-up", daemon=True).start()
 
 
 def _busy_polling(seconds: float, sock: Any) -> Any:
