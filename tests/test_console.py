@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
@@ -96,13 +97,20 @@ class Console:
     def show(self, *labels: str) -> None:
         """Opens groups, and a key at last."""
         for label in labels:
-            self.until(lambda label=label: self.row(label).click() is None)
+            self.until(partial(self._click_row, label))
         self.until(lambda: self.find("#detail").is_displayed())
+
+    def _click_row(self, label: str) -> bool:
+        self.row(label).click()
+        return True
 
     def fill(self, selector: str, text: str) -> None:
         field = self.find(selector)
         field.clear()
         field.send_keys(text)
+
+    def has_printed(self, line: str, expected: str) -> bool:
+        return expected in self.text("#output").rpartition(f"kv> {line}")[2]
 
     def message(self) -> str:
         self.until(lambda: self.find("#toast").is_displayed())
@@ -110,7 +118,7 @@ class Console:
 
 
 @pytest.fixture
-def console(browser: webdriver.Chrome, server: Server) -> Console:
+def console(browser: webdriver.Chrome, server: Server) -> Iterator[Console]:
     server.ask(b'{"type":"FLUSH"}\n')
     items = {
         f"user:{number}": {"name": f"u{number}", "n": 12345678901234567890} for number in range(20)
@@ -120,8 +128,9 @@ def console(browser: webdriver.Chrome, server: Server) -> Console:
     )
     console = Console(browser, server)
     console.until(console.labels)
-    yield console  # type: ignore[misc]  # a generator, as fixtures may be
-    log = [each for each in browser.get_log("browser") if each["level"] == "SEVERE"]
+    yield console
+    log: Any = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    log = [each for each in log if each["level"] == "SEVERE"]
     assert [each for each in log if "status of 4" not in each["message"]] == []
 
 
@@ -224,11 +233,7 @@ def test_commands_are_typed_completed_and_explained(console: Console) -> None:
     ]:
         console.fill("#command", line)
         console.press(Keys.ENTER)
-        console.until(
-            lambda line=line, expected=expected: (
-                expected in console.text("#output").rpartition(f"kv> {line}")[2]
-            )
-        )
+        console.until(partial(console.has_printed, line, expected))
 
 
 def test_the_figures_move(console: Console) -> None:

@@ -353,7 +353,7 @@ def test_tiny_chunks_take_bounded_turns() -> None:
 
 def test_a_client_that_expects_100_continue_is_told_to(peer: Peer) -> None:
     sent = request("PUT", "/v1/keys/k", b"1", expect="100-continue", **JSON)
-    assert peer.send(sent[:-1]) == b"HTTP/1.1 100 \r\n\r\n"
+    assert peer.send(sent[:-1]) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert replies_in(peer.send(sent[-1:]), ["PUT"])[0].status == 201
 
 

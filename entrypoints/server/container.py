@@ -151,7 +151,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Callable(version),
         providers.Singleton(Access, config.http_hosts, config.http_allow_origin),
         providers.Factory(JsonLinesCodec, limits).provider,
-        providers.Factory(RespCodec, resp).provider,
+        providers.Factory(RespCodec, resp, is_trusted=True).provider,
         providers.Singleton(pages),
     )
     protocols = providers.Singleton(
@@ -197,7 +197,10 @@ class ServerContainer(containers.DeclarativeContainer):
         connection=connection,
     )
     housekeeper = providers.Singleton(
-        GeventHousekeeper, run_maintenance=providers.Callable(_maintenance, store)
+        GeventHousekeeper,
+        run_maintenance=providers.Callable(_maintenance, store),
+        clock=clock,
+        note_lag=stats.provided.loop_lag.note,
     )
 
 

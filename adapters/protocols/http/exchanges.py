@@ -26,6 +26,10 @@ Reply = Union[Answer, Part, None]
 class Exchange(Protocol):
     """See the module."""
 
+    def open(self, link: Link) -> None:
+        """Tells the link, before anything else."""
+        return
+
     @property
     @abstractmethod
     def buffered(self) -> int:
@@ -37,10 +41,6 @@ class Exchange(Protocol):
     def longest(self) -> int:
         """The bytes of the request that it returned last, at the most."""
         ...
-
-    def open(self, link: Link) -> None:
-        """Tells the link, once, before anything else."""
-        return
 
     @abstractmethod
     def feed(self, data: bytes) -> None:
