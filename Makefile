@@ -42,6 +42,10 @@ WHEEL_TESTS = tests/contracts tests/library tests/test_client_program.py \
 test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
 	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(BRIEF) $(WHEEL_TESTS)
 
+# SUITES="--short" is what CI runs; SUITES="cachelib Django" names some.
+suites: $(VENV)/ready-test        ## other projects' tests of their Redis backends, fetched, against a server
+	$(BIN)/python -m tests.suites $(VENV)/suites $(SUITES)
+
 torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
 	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Any, Callable, Collection, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from application.budget import Budget
 from application.byte_values import to_bytes, to_text, to_texts
@@ -473,6 +473,28 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
 
     def named_keys(self) -> Collection[str]:
         return (self.one, self.other)
+
+
+@register
+class LcsMatches(Lcs, tag="LCSIDX", gc=False):
+    """Find where the longest common subsequence is in both, from the last part on; parts that are
+    shorter than `shortest` are left out."""
+
+    shortest: int = 0
+    with_lengths: bool = False
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        found = super().run(store, budget)
+        matches = [
+            [[start, end], [its_start, its_end], *([end - start + 1] if self.with_lengths else [])]
+            for start, end, its_start, its_end in found.matches
+            if end - start + 1 >= self.shortest
+        ]
+        return Matches(matches=matches, len=len(found.data))
+
+
+class Matches(Dict[str, Any]):
+    """The parts, by name."""
 
 
 def _common(one: bytes, other: bytes) -> Commons:

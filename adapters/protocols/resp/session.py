@@ -71,6 +71,8 @@ class Session:
         self._link = link
         self.is_authenticated = not shared.has_password
         self.name = ""
+        self.command = "NULL"
+        """The name of the last command."""
         self.library: Dict[str, str] = {}
         self.is_version_3 = False
         self.database = 0
