@@ -101,8 +101,8 @@ FUZZED = $(VENV)/fuzz
 
 fuzz: $(VENV)/ready-fuzz          ## the codec against bytes that nobody would send
 	$(BIN)/python -m tests.fuzz.seeds $(FUZZED)
-	for side in server client; do \
-	    $(BIN)/python -m tests.fuzz.json_lines $$side -max_total_time=$$(($(FUZZ_SECONDS) / 2)) \
+	for side in server client resp; do \
+	    $(BIN)/python -m tests.fuzz.json_lines $$side -max_total_time=$$(($(FUZZ_SECONDS) / 3)) \
 	        -max_len=1500 -timeout=10 -dict=$(FUZZED)/tokens -artifact_prefix=$(FUZZED)/$$side- \
 	        $(FUZZED)/$$side tests/fuzz/samples/$$side || exit 1; \
 	done
