@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Callable, Dict, Iterator, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.first_bytes import FirstBytes, Protocol
@@ -66,10 +66,14 @@ def _still() -> float:
     return 1000.0
 
 
+def _least(keys: List[str]) -> str:
+    return min(keys)
+
+
 def _converse(pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
     """What a new conversation sends, and whether it goes on."""
     shared = Shared(LIMITS, "test", _still)
-    shared.choose = lambda keys: min(keys)  # the same in every run
+    shared.choose = _least
     protocols = FirstBytes([Protocol(lambda first: True, partial(RespCodec, shared))])
     executor = LocalExecutor(InMemoryStore(_still), LIMITS)
     stats = ServerStats("test", LIMITS, _still, lambda: 1)

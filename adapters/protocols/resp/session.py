@@ -37,7 +37,7 @@ class Shared:
         self.is_durable = is_durable
         self.uses_databases = is_durable
         """Whether keys of other databases than 0 may be in the store, as after a restart."""
-        self.choose = random.Random().choice
+        self.choose: Callable[[List[str]], str] = random.Random().choice
         self.watches = Watches()
         self.channels = Channels()
         self.scripts: Dict[str, Any] = {}
