@@ -14,17 +14,20 @@ import msgspec
 from adapters.logs import FORMATS
 from application.limits import Limits
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
+from entrypoints.server.container import PROTOCOLS
 from entrypoints.settings.kinds import (
     CERTIFICATE,
     COUNT,
     KEEPALIVE,
     KEY,
+    ORIGIN,
     PORT_OR_ANY,
     SECONDS,
     SIZE,
     SIZE_OR_NONE,
     Host,
     Listen,
+    Names,
     size,
 )
 from entrypoints.settings.rules import Needs, listen_addresses, refuse_without_effect
@@ -95,6 +98,26 @@ _OPTIONS = [
         "--tls-client-ca",
         type=CERTIFICATE,
         help="CA bundle for client certificates, PEM; enables mutual TLS.",
+    ),
+    setting(
+        "--protocols",
+        type=Names("protocols", PROTOCOLS),
+        default=",".join(PROTOCOLS),
+        help="Protocols to serve, separated by commas.",
+    ),
+    setting(
+        "--http-hosts",
+        type=Names("hosts"),
+        default="",
+        help="Names that HTTP clients may call this server by, beside addresses and localhost, "
+        "separated by commas.",
+    ),
+    setting(
+        "--http-allow-origin",
+        type=Names("origins", pattern=ORIGIN),
+        default="",
+        help="Origins whose web pages may use HTTP, such as https://app.example, separated by "
+        "commas.",
     ),
     setting(
         "--max-memory",

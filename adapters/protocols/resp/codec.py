@@ -34,9 +34,11 @@ from domain.errors import BadRequest, KvError, TooLarge
 
 
 class RespCodec(Codec):
-    """The requests of one connection, and their replies."""
+    """The requests of one connection, and their replies. Those of one that `is_trusted` are from a
+    client whose password was checked elsewhere."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, is_trusted: bool = False) -> None:
+        self._is_trusted = is_trusted
         self._limits = limits = shared.limits
         self._shared = shared
         most = 2 * limits.max_keys_per_request + 16
@@ -51,6 +53,7 @@ class RespCodec(Codec):
 
     def open(self, link: Link) -> None:
         self._session = self._shared.open(link)
+        self._session.is_authenticated |= self._is_trusted
 
     @property
     def has_pushed(self) -> bool:  # type: ignore[override]  # read-only here
