@@ -16,7 +16,7 @@ from application.budget import Budget
 from application.byte_values import to_bytes, to_text, to_texts
 from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
 from application.commands.keyspace import Scan
-from application.databases import clear, count, keys_of, visible
+from application.databases import Databases, keys_of, visible
 from application.glob import glob
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
 from domain.sizes import cost
@@ -527,7 +527,8 @@ class InDatabase(Command[int], kw_only=False, gc=False):
 
     cost = 1000
 
-    prefix: str = ""
+    prefix: str
+    databases: Databases
 
     def touches_keyspace(self) -> bool:
         return True
@@ -540,7 +541,7 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> int:
-        return count(store, self.prefix)
+        return self.databases.count(store, self.prefix)
 
 
 @register
@@ -548,7 +549,7 @@ class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
     """Remove every key of a database."""
 
     def run(self, store: Store, budget: Budget) -> int:
-        return clear(store, self.prefix)
+        return self.databases.clear(store, self.prefix)
 
 
 @register
