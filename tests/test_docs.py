@@ -49,6 +49,9 @@ PAGES = [
 ]
 
 
+RUN_AS_THEY_ARE = ("python.md", "redis.md")
+
+
 def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
     """The fenced blocks of a language, each named by where it stands."""
     found = []
@@ -97,12 +100,28 @@ def test_a_shell_session_prints_the_documented_output(server: Server, block: str
 
 
 @pytest.mark.parametrize(
-    "block", blocks("python", [ROOT / "README.md", ROOT / "docs" / "python.md"])
+    "block",
+    blocks("python", [ROOT / "README.md", *(ROOT / "docs" / name for name in RUN_AS_THEY_ARE)]),
 )
 def test_a_python_example_runs(server: Server, block: str) -> None:
     program = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
     program += block.replace("7379", str(server.port))
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=TIMEOUT)
+
+
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node.js")
+def test_a_program_on_node_shares_keys_with_json_clients(server: Server, tmp_path: Path) -> None:
+    (block,) = blocks("js", [ROOT / "docs" / "redis.md"])
+    fetch = ["npm", "install", "--silent", "--no-fund", "--no-audit", "redis"]
+    if subprocess.run(fetch, cwd=tmp_path, timeout=TIMEOUT).returncode:
+        pytest.skip("npm cannot fetch the client")
+    program = block.values[0].replace("7379", str(server.port))
+    printed = subprocess.check_output(
+        ["node", "-e", program], cwd=tmp_path, text=True, timeout=TIMEOUT
+    )
+    assert printed == "hello 41\n"
+    reply = json.loads(server.ask(b'{"type":"GET","key":"user:1"}\n'))
+    assert reply["result"] == {"name": "Ada", "langs": ["en"]}
 
 
 def test_the_command_that_is_added_as_an_example_works() -> None:

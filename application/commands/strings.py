@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Any, Callable, Collection, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from application.budget import Budget
 from application.byte_values import to_bytes, to_text, to_texts
 from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
 from application.commands.keyspace import Scan
-from application.databases import clear, count, keys_of, visible
+from application.databases import Databases, keys_of, visible
 from application.glob import glob
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
 from domain.sizes import cost
@@ -475,6 +475,28 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
         return (self.one, self.other)
 
 
+@register
+class LcsMatches(Lcs, tag="LCSIDX", gc=False):
+    """Find where the longest common subsequence is in both, from the last part on; parts that are
+    shorter than `shortest` are left out."""
+
+    shortest: int = 0
+    with_lengths: bool = False
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        found = super().run(store, budget)
+        matches = [
+            [[start, end], [its_start, its_end], *([end - start + 1] if self.with_lengths else [])]
+            for start, end, its_start, its_end in found.matches
+            if end - start + 1 >= self.shortest
+        ]
+        return Matches(matches=matches, len=len(found.data))
+
+
+class Matches(Dict[str, Any]):
+    """The parts, by name."""
+
+
 def _common(one: bytes, other: bytes) -> Commons:
     rows: List[List[int]] = [[0] * (len(other) + 1)]
     for byte in one:
@@ -505,7 +527,8 @@ class InDatabase(Command[int], kw_only=False, gc=False):
 
     cost = 1000
 
-    prefix: str = ""
+    prefix: str
+    databases: Databases
 
     def touches_keyspace(self) -> bool:
         return True
@@ -518,7 +541,7 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> int:
-        return count(store, self.prefix)
+        return self.databases.count(store, self.prefix)
 
 
 @register
@@ -526,7 +549,7 @@ class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
     """Remove every key of a database."""
 
     def run(self, store: Store, budget: Budget) -> int:
-        return clear(store, self.prefix)
+        return self.databases.clear(store, self.prefix)
 
 
 @register

@@ -45,6 +45,7 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     if entry is None:
         session.is_queue_broken = True
         raise ReplyError(_unknown(arguments))
+    session.command = entry.name
     if len(arguments) != entry.arity and (entry.arity > 0 or len(arguments) < -entry.arity):
         session.is_queue_broken = True
         raise ReplyError(f"ERR wrong number of arguments for '{entry.name}' command")

@@ -280,7 +280,8 @@ def _described(session: Session) -> str:
         f"flags={'P' if session.kind == 'pubsub' else 'N'} db={session.database} "
         f"sub={len(subscriber.channels)} psub={len(subscriber.patterns)} "
         f"multi={-1 if session.queue is None else len(session.queue)} "
-        f"watch={len(session.watch.keys)} user=default resp={3 if session.is_version_3 else 2} "
+        f"watch={len(session.watch.keys)} cmd={session.command} user=default "
+        f"resp={3 if session.is_version_3 else 2} "
         f"lib-name={library.get('lib-name', '')} lib-ver={library.get('lib-ver', '')}\n"
     )
 

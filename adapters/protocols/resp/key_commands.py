@@ -31,7 +31,6 @@ from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.commands import Count, Exists, Flush, GetTtl, MDelete, Persist, strings
 from application.commands.strings import Lifetime
-from application.databases import prefix_of
 
 
 def _expire(name: str, scale: float, is_instant: bool) -> Make:
@@ -62,9 +61,7 @@ def _copy(session: Session, arguments: Arguments) -> Made:
         if option == b"REPLACE":
             replace = True
         elif option == b"DB" and options:
-            number = database_of(options.pop())
-            target_prefix = prefix_of(number)
-            session.shared.uses_databases = session.shared.uses_databases or number > 0
+            target_prefix = session.shared.databases.use(database_of(options.pop()))
         else:
             raise ReplyError(SYNTAX)
     target = target_prefix + arguments[2].decode()
@@ -106,15 +103,18 @@ def _rename(if_absent: bool) -> Make:
 
 
 def _count(session: Session, arguments: Arguments) -> Made:
-    shared = session.shared.uses_databases
-    return strings.CountKeys(session.prefix) if shared else Count(), replies.INTEGER
+    databases = session.shared.databases
+    if databases.has_others:
+        return strings.CountKeys(session.prefix, databases), replies.INTEGER
+    return Count(), replies.INTEGER
 
 
 def _flush(session: Session, arguments: Arguments) -> Made:
     if len(arguments) > 2 or (arguments[1:2] and arguments[1].upper() not in (b"SYNC", b"ASYNC")):
         raise ReplyError(SYNTAX)
-    if arguments[0].upper() == b"FLUSHDB" and session.shared.uses_databases:
-        return strings.ClearKeys(session.prefix), replies.DONE
+    databases = session.shared.databases
+    if arguments[0].upper() == b"FLUSHDB" and databases.has_others:
+        return strings.ClearKeys(session.prefix, databases), replies.DONE
     return Flush(), replies.DONE
 
 

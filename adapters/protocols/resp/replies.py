@@ -60,15 +60,24 @@ _QUOTE = ord('"')
 
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
-    """The replies that the texts of values are, one after another. They are often all strings."""
-    together = b"\n".join(texts)
-    datas = together[1:-1].split(b'"\n"')
-    if len(datas) < len(texts) or together[0] != _QUOTE or b"\\" in together:
-        datas = list(map(to_bytes, texts))
+    """The replies that the texts of values are, one after another."""
+    datas = _datas_of(texts, b"\n".join(texts))
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
     parts[1::2] = datas
     return b"".join(parts)[2:]
+
+
+def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
+    """The bytes that texts stand for; they are often all strings, and seldom have escapes."""
+    if b"\\" in lines:
+        return list(map(to_bytes, texts))
+    datas = lines[1:-1].split(b'"\n"')
+    if len(datas) == len(texts) and lines[0] == _QUOTE:
+        return datas
+    if b'"$binary"' in lines:
+        return list(map(to_bytes, texts))
+    return [text[1:-1] if text[0] == _QUOTE else text for text in texts]
 
 
 def error_line(error: KvError) -> bytes:

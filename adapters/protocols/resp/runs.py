@@ -18,9 +18,11 @@ from application.commands.strings import Put
 MAX_BYTES = 4 * 1024
 """Bytes of a read that may be a few dozen usual requests."""
 
-_SHORTEST_HEAD = len(b"*2\r\n$3\r\n")
+_SHORTEST_NAME = len(b"*2\r\n$3\r\n")
+_HEAD = len(b"*2\r\n$3\r\n")
 _LENGTHS = {size: b"$%d" % size for size in range(MAX_BYTES)}
 _SIZES = {length: size for size, length in _LENGTHS.items()}
+_NAME = len(b"*2\r\n$3\r\n")
 _HEAD = len(b"*2\r\n$3\r\nGET\r\n")
 _BEFORE_KEY = {
     _HEAD + len(length + b"\r\n\r\n") + size: (_HEAD + len(length + b"\r\n"), length + b"\r\n")
@@ -38,9 +40,11 @@ def read_one(session: Session, data: bytes) -> Optional[Command[Any]]:
     try:
         if data[1] == _TWO:
             start, length = _BEFORE_KEY[len(data)]
+            session.command = "get"
             return Get(data[start:-2].decode(), id=id) if data[_HEAD:start] == length else None
         length, key, its_length, value = data[_HEAD:-2].split(b"\r\n", 3)
         if _LENGTHS[len(key)] == length and _LENGTHS[len(value)] == its_length:
+            session.command = "set"
             return Put(key.decode(), value, id=id)
     except (LookupError, ValueError):
         pass
@@ -49,11 +53,12 @@ def read_one(session: Session, data: bytes) -> Optional[Command[Any]]:
 
 def read_run(session: Session, data: bytes) -> Optional[List[Command[Any]]]:
     """The commands; None when `data` is no run, or a key is not UTF-8."""
-    head = data[: data.find(b"\r\n", _SHORTEST_HEAD) + 2]
+    head = data[: data.find(b"\r\n", _NAME) + 2]
     plain = HEADS.get(head)
     if plain is None or data[-2:] != b"\r\n":
         return None
     kind, spelling = plain
+    session.command = head[_NAME:-2].decode().lower()
     id = spelling + VERSION_3 if session.is_version_3 else spelling
     body, prefix = data[len(head) : -2], session.prefix
     try:

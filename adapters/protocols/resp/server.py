@@ -167,8 +167,8 @@ def _time(session: Session, arguments: Arguments) -> Action:
     return action
 
 
-def _settings(session: Session) -> Dict[str, str]:
-    """The limits by their options' names, and Redis's names for some."""
+def _settings(session: Session, store: Store) -> Dict[str, str]:
+    """The limits by their options' names, and Redis's names for some settings."""
     limits = session.shared.limits
     known = {
         name.replace("_", "-"): str(value) for name, value in msgspec.structs.asdict(limits).items()
@@ -178,6 +178,9 @@ def _settings(session: Session) -> Dict[str, str]:
         "databases": str(DATABASES),
         "appendonly": "yes" if session.shared.is_durable else "no",
         "save": "",
+        "maxmemory": str(store.stats().max_memory or 0),
+        "slowlog-log-slower-than": "-1",
+        "slowlog-max-len": "0",
         "maxclients": str(limits.max_clients),
         "timeout": f"{limits.idle_timeout:g}",
         "proto-max-bulk-len": str(limits.max_request_bytes),
@@ -187,13 +190,11 @@ def _settings(session: Session) -> Dict[str, str]:
 
 def _config_get(session: Session, arguments: Arguments) -> Action:
     patterns = [glob(text_of(each).lower()) for each in arguments[2:]]
-    return constant(
-        {
-            name: value
-            for name, value in _settings(session).items()
-            if any(pattern.matches(name) for pattern in patterns)
-        }
-    )
+    return lambda store, budget: {
+        name: value
+        for name, value in _settings(session, store).items()
+        if any(pattern.matches(name) for pattern in patterns)
+    }
 
 
 def _config_set(session: Session, arguments: Arguments) -> Action:
@@ -217,11 +218,24 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         found = asked(arguments).items()
         return constant({name: _documented(entry) for name, entry in found if entry})
 
+    def keys(session: Session, arguments: Arguments) -> Action:
+        asked = arguments[2:]
+        entry = table().get(asked[0].upper())
+        if entry is None:
+            raise ReplyError("ERR Invalid command specified")
+        first, last, step = entry.keys
+        if not first:
+            raise ReplyError("ERR The command has no key arguments")
+        if len(asked) != entry.arity and (entry.arity > 0 or len(asked) < -entry.arity):
+            raise ReplyError("ERR Invalid number of arguments specified for command")
+        return constant(asked[first : len(asked) if last < 0 else last + 1 : step])
+
     parts = family(
         "command",
         "",
         Entry("count", 2, "", NONE, does(lambda session, arguments: constant(len(known())))),
         Entry("docs", -2, "", NONE, does(docs)),
+        Entry("getkeys", -4, "", NONE, does(keys)),
         Entry("info", -2, "", NONE, does(infos)),
         Entry("list", 2, "", NONE, does(lambda session, arguments: constant(list(known())))),
     )

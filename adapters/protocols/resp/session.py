@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Set
 from adapters.protocols.resp import replies
 from application.channels import Channels, Subscriber
 from application.commands import Command
-from application.databases import prefix_of
+from application.databases import Databases
 from application.limits import Limits
 from application.ports import Link
 from domain.effects import Cleared, Effect, Observable
@@ -35,9 +35,8 @@ class Shared:
         self.wall = wall
         self.has_password = has_password
         self.is_durable = is_durable
-        self.uses_databases = is_durable
-        """Whether keys of other databases than 0 may be in the store, as after a restart."""
-        self.choose = random.Random().choice
+        self.databases = Databases(are_restored=is_durable)
+        self.choose: Callable[[List[str]], str] = random.Random().choice
         self.watches = Watches()
         self.channels = Channels()
         self.scripts: Dict[str, Any] = {}
@@ -71,6 +70,8 @@ class Session:
         self._link = link
         self.is_authenticated = not shared.has_password
         self.name = ""
+        self.command = "NULL"
+        """The name of the last command."""
         self.library: Dict[str, str] = {}
         self.is_version_3 = False
         self.database = 0
@@ -127,8 +128,7 @@ class Session:
 
     def select(self, database: int) -> None:
         """Has the commands that follow use another database."""
-        self.database, self.prefix = database, prefix_of(database)
-        self.shared.uses_databases = self.shared.uses_databases or database > 0
+        self.database, self.prefix = database, self.shared.databases.use(database)
         self.update()
 
     def begin(self) -> None:

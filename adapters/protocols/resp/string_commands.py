@@ -120,11 +120,21 @@ def _getrange(session: Session, arguments: Arguments) -> Made:
 
 
 def _lcs(session: Session, arguments: Arguments) -> Made:
-    options = {each.upper() for each in arguments[3:]}
-    if options - {b"LEN"}:
-        raise ReplyError(SYNTAX)
+    options = list(arguments[:2:-1])
+    seen: List[bytes] = []
+    shortest = 0
+    while options:
+        seen.append(options.pop().upper())
+        if seen[-1] == b"MINMATCHLEN" and options:
+            shortest = max(0, integer_of(options.pop()))
+        elif seen[-1] not in (b"LEN", b"IDX", b"WITHMATCHLEN"):
+            raise ReplyError(SYNTAX)
+    if b"LEN" in seen and b"IDX" in seen:
+        raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
     one, other = keys_of(session, arguments[1:3])
-    return strings.Lcs(one, other), replies.LCS_LENGTH if options else replies.LCS
+    if b"IDX" in seen:
+        return strings.LcsMatches(one, other, shortest, b"WITHMATCHLEN" in seen), replies.REPLY
+    return strings.Lcs(one, other), replies.LCS_LENGTH if b"LEN" in seen else replies.LCS
 
 
 PUT = Plain(strings.Put, replies.DONE)
