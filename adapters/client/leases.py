@@ -121,6 +121,11 @@ class Leases(Generic[C]):
             if waiter is not None:
                 waiter.put(None)
 
+    def recount(self) -> None:
+        """Look which leases still exist, and hand on those that are free."""
+        self._count_living()
+        self.serve()
+
     def close_idle(self) -> None:
         """Close the connections that are not in use."""
         while self._idle:
@@ -140,7 +145,7 @@ class Leases(Generic[C]):
     def _issue(self) -> Optional[Lease[C]]:
         """A new lease, if fewer than `size` exist. When threads issue at the same time, their order
         in the dict tells which of them are within the bound."""
-        if self._count_living() >= self._size:
+        if len(self._living) >= self._size:
             return None
         lease = Lease(self._new_connection())
         own = weakref.ref(lease, self._on_drop)
