@@ -151,7 +151,7 @@ class AsyncioPool:
         until = earlier(loop.time(), self._wait, end)
         waiter = _Waiter(loop)
         try:
-            leases.join(waiter, insists=True)
+            leases.join(waiter)
             while waiter.lease is None:
                 left = RECOUNT_EVERY if until is None else until - loop.time()
                 if left <= 0:
