@@ -13,7 +13,18 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import Callable, Collection, Container, Deque, Dict, Iterable, List, Mapping, Optional
+from typing import (
+    Callable,
+    Collection,
+    Container,
+    Deque,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+)
 
 from domain.bounded import BoundedStore
 from domain.contents import MASK, SHARDS, Contents
@@ -66,6 +77,24 @@ class EvictingStore(BoundedStore):
                 self._sieve.forget(hash(key) & MASK)
         return before
 
+    def _put_many(
+        self,
+        items: Mapping[str, bytes],
+        due: Optional[float],
+        slots: Optional[Sequence[Optional[Slot]]] = None,
+    ) -> None:
+        if slots is None:
+            slots = self._slots(items)
+        super()._put_many(items, due, slots)
+        self._touched.extend(hash(key) for key, slot in zip(items, slots) if slot is not None)
+        if due is not None:
+            self._sieve.forget_all()
+
+    def _remove_many(self, keys: Collection[str], reason: Reason) -> List[Slot]:
+        if reason is not Reason.EVICTED:
+            self._sieve.forget_all()
+        return super()._remove_many(keys, reason)
+
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
         if reason is not Reason.EVICTED:
             self._sieve.forget(hash(key) & MASK)
@@ -85,10 +114,10 @@ class EvictingStore(BoundedStore):
             self._sieve.mark(self._touched, self._shards)
             self._touched.clear()
         while (excess := self._excess(growth)) > 0:
-            victim = self._sieve.next_victim(self._shards, items)
-            if victim is not None:
-                self._remove(victim, Reason.EVICTED)
-                self._evicted += 1
+            victims = self._sieve.next_victims(self._shards, items, excess)
+            if victims:
+                self._remove_many(victims, Reason.EVICTED)
+                self._evicted += len(victims)
             elif not self._contents.deadlines.release(excess):
                 raise RuntimeError("no key is left to evict, and memory is still in use")
 
@@ -126,8 +155,13 @@ class Sieve:
         if index == self._index:
             self._ahead.clear()
 
-    def next_victim(self, shards: List[Shard], spared: Container[str]) -> Optional[str]:
-        """A key to remove, none of those that are spared; None when there is no other.
+    def forget_all(self) -> None:
+        """Shards replace key objects: drop references to the old ones."""
+        self._ahead.clear()
+
+    def next_victims(self, shards: List[Shard], spared: Container[str], size: int) -> List[str]:
+        """Some keys to remove, none of those that are spared, and none after those that free `size`
+        bytes; none when there is no other key.
 
         A hand that comes to the end of its shard starts anew, so after three rounds it has passed
         every key twice, and no mark is left.
@@ -135,28 +169,32 @@ class Sieve:
         for _ in range(3 * SHARDS):
             if not self._ahead:
                 self._index = (self._index + 1) & MASK
-            victim = self._advance(shards[self._index], spared)
-            if victim is not None:
-                return victim
-        return None
+            victims = self._advance(shards[self._index], spared, size)
+            if victims:
+                return victims
+        return []
 
-    def _advance(self, shard: Shard, spared: Container[str]) -> Optional[str]:
-        """The next key to remove up to the end of a shard; None when there is none."""
+    def _advance(self, shard: Shard, spared: Container[str], size: int) -> List[str]:
+        """The next keys to remove, up to the end of a shard."""
         marks = self._marks[self._index]
         passed = self._passed[self._index]
-        try:
-            while self._ahead or self._look_ahead(shard, passed):
-                self.visited += 1
-                key = self._ahead.pop()
-                place = (hash(key) >> 10) & (len(marks) - 1)
-                if not marks[place] and key not in spared:
-                    return key  # the next one is then where it was
+        mask = len(marks) - 1
+        victims: List[str] = []
+        while self._ahead or (not victims and self._look_ahead(shard, passed)):
+            self.visited += 1
+            key = self._ahead.pop()
+            place = (hash(key) >> 10) & mask
+            if marks[place] or key in spared:
                 marks[place] = 0
                 passed += 1
-            passed = 0
-        finally:
-            self._passed[self._index] = passed
-        return None
+                continue
+            victims.append(key)  # the next one will be where it was
+            slot = shard[key]
+            size -= cost(key, slot if isinstance(slot, bytes) else slot[0])
+            if size <= 0:
+                break
+        self._passed[self._index] = passed if self._ahead or victims else 0
+        return victims
 
     def _look_ahead(self, shard: Shard, passed: int) -> bool:
         """Looks up the next keys of a shard; returns whether there are any."""

@@ -54,9 +54,10 @@ def victims(store: EvictingStore) -> List[str]:
             sieve._ahead = list(sieve._ahead) if index == sieve._index else []
             sieve._index = index
             for _ in range(3):  # rounds, after which no mark is left
-                while (key := sieve._advance(shard, ())) is not None:
-                    found.append(key)
-                    del shard[key]
+                while keys := sieve._advance(shard, (), 1):
+                    found += keys
+                    for key in keys:
+                        del shard[key]
     return found
 
 
