@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help demo check test test-wheel torture format lint layers types bench bench-quick fuzz
+.PHONY: help demo check test test-brief test-wheel torture format lint layers types bench bench-quick fuzz
 
 help:                             ## what can be made, this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,12 +28,19 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 	$(BIN)/python -m pytest -n auto -m "not timing" $(TESTS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
 
+# Without the tests whose subject is the machine, and with fewer examples of those drawn at random.
+BRIEF = --hypothesis-profile brief --ignore tests/torture --ignore tests/test_benchmarks.py \
+    --ignore tests/test_resident_memory.py --ignore tests/test_linearizability.py
+
+test-brief:                       ## the tests on one more Python: make test-brief VENV=... PYTHON=...
+	$(MAKE) test TESTS="$(BRIEF)"
+
 # What an import that was rewritten wrongly would break; `make test-wheel WHEEL_TESTS=tests` runs all.
 WHEEL_TESTS = tests/contracts tests/library tests/test_client_program.py \
     tests/test_server_process.py tests/test_docs.py
 
 test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
-	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(WHEEL_TESTS)
+	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(BRIEF) $(WHEEL_TESTS)
 
 torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
 	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s
@@ -62,19 +69,27 @@ $(VENV)/ready-dev: $(VENV)/ready-test
 	@$(INSTALL) '.[dev]'
 	@touch $@
 
-bench: $(VENV)/ready-bench        ## against redis, valkey and others; a quarter of an hour
-	$(BIN)/python -m benchmarks.compare --json docs/benchmarks.json
-	$(BIN)/python -m benchmarks.plot docs/benchmarks.json docs/benchmarks.svg
-	$(BIN)/python -m benchmarks.report docs/benchmarks.json docs/benchmarks.md
-	$(BIN)/python -m benchmarks.client
-	$(BIN)/python -m benchmarks.scale
+# Users run optimised interpreters: the system's is one as a rule, those built by pyenv are not.
+BENCH_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
+BENCH_VENV = $(VENV)-bench
+BENCH = $(BENCH_VENV)/bin/python -m benchmarks
+BEFORE ?= HEAD~1
 
-bench-quick: $(VENV)/ready-bench  ## the same in two minutes, to look at only
-	$(BIN)/python -m benchmarks.compare --quick
-	$(BIN)/python -m benchmarks.in_process
+bench: $(BENCH_VENV)/ready-bench  ## against redis, valkey, others and commit BEFORE; half an hour
+	$(BENCH).compare --json docs/benchmarks.json
+	$(BENCH).plot docs/benchmarks.json docs/benchmarks.svg
+	$(BENCH).report docs/benchmarks.json docs/benchmarks.md
+	$(BENCH).against $(BEFORE)
+	$(BENCH).client
+	$(BENCH).scale
 
-$(VENV)/ready-bench: $(VENV)/ready-run
-	@$(INSTALL) '.[bench]'
+bench-quick: $(BENCH_VENV)/ready-bench ## the same in two minutes, to look at only
+	$(BENCH).compare --quick
+	$(BENCH).in_process
+
+$(BENCH_VENV)/ready-bench: $(INSTALLED)
+	@$(MAKE) --no-print-directory $(BENCH_VENV)/ready-run VENV=$(BENCH_VENV) PYTHON=$(BENCH_PYTHON)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 FUZZ_SECONDS ?= 600

@@ -7,10 +7,16 @@ executed at once; the others wait in the order of their arrival.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from typing import Callable, Deque, Optional, Tuple
+from math import inf
+from typing import Callable, Deque, Tuple
 
+from application.commands import Auth
 from application.password import Password
+from domain.errors import InvalidPassword, LoginRequired
+
+log = logging.getLogger(__name__)
 
 MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT = 16 * 1024, 1024
 """Bytes each way before the right password."""
@@ -27,13 +33,15 @@ class Gate:
 
     def __init__(self, password: Password, client: str) -> None:
         self._password = password
-        self._address = client.rpartition(":")[0]
+        self._client = client
         self._input_room = MAX_UNAUTHENTICATED_INPUT
         self._output_room = MAX_UNAUTHENTICATED_OUTPUT - _FINAL_REPLY
-        self._is_due = False
+        self._is_due = self._is_open = False
 
     def admit(self, data: bytes) -> Tuple[bytes, bytes]:
         """Splits input into the part that may be read and the part beyond the bound."""
+        if self._is_open:
+            return data, b""
         within, beyond = data[: self._input_room], data[self._input_room :]
         self._input_room -= len(within)
         return within, beyond
@@ -43,19 +51,24 @@ class Gate:
         self._output_room -= len(reply)
         return self._output_room >= 0
 
-    def delay(self) -> Optional[float]:
-        """Seconds until one more attempt is due, and 0 when called again then; None when too many
-        wait."""
-        if self._is_due:
-            self._is_due = False
-            return 0.0
-        delay = self._password.wait(self._address)
+    def delay(self, request: object) -> float:
+        """Seconds until a request may be made, and then once more the same question; 0 for now,
+        infinity when too many attempts wait. Raises the `KvError` that refuses the request."""
+        if not isinstance(request, Auth):
+            if self._is_open:
+                return 0.0
+            raise LoginRequired("AUTH with the password comes first")
+        address = self._client.rpartition(":")[0]
+        delay = 0.0 if self._is_due else self._password.wait(address)
         self._is_due = bool(delay)
+        if delay is None:
+            return inf
+        if not delay:
+            if not self._password.matches(request.password, address):
+                log.warning("a wrong password", extra={"client": self._client})
+                raise InvalidPassword("invalid password")
+            self._is_open = True
         return delay
-
-    def opens(self, attempt: str) -> bool:
-        """Whether the password is right."""
-        return self._password.matches(attempt, self._address)
 
 
 _FINAL_REPLY = 128

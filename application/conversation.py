@@ -8,7 +8,8 @@ share are here, once, and no protocol's spelling.
 from __future__ import annotations
 
 import logging
-from typing import Any, FrozenSet, Generator, Iterator, List, Optional
+from math import inf
+from typing import Any, Callable, FrozenSet, Generator, List, Optional
 
 from application.admission import Gate, LongRequests
 from application.commands import PLAIN, Auth, Command, Results, name_of
@@ -28,9 +29,7 @@ from application.stats import Report, ServerStats
 from domain.errors import (
     BadRequest,
     Internal,
-    InvalidPassword,
     KvError,
-    LoginRequired,
     TimedOut,
     TooLarge,
     TooManyClients,
@@ -78,13 +77,46 @@ class Service:
         self.stats = stats
         self.long_requests = long_requests
         self.password = password
-        # A request of up to this many bytes can name neither too long a key nor too many keys.
+        # A request of up to this many bytes can name neither too long a key nor too many keys; a
+        # short one has no need for turns of its own, either.
         harmless = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
         self.harmless_bytes = min(harmless, limits.max_request_bytes)
+        self.short_bytes = min(self.harmless_bytes, len('"",') * LONG_KEYS)
+
+
+class Turn:
+    """What a turn has spent: `size` is about how many bytes its replies have."""
+
+    __slots__ = ("_clock", "_end", "size")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._end = 0.0
+        self.size = 0
+
+    def is_over(self) -> bool:
+        """Whether it has spent enough; asked first, its time begins."""
+        if self.size > TURN_BYTES:
+            return True
+        now = self._clock()
+        self._end = self._end or now + TURN_SECONDS
+        return now > self._end
+
+    def is_over_after(self, outcome: object) -> bool:
+        """The same, once a request has an outcome; what cannot have taken long costs no look at
+        the clock."""
+        if isinstance(outcome, bytes):
+            self.size += len(outcome)
+            if type(outcome) is bytes:
+                return self.size > TURN_BYTES
+        return outcome is not True and self.is_over()
 
 
 class Conversation:
-    """One client's conversation with an executor; see `ports.Conversation`."""
+    """One client's conversation with an executor; see `ports.Conversation`.
+
+    It is early until the protocol is known and the password, if there is one, was right.
+    """
 
     def __init__(self, service: Service, link: Link, executor: Optional[Executor] = None) -> None:
         self._service = service
@@ -93,15 +125,14 @@ class Conversation:
         self._counts = service.stats.commands
         self._link = link
         self._small = 0
-        """Bytes of a request that needs no closer look, once the client may send one."""
+        """Bytes of a request that needs no closer look; 0 while early."""
         self._first: Optional[bytes] = b""
+        """The first bytes, while they do not tell the protocol."""
         self._codec = service.protocols.default()
         self._gate = Gate(service.password, link.name) if service.password else None
         self._requests: List[Request] = []
         self._work: Optional[Work] = None
         self._final: Optional[KvError] = None
-        self._deadline = 0.0
-        self._buffered = 0
         self.wants = Wants.INPUT
         self._is_admitted = service.stats.admit()
         if not self._is_admitted:
@@ -110,7 +141,7 @@ class Conversation:
 
     @property
     def partial_request_id(self) -> int:
-        if self._gate or self._first:
+        if not self._small and (self._gate or self._first):
             return _LOGIN
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
@@ -130,12 +161,12 @@ class Conversation:
         return self.advance()
 
     def advance(self) -> bytes:
-        output = b"" if self._final else self._take_turn()
+        output = self._continue() if self._work else b""
+        if not (self._work or self._final):
+            output += self._answer()
         if self._final:
             output += self._finish(self._final)
-        if self._codec.buffered != self._buffered:
-            self._link.account.change(self._codec.buffered - self._buffered)
-            self._buffered = self._codec.buffered
+        self._link.account.buffer(self._codec.buffered)
         return output
 
     def time_out(self) -> None:
@@ -171,21 +202,19 @@ class Conversation:
 
     def _receive_early(self, data: bytes) -> bytes:
         """What is beyond the bound is read only if the password comes before it."""
-        gate = self._gate
         beyond = b""
-        if gate:
-            data, beyond = gate.admit(data)
+        if self._gate:
+            data, beyond = self._gate.admit(data)
         if self._first is not None:
             data = self._detect(self._first + data)
         self._requests = self._codec.decode(data)
         output = self.advance()
-        if self._gate is None and self._first is None:
-            self._small = self._service.harmless_bytes
-            if beyond and self.wants is not Wants.END:
+        if beyond and self.wants is not Wants.END:
+            if self._small:
                 self._requests += self._codec.decode(beyond)
                 self.wants = Wants.TURN
-        elif beyond and self.wants is not Wants.END:
-            self._end(Unauthenticated(f"{Gate.bounds} reached"))
+            else:
+                self._end(Unauthenticated(f"{Gate.bounds} reached"))
         return output
 
     def _detect(self, first: bytes) -> bytes:
@@ -199,123 +228,105 @@ class Conversation:
         if codec is None:
             self._first = first
             return b""
+        codec.open(self._link)
         self._codec, self._first = codec, None
+        if self._gate is None:
+            self._small = self._service.harmless_bytes
         return first
 
-    def _answer_unauthenticated(self, gate: Gate) -> bytes:
-        """Reads on until the password is right, or the client has been told enough."""
-        output = b""
-        self.wants = Wants.INPUT
-        for request in self._all_requests():
-            outcome = self._execute_unauthenticated(gate, request)
-            if outcome is _BEGUN:
-                break
-            reply = self._codec.encode_one(request, outcome)
-            if self._gate is None:
-                return output + reply + self._answer()
-            if not gate.may_say(reply):
-                self._end(Unauthenticated(f"{gate.bounds} reached"))
-                break
-            output += reply
-        return output
-
-    def _all_requests(self) -> Iterator[Request]:
-        while self._requests or self._codec.has_more:
-            self._requests = self._requests or self._codec.decode(b"")
-            if self._requests:
-                yield self._requests.pop(0)
-
-    def _execute_unauthenticated(self, gate: Gate, request: Request) -> object:
-        try:
-            if isinstance(request, Settled):
-                return self._settle(request)
-            if not isinstance(request, Auth):
-                raise LoginRequired("AUTH with the password comes first")
-            delay = gate.delay()
-            if delay is None:
-                return self._end(Unauthenticated("too many attempts wait; try again later"))
-            if delay:
-                return self._park(request, delay)
-            return self._log_in(gate, request)
-        except Exception as error:  # noqa: BLE001 - the outermost edge, here too
-            return self._refused(request, error)
-
-    def _park(self, request: Request, seconds: float) -> object:
-        """Has a request wait, and all that comes after it."""
-        self._requests.insert(0, request)
-        self._link.wake_after(seconds)
-        self.wants = Wants.WAKE
-        return _BEGUN
-
-    def _log_in(self, gate: Gate, request: Auth) -> object:
-        if not gate.opens(request.password):
-            log.warning("a wrong password", extra={"client": self._link.name})
-            raise InvalidPassword("invalid password")
-        self._gate = None
-        outcome = self._execute(request)
-        self._counts[Auth] += 1
-        return outcome
+    def _pass(self, gate: Gate, request: Request) -> bool:
+        """Whether a request may be executed now; it waits otherwise, with all that comes after it.
+        Raises when it may not be executed at all."""
+        delay = gate.delay(request)
+        if delay == inf:
+            self._end(Unauthenticated("too many attempts wait; try again later"))
+        elif delay:
+            self._requests.insert(0, request)
+            self._link.wake_after(delay)
+            self.wants = Wants.WAKE
+        elif isinstance(request, Auth):
+            self._small = self._service.harmless_bytes
+        return not delay
 
     # One turn.
 
-    def _take_turn(self) -> bytes:
-        output = self._continue() if self._work else None
-        if output is not None:
-            return output
-        return self._answer_unauthenticated(self._gate) if self._gate else self._answer()
-
     def _answer(self) -> bytes:
-        """Executes requests until the turn is over or none is left; returns their replies."""
+        """Executes requests until the turn is over or none is left; returns their replies, and then
+        what was pushed to the client."""
         codec = self._codec
-        requests: List[Request] = []
-        outcomes: List[object] = []
-        self._deadline = 0.0
+        turn = Turn(self._service.stats.clock)
         self.wants = Wants.INPUT
-        size = self._execute_window(requests, outcomes, 0)
-        while codec.has_more and self.wants is Wants.INPUT:
-            if self._is_late():
-                self.wants = Wants.TURN
-                break
-            self._requests = codec.decode(b"")
-            size = self._execute_window(requests, outcomes, size)
-        return codec.encode(requests, outcomes)
+        output = self._answer_some(turn) if self._requests else b""
+        while (self._requests or codec.has_more) and self._may_go_on(turn):
+            self._requests = self._requests or codec.decode(b"")
+            output += self._answer_some(turn)
+        return output + self._take_pushed() if codec.has_pushed else output
 
-    def _execute_window(self, requests: List[Request], outcomes: List[object], size: int) -> int:
-        """Executes what was decoded, adding it to `requests` and what came of it to `outcomes`.
-        `size` is about how many bytes the replies have, before and after. It wants a `TURN` when
-        it stops before the end, or took long."""
+    def _take_pushed(self) -> bytes:
+        output = self._codec.take_pushed(TURN_BYTES)
+        if self._codec.has_pushed and self.wants is Wants.INPUT:
+            self.wants = Wants.TURN
+        return output
+
+    def _may_go_on(self, turn: Turn) -> bool:
+        if self.wants is Wants.INPUT and turn.is_over():
+            self.wants = Wants.TURN
+        return self.wants is Wants.INPUT
+
+    def _answer_some(self, turn: Turn) -> bytes:
+        """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
         window, self._requests = self._requests, []
+        if not self._small:
+            return self._answer_early(window, turn)
         plain = self._plain_kinds()
         run = self._execute_run(window, plain) if len(window) > 1 else None
         if run:
-            if size + run.size <= TURN_BYTES:
-                requests += window
-                outcomes += run.results
-                return size + run.size
+            if turn.size + run.size <= TURN_BYTES:
+                turn.size += run.size
+                return self._codec.encode(window, run.results)
             window = [Settled(request.id, result) for request, result in zip(window, run.results)]
-        for index, request in enumerate(window):
+        return self._codec.encode(window, self._execute_all(window, plain, turn))
+
+    def _answer_early(self, window: List[Request], turn: Turn) -> bytes:
+        """Executes one request only, since the next may be beyond what a client without the
+        password may be told."""
+        window, self._requests = window[:1], window[1:]
+        reply = self._codec.encode(window, self._execute_all(window, frozenset(), turn))
+        if self._small or self._gate is None or self._gate.may_say(reply):
+            return reply
+        self._end(Unauthenticated(f"{Gate.bounds} reached"))
+        return b""
+
+    def _execute_all(
+        self, window: List[Request], plain: FrozenSet[type], turn: Turn
+    ) -> List[object]:
+        """The outcomes of requests, up to one that takes turns of its own or ends the turn; those
+        after it are kept for later."""
+        outcomes: List[object] = []
+        for request in window:
             kind = type(request)
             try:
                 if kind in plain:
                     outcome = self._execute(request)  # type: ignore[arg-type]  # a command
                     self._counts[kind] += 1
                 else:
-                    outcome = self._execute_special(request)
+                    outcome = self._execute_special(request, turn)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 outcome = self._refused(request, error)
-            if outcome is not _BEGUN:
-                requests.append(request)
-                outcomes.append(outcome)
-                if isinstance(outcome, bytes):
-                    size += len(outcome)
-                is_cheap = outcome is True or type(outcome) is bytes
-                if size <= TURN_BYTES and (is_cheap or not self._is_late()):
-                    continue
-            self.wants = Wants.TURN
-            if not self._final:
-                self._requests = window[index + 1 :]
-            break
-        return size
+            if outcome is _BEGUN:
+                self._keep(window[len(outcomes) + 1 :])
+                break
+            outcomes.append(outcome)
+            if turn.is_over_after(outcome):
+                self.wants = Wants.TURN
+                self._keep(window[len(outcomes) :])
+                break
+        return outcomes
+
+    def _keep(self, requests: List[Request]) -> None:
+        """Has requests executed later, unless the conversation is over."""
+        if not self._final:
+            self._requests += requests
 
     def _execute_run(self, window: List[Request], plain: FrozenSet[type]) -> Optional[Results]:
         """Executes requests of one kind at once; None when they are to be executed one by one."""
@@ -326,28 +337,31 @@ class Conversation:
             run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
         except Exception:  # noqa: BLE001 - each of them is refused by itself
             return None
-        if run:
-            self._counts[kinds.pop()] += len(window)
+        if run is None:
+            return None
+        refused = 0
+        if run.has_errors:
+            run = run._replace(results=list(map(self._told, window, run.results)))
+            refused = sum(isinstance(outcome, KvError) for outcome in run.results)
+        self._counts[type(window[0])] += len(window) - refused
         return run
+
+    def _told(self, request: Request, outcome: object) -> object:
+        return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
     def _plain_kinds(self) -> FrozenSet[type]:
         """The commands that need no closer look."""
-        return PLAIN if self._codec.longest <= self._service.harmless_bytes else frozenset()
+        return PLAIN if self._codec.longest <= self._small else frozenset()
 
-    def _is_late(self) -> bool:
-        """Whether the turn has taken long enough; asked first, its time begins."""
-        now = self._service.stats.clock()
-        if self._deadline:
-            return now > self._deadline
-        self._deadline = now + TURN_SECONDS
-        return False
-
-    def _execute_special(self, request: Request) -> object:
+    def _execute_special(self, request: Request, turn: Turn) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
         if isinstance(request, Settled):
             return self._settle(request)
-        self._is_late()
-        if self._is_long(request):
+        if self._gate and not self._pass(self._gate, request):
+            return _BEGUN
+        turn.is_over()
+        is_short = self._codec.longest <= self._service.short_bytes
+        if request.touches_keyspace() or (not is_short and self._is_long(request)):
             return self._start_long_request(self._execute_in_steps(request))
         result = self._execute(request)
         if _texts_size(result) > LONG_BYTES:
@@ -362,8 +376,8 @@ class Conversation:
         return request.outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
-        """Whether a request is to have turns of its own; raises when it names too many keys, or one
-        that is too long."""
+        """Whether the length of a request gives it turns of its own; raises when it names too many
+        keys, or one that is too long."""
         keys, limits = command.named_keys(), self._service.limits
         if len(keys) > limits.max_keys_per_request:
             most = f"at most {limits.max_keys_per_request} (max_keys_per_request)"
@@ -373,9 +387,7 @@ class Conversation:
             len(key.encode()) > limits.max_key_bytes for key in keys
         ):
             raise BadRequest(f"a key is over {limits.max_key_bytes} bytes (max_key_bytes)")
-        return (
-            self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS or command.touches_keyspace()
-        )
+        return self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS
 
     def _encode(self, request: Command[Any], result: object) -> bytes:
         """The reply to a command that was carried out; raises `TooLarge`."""
@@ -398,16 +410,17 @@ class Conversation:
 
     def _start_long_request(self, work: Work) -> object:
         self._work = work
+        self.wants = Wants.TURN
         return _BEGUN
 
-    def _continue(self) -> Optional[bytes]:
-        """The next of a long request; None when it is over."""
+    def _continue(self) -> bytes:
+        """The next of a long request, until it is over."""
         assert self._work
         self.wants = Wants.TURN
         for output in self._work:
             return output or b""
         self._work = None
-        return None
+        return b""
 
     def _execute_in_steps(self, command: Command[Any]) -> Work:
         service, size = self._service, self._codec.longest

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 from itertools import accumulate
 from math import inf
-from operator import add
+from operator import add, itemgetter
 from typing import Any, Dict, Generator, Iterator, Mapping, Sequence, TypeVar
 
 import msgspec
@@ -61,7 +61,8 @@ def validated_items(items: Mapping[str, Raw], budget: Budget) -> Dict[str, bytes
     """The texts to store for the values of `items`; an error names the key of the one at fault."""
     texts = list(map(bytes, items.values()))
     together = b",".join(texts)
-    if together.isascii() and len(together) <= _CHUNK and _is_plain(together):
+    is_short = together.isascii() and len(together) <= _CHUNK
+    if is_short and (set(map(_first_byte, texts)) == _STRINGS or _is_plain(together)):
         return dict(zip(items, texts))
     return _finished(validated_items_in_steps(items, budget))
 
@@ -130,6 +131,8 @@ _UNBOUNDED = Budget(Limits())
 """For what was charged for before."""
 
 _QUOTE = ord('"')
+_STRINGS = {_QUOTE}
+_first_byte = itemgetter(0)
 
 # Numbers that may be beyond double precision, or too long: in `_NUMBERS` digits are zeros.
 _NUMBERS = bytes.maketrans(b"123456789E+\r", b"000000000ee\n")

@@ -54,6 +54,13 @@ class Account:
         self._ledger: Optional[Ledger] = ledger
         self.abort = abort
         self.held = 0
+        self._buffered = 0
+
+    def buffer(self, n_bytes: int) -> None:
+        """Says how much unread input is held, which is a part of the total."""
+        if n_bytes != self._buffered:
+            by, self._buffered = n_bytes - self._buffered, n_bytes
+            self.change(by)
 
     def change(self, by: int) -> None:
         """Adds `by` bytes, which may be negative."""

@@ -167,6 +167,18 @@ class Codec(Protocol):
     longest: int
     """The bytes of the longest of the requests that `decode` returned last, at the most."""
 
+    has_pushed: bool = False
+    """Whether `take_pushed` has something. What is pushed wakes the link."""
+
+    def open(self, link: Link) -> None:
+        """Tells the link, once, before anything else. The fall-back does nothing."""
+        return
+
+    def take_pushed(self, max_bytes: int) -> bytes:
+        """What the client is sent that is no reply, about `max_bytes` of it. The fall-back is
+        nothing."""
+        return b""
+
     def decode(self, data: bytes) -> List[Request]:
         """The next whole requests, a few dozen at the most, in what was left and in `data`. One of
         many kilobytes comes alone."""
@@ -182,8 +194,9 @@ class Codec(Protocol):
         ...
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
-        """The replies to requests, in the order in which they came: to each its result, or the
-        `KvError` that it was refused with. Raises `TooLarge` when a result is over the bound."""
+        """The replies to requests that were decoded, before more are: to each its result, or the
+        `KvError` that it was refused with; none to those beyond the outcomes. Raises `TooLarge`
+        when a result is over the bound."""
         ...
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:

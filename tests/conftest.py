@@ -11,6 +11,7 @@ from tests import certificates
 from tests.support import Server, running_server
 
 hypothesis.settings.register_profile("default", deadline=None)  # a shared machine may stall
+hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("default")
 
 # Where the tests run in the background it may be ignored, and would be by the programs they start.

@@ -1,7 +1,7 @@
 """Writes reply lines.
 
-Rule: a reply is one line of JSON that is within its bound, or it is refused; a result whose size
-can be told is refused before anything is built of it.
+Rule: a reply is one line of JSON that is within its bound, or it is refused; one of many texts is
+refused before anything is built of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from application.commands import Id
-from application.json_text import json_size, raw
+from application.json_text import raw
 from domain.errors import KvError, TooLarge
 
 BEFORE, AFTER = b'{"ok":true,"result":', b"}\n"
@@ -26,33 +26,15 @@ PIECE, PIECE_KEYS = 256 * 1024, 1000
 
 
 def success(id: Id, result: object, bound: int, ids: Sequence[Id] = ()) -> bytes:
-    """The reply with a result, that of a BATCH with the `ids` of its commands; raises `TooLarge`,
-    before it is made, when it is over `bound` bytes."""
+    """The reply with a result, that of a BATCH with the `ids` of its commands; raises `TooLarge`
+    when it is over `bound` bytes. What can be much longer was refused before, by its budget or in
+    `success_in_pieces`."""
     if type(result) is list:
-        size = _size(id, ()) + sum(map(_size, ids, result)) + max(0, len(result) - 1)
-        if size + len(b"\n") > bound:
-            raise _too_large(bound)
         result = [_Success(each, True, raw(one)) for each, one in zip(ids, result)]
-    elif _may_be_over(bound, id, result) and _size(id, result) + len(b"\n") > bound:
+    reply = _encode_lines([_Success(id, True, raw(result))])
+    if len(reply) > bound:
         raise _too_large(bound)
-    return _encode_lines([_Success(id, True, raw(result))])
-
-
-def _may_be_over(bound: int, id: Id, result: object) -> bool:
-    """Whether the size has to be known exactly; a character takes at most six bytes in JSON."""
-    if type(result) is not dict or id is not UNSET:
-        return True
-    texts: Dict[str, bytes] = result
-    size = sum(map(len, texts.values())) + 6 * sum(map(len, texts)) + 4 * len(texts)
-    return size + len(BEFORE) + len(AFTER) + len(b"{}") > bound
-
-
-def _size(id: Id, result: object) -> int:
-    """The bytes of a reply, without its line feed."""
-    size = len(b'{"ok":true}')
-    if id is not UNSET:
-        size += len(b'"id":,') + json_size(id)
-    return size if result is UNSET else size + len(b',"result":') + json_size(result)
+    return reply
 
 
 def success_in_pieces(
