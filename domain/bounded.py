@@ -114,7 +114,7 @@ class BoundedStore(InMemoryStore):
 
     def _remove_many(self, keys: Collection[str], reason: Reason) -> List[Slot]:
         slots = super()._remove_many(keys, reason)
-        self._contents.memory -= costs(keys, _texts(slots))
+        self._contents.memory -= costs(keys, texts_in(slots))
         return slots
 
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
@@ -149,14 +149,12 @@ class BoundedStore(InMemoryStore):
     def _expire_for(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
         """Expires keys until `items` fit, or none is due; returns by how much they then grow."""
         now = self._clock()
-        for key in items:  # so that expiry does not change by how much they grow
-            index = hash(key) & MASK
-            slot = self._shards[index].get(key)
-            if isinstance(slot, tuple):
+        for key, slot in zip(items, self._slots(items)):
+            if isinstance(slot, tuple):  # so that expiry does not change by how much they grow
                 if slot[1] <= now:
                     self._expire_slot(key)
                 elif slot[1] == math.inf:
-                    self._contents.deadlines.drop(index, key, slot)
+                    self._contents.deadlines.drop(hash(key) & MASK, key, slot)
         growth = _growth_of(items, self._slots(items), due)
         while self._excess(growth) > 0 and self._expire(now, STEP):
             pass
@@ -192,12 +190,12 @@ def _growth_of(
 ) -> int:
     """By how many bytes a store grows when `items` are stored in place of `slots`."""
     new = [key for key, slot in zip(items, slots) if slot is None]
-    growth = costs(new, items.values()) - sum(map(len, _texts(slots)))
+    growth = costs(new, items.values()) - sum(map(len, texts_in(slots)))
     if due is not None:
         growth += DEADLINE * sum(type(slot) is not tuple for slot in slots)
     return growth
 
 
-def _texts(slots: Iterable[Optional[Slot]]) -> List[bytes]:
+def texts_in(slots: Iterable[Optional[Slot]]) -> List[bytes]:
     """The texts in those slots that there are."""
     return [slot[0] if isinstance(slot, tuple) else slot for slot in slots if slot is not None]

@@ -26,11 +26,11 @@ from typing import (
     Sequence,
 )
 
-from domain.bounded import BoundedStore
+from domain.bounded import BoundedStore, texts_in
 from domain.contents import MASK, SHARDS, Contents
 from domain.deadlines import Shard, Slot
 from domain.effects import Reason
-from domain.sizes import DEADLINE, cost
+from domain.sizes import DEADLINE, cost, costs
 
 TOUCHED = 10_000
 """How many reads are remembered until they are looked at; older ones are forgotten."""
@@ -107,7 +107,7 @@ class EvictingStore(BoundedStore):
     def _make_more_room(
         self, items: Mapping[str, bytes], due: Optional[float], growth: int
     ) -> None:
-        alone = growth + sum(map(self._cost_at, items))
+        alone = growth + self._cost_at(items)
         if alone > self._max_memory:
             self._refuse(f"{alone} bytes do not fit")
         if self._touched:
@@ -121,12 +121,11 @@ class EvictingStore(BoundedStore):
             elif not self._contents.deadlines.release(excess):
                 raise RuntimeError("no key is left to evict, and memory is still in use")
 
-    def _cost_at(self, key: str) -> int:
-        """What a key counts for now."""
-        slot = self._shards[hash(key) & MASK].get(key)
-        if slot is None:
-            return 0
-        return cost(key, slot) if isinstance(slot, bytes) else cost(key, slot[0]) + DEADLINE
+    def _cost_at(self, keys: Iterable[str]) -> int:
+        """What those of `keys` that are there count for."""
+        slots = self._slots_of(keys)
+        timed = DEADLINE * sum(isinstance(slot, tuple) for slot in slots.values())
+        return timed + costs(slots, texts_in(slots.values()))
 
 
 class Sieve:
