@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import (
     Callable,
     Collection,
+    Dict,
     Iterable,
     List,
     Mapping,
@@ -112,9 +113,11 @@ class BoundedStore(InMemoryStore):
         self._contents.memory += _growth_of(items, slots, None)
         super()._put_many(items, due, slots)
 
-    def _remove_many(self, keys: Collection[str], reason: Reason) -> List[Slot]:
-        slots = super()._remove_many(keys, reason)
-        self._contents.memory -= costs(keys, texts_in(slots))
+    def _remove_many(
+        self, keys: Collection[str], reason: Reason, now: float = -math.inf
+    ) -> Dict[str, Slot]:
+        slots = super()._remove_many(keys, reason, now)
+        self._contents.memory -= costs(slots, texts_in(slots.values()))
         return slots
 
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:

@@ -28,9 +28,9 @@ Timed = Tuple[bytes, float, Deadline]
 Slot = Union[bytes, Timed]
 Shard = Dict[str, Slot]
 
-STALE_SHARE = 64
+STALE_SHARE = 128
 """How many bytes of stale entries a heap may hold for each of its entries. One takes more than
-that, so a rebuilt heap has less than three entries for each that became stale."""
+that, so a rebuilt heap has less than two entries for each that became stale."""
 
 
 class Deadlines:
@@ -78,7 +78,10 @@ class Deadlines:
         for (key, text), slot in zip(items.items(), slots):
             index = hash(key) & mask
             if type(slot) is tuple:
-                self.put(index, key, text, due, slot)
+                if due is not None and due >= slot[2][0]:
+                    shards[index][key] = (text, due, slot[2])
+                else:
+                    self.put(index, key, text, due, slot)
             elif due is None:
                 shards[index][key] = text
             else:
@@ -109,12 +112,12 @@ class Deadlines:
         """Shards do not hold any of `slots` any more."""
         mask, indexes = len(self._shards) - 1, set()
         for slot in slots:
-            if isinstance(slot, tuple):
+            if type(slot) is tuple:
                 index = hash(slot[2][1]) & mask
                 self.bytes -= DEADLINE
                 self._discard(index, slot[2])
                 indexes.add(index)
-        for index in indexes:
+        for index in indexes:  # a heap that is rebuilt has entries of none of them
             self._limit_stale(index)
 
     def expire_due(self, now: float, limit: int, expired: Callable[[str], object]) -> int:

@@ -11,6 +11,7 @@ was read is remembered by hash.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import islice
 from typing import (
@@ -90,10 +91,12 @@ class EvictingStore(BoundedStore):
         if due is not None:
             self._sieve.forget_all()
 
-    def _remove_many(self, keys: Collection[str], reason: Reason) -> List[Slot]:
+    def _remove_many(
+        self, keys: Collection[str], reason: Reason, now: float = -math.inf
+    ) -> Dict[str, Slot]:
         if reason is not Reason.EVICTED:
             self._sieve.forget_all()
-        return super()._remove_many(keys, reason)
+        return super()._remove_many(keys, reason, now)
 
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
         if reason is not Reason.EVICTED:
@@ -107,8 +110,8 @@ class EvictingStore(BoundedStore):
     def _make_more_room(
         self, items: Mapping[str, bytes], due: Optional[float], growth: int
     ) -> None:
-        alone = growth + self._cost_at(items)
-        if alone > self._max_memory:
+        most = costs(items, items.values()) + DEADLINE * len(items)
+        if most > self._max_memory and (alone := growth + self._cost_at(items)) > self._max_memory:
             self._refuse(f"{alone} bytes do not fit")
         if self._touched:
             self._sieve.mark(self._touched, self._shards)
@@ -116,7 +119,10 @@ class EvictingStore(BoundedStore):
         while (excess := self._excess(growth)) > 0:
             victims = self._sieve.next_victims(self._shards, items, excess)
             if victims:
-                self._remove_many(victims, Reason.EVICTED)
+                if len(victims) == 1:
+                    self._remove(victims[0], Reason.EVICTED)
+                else:
+                    self._remove_many(victims, Reason.EVICTED)
                 self._evicted += len(victims)
             elif not self._contents.deadlines.release(excess):
                 raise RuntimeError("no key is left to evict, and memory is still in use")

@@ -122,19 +122,18 @@ class InMemoryStore:
         return before, after
 
     def delete(self, keys: Collection[str]) -> int:
-        if self._plain:
-            shards = self._shards
-            return sum(shards[hash(key) & MASK].pop(key, None) is not None for key in keys)
-        slots = self._slots_of(keys)
-        if self._contents.deadlines:
-            now = self._clock()
-            for key, slot in list(slots.items()):
-                if isinstance(slot, tuple) and slot[1] <= now:
-                    del slots[key]
-                    self._expire_slot(key)
-        self._remove_many(slots, Reason.DELETED)
+        if len(keys) == 1:
+            (key,) = keys
+            return self._delete(key)
+        now = self._clock()
+        has_deadlines = bool(self._contents.deadlines)
+        slots = self._remove_many(keys, Reason.DELETED, now)
+        expired = 0
+        if has_deadlines:
+            expired = sum([_is_due(slot, now) for slot in slots.values()])
+            self._expired += expired
         self._tell()
-        return len(slots)
+        return len(slots) - expired
 
     def clear(self) -> int:
         count = self.count()
@@ -313,17 +312,27 @@ class InMemoryStore:
             self._plain = False
             self._contents.deadlines.put_many(items, due, slots)
 
-    def _remove_many(self, keys: Collection[str], reason: Reason) -> List[Slot]:
-        """Removes keys that are there; returns their slots."""
+    def _remove_many(
+        self, keys: Collection[str], reason: Reason, now: float = -math.inf
+    ) -> Dict[str, Slot]:
+        """Removes those of `keys` that are there, which expired if they are due; returns what was
+        in their slots."""
         shards = self._shards
-        slots = [shards[hash(key) & MASK].pop(key) for key in keys]
+        slots = {
+            key: slot
+            for key in keys
+            if (slot := shards[hash(key) & MASK].pop(key, None)) is not None
+        }
         if self._noting:
             if self._undo is not None:
-                self._undo.note_slots(zip(keys, slots))
+                self._undo.note_slots(slots.items())
             if self._listeners:
-                self._effects += [Removed(key, reason) for key in keys]
+                self._effects += [
+                    Removed(key, Reason.EXPIRED if _is_due(slot, now) else reason)
+                    for key, slot in slots.items()
+                ]
         if self._contents.deadlines:
-            self._contents.deadlines.removed_many(slots)
+            self._contents.deadlines.removed_many(slots.values())
         return slots
 
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
@@ -348,6 +357,20 @@ class InMemoryStore:
         self._choose_path()
 
     # What is made of them.
+
+    def _delete(self, key: str) -> int:
+        shard = self._shards[hash(key) & MASK]
+        slot = shard.get(key)
+        if slot is None:
+            return 0
+        if self._direct and type(slot) is bytes:
+            del shard[key]
+            return 1
+        is_due = _is_due(slot, self._clock())
+        self._remove(key, Reason.EXPIRED if is_due else Reason.DELETED)
+        self._expired += is_due
+        self._tell()
+        return 1 - is_due
 
     def _remove(self, key: str, reason: Reason) -> None:
         slot = self._pop(key, reason)
@@ -383,7 +406,7 @@ class InMemoryStore:
                     texts[key] = slot[0]
                 else:
                     timed[key] = slot
-        self._remove_many(self._slots_of(slots.keys() - timed.keys()), Reason.DELETED)
+        self._remove_many(slots.keys() - timed.keys(), Reason.DELETED)
         self._put_many(texts, None)
         for key, (text, due, _) in timed.items():
             self._put(key, text, due)
@@ -462,6 +485,10 @@ class InMemoryStore:
                 free_one()
             if not last:
                 self._detached.pop()
+
+
+def _is_due(slot: Optional[Slot], now: float) -> bool:
+    return isinstance(slot, tuple) and slot[1] <= now
 
 
 def _live_keys(shard: Shard, prefix: str, after: Optional[str], now: float) -> Iterator[str]:
