@@ -1,13 +1,15 @@
 """This checkout beside another commit, such as the one before, in one run.
 
 The rule it keeps: both run in turns, on the same interpreter, under the same load; what is printed
-is the median of the ratios of the rounds, never a rate of one run.
+are medians of the ratios of the rounds, never a figure of one run: of the rates, and of the
+requests in a second of the server's own processor time, which other work disturbs less.
 
     python -m benchmarks.against HEAD~1
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -48,19 +50,38 @@ def main(revision: str, rounds: int, seconds: float) -> None:
                 load.run(program, "--load", port=server.port, keys=KEYS)
             click.echo(f"{machine()['cpu']}, {machine()['cores']} cores, {interpreter()}")
             click.echo(f"rates, as ratios to those of {revision}:\n")
+            click.echo(f"{'':20} rate   (from, to)     by processor time")
             for name, flags in CASES.items():
-                ratios = [
-                    _rate(program, this, seconds, flags) / _rate(program, other, seconds, flags)
+                rounds_of_both = [
+                    (_rates(program, this, seconds, flags), _rates(program, other, seconds, flags))
                     for _ in range(rounds)
                 ]
-                spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-                click.echo(f"{name:20} {statistics.median(ratios):.2f}   ({spread})")
+                rates, efficiencies = (
+                    [ours[figure] / theirs[figure] for ours, theirs in rounds_of_both]
+                    for figure in (0, 1)
+                )
+                spread = f"({min(rates):.2f} to {max(rates):.2f})"
+                click.echo(
+                    f"{name:20} {statistics.median(rates):.2f}   {spread}"
+                    f"   {statistics.median(efficiencies):.2f}"
+                )
 
 
-def _rate(program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]) -> float:
-    outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds, warmup=0.3, **flags)
-    say(f"{server.name}: {outcome.requests_per_second:,.0f} a second")
-    return outcome.requests_per_second
+def _rates(
+    program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]
+) -> tuple[float, float]:
+    """Requests in a second, and in a second of the server's processor time."""
+    before = _processor_seconds(server.pid)
+    outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds, **flags)
+    used = _processor_seconds(server.pid) - before
+    rate = outcome.requests_per_second
+    say(f"{server.name}: {rate:,.0f} a second")
+    return rate, rate * seconds / used
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -50,10 +50,10 @@ def machine() -> dict[str, str]:
 
 
 def interpreter() -> str:
-    """The Python that runs this, and whether it was built with profile-guided optimisation."""
+    """The Python that runs this, and how it was built; the system's does not tell."""
     arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
     build = "optimised" if "--enable-optimizations" in arguments else "not optimised"
-    return f"{platform.python_version()}, {build} (PGO)"
+    return f"{platform.python_version()}, {'system' if sys.base_prefix == '/usr' else build} build"
 
 
 def versions(servers: Iterable[str], packages: Iterable[str] = PACKAGES) -> dict[str, str]:

@@ -8,19 +8,23 @@ import select
 import socket
 import ssl
 import sys
+import threading
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 from dependency_injector import containers, providers
 
 from adapters.client.address import Address
-from adapters.client.asyncio_pool import AsyncioConnection, AsyncioPool
+from adapters.client.asyncio_pool import AsyncioPool
+from adapters.client.asyncio_tcp import AsyncioConnection
 from adapters.client.busy_poll_socket import BusyPollSocket
+from adapters.client.connection import Session
 from adapters.client.json_lines import ClientSession
 from adapters.client.network import Network, SocketApi, TlsConfig
 from adapters.client.pool import Pool
-from adapters.client.tcp import Session, TcpClient
+from adapters.client.python_values import from_json, is_plain
+from adapters.client.tcp import TcpClient
 from application.ports import Pipelined
 
 
@@ -32,8 +36,13 @@ def _threads(busy_poll: float) -> SocketApi:
         ssl,
         lambda: queue.SimpleQueue(),
         lambda seconds: time.sleep(seconds),
+        _start,
         partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
     )
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="kvjson look-up", daemon=True).start()
 
 
 def _busy_polling(seconds: float, sock: Any) -> Any:
@@ -68,7 +77,7 @@ class ClientContainer(containers.DeclarativeContainer):
     """Building it connects to nothing; the first command does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"unix_path": None, "tls_server_name": None}
+        strict=True, default={"unix_path": None, "tls_server_name": None, "values": "texts"}
     )
 
     socket_api = providers.Selector(
@@ -85,8 +94,15 @@ class ClientContainer(containers.DeclarativeContainer):
     address = providers.Factory(
         Address, config.host, config.port.as_int(), config.unix_path, config.tls_server_name
     )
-    session: providers.Provider[Session] = providers.Factory(
-        ClientSession, max_reply_bytes=config.max_reply_bytes.as_int()
+    session: providers.Provider[Session] = providers.Selector(
+        config.values,
+        texts=providers.Factory(ClientSession, config.max_reply_bytes.as_int()),
+        objects=providers.Factory(
+            ClientSession,
+            config.max_reply_bytes.as_int(),
+            providers.Object(from_json),
+            providers.Object(is_plain),
+        ),
     )
     connection = providers.Factory(
         TcpClient,

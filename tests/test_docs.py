@@ -82,6 +82,7 @@ def test_a_shell_session_prints_the_documented_output(server: Server, block: str
     variables = environment(
         KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
     )
+    block = block.replace("localhost:7379", f"localhost:{server.port}")
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         typed, _, expected = step.partition("\n")
         done = subprocess.run(
@@ -116,13 +117,14 @@ def test_the_command_that_is_added_as_an_example_works() -> None:
 def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() -> None:
     page = ROOT / "docs/add-a-protocol.md"
     (codec,) = (block.values[0] for block in blocks("python", [page]))
-    (line,) = (block.values[0] for block in blocks("py", [page]))
+    (line,) = (block.values[0] for block in blocks("text", [page]))
     names: Dict[str, Any] = {**vars(typing), **vars(ports), **vars(errors), **vars(commands)}
     names.update(Limits=Limits, _protocol=_protocol, UNSET=UNSET)
     exec("from __future__ import annotations\n" + codec, names)
     container = server_container()
     names["limits"] = container.limits
-    served_protocols = (*container.protocols.args[0].args, eval(line, names))
+    added = eval(f"dict({line})", names)
+    served_protocols = [*container.protocols.args[0].kwargs.values(), *added.values()]
     container.protocols.override(Singleton(FirstBytes, List_(*served_protocols)))
     with serving(container) as address, gevent.socket.create_connection(address) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":[1]}\n')

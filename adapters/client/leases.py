@@ -176,3 +176,12 @@ def _hand_on(owner: weakref.ref[Leases[Any]], dropped: weakref.ref[Any]) -> None
     if leases is not None:
         leases._living.pop(dropped, None)
         leases.serve()
+
+
+def earlier(now: float, wait: float, end: Optional[float]) -> Optional[float]:
+    """When to stop waiting for a lease: after `wait` seconds, 0 for no limit, or at `end`. None for
+    never."""
+    until = now + wait if wait else None
+    if until is None or end is None:
+        return until or end
+    return min(until, end)
