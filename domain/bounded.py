@@ -152,13 +152,14 @@ class BoundedStore(InMemoryStore):
     def _expire_for(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
         """Expires keys until `items` fit, or none is due; returns by how much they then grow."""
         now = self._clock()
-        for key, slot in zip(items, self._slots(items)):
-            if isinstance(slot, tuple):  # so that expiry does not change by how much they grow
-                if slot[1] <= now:
-                    self._expire_slot(key)
-                elif slot[1] == math.inf:
-                    self._contents.deadlines.drop(hash(key) & MASK, key, slot)
-        growth = _growth_of(items, self._slots(items), due)
+        slots = self._slots(items)
+        timed = [(key, slot) for key, slot in zip(items, slots) if isinstance(slot, tuple)]
+        for key, slot in timed:  # so that expiry does not change by how much they grow
+            if slot[1] <= now:
+                self._expire_slot(key)
+            elif slot[1] == math.inf:
+                self._contents.deadlines.drop(hash(key) & MASK, key, slot)
+        growth = _growth_of(items, self._slots(items) if timed else slots, due)
         while self._excess(growth) > 0 and self._expire(now, STEP):
             pass
         return growth

@@ -40,6 +40,10 @@ MARKS = 8
 """Bytes of marks for each key, at least: an unread key is taken for a read one in one of so many
 cases, at the most, and is then kept for one more round."""
 
+AT_ONCE = 200
+"""Shards from which keys are removed together: fewer than there are, since a hand comes back to a
+shard only when what it found there is removed."""
+
 BATCH = 16
 """One of so many keys of a shard is looked at before the next shard's turn."""
 
@@ -171,21 +175,22 @@ class Sieve:
         A hand that comes to the end of its shard starts anew, so after three rounds it has passed
         every key twice, and no mark is left.
         """
-        for _ in range(3 * SHARDS):
+        victims: List[str] = []
+        for visit in range(3 * SHARDS):
             if not self._ahead:
                 self._index = (self._index + 1) & MASK
-            victims = self._advance(shards[self._index], spared, size)
-            if victims:
-                return victims
-        return []
+            size = self._advance(shards[self._index], spared, size, victims)
+            if victims and (size <= 0 or visit >= AT_ONCE):
+                break
+        return victims
 
-    def _advance(self, shard: Shard, spared: Container[str], size: int) -> List[str]:
-        """The next keys to remove, up to the end of a shard."""
+    def _advance(self, shard: Shard, spared: Container[str], size: int, victims: List[str]) -> int:
+        """Adds the next keys of a shard to remove, if there are any, to `victims`, up to those that
+        free `size` bytes; returns how many bytes are left to free."""
         marks = self._marks[self._index]
         passed = self._passed[self._index]
-        mask = len(marks) - 1
-        victims: List[str] = []
-        while self._ahead or (not victims and self._look_ahead(shard, passed)):
+        mask, found = len(marks) - 1, False
+        while self._ahead or (not found and self._look_ahead(shard, passed)):
             self.visited += 1
             key = self._ahead.pop()
             place = (hash(key) >> 10) & mask
@@ -193,13 +198,14 @@ class Sieve:
                 marks[place] = 0
                 passed += 1
                 continue
+            found = True
             victims.append(key)  # the next one will be where it was
             slot = shard[key]
             size -= cost(key, slot if isinstance(slot, bytes) else slot[0])
             if size <= 0:
                 break
-        self._passed[self._index] = passed if self._ahead or victims else 0
-        return victims
+        self._passed[self._index] = passed if self._ahead or found else 0
+        return size
 
     def _look_ahead(self, shard: Shard, passed: int) -> bool:
         """Looks up the next keys of a shard; returns whether there are any."""
