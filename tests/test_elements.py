@@ -7,10 +7,9 @@ from typing import Any, Dict, List
 
 import pytest
 
-from adapters.protocols.json_lines import codec, lines
-from adapters.protocols.json_lines.elements import LONG_LINE, Outline, check_elements
+from adapters.protocols.json_lines import codec
+from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
 from application.limits import Limits
-from application.ports import Wants
 from domain.errors import TooLarge
 from tests.support import answer, new_session
 from tests.test_json_lines import replies
@@ -96,26 +95,3 @@ def test_the_conversation_goes_on_after_too_many_elements() -> None:
         "TOO_LARGE",
         {"ok": True, "result": "PONG"},
     ]
-
-
-@pytest.mark.parametrize("size", [1, 7, 1000, 10**6])
-def test_an_outline_is_the_same_in_whatever_pieces_a_line_arrives(size: int) -> None:
-    line = b'{"a,":[{"b":1},2,"{["],"items":{}}'
-    outline = Outline()
-    for start in range(0, len(line), size):
-        outline.add(line[start : start + size])
-    assert (outline.commas, outline.brackets, outline.has_names) == (4, 6, True)
-
-
-@pytest.mark.parametrize("size", [64 * 1024, 10**7])
-def test_a_line_in_which_too_many_arrays_begin_ends_the_conversation(
-    size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines, "MAX_BRACKETS", 100_000)
-    for count, code in ((99_990, None), (100_001, "TOO_LARGE")):
-        session = new_session(LIMITS)
-        asked = b'{"type":"SET","key":"k","value":[%b1]}\n' % (b"[]," * (count - 2))
-        parts = [asked[start : start + size] for start in range(0, len(asked), size)]
-        (reply,) = replies(answer(session, parts))
-        assert reply == (code or {"ok": True, "result": True})
-        assert (session.wants is Wants.END) == (code is not None)

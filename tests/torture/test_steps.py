@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
-from adapters.protocols.json_lines.lines import MAX_BRACKETS
 from application.commands import NAMES
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -87,16 +86,10 @@ def distinct(value: bytes, size: int) -> bytes:
     return b"{%b}" % b",".join(members)
 
 
-def deep(size: int) -> bytes:
-    """Arrays that nest, as many as a line may have, and numbers behind them."""
-    arrays = filled(b"[" * 120 + b"]" * 120, min(size, 2 * MAX_BRACKETS - 10_000))
-    return arrays[:-1] + b",1" * ((size - len(arrays)) // 2) + b"]"
-
-
 DOCUMENTS: Dict[str, Callable[[int], bytes]] = {
     "empty arrays": lambda size: filled(b"[]", size),
     "empty arrays and an exponent": lambda size: filled(b"[]", size, b"1e100"),
-    "deep arrays": deep,
+    "deep arrays": lambda size: filled(b"[" * 120 + b"]" * 120, size),
     "objects": lambda size: filled(b'{"a":{}}', size),
     "distinct names": lambda size: distinct(b"1", size),
     "distinct names with exponents": lambda size: distinct(b"1e300", size),
@@ -158,23 +151,23 @@ def costly_requests() -> Iterator[Any]:
         yield f"DELETE if_equals, of twice 512 KiB: {name}", setting(text), other % spaced(text)
     text = DOCUMENTS["empty arrays"](MIB - 100)
     yield (
-        "BATCH of 5,000 DELETE if_equals, of 1 MiB",
+        "BATCH of 10,000 DELETE if_equals, of 1 MiB",
         setting(text),
-        batch([{"type": "DELETE", "key": "document", "if_equals": []}] * 5_000),
+        batch([{"type": "DELETE", "key": "document", "if_equals": []}] * 10_000),
     )
-    existing = [f"key:{number:012}" for number in range(50_000)]
-    yield "MGET of 50,000 keys", b"", request("MGET", keys=existing)
-    yield "MDELETE of 50,000 keys", b"", request("MDELETE", keys=existing)
-    yield "MSET of 50,000 new keys", b"", request("MSET", items=dict.fromkeys(many(50_000), 1))
+    existing = [f"key:{number:012}" for number in range(100_000)]
+    yield "MGET of 100,000 keys", b"", request("MGET", keys=existing)
+    yield "MDELETE of 100,000 keys", b"", request("MDELETE", keys=existing)
+    yield "MSET of 100,000 new keys", b"", request("MSET", items=dict.fromkeys(many(100_000), 1))
     yield (
-        "MSET of 50,000 keys with a ttl",
+        "MSET of 100,000 keys with a ttl",
         b"",
         request("MSET", items=dict.fromkeys(existing, 1), ttl=60),
     )
     yield (
-        "MSET if absent of 50,000 keys",
+        "MSET if absent of 100,000 keys",
         b"",
-        request("MSET", items=dict.fromkeys(many(50_000, "newer"), 1), **{"if": "absent"}),
+        request("MSET", items=dict.fromkeys(many(100_000, "newer"), 1), **{"if": "absent"}),
     )
     yield (
         "MSET of 15 MiB of tiny items",
@@ -195,16 +188,16 @@ def costly_requests() -> Iterator[Any]:
         b"",
         b'{"type":"BATCH","commands":[%b{}]}\n' % (b'{"type":"PING"},' * 980_000),
     )
-    yield "BATCH of 5,000 SETs", b"", batch(sets(5_000))
+    yield "BATCH of 10,000 SETs", b"", batch(sets(10_000))
     yield (
-        "BATCH of 5,000 SETs with a ttl, undone",
+        "BATCH of 10,000 SETs with a ttl, undone",
         b"",
-        batch([*sets(4_999, ttl=60), {"type": "INCR", "key": "new:00000000"}]),
+        batch([*sets(9_999, ttl=60), {"type": "INCR", "key": "new:00000000"}]),
     )
-    yield "BATCH of 5,000 INCRs", b"", batch([{"type": "INCR", "key": "n"}] * 5_000)
-    yield "BATCH of 4 FLUSHes", b"", batch([{"type": "FLUSH"}] * 4)
-    yield "BATCH of 4 SCANs", b"", batch([{"type": "SCAN", "prefix": "no", "limit": 10**6}] * 4)
-    yield "BATCH of 49 COUNTs", b"", batch([{"type": "COUNT"}] * 49)
+    yield "BATCH of 10,000 INCRs", b"", batch([{"type": "INCR", "key": "n"}] * 10_000)
+    yield "BATCH of 9 FLUSHes", b"", batch([{"type": "FLUSH"}] * 9)
+    yield "BATCH of 9 SCANs", b"", batch([{"type": "SCAN", "prefix": "no", "limit": 10**6}] * 9)
+    yield "BATCH of 99 COUNTs", b"", batch([{"type": "COUNT"}] * 99)
     yield (
         "BATCH of SETs of 5 MB",
         b"",
@@ -232,6 +225,10 @@ def table() -> Iterator[Dict[str, Dict[str, float]]]:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
+ALIKE = ("SET of 15 MiB", "GETSET", "DELETE if_equals")
+"""What takes long before it comes to the store, so that one kind of store tells of all."""
+
+
 @pytest.mark.parametrize("kind", STORES)
 def test_no_step_of_any_request_takes_long(
     kind: str, long: bool, table: Dict[str, Dict[str, float]]
@@ -241,6 +238,8 @@ def test_no_step_of_any_request_takes_long(
     too_long = {}
     for name, before, line in costly_requests():
         assert any(f'"{command}"'.encode() in line[:60] or command in name for command in NAMES)
+        if name.startswith(ALIKE) and kind != "unbounded" and not long:
+            continue
         server.fill()
         times = []
         for _ in range(2):  # a busy machine makes one slower than it is

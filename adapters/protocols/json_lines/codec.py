@@ -12,7 +12,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 from msgspec import UNSET
 
 from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
-from adapters.protocols.json_lines.lines import BLOCK, MAX_BRACKETS, Lines
+from adapters.protocols.json_lines.lines import BLOCK, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
     BEFORE,
@@ -49,15 +49,14 @@ class JsonLinesCodec(Codec):
         requests: List[Request] = []
         try:
             if self.longest > LONG_LINE:
-                check_elements(lines[0], self._limits, self._lines.outline)
+                check_elements(lines[0], self._limits)
             requests.extend(map(decode, lines))
         except (*UNREADABLE, TooLarge) as error:
             self._explain(lines, requests, error)
         self._lines.settle()
         if self._lines.is_over:
-            limit = f"at most {self._limits.max_request_bytes} bytes (max_request_bytes)"
-            why = f"a request has {limit}, and {MAX_BRACKETS:,} opening brackets"
-            requests.append(Settled(UNSET, TooLarge(why), True))
+            limit = f"at most {self._limits.max_request_bytes} (max_request_bytes)"
+            requests.append(Settled(UNSET, TooLarge(f"a request has {limit} bytes"), True))
         self._has_begun = self._has_begun or bool(requests)
         self.has_more = self._lines.has_more
         self.buffered = self._lines.buffered

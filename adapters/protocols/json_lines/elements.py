@@ -6,7 +6,7 @@ build, so a line with more than a request may have is refused by a count that st
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Type, Union
+from typing import Dict, List, Type, Union
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -18,41 +18,15 @@ LONG_LINE = 64 * 1024
 """Bytes up to which a line is decoded without a count."""
 
 
-class Outline:
-    """What there is in a line of what may have to be counted, noted piece by piece."""
-
-    __slots__ = ("_end", "brackets", "commas", "has_names")
-
-    def __init__(self) -> None:
-        self.commas = 0
-        self.brackets = 0
-        """How many arrays and objects begin, or seem to in strings."""
-        self.has_names = False
-        """Whether there is a name whose value may be many keys or commands."""
-        self._end = b""
-
-    def add(self, data: bytes) -> None:
-        """Notes the next piece of the line."""
-        self.commas += data.count(b",")
-        self.brackets += data.count(b"[") + data.count(b"{")
-        if not self.has_names:
-            seam = self._end + data[:_LONGEST_NAME]
-            self.has_names = any(name in seam or name in data for name in _NAMES)
-            self._end = (self._end + data[-_LONGEST_NAME:])[-_LONGEST_NAME:]
-
-
-def check_elements(line: bytes, limits: Limits, outline: Optional[Outline] = None) -> None:
+def check_elements(line: bytes, limits: Limits) -> None:
     """Raise `TooLarge` for a line with more keys, or commands of a batch, than a request may have.
 
     A line that is no command passes: decoding it tells what is wrong with it.
     """
     if len(line) <= LONG_LINE:
         return
-    if outline is None:
-        outline = Outline()
-        outline.add(line)
     fewest = min(limits.max_keys_per_request, limits.max_batch_cost)
-    if outline.commas < fewest or not outline.has_names:
+    if line.count(b",") < fewest or not any(name in line for name in _NAMES):
         return
     left = {
         _Key: limits.max_keys_per_request,
@@ -96,7 +70,6 @@ class _Request(_Members):
 
 _NAMES = (b'"keys"', b'"items"', b'"commands"', b"\\u")
 """What a line has that needs to be counted; letters of a name may be written as escapes."""
-_LONGEST_NAME = max(map(len, _NAMES))
 
 _COUNTED: Dict[Type[object], object] = {_Key: _Key(), _Type: _Type()}
 _MESSAGES: Dict[Type[object], str] = {

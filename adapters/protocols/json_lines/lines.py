@@ -1,22 +1,15 @@
 """Cuts a stream of bytes into lines, a few at a time.
 
 Rule: input stays as it was read until its turn comes, so that many tiny lines take no more memory
-than their bytes. The cost is linear in these, however they arrive. What has to be known of a long
-line before it is decoded is counted as it arrives, so that its last bytes do not pay for all.
+than their bytes. The cost is linear in these, however they arrive.
 """
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
-
-from adapters.protocols.json_lines.elements import Outline
+from typing import List, Sequence
 
 BLOCK = 16 * 1024
 """Bytes that are searched for lines at once."""
-
-MAX_BRACKETS = 5_250_000
-"""Arrays and objects that begin in a line, counting brackets in strings: decoding those that nest
-takes up to 16 ns each, and a line is decoded in one step."""
 
 WINDOW = 64
 """Lines that are cut at once, at the most."""
@@ -31,9 +24,6 @@ class Lines:
         self._data = b""
         self._at = 0
         self._partial = bytearray()
-        self._partial_outline = Outline()
-        self.outline: Optional[Outline] = None
-        """That of the line that was cut last, if it had arrived in part first."""
         self.buffered = 0
         """How many bytes are kept."""
         self.has_more = False
@@ -71,15 +61,13 @@ class Lines:
             if self._data and not self._partial:
                 self.partial_number += 1
         self.buffered = len(self._data) + len(self._partial)
-        is_too_long = self.buffered > self._max_bytes and not self.has_more
-        if is_too_long or self._partial_outline.brackets > MAX_BRACKETS:
+        if self.buffered > self._max_bytes and not self.has_more:
             self._overflow()
 
     def close(self) -> None:
         """Frees all buffered bytes."""
         self._data, self._at = b"", 0
         self._partial = bytearray()
-        self._partial_outline = Outline()
         self.has_more = False
         self.buffered = 0
 
@@ -89,29 +77,24 @@ class Lines:
         if self.has_more:
             self._data += data
             return
-        self._append(self._data)
+        self._partial += self._data
         self._data = data
 
     def _cut_long(self) -> List[bytes]:
         """Cuts the line that had arrived in part."""
         end = self._data.find(b"\n")
         if end < 0:
-            self._append(self._data)
+            self._partial += self._data
             self._data = b""
             return []
-        self._append(self._data[:end])
-        line, self.outline = bytes(self._partial), self._partial_outline
-        self._partial, self._partial_outline = bytearray(), Outline()
+        self._partial += self._data[:end]
+        line = bytes(self._partial)
+        self._partial = bytearray()
         self._at = end + 1
         self.has_more = self._at < len(self._data)
         return [line]
 
-    def _append(self, data: bytes) -> None:
-        self._partial += data
-        self._partial_outline.add(data)
-
     def _cut_block(self) -> List[bytes]:
-        self.outline = None
         data, at = self._data, self._at
         block = data[at : at + BLOCK]
         lines = block.split(b"\n", WINDOW)
@@ -131,18 +114,9 @@ class Lines:
 
     def _check(self, lines: List[bytes]) -> None:
         for index, line in enumerate(lines):
-            if len(line) > self._max_bytes or self._brackets_in(line) > MAX_BRACKETS:
+            if len(line) > self._max_bytes:
                 del lines[index:]
                 self._overflow()
-
-    def _brackets_in(self, line: bytes) -> int:
-        """How many brackets there are in the line that was cut, if there may be too many."""
-        if len(line) <= MAX_BRACKETS:
-            return 0
-        if self.outline is None:
-            self.outline = Outline()
-            self.outline.add(line)
-        return self.outline.brackets
 
     def _overflow(self) -> None:
         self.close()
