@@ -1,9 +1,9 @@
 """What durability costs, beside Redis with its append-only file.
 
 The rules it keeps: the servers take turns inside every round, under the same load, and the median
-over the rounds counts; every server has a new directory on the system's disk
-for temporary files. What a figure needs that
-users cannot set, such as a slow disk, is set in the server's process before it starts.
+over the rounds counts; every server has a new directory among the system's temporary files. What a
+figure needs that users cannot set, such as a slow disk, is set in the server's process before it
+starts.
 
     python -m benchmarks.durable rates | start | rewrite | reader
 """

@@ -27,19 +27,17 @@ class Manual:
         self.calls.append(call)
 
     def work(self) -> None:
-        while self.jobs or self.calls:
-            self.begin()
+        while self.begin():
             self.end()
 
-    def begin(self) -> None:
-        """Comes to the next job, without doing it."""
+    def begin(self) -> bool:
+        """Comes to the next job, without doing it; false when there is none."""
         while self.calls and not self.jobs:
             self.calls.pop(0)()
+        return bool(self.jobs)
 
     def end(self) -> None:
-        """Does one job, if there is any."""
-        if not self.jobs:
-            return
+        """Does one job."""
         job, done = self.jobs.pop(0)
         outcome: Union[Any, OSError]
         try:

@@ -197,6 +197,26 @@ def test_a_rewrite_is_due_when_the_files_are_twice_what_a_snapshot_takes(
     assert 2000 < min(sizes) <= max(sizes) < 2100
 
 
+@pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
+def test_what_has_piled_up_is_written_in_parts(
+    tmp_path: Path, fsync: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "FRAME_BYTES", 1)
+    world = World(tmp_path / "d", fsync).load()
+    for number in range(10 * queue.AT_ONCE):
+        world.store.set(f"k{number}", b"1")
+    next(world.journal.upkeep.rewrite())  # a new file, behind all of it
+    jobs = 0
+    while world.background.begin():
+        world.background.end()
+        jobs += 1
+    assert jobs >= 10
+    assert len(world.disk.names()) == 2
+    for _ in world.journal.close():
+        world.background.work()
+    assert reopened(tmp_path / "e", world.disk.survivors()).contents() == world.contents()
+
+
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 def test_an_idle_journal_does_not_grow(tmp_path: Path, fsync: str) -> None:
     world = World(tmp_path / "d", fsync).load()

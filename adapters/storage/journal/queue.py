@@ -8,15 +8,19 @@ newest such batch, and no others wait.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence
 
 from adapters.storage.journal.frames import Change, Record, records_of
 from domain.effects import Cleared, Effect, Put
 
-FRAME_BYTES = 1 << 20
+FRAME_BYTES = 1 << 18
 """Of keys and texts, after which a batch is closed."""
 
-MAX_BATCHES = 64
+AT_ONCE = 16
+"""How many batches are taken at once, which takes some milliseconds to encode."""
+
+MAX_BATCHES = 256
 """How many may be behind before all replies wait."""
 
 
@@ -119,9 +123,13 @@ class Queue:
         """What is to be written next."""
         if self._open.changes or self._open.is_cleared:
             self.close_batch()
-        taken = list(self._batches)[:-1]
-        self._taken = len(taken)
-        return taken
+        self._taken = min(len(self._batches) - 1, AT_ONCE)
+        return list(islice(self._batches, self._taken))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to write than was taken."""
+        return self._taken < len(self._batches) - 1
 
     def done(self) -> None:
         """What was taken is written, and on the disk if it has to be."""

@@ -162,8 +162,12 @@ class Writer:
         self._wanted = step = max(self._wanted, wanted)
         if self._is_busy:
             return
-        self._wanted = Step.WRITE
-        batches, number = self._queue.take(), self._queue.number
+        batches = self._queue.take()
+        if self._queue.has_more:
+            step = self._usual  # and what is wanted comes with the last of it
+        else:
+            self._wanted = Step.WRITE
+        number = batches[-1].number if batches else self._queue.number
         if step < Step.ROTATE:
             step = max(step, self._usual) if self.durable < number else Step.WRITE
         if batches or step:
