@@ -145,12 +145,16 @@ class Run:
 
 
 def _run(program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]) -> Run:
-    before = psutil.Process(server.pid).cpu_times()
+    before = _processor_seconds(server)
     given: dict[str, load.Flag] = {"port": server.port, "protocol": server.protocol, **flags}
     outcome = load.run(program, command="SET", keys=KEYS, seconds=seconds, warmup=0, **given)
-    after = psutil.Process(server.pid).cpu_times()
-    spent = after.user + after.system - before.user - before.system
+    spent = _processor_seconds(server) - before
     return Run(outcome.requests_per_second, spent / outcome.requests * 1e6)
+
+
+def _processor_seconds(server: Running) -> float:
+    times = psutil.Process(server.pid).cpu_times()
+    return times.user + times.system
 
 
 def _tell(case: str, runs: dict[str, list[Run]]) -> None:
@@ -180,7 +184,8 @@ def start(given: tuple[Path, str], keys: int) -> None:
         with started(ours("--data-dir", where, program=code)) as server:
             count = ask(server, b'{"type":"COUNT"}')
             took = time.perf_counter() - began
-            click.echo(f"{count:,} keys from {what}: {took:.2f} s")
+            used = _processor_seconds(server)
+            click.echo(f"{count:,} keys from {what}: {took:.2f} s, {used:.2f} s of a processor")
             _wait_for_rewrite(server, code)
 
 
