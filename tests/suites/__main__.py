@@ -20,7 +20,7 @@ import tarfile
 import venv
 from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from xml.etree import ElementTree
 
 from tests.support import running_server
@@ -38,6 +38,7 @@ class Suite(NamedTuple):
     tests: Tuple[str, ...]
     needs: Tuple[str, ...] = ()
     options: Tuple[str, ...] = ()
+    variables: Mapping[str, str] = {}
     is_django: bool = False
 
 
@@ -76,6 +77,12 @@ SUITES: Dict[str, Suite] = {
         ("tests/acceptance",),
         ("redis", "marshmallow"),
         ("-o", "asyncio_mode=auto", "-m", "not memcached", "-k", "redis"),
+    ),
+    "Celery's results": Suite(
+        "celery",
+        ("t/integration/test_redis_backend.py",),
+        ("redis", "pydantic", "pytest-celery"),
+        variables={"TEST_BROKER": "memory://", "TEST_BACKEND": "redis://127.0.0.1:{port}/1"},
     ),
 }
 DIFFERENCES = {
@@ -150,6 +157,7 @@ def run(folder: Path, python: str, suite: Suite) -> List[Outcome]:
             "KV_SUITE_PORT": str(server.port),
             "DOGPILE_REDIS_PORT": str(server.port),
             "CI": "true",
+            **{name: value.format(port=server.port) for name, value in suite.variables.items()},
         }
         environment = {**os.environ, **variables}
         if suite.is_django:
