@@ -5,6 +5,7 @@ Rule: options, replies and refusals are those of Redis.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, List, Optional
 
 from adapters.protocols.resp import replies
@@ -92,7 +93,7 @@ def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
 
 def _incr(sign: int) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
-        by = sign * (integer_of(arguments[2]) if len(arguments) > 2 else 1)
+        by = sign * integer_of(arguments[2])
         if by > strings.MAX_INTEGER:
             raise ReplyError("ERR decrement would overflow")
         return strings.IncrBy(key_of(session, arguments[1]), by), replies.INTEGER
@@ -137,6 +138,7 @@ def _lcs(session: Session, arguments: Arguments) -> Made:
     return strings.Lcs(one, other), replies.LCS_LENGTH if b"LEN" in seen else replies.LCS
 
 
+_INCR, _DECR = (Plain(partial(strings.IncrBy, by=by), replies.INTEGER) for by in (1, -1))
 PUT = Plain(strings.Put, replies.DONE)
 
 TABLE = (
@@ -170,9 +172,9 @@ TABLE = (
     Entry("getrange", 4, "readonly", ONE, _getrange),
     Entry("substr", 4, "readonly", ONE, _getrange),
     Entry("setrange", 4, "write denyoom", ONE, _setrange),
-    Entry("incr", 2, "write denyoom fast", ONE, _incr(1)),
+    Entry("incr", 2, "write denyoom fast", ONE, _INCR),
     Entry("incrby", 3, "write denyoom fast", ONE, _incr(1)),
-    Entry("decr", 2, "write denyoom fast", ONE, _incr(-1)),
+    Entry("decr", 2, "write denyoom fast", ONE, _DECR),
     Entry("decrby", 3, "write denyoom fast", ONE, _incr(-1)),
     Entry(
         "incrbyfloat",

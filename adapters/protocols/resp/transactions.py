@@ -21,7 +21,7 @@ from adapters.protocols.resp.entries import (
 )
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
-from adapters.protocols.resp.session import Session
+from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget
 from application.commands import Command
 from application.ports import Encoded
@@ -50,37 +50,35 @@ class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
 class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     """Runs the queued commands with nothing in between, unless a watched key has changed."""
 
-    commands: Optional[List[Command[Any]]]
     session: Session
-    is_broken: bool
-
-    @classmethod
-    def of(cls, session: Session) -> Exec:
-        """The transaction of a session."""
-        return cls(session.queue, session, session.is_queue_broken)
+    queue: Optional[Queue]
 
     def run(self, store: Store, budget: Budget) -> Any:
-        session = self.session
-        if self.commands is None:
+        session, queue = self.session, self.queue
+        if queue is None:
             raise ReplyError("ERR EXEC without MULTI")
         may_run = session.shared.watches.is_unchanged(session.watch, store)
         session.end_transaction()
-        if self.is_broken:
+        if queue.is_broken:
             raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
         if not may_run:
             return Encoded(b"_\r\n" if session.is_version_3 else b"*-1\r\n")
         return Encoded(store.atomically(lambda inner: self._run_all(inner, budget)))
 
     def named_keys(self) -> Collection[str]:
-        return [key for command in self.commands or () for key in command.named_keys()]
+        return [key for command in self._commands for key in command.named_keys()]
 
     def touches_keyspace(self) -> bool:
-        return any(command.touches_keyspace() for command in self.commands or ())
+        return any(command.touches_keyspace() for command in self._commands)
+
+    @property
+    def _commands(self) -> List[Command[Any]]:
+        return self.queue.commands if self.queue else []
 
     def _run_all(self, store: Store, budget: Budget) -> bytes:
         parts: List[bytes] = []
         size = 0
-        for command in self.commands or ():
+        for command in self._commands:
             try:
                 parts.append(replies.spelled(command, command.run(store, budget)))
             except KvError as error:
@@ -129,7 +127,7 @@ def _watch(session: Session, arguments: Arguments) -> Made:
 
 
 def _exec(session: Session, arguments: Arguments) -> Made:
-    return Exec.of(session), replies.REPLY
+    return Exec(session, session.queue), replies.REPLY
 
 
 TABLE = (
