@@ -10,11 +10,23 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Generator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text, to_texts
-from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
+from application.byte_values import to_bytes, to_text, to_text_in_steps, to_texts
+from application.commands.base import Command, ManyKeys, OneKey, Results, Run, changed, register
 from application.commands.keyspace import Scan
 from application.databases import Databases, keys_of, visible
 from application.glob import glob
@@ -87,9 +99,13 @@ class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
 
     data: bytes
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        store.set(self.key, to_text(self.data))
+    def run(self, store: Store, budget: Budget, text: Optional[bytes] = None) -> bool:
+        store.set(self.key, text or to_text(self.data))
         return True
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        text = yield from to_text_in_steps(self.data)
+        return partial(self.run, text=text)
 
     @classmethod
     def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
