@@ -246,6 +246,12 @@ REST: List[Tuple[str, Any, int, Any]] = [
     ("/multi-exec", [["NOPE"]], 400,
      {"error": "EXECABORT Transaction discarded because of previous errors."}),
     ("/pipeline", [], 200, []),
+    ("/pipeline", [["HELLO", 3], ["GET", "none"], ["CLIENT", "ID"], ["SUBSCRIBE", "c"], ["PING"]],
+     200, None),
+    ("/", ["CLIENT", "REPLY", "OFF"], 200, {"result": None}),
+    ("/", ["QUIT"], 200, {"result": "OK"}),
+    ("/", ["INFO"], 200, None),
+    ("/", ["COMMAND"], 200, None),
 ]  # fmt: skip
 
 
@@ -255,8 +261,9 @@ def test_redis_commands_are_told_as_json(
 ) -> None:
     sent = json.dumps(body, separators=(",", ":")).encode()
     found = peer.ask("POST", target, sent, **JSON)
-    assert (found.status, found.json) == (status, expected)
-    assert peer.ask("GET", "/readyz").status == 200
+    assert found.status == status
+    assert expected is None or found.json == expected
+    assert not peer.is_open or peer.ask("GET", "/readyz").status == 200
 
 
 def test_redis_replies_come_in_base64_when_asked(peer: Peer) -> None:
@@ -346,7 +353,7 @@ def test_tiny_chunks_take_bounded_turns() -> None:
 
 def test_a_client_that_expects_100_continue_is_told_to(peer: Peer) -> None:
     sent = request("PUT", "/v1/keys/k", b"1", expect="100-continue", **JSON)
-    assert peer.send(sent[:-1]) == b"HTTP/1.1 100 \r\n\r\n"
+    assert peer.send(sent[:-1]) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert replies_in(peer.send(sent[-1:]), ["PUT"])[0].status == 201
 
 

@@ -151,14 +151,14 @@ class AsyncioPool:
         until = earlier(loop.time(), self._wait, end)
         waiter = _Waiter(loop)
         try:
-            leases.join(waiter, insists=True)
+            leases.join(waiter)
             while waiter.lease is None:
                 left = RECOUNT_EVERY if until is None else until - loop.time()
                 if left <= 0:
                     raise TimedOut(f"all {self._size} connections are in use")
                 await waiter.wait(min(left, RECOUNT_EVERY))
                 if waiter.lease is None:
-                    leases.serve()
+                    leases.recount()
             return waiter.lease
         except BaseException:
             leases.leave(waiter)

@@ -19,10 +19,10 @@ from adapters.client.connection import (
     NOT_OPENED,
     SEND_SIZE,
     Connection,
-    NewPoll,
     Session,
     within,
 )
+from adapters.client.unread import NewPoll, unread
 from application.commands import Auth, Command
 from domain.errors import KvError, TimedOut, Unavailable
 
@@ -67,9 +67,7 @@ class _Link(asyncio.Protocol):
                 sock.close()
                 raise
             self._sock = sock
-            poll = self._new_poll()
-            poll.register(sock.fileno(), select.POLLIN)
-            self._unread = poll.poll
+            self._unread = unread(sock, self._new_poll)
             name = address.server_name if context else None
             await self._loop.create_connection(
                 lambda: self, sock=sock, ssl=context, server_hostname=name
@@ -106,7 +104,7 @@ class _Link(asyncio.Protocol):
     def is_stale(self) -> bool:
         """Whether the server has closed it, or sent unrequested bytes, which the loop may not have
         seen yet."""
-        return self._ended or bool(self._received or self._unread(0))
+        return self._ended or bool(self._received or self._unread())
 
     def close(self) -> None:
         """Hang up, from any thread."""

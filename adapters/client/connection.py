@@ -10,14 +10,12 @@ import socket
 from typing import Any, Callable, Generic, Iterator, List, Optional, Protocol, Sequence, TypeVar
 
 from adapters.client.address import Address
+from adapters.client.unread import NewPoll
 from application.commands import Command
 from domain.errors import KvError, TimedOut, Unavailable, Unreachable
 
 SEND_SIZE = 64 * 1024
 """Bytes offered to the system at once; that it takes some of them is progress."""
-
-NewPoll = Callable[[], Any]
-"""Makes what `select.poll` makes."""
 
 
 class Session(Protocol):

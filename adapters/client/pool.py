@@ -29,10 +29,6 @@ from domain.errors import TimedOut, Unavailable
 
 R = TypeVar("R")
 
-FAIR_AFTER = 0.01
-"""Seconds a caller waits for a connection before it gets the next one that comes free. Until then
-one whose thread runs already may be faster, which saves waking another for each call."""
-
 
 class Connection(Protocol):
     """A pooled connection: it connects when first used, and again after a fault."""
@@ -124,27 +120,24 @@ class Pool(Pipelined):
     def _wait_for_lease(
         self, leases: Leases[Connection], end: Optional[float]
     ) -> Lease[Connection]:
-        now = time.monotonic()
-        until, fair_at = earlier(now, self._wait, end), now + FAIR_AFTER
+        until = earlier(time.monotonic(), self._wait, end)
         waiter = self._network.queue()
-        while until is None or now < until:
-            insists = now >= fair_at
-            pause = RECOUNT_EVERY if insists else fair_at - now
-            leases.join(waiter, insists)
-            lease: Optional[Lease[Connection]] = None if insists else leases.take()
-            try:
-                lease = lease or waiter.get(timeout=min(pause, until - now if until else pause))
-            except BaseException as error:
-                leases.leave(waiter)
-                lease = None if waiter.empty() else waiter.get_nowait()
-                if not isinstance(error, queue.Empty):
-                    if lease is not None:
-                        leases.give_back(lease)
-                    raise
-            if lease is not None:
-                return lease
-            now = time.monotonic()
-        raise TimedOut(f"all {self._size} connections are in use")
+        try:
+            leases.join(waiter)
+            while True:
+                left = RECOUNT_EVERY if until is None else until - time.monotonic()
+                if left <= 0:
+                    raise TimedOut(f"all {self._size} connections are in use")
+                try:
+                    lease: Lease[Connection] = waiter.get(timeout=min(left, RECOUNT_EVERY))
+                    return lease
+                except queue.Empty:
+                    leases.recount()
+        except BaseException:
+            leases.leave(waiter)
+            if not waiter.empty():
+                leases.give_back(waiter.get_nowait())
+            raise
 
     def _leases(self) -> Leases[Connection]:
         here = self._here

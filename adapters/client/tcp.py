@@ -15,10 +15,10 @@ from adapters.client.connection import (
     NOT_OPENED,
     SEND_SIZE,
     Connection,
-    NewPoll,
     Session,
     within,
 )
+from adapters.client.unread import NewPoll, unread
 from application.commands import Auth, Command
 from application.ports import Pipelined
 from domain.errors import KvError, TimedOut, Unavailable
@@ -57,11 +57,8 @@ class _Link:
         self.session = session
         self.idle = False
         """Whether all replies have come, so that another call may use it."""
-        poll = new_poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        self.unread: Callable[[int], List[Any]] = poll.poll
-        """Called with 0, whether something can be read: at rest, that the server has closed the
-        connection, or has sent what was not asked for."""
+        self.unread = unread(sock, new_poll)
+        """Whether the server has closed the connection, or has sent what was not asked for."""
 
     def close(self) -> None:
         self.sock.close()
@@ -115,7 +112,7 @@ class TcpClient(Connection[_Link], Pipelined):
         """The outcomes of the commands, or of the first of them up to one after whose refusal the
         server may close the connection."""
         link = self._link
-        if link is None or not link.idle or link.unread(0):
+        if link is None or not link.idle or link.unread():
             self.close()
             link = self._open(end)
         link.idle = False

@@ -16,6 +16,7 @@ from adapters.process import end_at_once, resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.http.access import Access
 from adapters.protocols.http.codec import HttpCodec, begins_http
+from adapters.protocols.http.pages import pages
 from adapters.protocols.http.routes import Site
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from adapters.protocols.resp.codec import RespCodec, begins_resp
@@ -151,6 +152,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Singleton(Access, config.http_hosts, config.http_allow_origin),
         providers.Factory(JsonLinesCodec, limits).provider,
         providers.Factory(RespCodec, resp, is_trusted=True).provider,
+        providers.Singleton(pages),
     )
     protocols = providers.Singleton(
         FirstBytes,
@@ -195,7 +197,10 @@ class ServerContainer(containers.DeclarativeContainer):
         connection=connection,
     )
     housekeeper = providers.Singleton(
-        GeventHousekeeper, run_maintenance=providers.Callable(_maintenance, store)
+        GeventHousekeeper,
+        run_maintenance=providers.Callable(_maintenance, store),
+        clock=clock,
+        note_lag=stats.provided.loop_lag.note,
     )
 
 

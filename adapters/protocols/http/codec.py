@@ -7,6 +7,7 @@ ends the connection, and so does whatever leaves a body unread.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any, Iterator, List, Optional, Sequence
 
 import h11
@@ -36,6 +37,7 @@ _HEAD_BYTES = 16 * 1024
 
 _CLOSE = Settled(UNSET, Closing(), is_fatal=True)
 _NO_BODY = (204, 304)
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 _CAN_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
 
 
@@ -111,7 +113,7 @@ class HttpCodec(Codec):
         return map(self._send_reply, parts)
 
     def encode_final(self, error: KvError) -> bytes:
-        if self._exchange and self._is_begun:
+        if self._exchange and (self._is_begun or type(error) is Closing):
             return self._send_reply(self._exchange.final(error))
         if isinstance(error, Answered):
             return self._send(error.answer)
@@ -187,7 +189,7 @@ class HttpCodec(Codec):
         found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
-            go_on = h11.InformationalResponse(status_code=100, headers=[])
+            go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
             return Settled(UNSET, _Interim(self._write(go_on)))
         return None
 
@@ -218,7 +220,7 @@ class HttpCodec(Codec):
         if not self._is_begun:
             self._is_begun = True
             headers = [("Content-Type", NDJSON), *PRIVATE, *self._headers]
-            sent = self._write(h11.Response(status_code=200, headers=headers))
+            sent = self._write(_response(200, headers))
         if reply.data:
             sent += self._write(h11.Data(data=reply.data))
         return sent + self._end() if reply.is_last else sent
@@ -231,7 +233,7 @@ class HttpCodec(Codec):
             headers.append(("Content-Length", str(len(answer.body))))
         if closes or self._http.their_state is not h11.DONE:
             headers.append(("Connection", "close"))
-        sent = self._write(h11.Response(status_code=answer.status, headers=headers))
+        sent = self._write(_response(answer.status, headers))
         if has_body and answer.body and not self._is_head:
             sent += self._write(h11.Data(data=answer.body))
         return sent + self._end()
@@ -253,6 +255,10 @@ class HttpCodec(Codec):
         if self._exchange:
             self._exchange.close()
         self._exchange, self._is_begun, self._is_head = None, False, False
+
+
+def _response(status: int, headers: Headers) -> h11.Response:
+    return h11.Response(status_code=status, headers=list(headers), reason=_REASONS[status])
 
 
 def _answered(answer: Answer) -> Settled:

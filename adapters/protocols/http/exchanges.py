@@ -67,8 +67,9 @@ class Exchange(Protocol):
         return iter((self.answer(request, result),))
         yield
 
-    def final(self, error: KvError) -> Part:
-        """What ends an answer that is begun, when the conversation ends."""
+    def final(self, error: KvError) -> Reply:
+        """What ends an answer that is begun, or was asked for by the client, when the conversation
+        ends."""
         return Part(b"", True)
 
     def close(self) -> None:
@@ -153,9 +154,6 @@ class Embedded(Exchange):
         self._waiting: List[Request] = []
         self._is_whole = self._is_over = False
 
-    def open(self, link: Link) -> None:
-        self._codec.open(link)
-
     @property
     def buffered(self) -> int:
         return self._codec.buffered
@@ -163,6 +161,9 @@ class Embedded(Exchange):
     @property
     def longest(self) -> int:
         return self._codec.longest
+
+    def open(self, link: Link) -> None:
+        self._codec.open(link)
 
     def feed(self, data: bytes) -> None:
         self._waiting = self._codec.decode(data)

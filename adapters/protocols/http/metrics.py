@@ -5,16 +5,22 @@ Rule: a figure is named and explained once, in a table here; the report has the 
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from itertools import accumulate
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
 
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from adapters.protocols.http.messages import PRIVATE, Answer, Head
-from application.stats import Report
+from application.stats import BOUNDS, Histogram, Report
 
 
 def _journal(report: Any, name: str) -> Any:
@@ -37,6 +43,14 @@ class Family(NamedTuple):
     help: str
     label: str
     read: Callable[[Any], Mapping[str, int]]
+
+
+class Distribution(NamedTuple):
+    """A histogram; None leaves it out."""
+
+    name: str
+    help: str
+    read: Callable[[Any], Optional[Histogram]]
 
 
 FIGURES = (
@@ -70,6 +84,12 @@ FAMILIES = (
     Family("errors", "Requests refused, by code.", "code", lambda report: report.errors),
 )
 
+DISTRIBUTIONS = (
+    Distribution(
+        "loop_lag_seconds", "How late the event loop was.", lambda report: report.server.loop_lag
+    ),
+)
+
 
 class _Collector(Collector):
     """The metrics of one report."""
@@ -90,6 +110,14 @@ class _Collector(Collector):
             for name, count in family.read(self._report).items():
                 metric.add_metric([name], count)
             yield metric
+        for distribution in DISTRIBUTIONS:
+            histogram = distribution.read(self._report)
+            if histogram:
+                below = zip((*map(str, BOUNDS), "+Inf"), accumulate(histogram.counts.values()))
+                name = f"kvjson_{distribution.name}"
+                yield HistogramMetricFamily(
+                    name, distribution.help, buckets=list(below), sum_value=histogram.sum
+                )
 
 
 def exposition(head: Head, report: Report) -> Answer:

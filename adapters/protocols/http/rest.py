@@ -22,7 +22,7 @@ from adapters.protocols.http.messages import (
 )
 from adapters.protocols.http.resources import json_text
 from application.ports import Codec
-from domain.errors import BadJson, BadRequest, TooLarge
+from domain.errors import BadJson, BadRequest, KvError, TooLarge
 
 Arguments = List[bytes]
 Commands = List[Arguments]
@@ -75,6 +75,9 @@ class Rest(Embedded):
         if self._head.header(b"upstash-encoding").lower() == "base64":
             replies = _in_base64(replies)
         return in_json(*self._form.tell(replies))
+
+    def final(self, error: KvError) -> Answer:
+        return self.tell(self._codec.encode_final(error)) or self.end()
 
     def close(self) -> None:
         super().close()
@@ -202,7 +205,7 @@ def _told(value: Any) -> Dict[str, Any]:
 
 
 def _tell_one(replies: List[Any]) -> Tuple[int, Any]:
-    (reply,) = replies
+    reply = replies[0] if replies else None  # CLIENT REPLY may silence it
     return 400 if isinstance(reply, Refused) else 200, _told(reply)
 
 
@@ -211,7 +214,7 @@ def _tell_many(replies: List[Any]) -> Tuple[int, Any]:
 
 
 def _tell_transaction(replies: List[Any]) -> Tuple[int, Any]:
-    last = replies[-1]
+    last = replies[-1] if replies else None
     return _tell_many(last) if isinstance(last, list) else _tell_one([last])
 
 
