@@ -357,3 +357,17 @@ def test_commands_and_settings_are_told_from_the_one_table() -> None:
     settings = said(request(b"CONFIG", b"GET", b"max-push-*", b"maxclients"))
     assert b"max-push-bytes" in settings
     assert b"$5\r\n10000\r\n" in settings
+
+
+def test_an_mget_that_names_a_key_many_times_is_refused_before_its_reply_is_made() -> None:
+    many = request(b"MGET", *[b"k"] * 10_000)
+    replies = said(request(b"SET", b"k", b"x" * 100_000) + many + PING)
+    assert replies.startswith(b"+OK\r\n-ERR the values have 1000020000 bytes; a reply has at most ")
+    assert replies.endswith(b"+PONG\r\n")
+    inside = request(b"MULTI") + many * 3 + request(b"EXEC")
+    assert said(request(b"SET", b"k", b"x" * 100_000) + inside).count(b"-ERR the values") == 3
+
+
+def test_an_mget_returns_a_value_for_each_key_that_is_named() -> None:
+    replies = said(request(b"SET", b"k", b"v") + request(b"MGET", b"k", b"none", b"k"))
+    assert replies == b"+OK\r\n*3\r\n$1\r\nv\r\n$-1\r\n$1\r\nv\r\n"

@@ -11,7 +11,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Type, Union
 from msgspec import UNSET
 
 from application.byte_values import to_bytes
-from application.commands import Command, MGet
+from application.commands import Command
+from application.commands.strings import MGetEach
 from application.ports import Encoded, Request
 from domain.errors import InvalidPassword, KvError, LoginRequired, OutOfMemory, Unauthenticated
 
@@ -203,7 +204,8 @@ def _set_get(result: Any, _: object, null: bytes) -> bytes:
     return null if result[1] is None else bulk(result[1])
 
 
-def _values(result: Dict[str, bytes], request: MGet, null: bytes) -> bytes:
+def _values(result: Dict[str, bytes], request: MGetEach, null: bytes) -> bytes:
+    request.check_size(result)
     found = {key: bulk(to_bytes(text)) for key, text in result.items()}
     return array([found.get(key, null) for key in request.keys])
 

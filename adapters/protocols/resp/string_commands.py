@@ -24,13 +24,12 @@ from adapters.protocols.resp.entries import (
     key_of,
     keys_of,
     lifetime_of,
-    many,
 )
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.byte_values import to_text
-from application.commands import Get, GetDel, GetSet, MGet, MSet, Set, strings
+from application.commands import Get, GetDel, GetSet, MSet, Set, strings
 from application.commands.strings import Condition, Lifetime
 
 
@@ -138,6 +137,11 @@ def _lcs(session: Session, arguments: Arguments) -> Made:
     return strings.Lcs(one, other), replies.LCS_LENGTH if b"LEN" in seen else replies.LCS
 
 
+def _mget(session: Session, arguments: Arguments) -> Made:
+    keys, most = keys_of(session, arguments[1:]), session.shared.limits.max_reply_bytes
+    return strings.MGetEach(keys, most), replies.VALUES
+
+
 _INCR, _DECR = (Plain(partial(strings.IncrBy, by=by), replies.INTEGER) for by in (1, -1))
 PUT = Plain(strings.Put, replies.DONE)
 
@@ -156,7 +160,7 @@ TABLE = (
     ),
     Entry("getdel", 2, "write fast", ONE, Plain(GetDel, replies.TEXT)),
     Entry("getex", -2, "write fast", ONE, _getex),
-    Entry("mget", -2, "readonly fast", ALL, many(MGet, replies.VALUES)),
+    Entry("mget", -2, "readonly fast", ALL, _mget),
     Entry(
         "mset", -3, "write denyoom", PAIRS, lambda s, a: (MSet(_items(s, a, "mset")), replies.DONE)
     ),
