@@ -106,15 +106,17 @@ _SUBSCRIBED = (
     "allowed in this context"
 )
 
-TABLE = (
-    *string_commands.TABLE,
-    *key_commands.TABLE,
-    *connection.TABLE,
-    *server.TABLE,
-    server.command_entry(lambda: _ENTRIES),
-    *transactions.TABLE,
-    *channels.TABLE,
-    *scripts.TABLE,
+_FAMILIES = {
+    "string": string_commands.TABLE,
+    "generic": key_commands.TABLE,
+    "connection": connection.TABLE,
+    "server": (*server.TABLE, server.command_entry(lambda: _ENTRIES)),
+    "transactions": transactions.TABLE,
+    "pubsub": channels.TABLE,
+    "scripting": scripts.TABLE,
+}
+TABLE = tuple(
+    entry._replace(group=group) for group, entries in _FAMILIES.items() for entry in entries
 )
 _ENTRIES: Dict[bytes, Entry] = {
     spelling: entry

@@ -1,7 +1,7 @@
 """Writes RESP replies, of version 2 and 3.
 
-Rule: how a result is spelled depends on the command that it is of, which is told by the request's
-`id`; CR and LF never enter a line.
+Rule: how a result is spelled depends on the command that it is of, and the request's
+`id` says which that is; CR and LF never enter a line.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ OK = b"+OK\r\n"
 
 
 class Status(str):
-    """A result that is told as a line."""
+    """A result that becomes a line."""
 
     __slots__ = ()
 
 
 class Map(Dict[Any, Any]):
-    """A result that is told as a map; unlike a dict, it holds no texts of values."""
+    """A result that becomes a map; unlike a dict, it holds no texts of values."""
 
 
 class Members(List[Any]):
-    """A result that is told as a set; as a list in version 2."""
+    """A result that becomes a set; a list in version 2."""
 
 
 Reply = Union[None, bool, int, float, bytes, str, Status, List[Any], Dict[Any, Any], KvError]
