@@ -1,7 +1,7 @@
 """Transactions: MULTI, EXEC, DISCARD, WATCH and UNWATCH.
 
-Rule: EXEC executes what was queued with nothing in between; a command that is refused undoes none
-of the others.
+Rule: EXEC executes what was queued with nothing in between, within the cost and the budget of one
+BATCH; a command that is refused undoes none of the others.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
 from adapters.protocols.resp.session import Queue, Session
-from application.budget import Budget
+from application.budget import Budget, SharedBudget
 from application.commands import Command
+from application.commands.batch import check_cost
 from application.ports import Encoded
-from domain.errors import KvError
+from domain.errors import KvError, TooLarge
 from domain.store import Store
 
 
@@ -63,7 +64,12 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
         if not may_run:
             return Encoded(b"_\r\n" if session.is_version_3 else b"*-1\r\n")
-        return Encoded(store.atomically(lambda inner: self._run_all(inner, budget)))
+        try:
+            check_cost(queue.commands, budget.limits)
+        except TooLarge as error:
+            raise ReplyError(f"EXECABORT Transaction discarded: {error}") from error
+        shared = SharedBudget(budget.limits)
+        return Encoded(store.atomically(lambda inner: self._run_all(inner, shared)))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self._commands for key in command.named_keys()]
@@ -77,14 +83,12 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
 
     def _run_all(self, store: Store, budget: Budget) -> bytes:
         parts: List[bytes] = []
-        size = 0
         for command in self._commands:
             try:
                 parts.append(replies.spelled(command, command.run(store, budget)))
             except KvError as error:
                 parts.append(replies.error_line(error))
-            size += len(parts[-1])
-            budget.reply(size)
+            budget.reply(len(parts[-1]))
         return replies.array(parts)
 
 
