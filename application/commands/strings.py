@@ -11,12 +11,24 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal
 from functools import partial
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Generator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text, to_texts
-from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
+from application.byte_values import to_bytes, to_text, to_text_in_steps, to_texts
+from application.commands.base import Command, ManyKeys, OneKey, Results, Run, changed, register
 from application.commands.keyspace import Scan
+from application.commands.values import MGet
 from application.databases import Databases, keys_of, visible
 from application.glob import glob
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
@@ -96,9 +108,13 @@ class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
 
     data: bytes
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        store.set(self.key, to_text(self.data))
+    def run(self, store: Store, budget: Budget, text: Optional[bytes] = None) -> bool:
+        store.set(self.key, text or to_text(self.data))
         return True
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        text = yield from to_text_in_steps(self.data)
+        return partial(self.run, text=text)
 
     @classmethod
     def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
@@ -129,6 +145,22 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
         before, after = store.update(self.key, change)
         is_set = after is not before or (before is None and self.condition.holds(None, budget))
         return is_set, _opened(before.text, budget) if before else None
+
+
+@register
+class MGetEach(MGet, tag="REDIS.MGET", gc=False):
+    """The same as MGET; its reply has a value for each key that is named, also for one that is
+    named twice, and is refused over `max_reply_bytes`."""
+
+    max_reply_bytes: int = 0
+
+    def check_size(self, found: Dict[str, bytes]) -> None:
+        """Raises `TooLarge` before the reply is made."""
+        sizes = {key: len(text) for key, text in found.items()}
+        size = sum(sizes.get(key, 0) for key in self.keys)
+        if size > self.max_reply_bytes:
+            most = f"at most {self.max_reply_bytes} (max_reply_bytes)"
+            raise TooLarge(f"the values have {size} bytes; a reply has {most}")
 
 
 @register
