@@ -216,6 +216,17 @@ def test_json_lines_are_answered_line_by_line(peer: Peer) -> None:
     assert peer.ask("POST", "/v1/commands", b"", **JSON).body == b""
 
 
+def test_a_body_that_breaks_off_is_told_in_the_answer_that_is_begun(peer: Peer) -> None:
+    first = b'{"type":"PING"}\n'
+    told = peer.send(CHUNKED % b"POST /v1/commands" + b"10\r\n%b\r\n" % first)
+    told += peer.send(b"nonsense\r\n")
+    (found,) = replies_in(told, ["POST"])
+    pong, error = (json.loads(line) for line in found.body.splitlines())
+    assert pong["result"] == "PONG"
+    assert error["error"]["code"] == "BAD_REQUEST"
+    assert not peer.is_open
+
+
 def test_a_body_that_is_no_json_lines_is_a_bad_request(peer: Peer) -> None:
     found = peer.ask("POST", "/v1/commands", b"nonsense", **JSON)
     assert (found.status, found.json["code"]) == (400, "BAD_JSON")

@@ -36,7 +36,7 @@ FLOODS: Dict[str, bytes] = {
     "COUNT": request("COUNT"),
     "bad JSON": request("PING") + b"{\n" * 5000,
     "HTTP": HTTP_GET * 500,
-    "HTTP in tiny chunks": HTTP_PATCH + b"1\r\n1\r\n" * 5000 + b"0\r\n\r\n",
+    "HTTP in tiny chunks": HTTP_PATCH + b"1\r\n1\r\n" * 1000 + b"0\r\n\r\n",
 }
 
 

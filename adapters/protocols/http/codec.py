@@ -27,7 +27,7 @@ from adapters.protocols.http.messages import (
 from adapters.protocols.http.routes import NDJSON, Site, opened
 from application.commands import Auth
 from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
-from domain.errors import KvError, LoginRequired, Unauthenticated
+from domain.errors import BadRequest, KvError, LoginRequired, Unauthenticated
 
 MAX_EVENTS = 64
 """Parts of a body that are read at once."""
@@ -134,7 +134,10 @@ class HttpCodec(Codec):
         try:
             return self._read()
         except h11.RemoteProtocolError as error:
-            return _answered(problem(error.error_status_hint, f"this is no legal HTTP: {error}"))
+            why = f"this is no legal HTTP: {error}"
+            if self._is_begun:
+                return Settled(UNSET, BadRequest(why), is_fatal=True)
+            return _answered(problem(error.error_status_hint, why))
         except KvError as error:
             self._drop()
             return Settled(UNSET, error)
