@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
@@ -701,12 +702,17 @@ def requests(draw: Any) -> bytes:
 
 @settings(max_examples=150, deadline=None)
 @given(sent=st.lists(requests(), min_size=1, max_size=4), size=st.integers(1, 60))
-def test_whatever_arrives_no_bug_is_told(sent: List[bytes], size: int) -> None:
+def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
+    sent: List[bytes], size: int
+) -> None:
     data = b"".join(sent)
-    container = server_container()
-    peer = Peer(container)
-    told = b"".join(
-        peer.send(data[at : at + size]) for at in range(0, len(data), size) if peer.is_open
-    )
-    assert b"INTERNAL" not in told
-    assert container.stats().errors["INTERNAL"] == 0
+    whole = told_of(data, len(data))
+    assert b"INTERNAL" not in whole
+    assert told_of(data, size) == whole
+
+
+def told_of(data: bytes, size: int) -> bytes:
+    peer = Peer(server_container())
+    cuts = range(0, len(data), size)
+    told = b"".join(peer.send(data[at : at + size]) for at in cuts if peer.is_open)
+    return re.sub(rb"content-length: [0-9]+|[0-9a-f]+\r\n|[0-9.e+-]+\n", b"", told.lower())
