@@ -228,6 +228,15 @@ def test_a_body_that_breaks_off_is_told_in_the_answer_that_is_begun(peer: Peer) 
     assert not peer.is_open
 
 
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_blank_lines_in_a_body_are_nothing(peer: Peer, size: int) -> None:
+    lines = b"\n" * 20_000 + b'{"type":"PING"}\n' + b"\n" * 20_000
+    sent = request("POST", "/v1/commands", lines, **JSON)
+    told = b"".join(peer.send(sent[at : at + size]) for at in range(0, len(sent), size))
+    (found,) = replies_in(told, ["POST"])
+    assert found.body == b'{"ok":true,"result":"PONG"}\n'
+
+
 def test_a_body_that_is_no_json_lines_is_a_bad_request(peer: Peer) -> None:
     found = peer.ask("POST", "/v1/commands", b"nonsense", **JSON)
     assert (found.status, found.json["code"]) == (400, "BAD_JSON")

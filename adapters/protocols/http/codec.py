@@ -150,19 +150,22 @@ class HttpCodec(Codec):
             head, self._unchecked = self._unchecked, None
             return self._open(head)
         for _ in range(MAX_EVENTS):
-            request = self._exchange.take() if self._exchange else None
+            exchange = self._exchange
+            request = exchange.take() if exchange else None
             if request is not None:
                 return request
+            if exchange and exchange.has_more:
+                continue
             event: Any = self._http.next_event()
             kind = type(event)
             if kind is h11.Request:
                 request = self._begin(event)
                 if request is not None:
                     return request
-            elif kind is h11.Data and self._exchange:
-                self._exchange.feed(bytes(event.data))
-            elif kind is h11.EndOfMessage and self._exchange:
-                self._exchange.finish()
+            elif kind is h11.Data and exchange:
+                exchange.feed(bytes(event.data))
+            elif kind is h11.EndOfMessage and exchange:
+                exchange.finish()
             else:
                 self.has_more = False
                 return None

@@ -31,6 +31,11 @@ class Exchange(Protocol):
         return
 
     @property
+    def has_more(self) -> bool:
+        """Whether `take` may find a request without being fed."""
+        return False
+
+    @property
     @abstractmethod
     def buffered(self) -> int:
         """How many bytes of the body it holds."""
@@ -155,6 +160,10 @@ class Embedded(Exchange):
         self._is_whole = self._is_over = False
 
     @property
+    def has_more(self) -> bool:
+        return self._codec.has_more
+
+    @property
     def buffered(self) -> int:
         return self._codec.buffered
 
@@ -172,11 +181,11 @@ class Embedded(Exchange):
         self._is_whole = True
 
     def take(self) -> Optional[Request]:
-        if not self._waiting and self._codec.has_more:
+        if not self._waiting and self.has_more:
             self._waiting = self._codec.decode(b"")
         if self._waiting:
             return self._waiting.pop(0)
-        if not self._is_whole or self._codec.has_more or self._is_over:
+        if not self._is_whole or self.has_more or self._is_over:
             return None
         self._is_over = True
         return END

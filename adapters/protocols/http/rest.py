@@ -84,12 +84,11 @@ class Rest(Embedded):
         self._replies.clear()
 
 
-class Form:
+class Form(NamedTuple):
     """How commands are read from a request, and their replies encoded."""
 
-    def __init__(self, read: Read, encode: Encode) -> None:
-        self.read = read
-        self.encode = encode
+    read: Read
+    encode: Encode
 
 
 def _request(arguments: Arguments) -> bytes:
