@@ -58,6 +58,9 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
         shows_all = any(command.shown_keys() is None for command in self.commands)
         return None if shows_all else self.named_keys()
 
+    def may_write(self) -> bool:
+        return any(command.may_write() for command in self.commands)
+
     def _run_all(self, budget: Budget, store: Store) -> List[object]:
         results: List[object] = []
         budget.reply(_around(self.id))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
+from functools import partial
 from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from application.budget import Budget
@@ -42,11 +43,13 @@ class Condition(NamedTuple):
     is_present: Optional[bool] = None
     equals: Optional[bytes] = None
 
-    def holds(self, before: Optional[Entry]) -> bool:
+    def holds(self, before: Optional[Entry], budget: Budget) -> bool:
         """Whether it does."""
         if self.is_present is not None and (before is not None) != self.is_present:
             return False
-        return self.equals is None or (before is not None and to_bytes(before.text) == self.equals)
+        return self.equals is None or (
+            before is not None and _opened(before.text, budget) == self.equals
+        )
 
 
 class Lifetime(NamedTuple):
@@ -67,6 +70,12 @@ def _entry(text: bytes, lifetime: Optional[Lifetime]) -> Optional[Entry]:
         return Entry(text)
     left = lifetime.left()
     return Entry(text, left) if left > 0 else None
+
+
+def _opened(text: bytes, budget: Budget) -> bytes:
+    """The bytes that a stored text stands for."""
+    budget.convert(len(text))
+    return to_bytes(text)
 
 
 def _checked(data: bytes, budget: Budget) -> bytes:
@@ -111,15 +120,15 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
         text = to_text(self.data)
 
         def change(before: Optional[Entry]) -> Optional[Entry]:
-            if not self.condition.holds(before):
+            if not self.condition.holds(before, budget):
                 return before
             if self.keep_ttl:
                 return Entry(text, before.ttl if before else None)
             return _entry(text, self.lifetime)
 
         before, after = store.update(self.key, change)
-        is_set = after is not before or (before is None and self.condition.holds(None))
-        return is_set, to_bytes(before.text) if before else None
+        is_set = after is not before or (before is None and self.condition.holds(None, budget))
+        return is_set, _opened(before.text, budget) if before else None
 
 
 @register
@@ -132,7 +141,7 @@ class GetEx(OneKey[Optional[bytes]], tag="GETEX", gc=False):
         before, _ = store.update(
             self.key, lambda before: before and _entry(before.text, self.lifetime)
         )
-        return to_bytes(before.text) if before else None
+        return _opened(before.text, budget) if before else None
 
 
 @register
@@ -143,7 +152,7 @@ class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
 
     def run(self, store: Store, budget: Budget) -> bool:
         holds = Condition(equals=self.data).holds
-        return changed(store, self.key, lambda before: None if holds(before) else before)
+        return changed(store, self.key, lambda before: None if holds(before, budget) else before)
 
 
 @register
@@ -157,10 +166,10 @@ class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
     adds: bool = False
 
     def run(self, store: Store, budget: Budget) -> bool:
-        return changed(store, self.key, self._change)
+        return changed(store, self.key, partial(self._change, budget))
 
-    def _change(self, before: Optional[Entry]) -> Optional[Entry]:
-        if not Condition(equals=self.data).holds(before):
+    def _change(self, budget: Budget, before: Optional[Entry]) -> Optional[Entry]:
+        if not Condition(equals=self.data).holds(before, budget):
             return before
         assert before
         if self.needs_ttl and before.ttl is None:
@@ -188,8 +197,10 @@ class SetRange(OneKey[int], tag="SETRANGE", gc=False):
 
     def run(self, store: Store, budget: Budget) -> int:
         if not self.data:
-            return len(_bytes_at(store, self.key))
-        _check_size(self.offset + len(self.data), budget)
+            return len(_bytes_at(store, self.key, budget))
+        size = self.offset + len(self.data)
+        _check_size(size, budget)
+        budget.convert(size)
         return _edited(store, self.key, budget, self._replaced)
 
     def _replaced(self, before: bytes) -> bytes:
@@ -202,7 +213,7 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
 
     def change(before: Optional[Entry]) -> Optional[Entry]:
         nonlocal size
-        data = to_bytes(before.text) if before else b""
+        data = _opened(before.text, budget) if before else b""
         edited = edit(data)
         size = len(edited)
         if before and edited == data:
@@ -211,6 +222,10 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
 
     store.update(key, change)
     return size
+
+
+class Part(bytes):
+    """Bytes for which more was opened than their length tells: a turn looks at the clock."""
 
 
 @register
@@ -224,12 +239,12 @@ class GetRange(OneKey[bytes], tag="GETRANGE", gc=False):
     end: int
 
     def run(self, store: Store, budget: Budget) -> bytes:
-        data = _bytes_at(store, self.key)
+        data = _bytes_at(store, self.key, budget)
         start = max(0, self.start + len(data) if self.start < 0 else self.start)
         end = max(0, self.end + len(data) if self.end < 0 else self.end)
         if self.start < 0 and self.end < 0 and self.start > self.end:
-            return b""
-        return data[start : end + 1]
+            return Part()
+        return Part(data[start : end + 1])
 
 
 @register
@@ -239,12 +254,12 @@ class StrLen(OneKey[int], tag="STRLEN", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> int:
-        return len(_bytes_at(store, self.key))
+        return len(_bytes_at(store, self.key, budget))
 
 
-def _bytes_at(store: Store, key: str) -> bytes:
+def _bytes_at(store: Store, key: str, budget: Budget) -> bytes:
     text = store.get(key)
-    return to_bytes(text) if text is not None else b""
+    return _opened(text, budget) if text is not None else b""
 
 
 @register
@@ -258,7 +273,7 @@ class IncrBy(OneKey[int], tag="INCRBY", gc=False):
 
         def change(before: Optional[Entry]) -> Entry:
             nonlocal total
-            data = to_bytes(before.text) if before else b"0"
+            data = _opened(before.text, budget) if before else b"0"
             total = integer(data) + self.by
             if not MIN_INTEGER <= total <= MAX_INTEGER:
                 raise OutOfRange("increment or decrement would overflow")
@@ -287,7 +302,7 @@ class IncrByFloat(OneKey[bytes], tag="INCRBYFLOAT", gc=False):
 
         def change(before: Optional[Entry]) -> Entry:
             nonlocal total
-            data = to_bytes(before.text) if before else b"0"
+            data = _opened(before.text, budget) if before else b"0"
             total = _plain(_EXACT.add(decimal(data), self.by))
             return Entry(to_text(total), before.ttl if before else None)
 
@@ -467,12 +482,17 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
     other: str
 
     def run(self, store: Store, budget: Budget) -> Commons:
-        one, other = _bytes_at(store, self.one), _bytes_at(store, self.other)
-        budget.open(len(one) * len(other))
+        one, other = _bytes_at(store, self.one, budget), _bytes_at(store, self.other, budget)
+        budget.open(_CELL_COST * len(one) * len(other))
         return _common(one, other)
 
     def named_keys(self) -> Collection[str]:
         return (self.one, self.other)
+
+
+_CELL_COST = 8
+"""Bytes that a pair of bytes counts for as opened, each of one value: comparing them takes about as
+long."""
 
 
 @register

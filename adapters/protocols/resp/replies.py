@@ -13,7 +13,15 @@ from msgspec import UNSET
 from application.byte_values import to_bytes
 from application.commands import Command, MGet
 from application.ports import Encoded, Request
-from domain.errors import InvalidPassword, KvError, LoginRequired, OutOfMemory, Unauthenticated
+from domain.errors import (
+    DiskFull,
+    InvalidPassword,
+    KvError,
+    Loading,
+    LoginRequired,
+    OutOfMemory,
+    Unauthenticated,
+)
 
 OK = b"+OK\r\n"
 
@@ -92,6 +100,8 @@ _ERRORS: Dict[Type[KvError], str] = {
     InvalidPassword: "WRONGPASS invalid username-password pair or user is disabled.",
     LoginRequired: "NOAUTH Authentication required.",
     Unauthenticated: "NOAUTH {}",
+    Loading: "LOADING {}",
+    DiskFull: "MISCONF {}",
 }
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
 

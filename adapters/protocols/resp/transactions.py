@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Collection, List, Optional
 
+from msgspec import field
+
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import (
     ALL,
@@ -32,6 +34,8 @@ from domain.store import Store
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
     """Watches keys until the next EXEC."""
 
+    readonly = True
+
     keys: List[str]
     session: Session
 
@@ -53,6 +57,7 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     commands: Optional[List[Command[Any]]]
     session: Session
     is_broken: bool
+    watched: List[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, session: Session) -> Exec:
@@ -63,6 +68,7 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
         session = self.session
         if self.commands is None:
             raise ReplyError("ERR EXEC without MULTI")
+        self.watched += session.watch.keys
         may_run = session.shared.watches.is_unchanged(session.watch, store)
         session.end_transaction()
         if self.is_broken:
@@ -76,6 +82,14 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
 
     def touches_keyspace(self) -> bool:
         return any(command.touches_keyspace() for command in self.commands or ())
+
+    def shown_keys(self) -> Optional[Collection[str]]:
+        """Of the watched keys the reply tells whether they have changed."""
+        shown = [command.shown_keys() for command in self.commands or ()]
+        return None if None in shown else [*self.watched, *self.named_keys()]
+
+    def may_write(self) -> bool:
+        return any(command.may_write() for command in self.commands or ())
 
     def _run_all(self, store: Store, budget: Budget) -> bytes:
         parts: List[bytes] = []
