@@ -14,6 +14,7 @@ from application.limits import DEFAULTS, Limits
 from application.ports import Executor, Steps
 from application.snapshot_read import PART, SteppedStore, snapshot
 from domain.effects import Observable
+from domain.errors import Unavailable
 from domain.store import Maintained, Store
 
 R = TypeVar("R")
@@ -31,7 +32,11 @@ class LocalExecutor(Executor):
         return command.run(self._store, self._budget)
 
     def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
-        return type(commands[0]).run_many(commands, self._store, self._budget)
+        """What cannot be reached is not asked again for each command."""
+        try:
+            return type(commands[0]).run_many(commands, self._store, self._budget)
+        except Unavailable as error:
+            return Results([error] * len(commands), 0, has_errors=True)
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
         """An MGET reads some keys in each step; before a command on all keys, those that are due

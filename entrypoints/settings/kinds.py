@@ -162,6 +162,33 @@ class Listen(Kind):
         return re.findall(r"[^\s,]+", rv)
 
 
+class Names(Kind):
+    """Names separated by commas, each one of those that are `known`, or of a pattern."""
+
+    def __init__(
+        self, name: str, known: Sequence[str] = (), pattern: str = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
+    ) -> None:
+        self.name = name
+        self._known = known
+        self._is_one = re.compile(pattern).fullmatch
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Sequence[str]:
+        """The names."""
+        if not isinstance(value, str):
+            return tuple(value)
+        names = tuple(re.findall(r"[^\s,]+", value))
+        for name in names:
+            if name not in self._known if self._known else not self._is_one(name):
+                one = f"one of {', '.join(self._known)}" if self._known else f"legal in {self.name}"
+                self.fail(f"{name!r} is not {one}", param, ctx)
+        return names
+
+
+ORIGIN = r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+"""An origin as browsers tell it: without a path."""
+
 FILE = click.Path(exists=True, dir_okay=False, readable=True)
 """A file to read."""
 
