@@ -24,7 +24,7 @@ from adapters.client.tcp import Session, TcpClient
 from application.ports import Pipelined
 
 
-def _threads(busy_poll: float) -> SocketApi:
+def threads_api(busy_poll: float) -> SocketApi:
     """That of the standard library: gevent's in a program that gevent has patched, however late, so
     each part is looked up when it is needed."""
     return SocketApi(
@@ -45,7 +45,8 @@ def _busy_polling(seconds: float, sock: Any) -> Any:
     return BusyPollSocket(sock, yield_cpu, seconds)
 
 
-def _gevent() -> SocketApi:
+def gevent_api() -> SocketApi:
+    """That of gevent, in a program that it has not patched."""
     import gevent.queue
     import gevent.socket
     import gevent.ssl
@@ -73,8 +74,8 @@ class ClientContainer(containers.DeclarativeContainer):
 
     socket_api = providers.Selector(
         config.network,
-        threads=providers.Callable(_threads, config.busy_poll.as_float()),
-        gevent=providers.Callable(_gevent),
+        threads=providers.Callable(threads_api, config.busy_poll.as_float()),
+        gevent=providers.Callable(gevent_api),
     )
     tls_config = providers.Selector(
         providers.Callable(_whether, config.tls),
