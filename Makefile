@@ -69,19 +69,27 @@ $(VENV)/ready-dev: $(VENV)/ready-test
 	@$(INSTALL) '.[dev]'
 	@touch $@
 
-bench: $(VENV)/ready-bench        ## against redis, valkey and others; a quarter of an hour
-	$(BIN)/python -m benchmarks.compare --json docs/benchmarks.json
-	$(BIN)/python -m benchmarks.plot docs/benchmarks.json docs/benchmarks.svg
-	$(BIN)/python -m benchmarks.report docs/benchmarks.json docs/benchmarks.md
-	$(BIN)/python -m benchmarks.client
-	$(BIN)/python -m benchmarks.scale
+# Users run optimised interpreters: the system's is one as a rule, those built by pyenv are not.
+BENCH_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
+BENCH_VENV = $(VENV)-bench
+BENCH = $(BENCH_VENV)/bin/python -m benchmarks
+BEFORE ?= HEAD~1
 
-bench-quick: $(VENV)/ready-bench  ## the same in two minutes, to look at only
-	$(BIN)/python -m benchmarks.compare --quick
-	$(BIN)/python -m benchmarks.in_process
+bench: $(BENCH_VENV)/ready-bench  ## against redis, valkey, others and commit BEFORE; half an hour
+	$(BENCH).compare --json docs/benchmarks.json
+	$(BENCH).plot docs/benchmarks.json docs/benchmarks.svg
+	$(BENCH).report docs/benchmarks.json docs/benchmarks.md
+	$(BENCH).against $(BEFORE)
+	$(BENCH).client
+	$(BENCH).scale
 
-$(VENV)/ready-bench: $(VENV)/ready-run
-	@$(INSTALL) '.[bench]'
+bench-quick: $(BENCH_VENV)/ready-bench ## the same in two minutes, to look at only
+	$(BENCH).compare --quick
+	$(BENCH).in_process
+
+$(BENCH_VENV)/ready-bench: $(INSTALLED)
+	@$(MAKE) --no-print-directory $(BENCH_VENV)/ready-run VENV=$(BENCH_VENV) PYTHON=$(BENCH_PYTHON)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 FUZZ_SECONDS ?= 600

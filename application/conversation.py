@@ -337,9 +337,17 @@ class Conversation:
             run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
         except Exception:  # noqa: BLE001 - each of them is refused by itself
             return None
-        if run:
-            self._counts[kinds.pop()] += len(window)
+        if run is None:
+            return None
+        refused = 0
+        if run.has_errors:
+            run = run._replace(results=list(map(self._told, window, run.results)))
+            refused = sum(isinstance(outcome, KvError) for outcome in run.results)
+        self._counts[type(window[0])] += len(window) - refused
         return run
+
+    def _told(self, request: Request, outcome: object) -> object:
+        return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
     def _plain_kinds(self) -> FrozenSet[type]:
         """The commands that need no closer look."""

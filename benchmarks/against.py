@@ -1,23 +1,27 @@
-"""This checkout beside another one, such as the commit before, in one run.
+"""This checkout beside another commit, such as the one before, in one run.
 
-The rule it keeps: both run in turns, on the same interpreter's build, under the same load; what is
-printed is the median of the ratios of the rounds, never a rate of one run.
+The rule it keeps: both run in turns, on the same interpreter, under the same load; what is printed
+are medians of the ratios of the rounds, never a figure of one run: of the rates, and of the
+requests in a second of the server's own processor time, which other work disturbs less.
 
-    python -m benchmarks.against ../before/.venv/bin/python [--cwd ../before]
+    python -m benchmarks.against HEAD~1
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from benchmarks import load
-from benchmarks.environment import machine, say
+from benchmarks.environment import interpreter, machine, say
 from benchmarks.servers import PROJECT, Running, Server, started
 
 KEYS = 100_000
@@ -32,38 +36,67 @@ CASES: dict[str, dict[str, load.Flag]] = {
 
 
 @click.command()
-@click.argument("python", type=click.Path(exists=True, dir_okay=False))
-@click.option("--cwd", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--own", type=click.Path(exists=True, dir_okay=False), help="This side's Python.")
+@click.argument("revision")
 @click.option("--rounds", default=7, help="Of each case, both sides in turns.")
 @click.option("--seconds", default=2.0, help="Of each run.")
-def main(python: str, cwd: Path, own: str | None, rounds: int, seconds: float) -> None:
-    """Compare this checkout's server with that of the checkout CWD, run by its PYTHON."""
-    ours = own or str(PROJECT / ".venv" / "bin" / "python")
+def main(revision: str, rounds: int, seconds: float) -> None:
+    """Compare this checkout's server with that of the commit REVISION."""
     with tempfile.TemporaryDirectory() as folder:
         program = load.build(Path(folder))
-        with _serving("this", ours, PROJECT) as this, _serving("other", python, cwd) as other:
+        with _checkout(revision, Path(folder, "other")) as checkout, ExitStack() as stack:
+            this = stack.enter_context(_serving("this", PROJECT))
+            other = stack.enter_context(_serving("other", checkout))
             for server in (this, other):
                 load.run(program, "--load", port=server.port, keys=KEYS)
-            click.echo(f"{machine()['cpu']}, {machine()['cores']} cores\n")
+            click.echo(f"{machine()['cpu']}, {machine()['cores']} cores, {interpreter()}")
+            click.echo(f"rates, as ratios to those of {revision}:\n")
+            click.echo(f"{'':20} rate   (from, to)     by processor time")
             for name, flags in CASES.items():
-                ratios = [
-                    _rate(program, this, seconds, flags) / _rate(program, other, seconds, flags)
+                rounds_of_both = [
+                    (_rates(program, this, seconds, flags), _rates(program, other, seconds, flags))
                     for _ in range(rounds)
                 ]
-                spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-                click.echo(f"{name:20} {statistics.median(ratios):.2f}   ({spread})")
+                rates, efficiencies = (
+                    [ours[figure] / theirs[figure] for ours, theirs in rounds_of_both]
+                    for figure in (0, 1)
+                )
+                spread = f"({min(rates):.2f} to {max(rates):.2f})"
+                click.echo(
+                    f"{name:20} {statistics.median(rates):.2f}   {spread}"
+                    f"   {statistics.median(efficiencies):.2f}"
+                )
 
 
-def _rate(program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]) -> float:
-    outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds, warmup=0.3, **flags)
-    say(f"{server.name}: {outcome.requests_per_second:,.0f} a second")
-    return outcome.requests_per_second
+def _rates(
+    program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]
+) -> tuple[float, float]:
+    """Requests in a second, and in a second of the server's processor time."""
+    before = _processor_seconds(server.pid)
+    outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds, **flags)
+    used = _processor_seconds(server.pid) - before
+    rate = outcome.requests_per_second
+    say(f"{server.name}: {rate:,.0f} a second")
+    return rate, rate * seconds / used
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def _serving(name: str, python: str, folder: Path) -> Iterator[Running]:
-    command = [python, "-m", "entrypoints.server", "--port", "0", "--log-level", "error"]
+def _checkout(revision: str, folder: Path) -> Iterator[Path]:
+    git = ("git", "-C", str(PROJECT), "worktree")
+    subprocess.run([*git, "add", "--quiet", "--detach", str(folder), revision], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+
+
+@contextmanager
+def _serving(name: str, folder: Path) -> Iterator[Running]:
+    command = [sys.executable, "-m", "entrypoints.server", "--port", "0", "--log-level", "error"]
     server = Server(
         name, "json", lambda: "", lambda _: command, directory=folder, announces_address=True
     )

@@ -11,6 +11,7 @@ import platform
 import re
 import shlex
 import sys
+import sysconfig
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -48,9 +49,16 @@ def machine() -> dict[str, str]:
     }
 
 
+def interpreter() -> str:
+    """The Python that runs this, and how it was built; the system's does not tell."""
+    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
+    build = "optimised" if "--enable-optimizations" in arguments else "not optimised"
+    return f"{platform.python_version()}, {'system' if sys.base_prefix == '/usr' else build} build"
+
+
 def versions(servers: Iterable[str], packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """The versions of Python, of packages and of the servers of these names that are here."""
-    found = {"python": platform.python_version()}
+    found = {"python": interpreter()}
     found |= {package: importlib.metadata.version(package) for package in packages}
     for name in servers:
         with suppress(AbsentError):

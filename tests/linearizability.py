@@ -169,8 +169,8 @@ def _place(
 ) -> List[_Configuration]:
     """The configurations in which `returning` has taken effect, whatever else had to before it.
 
-    Of two that differ in nothing but that one spent more of what got no answer, that one is let go:
-    the other can do all that it can.
+    Of two that differ in nothing but that one spent more of what got no answer, that one is
+    dropped: the other can do all that it can.
     """
     reached: List[_Configuration] = []
     met: Dict[Tuple[State, FrozenSet[Operation]], List[FrozenSet[Operation]]] = defaultdict(list)

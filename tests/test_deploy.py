@@ -41,7 +41,7 @@ def test_the_containerfile_uses_existing_options() -> None:
     assert last["USER"] != "root"
 
 
-def test_the_containerfile_copies_existing_files() -> None:
+def test_the_containerfile_copies_files_that_are_in_the_checkout() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     taken = [line[1:] for line in lines if line.startswith("!")]
     assert "*" in lines

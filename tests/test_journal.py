@@ -458,7 +458,7 @@ class TestProcess:
             assert server.stop() == 0
         assert "0 keys in " in start("--check", where).stdout
 
-    def test_it_is_exported_without_a_server(self, tmp_path: Path) -> None:
+    def test_a_data_directory_is_exported_without_a_server(self, tmp_path: Path) -> None:
         where = str(tmp_path / "d")
         with running_server("--data-dir", where) as server:
             server.ask(b'{"type":"SET","key":"k","value":[1]}\n')

@@ -17,9 +17,11 @@ from adapters.client.json_lines import ClientSession
 from adapters.protocols.json_lines.lines import Lines
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
 from application.conversation import TURN_BYTES, Conversation
+from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Executor, Wants
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
+from domain.memory import InMemoryStore
 from tests.samples import REFUSED
 from tests.support import answer, new_session, session_of
 
@@ -176,6 +178,21 @@ def test_batches_in_batches_to_any_depth_are_refused() -> None:
     assert ask(line) == ["BAD_REQUEST"]
 
 
+def test_a_refusal_in_a_run_of_commands_is_the_reply_to_its_own_alone() -> None:
+    session = _session()
+    answer(session, [b'{"type":"SET","key":"text","value":"x"}\n'])
+    keys = (b"n", b"text", b"n", b"text", b"n")
+    run = b"".join(b'{"type":"INCR","key":"%b"}\n' % key for key in keys)
+    outcomes = [
+        reply if isinstance(reply, str) else reply["result"]
+        for reply in replies(answer(session, [run]))
+    ]
+    assert outcomes == [1, "NOT_A_NUMBER", 2, "NOT_A_NUMBER", 3]
+    report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
+    assert report["commands"] == {"SET": 1, "INCR": 3}
+    assert report["errors"] == {"NOT_A_NUMBER": 2}
+
+
 def test_info_counts_executed_and_refused_commands() -> None:
     session = _session()
     get, nope = b'{"type":"GET","key":"k"}\n', b'{"type":"NOPE"}\n'
@@ -266,8 +283,8 @@ def test_bounds_on_keys_and_replies() -> None:
         Limits(max_request_bytes=1000, max_reply_bytes=1999)
 
 
-def test_replies_are_handed_out_in_portions() -> None:
-    session = _session()
+def test_a_turn_ends_by_the_size_of_its_replies() -> None:
+    session = session_of(LocalExecutor(InMemoryStore(lambda: 0.0)), clock=lambda: 0.0)
     session.receive(b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * 1000))
     first = session.receive(b'{"type":"GET","key":"k"}\n' * 1000)
     assert session.wants is Wants.TURN
@@ -412,7 +429,7 @@ class TestClientSide:
         with pytest.raises(Unavailable, match="unrequested"):
             session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
 
-    def test_an_endless_reply_is_given_up(self) -> None:
+    def test_an_endless_reply_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="over 10000 bytes"):
             self.session(Ping()).receive_data(b"x" * 10_001)
 

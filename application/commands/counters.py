@@ -33,3 +33,5 @@ class Incr(OneKey[Union[int, float]], tag="INCR", gc=False):
         _, after = store.update(self.key, change)
         assert after
         return number(after.text)
+
+    run_many = OneKey.run_each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable, Collection, Dict, Generator, Literal, Optional, Sequence, Union
+from typing import Any, Callable, Collection, Dict, Generator, Literal, Optional, Sequence, Union
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -130,6 +130,14 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
             return store.delete((self.key,)) == 1
         holds = _conditions(UNSET, wanted or _wanted(self.if_equals, budget), budget)
         return changed(store, self.key, lambda before: None if holds(before) else before)
+
+    @classmethod
+    def run_many(
+        cls, commands: Sequence[Command[Any]], store: Store, budget: Budget
+    ) -> Optional[Results]:
+        if any(command.value_bytes() for command in commands):
+            return None
+        return cls.run_each(commands, store, budget)
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         wanted = yield from _wanted_in_steps(self.if_equals, budget)

@@ -114,7 +114,12 @@ class InRuns(Executor):
             run = self._inner.execute_run([command])
         except KvError:
             run = None
-        return cast(R, run.results[0]) if run else self._inner.execute(command)
+        if run is None:
+            return self._inner.execute(command)
+        (result,) = run.results
+        if isinstance(result, Exception):
+            raise result
+        return cast(R, result)
 
 
 class Wrapper(Executor):

@@ -87,32 +87,34 @@ class TestTexts:
     def test_a_key_never_set_is_missing(self, store: Store) -> None:
         assert store.get("k") is None
 
-    def test_what_was_set_is_there(self, store: Store) -> None:
+    def test_a_key_that_was_set_has_its_value(self, store: Store) -> None:
         store.set("k", b"1")
         assert store.get("k") == b"1"
 
-    def test_setting_again_replaces(self, store: Store) -> None:
+    def test_setting_a_key_again_replaces_its_value(self, store: Store) -> None:
         store.set("k", b"1")
         store.set("k", b"2")
         assert store.get("k") == b"2"
 
-    def test_many_are_given_in_the_order_asked_without_those_missing(self, store: Store) -> None:
+    def test_get_many_returns_keys_in_the_order_asked_without_missing_ones(
+        self, store: Store
+    ) -> None:
         store.set_many({"a": b"1", "b": b"2"})
         found = store.get_many(["b", "x", "a", "b"])
         assert list(found.items()) == [("b", b"2"), ("a", b"1")]
 
-    def test_setting_many_keeps_the_others(self, store: Store) -> None:
+    def test_setting_many_keys_keeps_the_others(self, store: Store) -> None:
         store.set("old", b"0")
         store.set_many({"a": b"1"})
         assert store.get_many(["old", "a"]) == {"old": b"0", "a": b"1"}
 
-    def test_deleting_tells_how_many_keys_were_there(self, store: Store) -> None:
+    def test_delete_returns_how_many_keys_were_there(self, store: Store) -> None:
         store.set_many({"a": b"null", "b": b"1", "c": b"2"})
         assert store.delete(["a", "c", "x", "a"]) == 2
         assert store.delete(["a"]) == 0
         assert store.get_many("abc") == {"b": b"1"}
 
-    def test_clearing_tells_how_many_keys_there_were(self, store: Store) -> None:
+    def test_clear_returns_how_many_keys_there_were(self, store: Store) -> None:
         store.set_many({str(number): b"0" for number in range(5000)})
         assert store.count() == store.clear() == 5000
         assert store.count() == store.clear() == 0
@@ -127,27 +129,29 @@ class TestTexts:
 
 
 class TestUpdates:
-    def test_the_change_is_given_what_is_there(self, store: Store) -> None:
+    def test_an_update_calls_the_change_with_the_current_entry(self, store: Store) -> None:
         put(store, "k", b"1", ttl=5)
         seen: List[Optional[Entry]] = []
         for key in ("k", "x"):
             store.update(key, seen.append)
         assert seen == [Entry(b"1", 5), None]
 
-    def test_what_it_gives_takes_its_place(self, store: Store) -> None:
+    def test_an_update_stores_what_the_change_returns(self, store: Store) -> None:
         before, after = store.update("k", lambda _: Entry(b"1"))
         assert (before, after, store.get("k")) == (None, Entry(b"1"), b"1")
         before, after = store.update("k", lambda _: None)
         assert (before, after, store.get("k")) == (Entry(b"1"), None, None)
 
-    def test_the_same_object_changes_nothing(self, store: Store, clock: Clock) -> None:
+    def test_an_update_that_returns_the_same_entry_changes_nothing(
+        self, store: Store, clock: Clock
+    ) -> None:
         put(store, "k", ttl=5)
         before, after = store.update("k", lambda before: before)
         assert after is before
         clock.now += 5
         assert store.get("k") is None
 
-    def test_if_it_raises_nothing_has_changed(self, store: Store) -> None:
+    def test_an_update_whose_change_raises_changes_nothing(self, store: Store) -> None:
         store.set("k", b"1")
         with pytest.raises(ZeroDivisionError):
             store.update("k", lambda _: Entry(b"%d" % (1 // 0)))
@@ -184,7 +188,7 @@ class TestTime:
         clock.now += 1
         assert store.clear() == 0
 
-    def test_setting_again_clears_the_time(self, store: Store, clock: Clock) -> None:
+    def test_setting_a_key_again_clears_its_ttl(self, store: Store, clock: Clock) -> None:
         put(store, "k", ttl=1)
         store.set("k", b"2")
         put(store, "many", ttl=1)
@@ -193,7 +197,7 @@ class TestTime:
         maintain(store)
         assert store.get_many(["k", "many"]) == {"k": b"2", "many": b"2"}
 
-    def test_a_later_time_takes_the_place_of_the_earlier(self, store: Store, clock: Clock) -> None:
+    def test_a_new_ttl_replaces_the_old_one(self, store: Store, clock: Clock) -> None:
         put(store, "k", ttl=1)
         put(store, "k", ttl=10)
         clock.now += 9
@@ -202,7 +206,7 @@ class TestTime:
 
 
 class TestScans:
-    def test_pages_make_up_the_whole(self, store: Store) -> None:
+    def test_the_pages_of_a_scan_hold_every_key_once(self, store: Store) -> None:
         keys = [f"key:{number}" for number in range(500)]
         store.set_many(dict.fromkeys(keys, b"1"))
         store.set("other", b"1")
@@ -211,7 +215,7 @@ class TestScans:
         assert all_keys(store, "nothing") == []
 
     @pytest.mark.parametrize("cursor", ["", "x", "-1", "9999999", "1" * 5000, "²"])
-    def test_a_cursor_that_no_page_gave_is_refused(self, store: Store, cursor: str) -> None:
+    def test_a_cursor_that_no_scan_returned_is_refused(self, store: Store, cursor: str) -> None:
         with pytest.raises(BadRequest, match="cursor"):
             store.scan(cursor, "", 10)
 
@@ -221,7 +225,7 @@ class TestScans:
         others=st.lists(st.text(max_size=2), max_size=30),
         limit=st.integers(1, 10),
     )
-    def test_a_key_that_stays_is_seen_though_others_come_and_go(
+    def test_a_scan_returns_a_key_that_stays_though_others_come_and_go(
         self, new_store: NewStore, kept: Set[str], others: List[str], limit: int
     ) -> None:
         with closing(new_store(Clock())) as store:
@@ -238,7 +242,7 @@ class TestScans:
 
 
 class TestAtomically:
-    def test_what_was_done_stays(self, store: Store) -> None:
+    def test_atomic_work_that_returns_has_its_effect(self, store: Store) -> None:
         store.set("a", b"0")
 
         def work(view: Store) -> int:
@@ -249,7 +253,9 @@ class TestAtomically:
         assert store.atomically(work) == 2
         assert store.count() == 0
 
-    def test_if_it_raises_all_is_undone_times_included(self, store: Store, clock: Clock) -> None:
+    def test_atomic_work_that_raises_is_undone_with_its_ttls(
+        self, store: Store, clock: Clock
+    ) -> None:
         store.set_many({"a": b"1", "b": b"2"})
         store.set_many({"brief": b"3", "timed": b"4"}, ttl=5)
 
@@ -276,7 +282,7 @@ class TestAtomically:
 
 
 class TestMaintenance:
-    def test_it_comes_to_an_end_and_changes_nothing_that_is_seen(self, store: Store) -> None:
+    def test_maintenance_ends_and_changes_no_result(self, store: Store) -> None:
         store.set_many({str(number): b"0" for number in range(5000)})
         store.clear()
         store.set("kept", b"1")
@@ -413,7 +419,7 @@ class TestEffects:
             [Put("a", b"1"), Put("b", b"2"), Cleared(), Put("c", b"3")],
         ]
 
-    def test_what_is_undone_is_not_told(self, store: Store, replay: Replay, clock: Clock) -> None:
+    def test_undone_work_has_no_effects(self, store: Store, replay: Replay, clock: Clock) -> None:
         store.set_many({"a": b"1", "brief": b"2"}, ttl=1)
         replay.told()
 
@@ -431,7 +437,7 @@ class TestEffects:
         assert store.count() == 0
         assert replay.texts == {}
 
-    def test_nothing_is_told_once_it_is_not_wanted(self, store: Store) -> None:
+    def test_a_listener_that_unsubscribed_hears_nothing(self, store: Store) -> None:
         first, second = Replay(store), Replay(store)
         first.end()
         first.end()
@@ -465,7 +471,7 @@ class TestInMemory:
         assert store.stats().expired == 10_000
         assert entries(store) == []
 
-    def test_they_are_freed_a_few_at_a_time(self, clock: Clock) -> None:
+    def test_expired_keys_are_freed_a_few_at_a_time(self, clock: Clock) -> None:
         store = InMemoryStore(clock)
         store.set_many({str(number): b"0" for number in range(10)}, 1.0)
         store.set("stays", b"0")
