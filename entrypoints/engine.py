@@ -1,110 +1,82 @@
-"""The store over a Valkey or Redis server, put together from its address.
+"""The store over a Valkey or Redis server, put together.
 
-    redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]      over TCP; rediss:// with TLS
-
-Rule: redis-py is imported when a store is opened, by no other program. No message quotes an
-address, which may hold a password.
+Rule: redis-py is imported when a store is made, by no other program.
 """
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Optional
 
 from adapters.client.address import Address
-from adapters.client.network import Network, SocketApi, TlsConfig
+from adapters.client.network import Network, TlsConfig
+from application.executor import InProcess, LocalExecutor
+from application.limits import Limits
+from application.ports import Pipelined
 from domain.errors import Unavailable
-from entrypoints.address import bracketed, parse_place
+from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import gevent_api
 
 if TYPE_CHECKING:
     from adapters.storage.redis.store import RedisStore
 
-SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}
-"""Whether an address with this scheme means TLS."""
 
-DEFAULT_ENGINE_PORT = 6379
-
-DEFAULT_PREFIX = "kv:"
-
-_FORMS = (
-    "an engine is redis://[[user]:password@]host[:port][/database], or rediss://... for TLS; "
-    "valkey:// and valkeys:// mean the same"
-)
-_URL = re.compile(
-    r"(?P<scheme>[a-z]+)://(?:(?P<user>[^:@/?#\[\]]*)(?::(?P<password>[^@/?#\[\]]*))?@)?"
-    r"(?P<place>[^@/?#]+)(?:/(?P<db>[0-9]{0,4}))?",
-    re.IGNORECASE,
-)
-
-
-class EngineAddress(NamedTuple):
-    """Where an engine is, and how to log in."""
-
-    host: str
-    port: int
-    db: int = 0
-    username: Optional[str] = None
-    password: Optional[str] = None
-    tls: bool = False
-
-    @classmethod
-    def parse(cls, url: str) -> EngineAddress:
-        """The engine that an address names; raises `ValueError`."""
-        found = _URL.fullmatch(url)
-        tls = SCHEMES.get(found.group("scheme").lower()) if found else None
-        if not found or tls is None:
-            raise ValueError(_FORMS)
-        try:
-            place = parse_place(found.group("place"))
-            user, password = (unquote(found.group(name) or "") for name in ("user", "password"))
-        except ValueError:
-            raise ValueError(_FORMS) from None
-        return cls(
-            place.host,
-            DEFAULT_ENGINE_PORT if place.port is None else place.port,
-            int(found.group("db") or 0),
-            user or None,
-            password or None,
-            tls,
-        )
-
-    def __str__(self) -> str:
-        """The address without the password."""
-        return f"redis{'s' * self.tls}://{bracketed(self.host)}:{self.port}/{self.db}"
-
-
-def is_engine(url: str) -> bool:
-    """Whether an address is one of an engine, to judge by its scheme."""
-    return url.partition("://")[0].lower() in SCHEMES and "://" in url
-
-
-def open_store(
+def new_store(
     address: EngineAddress,
-    api: SocketApi,
-    prefix: str = DEFAULT_PREFIX,
-    size: int = 16,
-    connect_timeout: float = 5.0,
-    timeout: float = 5.0,
-    tls_config: TlsConfig = TlsConfig(),  # noqa: B008 - immutable
+    network: Network,
+    size: int,
+    connect_timeout: float,
+    timeout: float,
+    server_name: Optional[str] = None,
 ) -> RedisStore:
-    """The store of the keys with a prefix, over up to `size` connections; none is opened yet.
+    """The store of the keys in an engine, over up to `size` connections; none is opened yet.
 
-    Raises `Unavailable` without redis-py.
+    Times are in seconds, 0 for as long as it takes. Raises `Unavailable` without redis-py.
     """
     try:
         from adapters.storage.redis.engine import Connection, Place, RedisEngine
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
-        raise Unavailable(
-            f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
-        ) from error
-    network = Network(api, tls_config if address.tls else None)
+        why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
+        raise Unavailable(why) from error
 
-    def connect(host: str, port: int, seconds: float) -> Any:
-        return network.connect(Address(host, port), seconds)
+    def connect(host: str, port: int) -> Any:
+        where = Address(host, port, tls_server_name=server_name)
+        return network.connect(where, connect_timeout or None)
 
-    place = Place(*address[:-1])
-    new_connection = partial(Connection, connect, place, connect_timeout, timeout)
-    return RedisStore(RedisEngine(new_connection, network.queue, size, timeout), prefix)
+    place = Place(address.host, address.port, address.db, address.username, address.password)
+    new_connection = partial(Connection, connect, place, timeout or None)
+    engine = RedisEngine(new_connection, network.queue, size, connect_timeout or None)
+    return RedisStore(engine, address.prefix)
+
+
+def store_for_greenlets(
+    address: EngineAddress,
+    prefix: Optional[str],
+    size: int,
+    timeout: float,
+    tls_ca: Optional[str],
+) -> RedisStore:
+    """A server's store, whose waiting lets other greenlets run."""
+    network = Network(gevent_api(), TlsConfig(tls_ca) if address.tls else None)
+    address = address._replace(prefix=address.prefix if prefix is None else prefix)
+    return new_store(address, network, size, timeout, timeout)
+
+
+def new_executor(
+    address: EngineAddress,
+    network: Network,
+    host: str,
+    port: int,
+    password: str,
+    size: int,
+    connect_timeout: float,
+    timeout: float,
+    server_name: Optional[str],
+) -> Pipelined:
+    """An executor on an engine, with no server between. What the settings of the client say of
+    where it is, and of the password, counts."""
+    address = address._replace(host=host, port=port, password=password or None)
+    store = new_store(address, network, size, connect_timeout, timeout, server_name)
+    limits = Limits()
+    return InProcess(LocalExecutor(store, limits), limits, store.close)

@@ -32,8 +32,8 @@ import redis
 
 from adapters.storage.redis.store import RedisStore
 from domain.store import Change, Entry, Stats, Store
-from entrypoints.client_container import gevent_api
-from entrypoints.engine import EngineAddress, open_store
+from entrypoints.engine import store_for_greenlets
+from entrypoints.engine_address import DEFAULT_PREFIX, EngineAddress
 from tests.support import TIMEOUT, BlockingStore
 
 R = TypeVar("R")
@@ -44,8 +44,6 @@ lost in rounding."""
 
 QUANTUM = 0.05
 """Seconds of a test's clock to which what is left to a key is rounded up."""
-
-PREFIX = "kv:"
 
 _PASS = """
 local expired = 0
@@ -60,8 +58,8 @@ for _, name in ipairs(redis.call('KEYS', '*')) do
 end
 return expired
 """
-"""Lets time pass: takes some milliseconds off what is left to each key, rounded up. Returns how many
-keys expired."""
+"""Lets time pass: takes some milliseconds off what is left to each key, rounded up. Returns how
+many keys expired."""
 
 
 def programs() -> Dict[str, str]:
@@ -228,13 +226,18 @@ def _shown(entry: Optional[Entry]) -> Optional[Entry]:
     return Entry(entry.text, round(math.ceil(entry.ttl / SCALE / QUANTUM) * QUANTUM, 6))
 
 
-def store_over(engine: Engine, clock: Callable[[], float], prefix: str = PREFIX) -> EngineStore:
+NewEngineStore = Callable[[Callable[[], float]], EngineStore]
+
+
+def store_over(
+    engine: Engine, clock: Callable[[], float], prefix: str = DEFAULT_PREFIX
+) -> EngineStore:
     """A store over an engine, in a test's time."""
-    store = open_store(EngineAddress.parse(engine.url), gevent_api(), prefix)
+    store = store_for_greenlets(EngineAddress.parse(engine.url), prefix, 8, TIMEOUT, None)
     return EngineStore(store, engine.client, clock)
 
 
-def on_engines() -> List[Callable[[Callable[[], float]], EngineStore]]:
+def on_engines() -> List[NewEngineStore]:
     """What makes a store over each of the engines that are here, without keys."""
     return [partial(_on_engine, name) for name in programs()]
 

@@ -207,7 +207,7 @@ def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
 @contextlib.contextmanager
 def new_client(address: Tuple[str, int], timeout: float = TIMEOUT) -> Iterator[TcpClient]:
     """A client for a server in the same thread, closed at the end."""
-    client = client_container(*address, timeout).connection()
+    client = client_container(*address, timeout).tcp_connection()
     try:
         yield client
     finally:

@@ -13,6 +13,7 @@ from application.budget import Budget, SharedBudget
 from application.commands import connection, counters, expiry, keyspace, values
 from application.commands.base import Command, Id, register, registered
 from application.json_text import json_size
+from application.limits import Limits
 from domain.errors import KvError, TooLarge
 from domain.store import Store
 
@@ -46,7 +47,7 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
         cost, most = sum(map(_cost, self.commands)), budget.limits.max_batch_cost
         if cost > most:
             raise TooLarge(f"the batch costs {cost:,}; at most {most:,} (max_batch_cost)")
-        return store.atomically(partial(self._run_all, SharedBudget(budget.limits)))
+        return store.atomically(partial(self._run_all, budget.limits))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self.commands for key in command.named_keys()]
@@ -58,8 +59,9 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
         shows_all = any(command.shown_keys() is None for command in self.commands)
         return None if shows_all else self.named_keys()
 
-    def _run_all(self, budget: Budget, store: Store) -> List[object]:
+    def _run_all(self, limits: Limits, store: Store) -> List[object]:
         results: List[object] = []
+        budget = SharedBudget(limits)
         budget.reply(_around(self.id))
         for command in self.commands:
             try:

@@ -33,11 +33,20 @@ from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Maintained, Store, Traits
+from entrypoints.engine_address import EngineAddress
 from entrypoints.version import version
 
+NO_ENGINE = {"store": None, "store_prefix": None, "store_tls_ca": None}
 
-def _policy(max_memory: int, policy: str) -> str:
-    return policy if max_memory else "unbounded"
+
+def _policy(engine: Optional[EngineAddress], max_memory: int, policy: str) -> str:
+    return "engine" if engine else policy if max_memory else "unbounded"
+
+
+def _engine_store(*settings: Any) -> Store:
+    from entrypoints.engine import store_for_greenlets  # what only a few servers need
+
+    return store_for_greenlets(*settings)
 
 
 def _maintenance(store: Store) -> Callable[[], bool]:
@@ -76,15 +85,23 @@ class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"listen": None, "data_dir": None, "fsync": "always"}
+        strict=True, default={"listen": None, "data_dir": None, "fsync": "always", **NO_ENGINE}
     )
 
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Selector(
-        providers.Callable(_policy, config.max_memory.as_int(), config.memory_policy),
+        providers.Callable(_policy, config.store, config.max_memory.as_int(), config.memory_policy),
         unbounded=providers.Singleton(InMemoryStore, clock),
         refuse=providers.Singleton(BoundedStore, clock, config.max_memory.as_int()),
         evict=providers.Singleton(EvictingStore, clock, config.max_memory.as_int()),
+        engine=providers.Singleton(
+            _engine_store,
+            config.store,
+            config.store_prefix,
+            config.store_connections.as_int(),
+            config.store_timeout.as_float(),
+            config.store_tls_ca,
+        ),
     )
     data_directory = providers.Singleton(Directory, config.data_dir)
     journal_failed = providers.Object(end_at_once)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 
 import click
 
-from entrypoints.address import ListenAddress, parse_place, parts_of
+from entrypoints.address import ListenAddress, parse_place
+from entrypoints.engine_address import EngineAddress, parts_of
 
 if TYPE_CHECKING:
     Kind = click.ParamType[Any]
@@ -140,6 +141,23 @@ class Url(Kind):
             return value
         try:
             return parts_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Engine(Kind):
+    """The address of an engine, such as `redis://127.0.0.1:6379`; no message quotes it."""
+
+    name = "url"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> EngineAddress:
+        """The address as a value."""
+        if isinstance(value, EngineAddress):
+            return value
+        try:
+            return EngineAddress.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

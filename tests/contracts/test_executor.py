@@ -6,7 +6,7 @@ import contextlib
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, TypeVar, cast
+from typing import Any, Iterator, List, TypeVar, cast
 
 import pytest
 from msgspec import UNSET, Raw
@@ -42,7 +42,7 @@ from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
 from sqlite_store import SqliteStore
-from tests.engines import EngineStore, on_engines
+from tests.engines import NewEngineStore, on_engines
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
 
@@ -79,7 +79,7 @@ def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
             yield client
 
 
-def _tcp_to_an_engine(new_store: Callable[[Clock], EngineStore], clock: Clock) -> Iterator[Executor]:
+def _tcp_to_an_engine(new_store: NewEngineStore, clock: Clock) -> Iterator[Executor]:
     container = server_container()
     store = new_store(clock)
     container.store.override(store)

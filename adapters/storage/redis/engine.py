@@ -18,8 +18,8 @@ from domain.errors import BadRequest, KvError, OutOfMemory, Unavailable, Unreach
 
 Word = Union[str, bytes, int]
 
-Connect = Callable[[str, int, float], Any]
-"""Connects a socket to a host and port within some seconds; raises `OSError`."""
+Connect = Callable[[str, int], Any]
+"""Connects a socket to a host and port; raises `OSError`."""
 
 
 class Place(NamedTuple):
@@ -70,17 +70,12 @@ def refuse(error: exceptions.RedisError) -> NoReturn:
     raise kind(f"{words}: {text}") from error
 
 
-class Connection(redis.Connection):
+class Connection(redis.Connection):  # type: ignore[misc]  # redis-py is untyped for us
     """A connection of redis-py on a socket that it is given."""
 
-    def __init__(self, connect: Connect, place: Place, connect_timeout: float, timeout: float):
-        super().__init__(
-            **place._asdict(),
-            socket_connect_timeout=connect_timeout,
-            socket_timeout=timeout,
-            protocol=2,
-        )
-        self._new_socket = partial(connect, place.host, place.port, connect_timeout)
+    def __init__(self, connect: Connect, place: Place, timeout: Optional[float]) -> None:
+        super().__init__(**place._asdict(), socket_timeout=timeout, protocol=2)
+        self._new_socket = partial(connect, place.host, place.port)
         self._timeout = timeout
 
     def _connect(self) -> Any:
@@ -103,7 +98,8 @@ class Connection(redis.Connection):
 class RedisEngine:
     """Safe for threads, or for greenlets, whichever `new_queue` is for.
 
-    `wait` is how many seconds a command waits for one of the `size` connections.
+    `wait` is how many seconds a command waits for one of the `size` connections, None for as long
+    as it takes.
     """
 
     def __init__(
@@ -111,7 +107,7 @@ class RedisEngine:
         new_connection: Callable[[], Connection],
         new_queue: Callable[[], Any],
         size: int,
-        wait: float,
+        wait: Optional[float],
     ) -> None:
         self._new_connection = new_connection
         self._size = size

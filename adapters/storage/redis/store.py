@@ -40,7 +40,13 @@ R = TypeVar("R")
 ATTEMPTS = 1000
 """How often a transaction is tried. Of those that meet, one succeeds each time."""
 
-_CURSOR = re.compile(r"at:([0-9]{1,20})((?:\.[0-9a-f]{32})*)", re.ASCII)
+_CURSOR = re.compile(r"([0-9]{1,20})7((?:\.[0-9a-f]{32})*)", re.ASCII)
+"""The engine's cursor, then a 7, so that most numbers that no page returned are refused; then the
+digests of keys that were on a page. Mostly it is a number, which clients of RESP need."""
+
+PAGE = 1000
+"""How many keys the engine looks at for a page, at the most; others wait meanwhile."""
+
 _MAX_POSITION = 1 << 64
 
 
@@ -118,7 +124,7 @@ class RedisStore:
         """The engine returns whole buckets of its table. When one has more keys than fit, the
         cursor says which of them were on a page already, as digests, and stays there."""
         position, shown = _parsed(cursor)
-        pattern, count = self.names.pattern(prefix), 1 if shown else limit
+        pattern, count = self.names.pattern(prefix), 1 if shown else min(limit, PAGE)
         while True:
             after, names = self._engine.read("SCAN", position, "MATCH", pattern, "COUNT", count)
             digests = {_digest(name): name for name in names}
@@ -126,10 +132,10 @@ class RedisStore:
             keys = [self.names.key(digests[digest]) for digest in fresh[:limit]]
             page = [key for key in keys if key is not None]
             if len(fresh) <= limit:
-                return Page(page, None if after == b"0" else f"at:{int(after)}")
+                return Page(page, None if after == b"0" else f"{int(after)}7")
             if count == 1:
                 seen = "".join(f".{digest}" for digest in [*shown, *fresh[:limit]])
-                return Page(page, f"at:{position}{seen}")
+                return Page(page, f"{position}7{seen}")
             count = max(1, count // 4)
 
     def atomically(self, work: Callable[[Store], R]) -> R:

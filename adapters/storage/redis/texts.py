@@ -13,6 +13,7 @@ from typing import Optional
 import msgspec
 
 from application.byte_values import to_bytes, to_text
+from domain.errors import BadRequest
 
 MARK = b"\0json "
 
@@ -52,13 +53,16 @@ class Names:
         self._prefix = prefix.encode()
 
     def of(self, key: str) -> bytes:
-        """The name of a key."""
-        return self._prefix + key.encode("utf-8", "surrogatepass")
+        """The name of a key; raises `BadRequest` when it is no Unicode."""
+        try:
+            return self._prefix + key.encode()
+        except UnicodeEncodeError:
+            raise BadRequest("a key holds half of a surrogate pair") from None
 
     def key(self, name: bytes) -> Optional[str]:
         """The key that has a name; None when it is no UTF-8, and no client of ours can name it."""
         try:
-            return name[len(self._prefix) :].decode("utf-8", "surrogatepass")
+            return name[len(self._prefix) :].decode()
         except UnicodeDecodeError:
             return None
 
