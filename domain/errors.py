@@ -105,6 +105,10 @@ class Unreachable(Unavailable):
     """There was no connection: the request was not sent, and has had no effect."""
 
 
+class Misconfigured(Unavailable):
+    """The engine behind the store cannot be used as it is set up, and no repetition will help."""
+
+
 class TimedOut(KvError):
     """No reply came in time; whether the request took effect is not known."""
 

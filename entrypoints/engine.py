@@ -13,7 +13,7 @@ from adapters.client.network import Network, TlsConfig
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
-from domain.errors import Unavailable
+from domain.errors import Misconfigured
 from entrypoints.engine_address import EngineAddress
 from entrypoints.socket_apis import gevent_api
 
@@ -31,14 +31,14 @@ def new_store(
 ) -> RedisStore:
     """The store of the keys in an engine, over up to `size` connections; none is opened yet.
 
-    Times are in seconds, 0 for as long as it takes. Raises `Unavailable` without redis-py.
+    Times are in seconds, 0 for as long as it takes. Raises `Misconfigured` without redis-py.
     """
     try:
         from adapters.storage.redis.engine import Connection, Place, RedisEngine
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
         why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
-        raise Unavailable(why) from error
+        raise Misconfigured(why) from error
 
     def connect(host: str, port: int) -> Any:
         where = Address(host, port, tls_server_name=server_name)

@@ -54,7 +54,7 @@ def _maintenance(store: Store) -> Callable[[], bool]:
     return store.run_maintenance if isinstance(store, Maintained) else lambda: False
 
 
-def _whether(setting: Optional[str]) -> str:
+def _whether(setting: object) -> str:
     return "yes" if setting else "no"
 
 
@@ -118,6 +118,11 @@ class ServerContainer(containers.DeclarativeContainer):
     journal_keeper = providers.Singleton(JournalKeeper, journal)
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
+    describe_engine = providers.Selector(
+        providers.Callable(_whether, config.store),
+        no=providers.Object(None),
+        yes=store.provided.describe,
+    )
     stats = providers.Singleton(
         ServerStats,
         providers.Callable(version),
@@ -129,6 +134,7 @@ class ServerContainer(containers.DeclarativeContainer):
             no=providers.Object(None),
             yes=journal.provided.figures,
         ),
+        engine=describe_engine,
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tu
 import redis
 from redis import exceptions
 
-from domain.errors import BadRequest, KvError, OutOfMemory, Unavailable, Unreachable
+from domain.errors import BadRequest, KvError, Misconfigured, OutOfMemory, Unavailable, Unreachable
 
 Word = Union[str, bytes, int]
 
@@ -45,12 +45,12 @@ class Refusal(NamedTuple):
 
 _REFUSALS: Dict[Type[Exception], Refusal] = {
     exceptions.BusyLoadingError: Refusal(Unavailable, "the engine is LOADING its data"),
-    exceptions.AuthenticationError: Refusal(Unavailable, "the engine refuses the password"),
-    exceptions.NoPermissionError: Refusal(Unavailable, "the engine refuses the user"),
+    exceptions.AuthenticationError: Refusal(Misconfigured, "the engine refuses the password"),
+    exceptions.NoPermissionError: Refusal(Misconfigured, "the engine refuses the user"),
     exceptions.OutOfMemoryError: Refusal(OutOfMemory, "the engine is at its maxmemory"),
     exceptions.ReadOnlyError: Refusal(Unavailable, "the engine is READONLY"),
     exceptions.MovedError: Refusal(
-        Unavailable, "MOVED: the engine is a node of a cluster, use redis-cluster://"
+        Misconfigured, "MOVED: the engine is a node of a cluster, use redis-cluster://"
     ),
     exceptions.TimeoutError: Refusal(Unavailable, "no reply from the engine in time"),
     exceptions.ConnectionError: Refusal(Lost, "the connection to the engine was lost"),
@@ -74,7 +74,9 @@ class Connection(redis.Connection):  # type: ignore[misc]  # redis-py is untyped
     """A connection of redis-py on a socket that it is given."""
 
     def __init__(self, connect: Connect, place: Place, timeout: Optional[float]) -> None:
-        super().__init__(**place._asdict(), socket_timeout=timeout, protocol=2)
+        super().__init__(
+            **place._asdict(), socket_timeout=timeout, protocol=2, redis_connect_func=_log_in
+        )
         self._new_socket = partial(connect, place.host, place.port)
         self._timeout = timeout
 
@@ -93,6 +95,19 @@ class Connection(redis.Connection):  # type: ignore[misc]  # redis-py is untyped
                 pass
             self.disconnect()
         self.connect()
+
+
+def _log_in(connection: Any) -> None:
+    """What a new connection sends first, nothing but what is needed."""
+    connection._parser.on_connect(connection)
+    words = []
+    if connection.password:
+        words.append(("AUTH", *filter(None, (connection.username, connection.password))))
+    if connection.db:
+        words.append(("SELECT", connection.db))
+    for each in words:
+        connection.send_command(*each)
+        connection.read_response()
 
 
 class RedisEngine:

@@ -32,7 +32,8 @@ from adapters.storage.redis import scripts
 from adapters.storage.redis.scripts import Script
 from adapters.storage.redis.texts import Names, from_engine, to_engine
 from adapters.storage.redis.view import State, View, Write, put
-from domain.errors import BadRequest, KvError, TooLarge, Unavailable
+from application.stats import Engine as EngineReport
+from domain.errors import BadRequest, KvError, Misconfigured, TooLarge, Unavailable
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 
 R = TypeVar("R")
@@ -48,6 +49,10 @@ PAGE = 1000
 """How many keys the engine looks at for a page, at the most; others wait meanwhile."""
 
 _MAX_POSITION = 1 << 64
+
+
+OLDEST = 7
+"""The first version of Redis whose programs can ask for a deadline."""
 
 
 class Engine(Protocol):
@@ -164,6 +169,15 @@ class RedisStore:
             memory=int(figures["used_memory"]),
             max_memory=int(figures["maxmemory"]) or None,
         )
+
+    def describe(self) -> EngineReport:
+        """What the engine is; raises `Misconfigured` when it is too old for the programs here."""
+        figures = self._figures()
+        name = figures.get("server_name", "redis")
+        version = figures.get(f"{name}_version", figures["redis_version"])
+        if int(figures["redis_version"].partition(".")[0]) < OLDEST:
+            raise Misconfigured(f"the engine is {name} {version}; {OLDEST} or newer is needed")
+        return EngineReport(name, version, figures["role"])
 
     def _figures(self) -> Dict[str, str]:
         """What the engine tells about itself."""
