@@ -54,11 +54,13 @@ class Journal(Struct, gc=False):
 
 
 class Engine(Struct, gc=False):
-    """The server that keeps the keys: its name, version, and role, `master` or `slave`."""
+    """The servers that keep the keys: name, version and role, `master` or `slave`, of one of them,
+    and how many there are."""
 
     name: str
     version: str
     role: str
+    servers: int
 
 
 class Report(Struct):

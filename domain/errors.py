@@ -68,6 +68,13 @@ class OutOfRange(KvError):
     blame = Blame.CLIENT
 
 
+class CrossSlot(KvError):
+    """The keys are on several servers of a cluster, and cannot be read or changed together."""
+
+    code = "CROSS_SLOT"
+    blame = Blame.CLIENT
+
+
 class OutOfMemory(KvError):
     """There is no room for what was to be stored."""
 

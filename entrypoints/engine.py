@@ -28,13 +28,17 @@ def new_store(
     connect_timeout: float,
     timeout: float,
     server_name: Optional[str] = None,
+    allow_partial: bool = False,
+    wait_replicas: int = 0,
 ) -> RedisStore:
-    """The store of the keys in an engine, over up to `size` connections; none is opened yet.
+    """The store of the keys in an engine, over up to `size` connections to each server; none is
+    opened yet.
 
     Times are in seconds, 0 for as long as it takes. Raises `Misconfigured` without redis-py.
     """
     try:
-        from adapters.storage.redis.engine import Connection, Place, RedisEngine
+        from adapters.storage.redis.cluster import ClusterEngine, Server
+        from adapters.storage.redis.engine import Connection, Node, Place, SingleEngine, Wait
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
         why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
@@ -44,10 +48,17 @@ def new_store(
         where = Address(host, port, tls_server_name=server_name)
         return network.connect(where, connect_timeout or None)
 
-    place = Place(address.host, address.port, address.db, address.username, address.password)
-    new_connection = partial(Connection, connect, place, timeout or None)
-    engine = RedisEngine(new_connection, network.queue, size, connect_timeout or None)
-    return RedisStore(engine, address.prefix)
+    def new_node(host: str, port: int) -> Node:
+        place = Place(host, port, address.db, address.username, address.password)
+        new_connection = partial(Connection, connect, place, timeout or None)
+        wait = Wait(wait_replicas, int(500 * timeout)) if wait_replicas else None
+        return Node(new_connection, network.queue, size, connect_timeout or None, wait)
+
+    first = Server(address.host, address.port)
+    if not address.is_cluster:
+        return RedisStore(SingleEngine(new_node(*first)), address.prefix)
+    engine = ClusterEngine(new_node, [first, *(Server(*other) for other in address.others)])
+    return RedisStore(engine, address.prefix, allow_partial)
 
 
 def store_for_greenlets(
@@ -56,11 +67,21 @@ def store_for_greenlets(
     size: int,
     timeout: float,
     tls_ca: Optional[str],
+    allow_partial: bool = False,
+    wait_replicas: int = 0,
 ) -> RedisStore:
     """A server's store, whose waiting lets other greenlets run."""
     network = Network(gevent_api(), TlsConfig(tls_ca) if address.tls else None)
     address = address._replace(prefix=address.prefix if prefix is None else prefix)
-    return new_store(address, network, size, timeout, timeout)
+    return new_store(
+        address,
+        network,
+        size,
+        timeout,
+        timeout,
+        allow_partial=allow_partial,
+        wait_replicas=wait_replicas,
+    )
 
 
 def new_executor(

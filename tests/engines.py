@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
+import re
 import shutil
 import socket
 import subprocess
@@ -131,6 +132,61 @@ def running(program: str, *options: str, **how: Any) -> Iterator[Engine]:
         yield engine
     finally:
         stop(engine)
+
+
+class Cluster(NamedTuple):
+    """Servers that share the slots."""
+
+    servers: List[Engine]
+    scheme: str = "redis-cluster"
+
+    @property
+    def url(self) -> str:
+        places = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        return f"{self.scheme}://{places}"
+
+
+SLOTS = 16384
+
+
+@contextlib.contextmanager
+def running_cluster(program: str, folder: Path, primaries: int = 3) -> Iterator[Cluster]:
+    """A cluster of primaries, on this machine alone."""
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for number in range(primaries):
+            place = folder / str(number)
+            place.mkdir()
+            bus = free_port()
+            options = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
+            options += ["--cluster-node-timeout", "1000", "--dir", str(place)]
+            server = stack.enter_context(running(program, *options))
+            first, last = (SLOTS * at // primaries for at in (number, number + 1))
+            server.client.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
+            server.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+            if servers:
+                words = ("CLUSTER MEET", "127.0.0.1", server.port, bus)
+                servers[0].client.execute_command(*words)
+            servers.append(server)
+        _until(lambda: all(map(_is_whole, servers)))
+        yield Cluster(servers)
+
+
+def _is_whole(server: Engine) -> bool:
+    info = server.client.execute_command("CLUSTER INFO")
+    text = info if isinstance(info, dict) else dict(_FIELD.findall(info.decode()))
+    slots = server.client.execute_command("CLUSTER SLOTS")
+    return text["cluster_state"] == "ok" and len(slots) == int(text["cluster_size"]) > 1
+
+
+_FIELD = re.compile(r"^(\w+):(\w*)", re.MULTILINE)
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 _started: Dict[str, Engine] = {}

@@ -101,6 +101,8 @@ class ServerContainer(containers.DeclarativeContainer):
             config.store_connections.as_int(),
             config.store_timeout.as_float(),
             config.store_tls_ca,
+            config.store_allow_partial,
+            config.store_wait_replicas.as_int(),
         ),
     )
     data_directory = providers.Singleton(Directory, config.data_dir)

@@ -21,6 +21,7 @@ from entrypoints.settings.kinds import (
     KEEPALIVE,
     KEY,
     PORT_OR_ANY,
+    REPLICAS,
     SECONDS,
     SIZE,
     SIZE_OR_NONE,
@@ -151,6 +152,17 @@ _OPTIONS = [
         help="With --store, how long to wait for a connection, and for a reply (0: no limit).",
     ),
     setting(
+        "--store-allow-partial",
+        is_flag=True,
+        help="With a cluster, allow MSET of keys in several slots, which is not atomic there.",
+    ),
+    setting(
+        "--store-wait-replicas",
+        type=REPLICAS,
+        default=0,
+        help="With --store, reply to a write once so many replicas have it.",
+    ),
+    setting(
         "--store-tls-ca",
         type=CERTIFICATE,
         help="With --store, CA bundle to trust instead of the system's, PEM.",
@@ -189,6 +201,8 @@ _NEEDS = [
     Needs("store_connections", "store", _ENGINE),
     Needs("store_timeout", "store", _ENGINE),
     Needs("store_tls_ca", "store", _ENGINE),
+    Needs("store_allow_partial", "store", _ENGINE),
+    Needs("store_wait_replicas", "store", _ENGINE),
 ]
 
 _EXCLUDE = [

@@ -95,6 +95,7 @@ MAX_SECONDS = 2_000_000
 
 SECONDS = Number("seconds", 0, MAX_SECONDS, float, _TIMES, like="30, 0.5 or 5m")
 KEEPALIVE = Number("seconds", 1, 32767, int, _TIMES, zero=True, like="300 or 5m")
+REPLICAS = Number("n", 0, 100)
 COUNT = Number("n", 1, 2**31)
 SIZE = Number("size", 1, 2**50, int, _SIZES, like="1000000 or 512mb")
 SIZE_OR_NONE = Number("size", 1, 2**50, int, _SIZES, zero=True, like="512mb")

@@ -40,6 +40,7 @@ SETTINGS: Mapping[str, AbstractSet[str]] = {
         *("listen", "insecure", "tls_client_ca", "max_memory", "memory_policy"),
         *("data_dir", "fsync"),
         *("store", "store_prefix", "store_connections", "store_timeout", "store_tls_ca"),
+        *("store_allow_partial", "store_wait_replicas"),
         *("shutdown_grace", "log_level", "log_format"),
         *Limits.__struct_fields__,
     },

@@ -1,22 +1,40 @@
-"""A single Valkey or Redis server: one command sent, one reply, over a bounded pool of connections.
+"""A Valkey or Redis server: commands sent, replies read, over a bounded pool of connections.
 
-Rule: a command that changes something is sent once; a read is repeated once when its connection is
-lost. redis-py's errors become ours here: `Unreachable` when nothing was sent, `Unavailable` when no
-reply came, or the engine cannot serve now.
+Rule: what changes something is sent once; reads are repeated once when their connection is lost.
+redis-py's errors become ours here: `Unreachable` when nothing was sent, `Unavailable` when no reply
+came, or the server cannot serve now.
 """
 
 from __future__ import annotations
 
 import queue
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Tuple, Type, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 import redis
 from redis import exceptions
 
 from domain.errors import BadRequest, KvError, Misconfigured, OutOfMemory, Unavailable, Unreachable
 
-Word = Union[str, bytes, int]
+Words = Tuple[Union[str, bytes, int], ...]
+"""A command of the engine."""
+
+Keyed = Tuple[bytes, Words]
+"""The name of a key, which decides where a command goes, and the command."""
+
+Reply = Any
 
 Connect = Callable[[str, int], Any]
 """Connects a socket to a host and port; raises `OSError`."""
@@ -110,8 +128,15 @@ def _log_in(connection: Any) -> None:
         connection.read_response()
 
 
-class RedisEngine:
-    """Safe for threads, or for greenlets, whichever `new_queue` is for.
+class Wait(NamedTuple):
+    """How many replicas have to have a write, and how many milliseconds to wait for them."""
+
+    replicas: int
+    milliseconds: int
+
+
+class Node:
+    """One server. Safe for threads, or for greenlets, whichever `new_queue` is for.
 
     `wait` is how many seconds a command waits for one of the `size` connections, None for as long
     as it takes.
@@ -123,24 +148,37 @@ class RedisEngine:
         new_queue: Callable[[], Any],
         size: int,
         wait: Optional[float],
+        replication: Optional[Wait] = None,
     ) -> None:
         self._new_connection = new_connection
         self._size = size
         self._wait = wait
+        self._replication = replication
         self._idle: List[Connection] = []
         self._permits = new_queue()
         for _ in range(size):
             self._permits.put(None)
 
-    def read(self, *words: Word) -> Any:
-        """The reply to a command that changes nothing."""
+    def exchange(self, commands: Sequence[Words], repeat: bool) -> List[Reply]:
+        """The replies, an error of redis-py's in place of one. `repeat` says that the commands
+        change nothing."""
+        if not repeat:
+            return self._written(commands)
         try:
-            return self.write(*words)
+            return self._exchange(commands)
         except Lost:
-            return self.write(*words)
+            return self._exchange(commands)
 
-    def write(self, *words: Word) -> Any:
-        """The reply to a command."""
+    def _written(self, commands: Sequence[Words]) -> List[Reply]:
+        if self._replication is None:
+            return self._exchange(commands)
+        *replies, count = self._exchange([*commands, ("WAIT", *self._replication)])
+        wanted = self._replication.replicas
+        if isinstance(count, int) and count < wanted:
+            raise Unavailable(f"written, but to {count} of {wanted} replicas (store_wait_replicas)")
+        return replies
+
+    def _exchange(self, commands: Sequence[Words]) -> List[Reply]:
         try:
             self._permits.get(timeout=self._wait)
         except queue.Empty:
@@ -148,14 +186,18 @@ class RedisEngine:
                 f"all {self._size} connections to the engine are in use (store_connections)"
             ) from None
         try:
-            connection = self._idle.pop() if self._idle else self._new_connection()
-            reply = _exchange(connection, words)
+            connection = self._connection()
+            replies = _replies(connection, commands)
             self._idle.append(connection)
+            return replies
         finally:
             self._permits.put(None)
-        if isinstance(reply, exceptions.RedisError):
-            refuse(reply)
-        return reply
+
+    def _connection(self) -> Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._new_connection()
 
     def close(self) -> None:
         """Closes the idle connections; the next command opens one again."""
@@ -163,17 +205,18 @@ class RedisEngine:
             self._idle.pop().disconnect()
 
 
-def _exchange(connection: Connection, words: Tuple[Word, ...]) -> Any:
-    """The reply, which may be an error; when it raises, the connection is closed."""
+def _replies(connection: Connection, commands: Sequence[Words]) -> List[Reply]:
+    """The replies, of which each may be an error; when it raises, the connection is closed."""
     try:
         try:
             connection.make_ready()
-        except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
+        except exceptions.RedisError as error:
             _refuse_to_connect(error)
-        connection.send_command(*words)
-        return connection.read_response()
-    except exceptions.ResponseError as error:
-        return error
+        if len(commands) == 1:
+            connection.send_command(*commands[0])
+        else:
+            connection.send_packed_command(connection.pack_commands(commands))
+        return [_reply(connection) for _ in commands]
     except exceptions.RedisError as error:
         connection.disconnect()
         refuse(error)
@@ -182,9 +225,51 @@ def _exchange(connection: Connection, words: Tuple[Word, ...]) -> Any:
         raise
 
 
+def _reply(connection: Connection) -> Reply:
+    try:
+        return connection.read_response()
+    except (exceptions.ResponseError, exceptions.BusyLoadingError) as error:
+        return error
+    except (exceptions.AuthenticationError, exceptions.AuthorizationError) as error:
+        return error
+
+
 def _refuse_to_connect(error: exceptions.RedisError) -> NoReturn:
     """The engine's own words when it answered, else that it cannot be reached."""
     try:
         refuse(error)
     except Lost:
         raise Unreachable(f"the engine cannot be reached: {error}") from error
+
+
+class SingleEngine:
+    """An engine of one server, where all keys are in one slot."""
+
+    is_cluster = False
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.close = node.close
+
+    def slot(self, name: bytes) -> int:
+        return 0
+
+    def run(self, commands: Sequence[Keyed], repeat: bool = False) -> List[Reply]:
+        return checked(self._node.exchange([words for _, words in commands], repeat))
+
+    def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
+        return checked(self._node.exchange([words], repeat))
+
+    def layout(self) -> str:
+        return ""
+
+    def read_at(self, index: int, words: Words) -> Reply:
+        return checked(self._node.exchange([words], repeat=True))[0]
+
+
+def checked(replies: List[Reply]) -> List[Reply]:
+    """The replies; raises the first error among them."""
+    for reply in replies:
+        if isinstance(reply, exceptions.RedisError):
+            refuse(reply)
+    return replies

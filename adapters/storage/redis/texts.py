@@ -18,6 +18,7 @@ from domain.errors import BadRequest
 MARK = b"\0json "
 
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_tag = re.compile(rb"[^{]*\{[^}]+\}").match
 _has_break = re.compile(rb"[\r\n]").search
 _to_escape = re.compile(rb"[*?\[\\]")
 
@@ -51,6 +52,8 @@ class Names:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix.encode()
+        self.are_in_one_slot = _tag(self._prefix) is not None
+        """Whether the prefix has a {tag}, which makes them be in one slot of a cluster."""
 
     def of(self, key: str) -> bytes:
         """The name of a key; raises `BadRequest` when it is no Unicode."""
