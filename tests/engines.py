@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -30,11 +31,12 @@ from typing import (
 )
 
 import redis
+from redis.crc import key_slot
 
 from adapters.storage.redis.store import RedisStore
 from domain.store import Change, Entry, Stats, Store
 from entrypoints.engine import store_for_greenlets
-from entrypoints.engine_address import DEFAULT_PREFIX, EngineAddress
+from entrypoints.engine_address import EngineAddress
 from tests.support import TIMEOUT, BlockingStore
 
 R = TypeVar("R")
@@ -120,6 +122,11 @@ def start(program: str, *options: str, port: int = 0, password: Optional[str] = 
 def stop(engine: Engine) -> None:
     """Ends an engine at once."""
     engine.client.close()
+    kill(engine)
+
+
+def kill(engine: Engine) -> None:
+    """Ends the process of an engine at once."""
     engine.process.kill()
     engine.process.wait(TIMEOUT)
 
@@ -150,16 +157,18 @@ SLOTS = 16384
 
 
 @contextlib.contextmanager
-def running_cluster(program: str, folder: Path, primaries: int = 3) -> Iterator[Cluster]:
+def running_cluster(
+    program: str, folder: Path, *more: str, primaries: int = 3
+) -> Iterator[Cluster]:
     """A cluster of primaries, on this machine alone."""
     with contextlib.ExitStack() as stack:
-        servers = []
+        servers: List[Engine] = []
         for number in range(primaries):
             place = folder / str(number)
             place.mkdir()
             bus = free_port()
             options = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
-            options += ["--cluster-node-timeout", "1000", "--dir", str(place)]
+            options += ["--cluster-node-timeout", "1000", "--dir", str(place), *more]
             server = stack.enter_context(running(program, *options))
             first, last = (SLOTS * at // primaries for at in (number, number + 1))
             server.client.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
@@ -168,7 +177,7 @@ def running_cluster(program: str, folder: Path, primaries: int = 3) -> Iterator[
                 words = ("CLUSTER MEET", "127.0.0.1", server.port, bus)
                 servers[0].client.execute_command(*words)
             servers.append(server)
-        _until(lambda: all(map(_is_whole, servers)))
+        until(lambda: all(map(_is_whole, servers)))
         yield Cluster(servers)
 
 
@@ -182,7 +191,8 @@ def _is_whole(server: Engine) -> bool:
 _FIELD = re.compile(r"^(\w+):(\w*)", re.MULTILINE)
 
 
-def _until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for what other processes bring about."""
     deadline = time.monotonic() + TIMEOUT
     while not holds():
         assert time.monotonic() < deadline
@@ -190,6 +200,19 @@ def _until(holds: Callable[[], bool]) -> None:
 
 
 _started: Dict[str, Engine] = {}
+_cluster = contextlib.ExitStack()
+_clusters: List[Cluster] = []
+
+
+def shared_cluster() -> Cluster:
+    """A cluster for all tests, without keys."""
+    if not _clusters:
+        folder = Path(_cluster.enter_context(tempfile.TemporaryDirectory()))
+        program = next(iter(programs().values()))
+        _clusters.append(_cluster.enter_context(running_cluster(program, folder)))
+    for server in _clusters[0].servers:
+        server.client.flushall()
+    return _clusters[0]
 
 
 def shared(name: str) -> Engine:
@@ -204,6 +227,8 @@ def stop_all() -> None:
     """Ends the engines that tests shared."""
     while _started:
         stop(_started.popitem()[1])
+    _clusters.clear()
+    _cluster.close()
 
 
 class EngineStore(BlockingStore):
@@ -285,18 +310,23 @@ def _shown(entry: Optional[Entry]) -> Optional[Entry]:
 NewEngineStore = Callable[[Callable[[], float]], EngineStore]
 
 
-def store_over(
-    engine: Engine, clock: Callable[[], float], prefix: str = DEFAULT_PREFIX
-) -> EngineStore:
-    """A store over an engine, in a test's time."""
-    store = store_for_greenlets(EngineAddress.parse(engine.url), prefix, 8, TIMEOUT, None)
-    return EngineStore(store, engine.client, clock)
-
-
 def on_engines() -> List[NewEngineStore]:
-    """What makes a store over each of the engines that are here, without keys."""
-    return [partial(_on_engine, name) for name in programs()]
+    """What makes a store over each of the engines that are here, and over a cluster, without
+    keys."""
+    return [partial(_on_engine, name) for name in programs()] + [_on_cluster] * bool(programs())
 
 
 def _on_engine(name: str, clock: Callable[[], float]) -> EngineStore:
-    return store_over(shared(name), clock)
+    engine = shared(name)
+    return EngineStore(_store(engine.url), engine.client, clock)
+
+
+def _on_cluster(clock: Callable[[], float]) -> EngineStore:
+    """All keys are in one slot, so that they can be changed together."""
+    cluster, prefix = shared_cluster(), "{kv}:"
+    owner = cluster.servers[key_slot(prefix.encode()) * len(cluster.servers) // SLOTS]
+    return EngineStore(_store(cluster.url, prefix), owner.client, clock)
+
+
+def _store(url: str, prefix: Optional[str] = None) -> RedisStore:
+    return store_for_greenlets(EngineAddress.parse(url), prefix, 8, TIMEOUT, None)

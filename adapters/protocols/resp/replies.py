@@ -13,7 +13,14 @@ from msgspec import UNSET
 from application.byte_values import to_bytes
 from application.commands import Command, MGet
 from application.ports import Encoded, Request
-from domain.errors import InvalidPassword, KvError, LoginRequired, OutOfMemory, Unauthenticated
+from domain.errors import (
+    CrossSlot,
+    InvalidPassword,
+    KvError,
+    LoginRequired,
+    OutOfMemory,
+    Unauthenticated,
+)
 
 OK = b"+OK\r\n"
 
@@ -51,6 +58,7 @@ _ERRORS: Dict[Type[KvError], str] = {
     InvalidPassword: "WRONGPASS invalid username-password pair or user is disabled.",
     LoginRequired: "NOAUTH Authentication required.",
     Unauthenticated: "NOAUTH {}",
+    CrossSlot: "CROSSSLOT {}",
 }
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
 

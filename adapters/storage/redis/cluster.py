@@ -48,9 +48,9 @@ class ClusterEngine:
         self._refresh_if_stale()
         try:
             return checked(self._routed(commands, repeat))
-        except Unreachable:  # nothing was sent to that server, and another may have its slots now
-            if len({self.slot(name) for name, _ in commands}) > 1 and not repeat:
-                raise
+        except Unreachable as error:  # another server may have the slots now
+            if len(commands) > 1 and not repeat:
+                raise Unavailable(f"some keys may have been changed: {error}") from error
             before = self._owner(commands[0][0])
             self._refresh_if_stale()
             if self._owner(commands[0][0]) == before:
@@ -101,6 +101,7 @@ class ClusterEngine:
             else:
                 commands = [("ASKING",), words]
             reply = self._send(server, commands, repeat)[-1]
+        self._is_stale = True  # the servers do not agree yet on which of them has the slot
         raise Unavailable(f"the cluster redirected a command over {MAX_REDIRECTS} times")
 
     def _send(self, server: Server, commands: Sequence[Words], repeat: bool) -> List[Reply]:
