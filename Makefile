@@ -30,7 +30,8 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 
 # Without the tests whose subject is the machine, and with fewer examples of those drawn at random.
 BRIEF = --hypothesis-profile brief --ignore tests/torture --ignore tests/test_benchmarks.py \
-    --ignore tests/test_resident_memory.py --ignore tests/test_linearizability.py
+    --ignore tests/test_resident_memory.py --ignore tests/test_linearizability.py \
+    --ignore tests/test_console.py
 
 test-brief:                       ## the tests on one more Python: make test-brief VENV=... PYTHON=...
 	$(MAKE) test TESTS="$(BRIEF)"
@@ -41,6 +42,10 @@ WHEEL_TESTS = tests/contracts tests/library tests/test_client_program.py \
 
 test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
 	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(BRIEF) $(WHEEL_TESTS)
+
+# SUITES="--short" is what CI runs; SUITES="cachelib Django" names some.
+suites: $(VENV)/ready-test        ## other projects' tests of their Redis backends, fetched, against a server
+	$(BIN)/python -m tests.suites $(VENV)/suites $(SUITES)
 
 torture: $(VENV)/ready-test       ## what docs/security.md promises, for ten minutes, with figures
 	$(BIN)/python -m pytest tests/torture tests/test_linearizability.py --long -s
@@ -97,8 +102,8 @@ FUZZED = $(VENV)/fuzz
 
 fuzz: $(VENV)/ready-fuzz          ## the codec against bytes that nobody would send
 	$(BIN)/python -m tests.fuzz.seeds $(FUZZED)
-	for side in server client; do \
-	    $(BIN)/python -m tests.fuzz.json_lines $$side -max_total_time=$$(($(FUZZ_SECONDS) / 2)) \
+	for side in server client resp; do \
+	    $(BIN)/python -m tests.fuzz.json_lines $$side -max_total_time=$$(($(FUZZ_SECONDS) / 3)) \
 	        -max_len=1500 -timeout=10 -dict=$(FUZZED)/tokens -artifact_prefix=$(FUZZED)/$$side- \
 	        $(FUZZED)/$$side tests/fuzz/samples/$$side || exit 1; \
 	done

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
+from typing import List, Sequence
 
 import msgspec
 from msgspec import Raw, Struct
@@ -23,14 +24,30 @@ from domain.errors import BadRequest, TooLarge
 
 def to_text(data: bytes) -> bytes:
     """The JSON text that stands for `data`."""
+    if data[:1] in _MAY_BE_JSON and _is_stored_unchanged(data):
+        return data
+    if data.isascii() and len(data.translate(None, _ESCAPED)) == len(data):
+        return b'"' + data + b'"'
     try:
-        if data[:1] in _MAY_BE_JSON and _is_stored_unchanged(data):
-            return data
-        if data.isascii() and not _to_escape(data):
-            return b'"%b"' % data
         return _encode(data.decode())
     except UnicodeDecodeError:
         return _BINARY % base64.b64encode(data)
+
+
+def to_texts(datas: Sequence[bytes]) -> List[bytes]:
+    """The JSON texts that stand for many; quicker than one by one where all are alike."""
+    lines = b"\n" + b"\n".join(datas)
+    if not _begins_as_json(lines):
+        is_plain = lines.isascii() and len(lines.translate(None, _ESCAPED)) + len(datas) == len(
+            lines
+        )
+        if is_plain:
+            return (b'"' + b'"\n"'.join(datas) + b'"').split(b"\n")
+    elif all(map(_is_document, datas)):
+        together = b",".join(datas)
+        if b'"$binary"' not in together and _is_storable(together):
+            return list(datas)
+    return list(map(to_text, datas))
 
 
 def to_bytes(text: bytes) -> bytes:
@@ -54,13 +71,15 @@ class _Binary(Struct, forbid_unknown_fields=True):
 
 
 _QUOTE, _BRACE = b'"{'
-_MAY_BE_JSON = frozenset(bytes([first]) for first in b"-0123456789[{")
+_OPENING, _CLOSING = frozenset((b"[", b"{")), frozenset((b"]", b"}"))
+_MAY_BE_JSON = _OPENING.union(bytes([first]) for first in b"-0123456789")
 _SHORT = 18
 _BUDGET = Budget(DEFAULTS)
 """For the numbers in a text that are decoded to see whether they are in range: one with more of
 them becomes a string, whatever the server's bounds are."""
 _is_number = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
-_to_escape = re.compile(rb'[\x00-\x1f"\\]').search
+_begins_as_json = re.compile(rb"\n[-0-9\[{]").search
+_ESCAPED = bytes(range(0x20)) + b'"\\'
 _BINARY = b'{"$binary":{"base64":"%b","subType":"00"}}'
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(Raw).decode
@@ -70,16 +89,27 @@ _decode_binary = msgspec.json.Decoder(_Binary).decode
 
 def _is_stored_unchanged(data: bytes) -> bool:
     """Whether `data` is the text of a number, an array or an object that can be stored as it is."""
-    if data[0] not in b"[{":
-        if not _is_number(data):
-            return False
-        if len(data) <= _SHORT and data.isdigit():
-            return True
-    elif data[-1] not in b"]}" or b"\n" in data or b"\r" in data:
+    if data[0] in b"[{":
+        return _is_document(data) and _is_storable(data) and to_bytes(data) == data
+    if not _is_number(data):
+        return False
+    return (len(data) <= _SHORT and data.isdigit()) or _is_storable(data)
+
+
+def _is_document(data: bytes) -> bool:
+    """Whether `data` is a JSON array or object, without blanks around it."""
+    if data[:1] not in _OPENING or data[-1:] not in _CLOSING:
         return False
     try:
-        if bytes(_decode_raw(data)) != data or validated(data, _BUDGET) != data:
-            return False
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadRequest, TooLarge):
+        _decode_raw(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return data[0] != _BRACE or to_bytes(data) == data
+    return True
+
+
+def _is_storable(texts: bytes) -> bool:
+    """Whether JSON texts, one or some with commas between them, are stored as they are."""
+    try:
+        return validated(texts, _BUDGET) == texts
+    except (BadRequest, TooLarge):
+        return False

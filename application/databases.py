@@ -6,6 +6,7 @@ those of all databases; what lists or removes the keys of one leaves the others 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Iterator, List, Optional
 
 from domain.store import Page, Store
@@ -45,20 +46,54 @@ def keys_of(store: Store, prefix: str, begins: str = "") -> Iterator[str]:
             return
 
 
-def count(store: Store, prefix: str) -> int:
-    """How many keys there are in a database."""
-    if prefix:
-        return sum(1 for _ in keys_of(store, prefix))
-    return store.count() - sum(1 for _ in _others(store))
+class Databases:
+    """Which databases there may be keys in. `are_restored` when the store may have some from before
+    the start: that is looked at once."""
+
+    def __init__(self, are_restored: bool) -> None:
+        self._are_restored = are_restored
+        self._are_used = False
+
+    @property
+    def has_others(self) -> bool:
+        """Whether others than 0 may have keys."""
+        return self._are_used or self._are_restored
+
+    def use(self, database: int) -> str:
+        """A client uses a database: returns what its keys begin with."""
+        self._are_used = self._are_used or database > 0
+        return prefix_of(database)
+
+    def count(self, store: Store, prefix: str) -> int:
+        """How many keys there are in a database."""
+        if prefix:
+            return sum(1 for _ in keys_of(store, prefix))
+        return store.count() - len(self._keys_of_others(store))
+
+    def clear(self, store: Store, prefix: str) -> int:
+        """Removes every key of a database; returns how many there were."""
+        if prefix:
+            return store.delete(list(keys_of(store, prefix)))
+        others = self._keys_of_others(store)
+        n_keys = store.count() - len(others)
+        if len(others) < n_keys:
+            store.atomically(partial(_clear_but, others))
+        else:
+            store.delete(list(keys_of(store, prefix)))
+        return n_keys
+
+    def _keys_of_others(self, store: Store) -> List[str]:
+        keys = list(_others(store)) if self.has_others else []
+        self._are_restored = bool(keys)
+        return keys
 
 
-def clear(store: Store, prefix: str) -> int:
-    """Removes every key of a database; returns how many there were."""
-    if prefix:
-        return store.delete(list(keys_of(store, prefix)))
-    if next(_others(store), None) is None:
-        return store.clear()
-    return store.delete(list(keys_of(store, prefix)))
+def _clear_but(keys: List[str], store: Store) -> None:
+    """Removes all but some keys, which is quick where these are few."""
+    kept = [(key, store.update(key, lambda before: before)[1]) for key in keys]
+    store.clear()
+    for key, entry in kept:
+        store.update(key, lambda _, entry=entry: entry)  # type: ignore[misc]
 
 
 def _others(store: Store) -> Iterator[str]:

@@ -22,6 +22,11 @@ MISREADS = bool(msgspec.json.decode(_PROBE) != int(_PROBE))
 """Whether this msgspec decodes some integers as others."""
 
 
+def is_misread(text: bytes) -> bool:
+    """Whether msgspec may decode an integer in a JSON text as another."""
+    return MISREADS and _MISREAD(text) is not None
+
+
 def exact(decode: D, misreads: bool = MISREADS) -> D:
     """A decoder of JSON texts to Python's own types."""
 

@@ -34,9 +34,11 @@ class LocalExecutor(Executor):
         return command.run(self._store, self._budget)
 
     def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        """What cannot be reached is not asked again for each command, which may have had an effect
+        already."""
         try:
             return type(commands[0]).run_many(commands, self._store, self._budget)
-        except Unavailable as error:  # there may be an effect: none of them is executed again
+        except Unavailable as error:
             return Results([error] * len(commands), 0, has_errors=True)
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:

@@ -10,6 +10,11 @@ import re
 from functools import lru_cache
 from typing import List, Match, Optional, Tuple
 
+from domain.errors import BadRequest
+
+MAX_PATTERN = 4096
+"""Characters of a pattern; to compile it takes some milliseconds then."""
+
 
 class Glob:
     """A pattern that matches whole texts."""
@@ -32,7 +37,9 @@ class Glob:
 
 @lru_cache(maxsize=256)
 def glob(pattern: str) -> Glob:
-    """The pattern, kept for its next use."""
+    """The pattern, kept for its next use; raises `BadRequest` for one that is too long."""
+    if len(pattern) > MAX_PATTERN:
+        raise BadRequest(f"a pattern has at most {MAX_PATTERN} characters, not {len(pattern)}")
     return Glob(pattern)
 
 

@@ -21,6 +21,15 @@ _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _KINDS = {**dict.fromkeys(b"-0123456789", "number"), **{first: chr(first) for first in b'"[{tfn'}}
 """What kind of value a text is of, by its first byte."""
 
+_WORDS = {
+    '"': "a string",
+    "[": "an array",
+    "{": "an object",
+    "t": "true",
+    "f": "false",
+    "n": "null",
+}
+
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -44,10 +53,11 @@ def same(one: bytes, other: bytes, open: Open) -> bool:
 def added(text: bytes, by: Union[int, float], open: Open) -> Union[int, float]:
     """The number that `text` is, plus `by`; whole numbers stay exact, and within 64 bits.
 
-    Raises `NotANumber` and `OutOfRange`.
+    Raises `NotANumber`, whose message says what the text is instead, and `OutOfRange`.
     """
-    if _KINDS[text[0]] != "number":
-        raise NotANumber("the value is not a number")
+    kind = _KINDS[text[0]]
+    if kind != "number":
+        raise NotANumber(f"{_WORDS[kind]}, not a number")
     open(len(text))
     before = number(text)
     if isinstance(before, int) and isinstance(by, int):

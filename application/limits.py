@@ -33,6 +33,8 @@ class Limits(Struct, frozen=True):
     """Of stored and sent JSON that one request decodes to compare it or to count with it."""
     max_input_bytes: int = 256 * 1024 * 1024
     """Buffered for all clients together: unanswered requests and unsent replies."""
+    max_push_bytes: int = 32 * 1024 * 1024
+    """Of messages that a subscriber has not taken, with its subscriptions. Over it, it is cut."""
     max_clients: int = 10_000
     request_timeout: float = 30.0
     """From the first byte of a request to its last, and from connecting to a right AUTH."""

@@ -20,6 +20,7 @@ from typing import (
     Sequence,
     TypeVar,
     Union,
+    cast,
 )
 
 from application.commands import Command, Id, Results
@@ -55,6 +56,12 @@ class Executor(Protocol):
 
 class Pipelined(Executor, Protocol):
     """An executor that also takes many commands at once."""
+
+    def execute(self, command: Command[R]) -> R:
+        outcome = self.execute_all((command,))[0]
+        if isinstance(outcome, KvError):
+            raise outcome
+        return cast(R, outcome)
 
     @abstractmethod
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:

@@ -6,18 +6,39 @@ and clients; INFO puts them together, and costs next to nothing to ask.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from typing import Callable, DefaultDict, Dict, Optional, Union
+from typing import Callable, DefaultDict, Dict, Optional, Tuple, Union
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from application.limits import Limits
 from domain.store import Stats
 
+BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Seconds, the upper bounds of a histogram's counts but the last."""
+
+_LABELS: Tuple[str, ...] = (*(f"{bound:g}" for bound in BOUNDS), "more")
+
+
+class Histogram(Struct, gc=False):
+    """How many times something took up to so many seconds, each counted once, and all of the
+    seconds together."""
+
+    counts: Dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(_LABELS, 0))
+    sum: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """Counts one."""
+        self.counts[_LABELS[bisect_left(BOUNDS, seconds)]] += 1
+        self.sum += seconds
+
 
 class Server(Struct, gc=False):
     """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
-    refused because there were too many, and ever cut because they took too long."""
+    refused because there were too many, and ever cut because they took too long; how late the event
+    loop was for what it should have done."""
 
     version: str
     uptime: float
@@ -26,6 +47,7 @@ class Server(Struct, gc=False):
     accepted_clients: int
     refused_clients: int
     cut_clients: int
+    loop_lag: Histogram = msgspec.field(default_factory=Histogram)
 
 
 class Journal(Struct, gc=False):
@@ -102,6 +124,7 @@ class ServerStats:
         self.accepted = 0
         self.refused = 0
         self.killed = 0
+        self.loop_lag = Histogram()
         self.commands: DefaultDict[type, int] = defaultdict(int)
         self.errors: Counter[str] = Counter()
 
@@ -124,6 +147,7 @@ class ServerStats:
             accepted_clients=self.accepted,
             refused_clients=self.refused,
             cut_clients=self.killed,
+            loop_lag=self.loop_lag,
         )
         report.commands = {
             str(kind.__struct_config__.tag): count  # type: ignore[attr-defined]

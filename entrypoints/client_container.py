@@ -9,12 +9,15 @@ from typing import Any, ClassVar, Mapping
 from dependency_injector import containers, providers
 
 from adapters.client.address import Address
-from adapters.client.asyncio_pool import AsyncioConnection, AsyncioPool
+from adapters.client.asyncio_pool import AsyncioPool
+from adapters.client.asyncio_tcp import AsyncioConnection
+from adapters.client.connection import Session
 from adapters.client.in_threads import InThreads
 from adapters.client.json_lines import ClientSession
 from adapters.client.network import Network, TlsConfig
 from adapters.client.pool import Pool
-from adapters.client.tcp import Session, TcpClient
+from adapters.client.python_values import from_json, is_plain
+from adapters.client.tcp import TcpClient
 from application.ports import Pipelined
 from entrypoints.engine import new_executor
 from entrypoints.socket_apis import gevent_api, threads_api
@@ -35,7 +38,13 @@ class ClientContainer(containers.DeclarativeContainer):
     """Building it connects to nothing; the first command does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"unix_path": None, "tls_server_name": None, "engine": None}
+        strict=True,
+        default={
+            "unix_path": None,
+            "tls_server_name": None,
+            "values": "texts",
+            "engine": None,
+        },
     )
 
     socket_api = providers.Selector(
@@ -72,8 +81,15 @@ class ClientContainer(containers.DeclarativeContainer):
         "timeout": config.timeout.as_float(),
         "server_name": config.tls_server_name,
     }
-    session: providers.Provider[Session] = providers.Factory(
-        ClientSession, max_reply_bytes=config.max_reply_bytes.as_int()
+    session: providers.Provider[Session] = providers.Selector(
+        config.values,
+        texts=providers.Factory(ClientSession, config.max_reply_bytes.as_int()),
+        objects=providers.Factory(
+            ClientSession,
+            config.max_reply_bytes.as_int(),
+            providers.Object(from_json),
+            providers.Object(is_plain),
+        ),
     )
     tcp_connection = providers.Factory(
         TcpClient,

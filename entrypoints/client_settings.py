@@ -5,13 +5,13 @@ Rule: a bad or contradicting value is refused by name before anything is connect
 
 from __future__ import annotations
 
-import math
-from typing import Any, Callable, Dict, Literal, Mapping, NamedTuple, Optional, TypedDict
+from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
 
 import msgspec
 
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_place, settings_of
 from entrypoints.engine_address import is_engine, parts_of
+from entrypoints.settings.ranges import COUNT, PORT, SECONDS, SIZE, Range
 
 
 class ClientOptions(TypedDict, total=False):
@@ -69,21 +69,14 @@ DEFAULTS: ClientOptions = {
 }
 
 
-class _Rule(NamedTuple):
-    holds: Callable[[Any], bool]
-    words: str
-
-
-_SECONDS = _Rule(lambda value: 0 <= value < math.inf, "0 or more seconds")
-_COUNT = _Rule(lambda value: value >= 1, "1 or more")
-_RULES: Dict[str, _Rule] = {
-    "connect_timeout": _SECONDS,
-    "timeout": _SECONDS,
-    "total_timeout": _SECONDS,
-    "busy_poll": _SECONDS,
-    "attempts": _COUNT,
-    "max_connections": _COUNT,
-    "max_reply_bytes": _COUNT,
+_RANGES: Dict[str, Range] = {
+    "connect_timeout": SECONDS,
+    "timeout": SECONDS,
+    "total_timeout": SECONDS,
+    "busy_poll": SECONDS,
+    "attempts": COUNT,
+    "max_connections": COUNT,
+    "max_reply_bytes": SIZE,
 }
 
 
@@ -115,8 +108,8 @@ def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
         raise ValueError(f"port={port!r} beside {host!r}, which says the port")
     if port is None:
         port = DEFAULT_PORT if place.port is None else place.port
-    if type(port) is not int or not 1 <= port <= 65535:
-        raise ValueError(f"port={port!r} is not an integer from 1 to 65535")
+    if type(port) is not int or not PORT.holds(port):
+        raise ValueError(f"port={port!r} is not an integer {PORT}")
     return {"host": place.host, "port": port, "unix_path": None}
 
 
@@ -125,9 +118,9 @@ def _check_values(options: Mapping[str, Any]) -> None:
         msgspec.convert(dict(options), ClientOptions)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
-    for name, rule in _RULES.items():
-        if name in options and not rule.holds(options[name]):
-            raise ValueError(f"{name}={options[name]!r} is not {rule.words}")
+    for name, range in _RANGES.items():
+        if name in options and not range.holds(options[name]):
+            raise ValueError(f"{name}={options[name]!r} is not {range}")
 
 
 def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:

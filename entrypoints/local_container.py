@@ -8,6 +8,7 @@ from dependency_injector import containers, providers
 
 from adapters.client.json_lines import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
+from adapters.client.python_values import from_json, is_plain
 from adapters.process import resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
@@ -50,5 +51,10 @@ class LocalContainer(containers.DeclarativeContainer):
         Service, server_executor, protocols, limits, stats, providers.Singleton(LongRequests)
     )
     conversation = providers.Factory(Conversation, service, providers.Singleton(LoopbackLink))
-    session = providers.Factory(ClientSession, max_reply_bytes=DEFAULTS["max_reply_bytes"])
+    session = providers.Factory(
+        ClientSession,
+        DEFAULTS["max_reply_bytes"],
+        providers.Object(from_json),
+        providers.Object(is_plain),
+    )
     executor: providers.Provider[Pipelined] = providers.Singleton(Loopback, session, conversation)

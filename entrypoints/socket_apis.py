@@ -9,9 +9,10 @@ import os
 import queue
 import socket
 import ssl
+import threading
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Callable
 
 from adapters.client.busy_poll_socket import BusyPollSocket
 from adapters.client.network import SocketApi
@@ -25,8 +26,13 @@ def threads_api(busy_poll: float) -> SocketApi:
         ssl,
         lambda: queue.SimpleQueue(),
         lambda seconds: time.sleep(seconds),
+        _start,
         partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
     )
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="kvjson look-up", daemon=True).start()
 
 
 def _busy_polling(seconds: float, sock: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import Any, List
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.client.python_values import from_json, to_json
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text
+from application.byte_values import to_bytes, to_text, to_texts
 from application.json_text import validated
 from application.limits import DEFAULTS
 
@@ -52,6 +52,17 @@ def test_what_comes_out_is_byte_for_byte_what_went_in(data: bytes) -> None:
     assert to_bytes(text) == data
     json.loads(text.decode(), parse_constant=_refuse)
     assert validated(text, Budget(DEFAULTS)) == text, "the text would not be stored so"
+
+
+@given(datas=st.lists(st.binary() | json_like | pieces, min_size=1, max_size=6))
+@example(datas=[b"a", b"b\nc"])
+@example(datas=[b"a", b"\n1"])
+@example(datas=[b"[1", b"2]"])
+@example(datas=[b"[1]", b'{"a":1}'])
+@example(datas=[b"[1]", BINARY])
+@example(datas=[b"", b""])
+def test_many_become_the_same_texts_as_each_alone(datas: List[bytes]) -> None:
+    assert to_texts(datas) == list(map(to_text, datas))
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,9 @@ PAGES = [
 ]
 
 
+RUN_AS_THEY_ARE = ("python.md", "redis.md")
+
+
 def blocks(language: str, pages: List[Path] = PAGES) -> List[Any]:
     """The fenced blocks of a language, each named by where it stands."""
     found = []
@@ -82,6 +85,7 @@ def test_a_shell_session_prints_the_documented_output(server: Server, block: str
     variables = environment(
         KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
     )
+    block = block.replace("localhost:7379", f"localhost:{server.port}")
     for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         typed, _, expected = step.partition("\n")
         done = subprocess.run(
@@ -96,12 +100,28 @@ def test_a_shell_session_prints_the_documented_output(server: Server, block: str
 
 
 @pytest.mark.parametrize(
-    "block", blocks("python", [ROOT / "README.md", ROOT / "docs" / "python.md"])
+    "block",
+    blocks("python", [ROOT / "README.md", *(ROOT / "docs" / name for name in RUN_AS_THEY_ARE)]),
 )
 def test_a_python_example_runs(server: Server, block: str) -> None:
     program = "import warnings; warnings.simplefilter('ignore', ResourceWarning)\n"
     program += block.replace("7379", str(server.port))
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=TIMEOUT)
+
+
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node.js")
+def test_a_program_on_node_shares_keys_with_json_clients(server: Server, tmp_path: Path) -> None:
+    (block,) = blocks("js", [ROOT / "docs" / "redis.md"])
+    fetch = ["npm", "install", "--silent", "--no-fund", "--no-audit", "redis"]
+    if subprocess.run(fetch, cwd=tmp_path, timeout=TIMEOUT).returncode:
+        pytest.skip("npm cannot fetch the client")
+    program = block.values[0].replace("7379", str(server.port))
+    printed = subprocess.check_output(
+        ["node", "-e", program], cwd=tmp_path, text=True, timeout=TIMEOUT
+    )
+    assert printed == "hello 41\n"
+    reply = json.loads(server.ask(b'{"type":"GET","key":"user:1"}\n'))
+    assert reply["result"] == {"name": "Ada", "langs": ["en"]}
 
 
 def test_the_command_that_is_added_as_an_example_works() -> None:
@@ -116,13 +136,14 @@ def test_the_command_that_is_added_as_an_example_works() -> None:
 def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() -> None:
     page = ROOT / "docs/add-a-protocol.md"
     (codec,) = (block.values[0] for block in blocks("python", [page]))
-    (line,) = (block.values[0] for block in blocks("py", [page]))
+    (line,) = (block.values[0] for block in blocks("text", [page]))
     names: Dict[str, Any] = {**vars(typing), **vars(ports), **vars(errors), **vars(commands)}
     names.update(Limits=Limits, _protocol=_protocol, UNSET=UNSET)
     exec("from __future__ import annotations\n" + codec, names)
     container = server_container()
     names["limits"] = container.limits
-    served_protocols = (*container.protocols.args[0].args, eval(line, names))
+    added = eval(f"dict({line})", names)
+    served_protocols = [*container.protocols.args[0].kwargs.values(), *added.values()]
     container.protocols.override(Singleton(FirstBytes, List_(*served_protocols)))
     with serving(container) as address, gevent.socket.create_connection(address) as sock:
         sock.sendall(b'{"type":"SET","key":"k","value":[1]}\n')

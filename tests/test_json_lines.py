@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
-from typing import Any, Iterator, List
+from typing import Any, Collection, Dict, Iterator, List
 
 import pytest
 from hypothesis import example, given
@@ -178,19 +178,41 @@ def test_batches_in_batches_to_any_depth_are_refused() -> None:
     assert ask(line) == ["BAD_REQUEST"]
 
 
-def test_a_refusal_in_a_run_of_commands_is_the_reply_to_its_own_alone() -> None:
-    session = _session()
-    answer(session, [b'{"type":"SET","key":"text","value":"x"}\n'])
-    keys = (b"n", b"text", b"n", b"text", b"n")
-    run = b"".join(b'{"type":"INCR","key":"%b"}\n' % key for key in keys)
-    outcomes = [
-        reply if isinstance(reply, str) else reply["result"]
-        for reply in replies(answer(session, [run]))
-    ]
-    assert outcomes == [1, "NOT_A_NUMBER", 2, "NOT_A_NUMBER", 3]
+class Away(InMemoryStore):
+    """A store that cannot be reached, and counts how often it is asked."""
+
+    asked = 0
+
+    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
+        self.asked += 1
+        raise Unavailable("away")
+
+    def delete(self, keys: Collection[str]) -> int:
+        self.asked += 1
+        if self.asked == 2:
+            raise Unavailable("away")
+        return super().delete(keys)
+
+
+@pytest.mark.parametrize(
+    ("line", "outcomes", "asked"),
+    [
+        (b'{"type":"GET","key":"k"}\n', ["UNAVAILABLE"] * 3, 1),
+        (b'{"type":"DELETE","key":"k"}\n', [{"ok": True, "result": False}] * 3, 3),
+    ],
+)
+def test_a_run_that_is_refused_is_not_executed_again(
+    line: bytes, outcomes: List[Any], asked: int
+) -> None:
+    store = Away(lambda: 0.0)
+    session = session_of(LocalExecutor(store))
+    outcomes = ["UNAVAILABLE" if n == 1 else outcome for n, outcome in enumerate(outcomes)]
+    assert replies(answer(session, [line * 3])) == outcomes
+    assert store.asked == asked
     report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
-    assert report["commands"] == {"SET": 1, "INCR": 3}
-    assert report["errors"] == {"NOT_A_NUMBER": 2}
+    refused = outcomes.count("UNAVAILABLE")
+    assert report["errors"] == {"UNAVAILABLE": refused}
+    assert sum(report["commands"].values()) == 3 - refused
 
 
 def test_info_counts_executed_and_refused_commands() -> None:

@@ -59,13 +59,13 @@ def test_a_dropped_lease_makes_room_for_one_with_a_new_connection() -> None:
     assert taken(leases).connection is not connection
 
 
-def test_an_insisting_waiter_gets_a_returned_or_dropped_lease() -> None:
+def test_a_waiter_gets_a_returned_or_dropped_lease() -> None:
     leases = Leases(1, Connection)
     first, second = new_queue(), new_queue()
     lease: Optional[Lease[Connection]] = taken(leases)
     assert lease
-    leases.join(first, insists=True)
-    leases.join(second, insists=True)
+    leases.join(first)
+    leases.join(second)
     leases.give_back(lease)
     assert first.get_nowait() is lease
     lease = None
@@ -74,35 +74,22 @@ def test_an_insisting_waiter_gets_a_returned_or_dropped_lease() -> None:
 
 def test_a_waiter_that_joins_when_a_lease_is_free_gets_it_at_once() -> None:
     waiter = new_queue()
-    Leases(1, Connection).join(waiter, insists=True)
+    Leases(1, Connection).join(waiter)
     assert type(waiter.get_nowait()) is Lease
-
-
-def test_a_waiter_that_does_not_insist_is_notified_and_the_lease_stays_free() -> None:
-    leases = Leases(1, Connection)
-    lease = taken(leases)
-    waiters = [new_queue() for _ in range(2)]
-    for waiter in waiters:
-        leases.join(waiter, insists=False)
-    leases.give_back(lease)
-    assert waiters[0].get_nowait() is None
-    assert waiters[1].empty(), "one is told at a time"
-    assert taken(leases) is lease
 
 
 def test_a_waiter_that_left_takes_no_lease_from_the_next() -> None:
     leases = Leases(1, Connection)
     lease = taken(leases)
-    for insists in (True, False):
-        gone, left, waits = (new_queue() for _ in range(3))
-        for waiter in (gone, left, waits):
-            leases.join(waiter, insists)
-        del gone, waiter
-        leases.leave(left)
-        leases.leave(left)
-        leases.give_back(lease)
-        assert left.empty()
-        assert waits.get_nowait() is (lease if insists else None)
+    gone, left, waits = (new_queue() for _ in range(3))
+    for waiter in (gone, left, waits):
+        leases.join(waiter)
+    del gone, waiter
+    leases.leave(left)
+    leases.leave(left)
+    leases.give_back(lease)
+    assert left.empty()
+    assert waits.get_nowait() is lease
 
 
 def test_closing_idle_connections_keeps_lent_ones() -> None:

@@ -123,3 +123,42 @@ def test_a_password_is_asked_for() -> None:
         client = redis.Redis("127.0.0.1", server.port, password="open sesame")
         assert client.ping()
         client.close()
+
+
+def test_what_is_published_reaches_subscribers(server: Server, client: Any) -> None:
+    with client.pubsub() as pubsub:
+        pubsub.subscribe("news")
+        pubsub.psubscribe("w*")
+        told = [pubsub.get_message(timeout=10) for _ in range(2)]
+        assert [each["type"] for each in told] == ["subscribe", "psubscribe"]
+        assert client.publish("news", "hello") == 1
+        assert client.publish("weather", b"\xff") == 1
+        first, second = (pubsub.get_message(timeout=10) for _ in range(2))
+        assert (first["type"], first["channel"], first["data"]) == ("message", b"news", b"hello")
+        assert (second["type"], second["pattern"], second["data"]) == ("pmessage", b"w*", b"\xff")
+        pubsub.unsubscribe("news")
+        assert pubsub.get_message(timeout=10)["type"] == "unsubscribe"
+
+
+def test_a_lock_is_acquired_extended_and_released(client: Any) -> None:
+    lock = client.lock("lock", timeout=100)
+    other = client.lock("lock", timeout=100, blocking=False)
+    assert lock.acquire()
+    assert not other.acquire()
+    assert lock.extend(100)
+    assert 100 < client.ttl("lock") <= 200
+    assert lock.extend(50, replace_ttl=True)
+    assert client.ttl("lock") <= 50
+    assert lock.reacquire()
+    assert 50 < client.ttl("lock") <= 100
+    lock.release()
+    assert not client.exists("lock")
+    with lock:
+        client.set("lock", "somebody else's")
+        with pytest.raises(redis.exceptions.LockNotOwnedError):
+            lock.extend(100)
+        with pytest.raises(redis.exceptions.LockNotOwnedError):
+            lock.reacquire()
+        client.set("lock", lock.local.token)
+        with pytest.raises(redis.exceptions.LockNotOwnedError):
+            lock.extend(100)  # without a ttl there is nothing to extend

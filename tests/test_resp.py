@@ -124,6 +124,36 @@ def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
     assert without_times(said(*pieces)) == without_times(whole)
 
 
+heads = st.sampled_from(
+    [
+        b"k",
+        b"kk",
+        b"",
+        b"*2\r\n$3\r\nGET\r\n",
+        b"a\r\n*2\r\n$3\r\nGET\r\n$1",
+        b"\r\n$1\r\nb",
+        "\u017f".encode(),
+    ]
+)
+
+
+@given(
+    run=st.one_of(
+        st.lists(heads.map(lambda key: request(b"GET", key)), min_size=1, max_size=5),
+        st.lists(st.builds(request, st.just(b"set"), heads, heads), min_size=1, max_size=5),
+    ),
+    at=st.integers(0, 200),
+    wrong=st.sampled_from([b"", b"1", b"\r\n", b"$1\r\n"]),
+)
+def test_a_run_of_one_command_is_answered_as_bytewise_whatever_is_wrong_in_it(
+    run: List[bytes], at: int, wrong: bytes
+) -> None:
+    data = b"".join(run)
+    data = data[:at] + wrong + data[at + len(wrong) :]
+    bytewise = [data[at : at + 1] for at in range(len(data))]
+    assert said(PING, data, PING) == said(PING, *bytewise, PING)
+
+
 HOSTILE = [
     b"*1000000\r\n",
     b"*-0\r\n",
@@ -194,10 +224,24 @@ def test_before_the_password_nothing_else_is_carried_out() -> None:
     assert said(request(b"SELECT", b"1") + get, password="secret").count(b"NOAUTH") == 2
 
 
-def test_before_the_password_arguments_are_few_kilobytes_in_all() -> None:
-    replies = said(b"*10\r\n$20000\r\n" + b"x" * 17_000, password="secret")
-    assert replies.startswith(b"-NOAUTH")
-    assert b"16 KiB" in replies
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (b"*11\r\n", b"-ERR Protocol error: unauthenticated multibulk length\r\n"),
+        (b"*2\r\n$16385\r\n", b"-ERR Protocol error: unauthenticated bulk length\r\n"),
+    ],
+)
+def test_before_the_password_a_request_is_refused_by_what_it_announces(
+    sent: bytes, expected: bytes
+) -> None:
+    assert said(sent, password="secret") == expected
+    wrong = request(b"AUTH", b"wrong")
+    assert said(wrong + sent, password="secret").endswith(expected)
+
+
+def test_behind_the_password_requests_are_as_long_as_any() -> None:
+    many = request(b"EXISTS", *[b"k"] * 20)
+    assert said(request(b"AUTH", b"secret") + many, password="secret") == b"+OK\r\n:0\r\n"
 
 
 def test_what_redis_clients_store_json_clients_read_and_the_other_way_round() -> None:
@@ -263,3 +307,53 @@ def test_a_watch_ends_with_its_connection() -> None:
 )
 def test_the_first_bytes_tell(first: bytes, expected: object) -> None:
     assert begins_resp(first) is expected
+
+
+def test_a_client_is_killed_by_its_id_and_answers_its_own_killer() -> None:
+    aborted: List[str] = []
+
+    class Link(LoopbackLink):
+        def _ignore(self, reason: str) -> None:
+            aborted.append(reason)
+
+    container = server_container()
+    one, other = (container.plain_conversation(Link()) for _ in range(2))
+    answer(one, [PING])
+    assert answer(other, [request(b"CLIENT", b"KILL", b"ID", b"1")]) == b":1\r\n"
+    assert answer(other, [request(b"CLIENT", b"KILL", b"TYPE", b"normal")]) == b":1\r\n"
+    every = request(b"CLIENT", b"KILL", b"TYPE", b"normal", b"SKIPME", b"no")
+    assert answer(other, [every]) == b":2\r\n"
+    assert len(aborted) == 4
+    assert "CLIENT KILL" in aborted[0]
+
+
+def test_replies_are_left_out_as_the_client_wants() -> None:
+    off, on, skip = (request(b"CLIENT", b"REPLY", mode) for mode in (b"OFF", b"ON", b"SKIP"))
+    assert said(off + PING + request(b"WHAT") + request(b"GET", b"k") * 2 + on + PING) == (
+        b"+OK\r\n+PONG\r\n"
+    )
+    assert said(skip + PING + request(b"ECHO", b"x")) == b"$1\r\nx\r\n"
+
+
+def test_info_has_the_sections_that_are_asked_for() -> None:
+    everything = said(request(b"INFO"))
+    for section in (b"Server", b"Clients", b"Memory", b"Stats", b"Replication", b"Cluster"):
+        assert b"# %b\r\n" % section in everything
+    some = said(request(b"SET", b"k", b"v") + request(b"INFO", b"keyspace", b"clients"))
+    assert some.count(b"# ") == 2
+    assert b"db0:keys=1,expires=0,avg_ttl=0\r\n" in some
+    assert b"connected_clients:1\r\n" in some
+    assert b"cmdstat_redis.put:calls=1\r\n" in said(
+        request(b"SET", b"k", b"v") + request(b"INFO", b"commandstats")
+    )
+
+
+def test_commands_and_settings_are_told_from_the_one_table() -> None:
+    told = said(request(b"COMMAND", b"INFO", b"get", b"missing"))
+    assert told.startswith(b"*2\r\n*10\r\n$3\r\nget\r\n:2\r\n")
+    assert told.endswith(b"$-1\r\n")
+    assert b"client|kill" in said(request(b"COMMAND", b"DOCS", b"client"))
+    assert said(request(b"COMMAND", b"COUNT")) == b":%d\r\n" % len(NAMES)
+    settings = said(request(b"CONFIG", b"GET", b"max-push-*", b"maxclients"))
+    assert b"max-push-bytes" in settings
+    assert b"$5\r\n10000\r\n" in settings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Iterator, List, Sequence, Tuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import TIMEOUT, running_server
@@ -133,6 +133,8 @@ commands = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(hello=st.sampled_from([b"2", b"3"]), asked=st.lists(commands, max_size=25))
+@example(hello=b"2", asked=[(b"APPEND", b"a", b""), (b"GET", b"a")])
+@example(hello=b"2", asked=[(b"SETRANGE", b"a", b"3", b""), (b"GET", b"a")])
 def test_random_commands_are_answered_as_redis_does(
     peers: Tuple[Peer, Peer], hello: bytes, asked: List[Arguments]
 ) -> None:

@@ -18,7 +18,8 @@ from entrypoints.client.__main__ import main as client
 from entrypoints.client.options import connection_settings
 from entrypoints.server.__main__ import main as server
 from entrypoints.server.options import server_settings
-from entrypoints.settings.kinds import COUNT, KEEPALIVE, MAX_SECONDS, SECONDS, SIZE, Number, size
+from entrypoints.settings.kinds import COUNT, KEEPALIVE, SECONDS, SIZE, Number, size
+from entrypoints.settings.ranges import MAX_SECONDS
 from entrypoints.settings.sources import SETTINGS, Setting
 from tests.certificates import Files
 from tests.support import ROOT

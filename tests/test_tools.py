@@ -358,6 +358,12 @@ class TestBench:
 
 
 class TestMonitor:
+    @pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "3601"])
+    def test_an_interval_that_makes_no_sense_is_refused(self, value: str) -> None:
+        done = kv(1, "monitor", "--interval", value)
+        assert done.returncode == 2
+        assert value in done.stderr
+
     def test_a_monitor_in_a_pipe_prints_a_json_line_per_sample(self, server: Server) -> None:
         done = kv(server.port, "monitor", "--interval", "0.05", "--count", "2")
         seen = [json.loads(line) for line in done.stdout.splitlines()]

@@ -312,11 +312,15 @@ def test_the_housekeeper_runs_until_nothing_is_left_and_yields_to_others() -> No
             served_between[0] += 1
             gevent.sleep(0.0001)
 
-    housekeeper, other = GeventHousekeeper(run_maintenance), gevent.spawn(serve)
+    late: List[float] = []
+    clock = Clock()
+    housekeeper = GeventHousekeeper(run_maintenance, clock, late.append)
+    other = gevent.spawn(serve)
     housekeeper.start()
     with gevent.Timeout(TIMEOUT):
         while left[0]:
             gevent.sleep(0.001)
     assert served_between[0] > 1
+    assert set(late) == {0.0}
     housekeeper.stop()
     other.kill()

@@ -44,7 +44,9 @@ class BusyPollSocket:
         sock.setblocking(False)
         self._readable = _poll(sock, select.POLLIN)
         self._writable = _poll(sock, select.POLLOUT)
+        self.family = sock.family
         self.fileno = sock.fileno
+        self.getsockopt = sock.getsockopt
         self.close = sock.close
 
     def settimeout(self, timeout: Optional[float]) -> None:

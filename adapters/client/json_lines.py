@@ -6,13 +6,10 @@ this protocol, raises `Unavailable`: after it no reply on that connection can be
 
 from __future__ import annotations
 
-from collections import deque
-from functools import partial
 from typing import (
     Any,
     Callable,
     ClassVar,
-    Deque,
     Dict,
     Generic,
     Iterator,
@@ -49,15 +46,24 @@ WINDOW = 32 * 1024
 other side reads, so a client that sends never waits for a server that waits for it to read."""
 
 SMALL_READ = 4 * 1024
-"""Bytes; reads that are smaller are split without looking for a line feed first."""
+"""Bytes; parts of a line that are smaller are put together."""
 
 
 class ClientSession:
-    """One connection's conversation with a server."""
+    """One connection's conversation with a server. Results hold values as JSON texts, or, where
+    there is a `from_text`, as what that returns; `is_plain` tells of a reply that it would return
+    what msgspec does."""
 
-    def __init__(self, max_reply_bytes: int) -> None:
+    def __init__(
+        self,
+        max_reply_bytes: int,
+        from_text: Optional[Callable[[bytes], Any]] = None,
+        is_plain: Callable[[bytes], bool] = lambda reply: False,
+    ) -> None:
         self._lines = _Lines(max_reply_bytes)
-        self._in_flight: Deque[Decode] = deque()
+        self._from_text = from_text or bytes
+        self._is_plain = is_plain
+        self._asked: Sequence[Command[Any]] = ()
         self.may_close = False
         """Whether the server may close the connection after what it has replied."""
         self._refused_last = False
@@ -65,34 +71,39 @@ class ClientSession:
     @property
     def in_flight(self) -> int:
         """How many replies are still to come to what was sent."""
-        return len(self._in_flight)
+        return len(self._asked)
 
     def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
         """The request lines, in pieces of up to `WINDOW` bytes or one line; before the next piece,
         receive all replies in flight. Raises `BadRequest` when a command cannot be put in JSON."""
         requests = _requests(commands)
+        if not commands:
+            return
         if len(requests) <= WINDOW:
-            self._in_flight.extend(map(_decoder_for, commands))
+            self._asked = commands
             yield requests
             return
         lines = [line + b"\n" for line in requests.split(b"\n")[:-1]]
         for start, end in _windows(lines):
-            self._in_flight.extend(map(_decoder_for, commands[start:end]))
+            self._asked = commands[start:end]
             yield b"".join(lines[start:end])
 
     def receive_data(self, data: bytes) -> List[object]:
         """What `data` completes, in the order sent: for each command its result or a `KvError`."""
         lines = self._lines.feed(data)
-        if len(lines) > len(self._in_flight):
+        if not lines:
+            return []
+        number = 1 if lines.find(b"\n") == len(lines) - 1 else lines.count(b"\n")
+        if number > len(self._asked):
             raise Unavailable("the server sent an unrequested reply")
-        next_decoder = self._in_flight.popleft
+        answered, self._asked = self._asked[:number], self._asked[number:]
         try:
-            outcomes = [_outcome(next_decoder()(line)) for line in lines]
+            outcomes = self._read(lines, answered)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
-        if b'"ok":false' in data:
+        if b'"ok":false' in lines:
             self.may_close |= any(isinstance(outcome, _CLOSING_ERRORS) for outcome in outcomes)
-        if self.may_close and outcomes:
+        if self.may_close:
             self._refused_last = isinstance(outcomes[-1], _CLOSING_ERRORS)
         return outcomes
 
@@ -102,10 +113,15 @@ class ClientSession:
         raises `Unavailable` for all of them."""
         if not self._refused_last:
             raise Unavailable("the server closed the connection")
-        unanswered = len(self._in_flight)
-        self._in_flight.clear()
+        unanswered, self._asked = len(self._asked), ()
         why = "no reply: the server closed the connection when it refused a command before this one"
         return [Unavailable(why) for _ in range(unanswered)]
+
+    def _read(self, lines: bytes, commands: Sequence[Command[Any]]) -> List[object]:
+        if self._is_plain(lines):
+            return _outcomes(_replies(lines, commands, _PLAIN))
+        outcomes = _outcomes(_replies(lines, commands, _TEXTS))
+        return [_opened(outcome, self._from_text) for outcome in outcomes]
 
 
 class _Lines:
@@ -116,19 +132,18 @@ class _Lines:
         self._parts: List[Union[bytes, bytearray]] = []
         self._size = 0
 
-    def feed(self, data: bytes) -> List[bytes]:
-        """The lines that `data` completes, without their line feeds; raises `Unavailable` when one
-        is over the bound."""
-        lines = data.split(b"\n") if len(data) < SMALL_READ else _split_lines(data)
-        rest = lines.pop()
+    def feed(self, data: bytes) -> bytes:
+        """The whole lines that there are with `data`; raises `Unavailable` when one is over the
+        bound."""
+        end = data.rfind(b"\n") + 1
+        lines = data if end == len(data) else data[:end]
         if self._parts and lines:
-            lines[0] = b"".join([*self._parts, lines[0]])
+            lines = b"".join([*self._parts, lines])
             self._parts, self._size = [], 0
-            self._check(len(lines[0]))
-        if rest:
-            self._buffer(rest)
-        if len(data) > self._max_bytes:
-            self._check(max(map(len, lines), default=0))
+        if len(lines) > self._max_bytes:
+            self._check(max(map(len, lines.split(b"\n"))))
+        if end < len(data):
+            self._buffer(data[end:])
         return lines
 
     def _buffer(self, rest: bytes) -> None:
@@ -147,17 +162,6 @@ class _Lines:
             raise Unavailable(
                 f"the server sent a reply of over {self._max_bytes} bytes (max_reply_bytes)"
             )
-
-
-def _split_lines(data: bytes) -> List[bytes]:
-    """The same as `data.split`, which looks at each byte: `find` is far faster when there is
-    one line, or a part of one."""
-    end = data.find(b"\n")
-    if end < 0:
-        return [data]
-    if end == len(data) - 1:
-        return [data[:end], b""]
-    return data.split(b"\n")
 
 
 def _requests(commands: Sequence[Command[Any]]) -> bytes:
@@ -203,7 +207,58 @@ class _FullReply(_Reply[R]):
     has_result = True
 
 
-Decode = Callable[[bytes], _Reply[Any]]
+class _Decoder:
+    """Decodes the replies to one kind of command, by themselves and many at once."""
+
+    def __init__(self, result: Any, text: Any) -> None:
+        """`text` is the type to decode a JSON text as, in a result or a part of it."""
+        types = {MaybeText: Union[text, UnsetType], Dict[str, bytes]: Dict[str, text]}
+        reply: Any = _Reply if UnsetType in get_args(result) else _FullReply
+        kind = reply[types.get(result, result)]
+        self.decode: Callable[[bytes], _Reply[Any]] = msgspec.json.Decoder(kind).decode
+        self.decode_many: Callable[[bytes], List[_Reply[Any]]] = msgspec.json.Decoder(
+            List[kind]  # type: ignore[valid-type]
+        ).decode
+
+
+Decoders = Dict[Type[Command[Any]], _Decoder]
+
+
+def _decoders(text: Any) -> Decoders:
+    results = {kind: get_args(kind.__orig_bases__[0])[0] for kind in COMMANDS}  # type: ignore[attr-defined]
+    return {**{kind: _Decoder(result, text) for kind, result in results.items()}, Batch: _BATCHES}
+
+
+def _replies(
+    lines: bytes, commands: Sequence[Command[Any]], decoders: Decoders
+) -> List[_Reply[Any]]:
+    """The replies to commands, a line each."""
+    kinds = set(map(type, commands))
+    if len(commands) > 1 and len(kinds) == 1 and Batch not in kinds:
+        replies = decoders[kinds.pop()].decode_many(b"[%b]" % lines[:-1].replace(b"\n", b","))
+        if len(replies) == len(commands):
+            return replies
+        raise msgspec.ValidationError("Expected one reply on each line")
+    each = lines.split(b"\n") if len(commands) > 1 else (lines,)
+    return [_reply(command, line, decoders) for command, line in zip(commands, each)]
+
+
+def _reply(command: Command[Any], line: bytes, decoders: Decoders) -> _Reply[Any]:
+    """A reply; that to a batch has the result of each command as that command has it by itself."""
+    reply = decoders[type(command)].decode(line)
+    if isinstance(command, Batch) and reply.ok:
+        if isinstance(reply.result, UnsetType) or len(reply.result) != len(command.commands):
+            raise msgspec.ValidationError("Expected one reply for each command of the batch")
+        inner = zip(command.commands, reply.result)
+        reply.result = [_result(_reply(each, text, decoders)) for each, text in inner]
+    return reply
+
+
+def _outcomes(replies: List[_Reply[Any]]) -> List[object]:
+    results = [reply.result for reply in replies if reply.ok]
+    if len(results) == len(replies) and UNSET not in results:
+        return results
+    return list(map(_outcome, replies))
 
 
 def _outcome(reply: _Reply[Any]) -> object:
@@ -213,14 +268,17 @@ def _outcome(reply: _Reply[Any]) -> object:
 def _result(reply: _Reply[Any]) -> object:
     if reply.result is UNSET and (reply.has_result or not reply.ok):
         raise msgspec.ValidationError("Object missing required field `result`")
-    return _opened(reply.result)
+    return reply.result
 
 
-def _opened(result: object) -> object:
+def _opened(result: object, from_text: Callable[[bytes], Any]) -> object:
+    """A result with the values of the texts in it."""
     if type(result) is Raw:
-        return bytes(result)
+        return from_text(bytes(result))
     if type(result) is dict:
-        return dict(zip(result, map(bytes, result.values())))
+        return {key: from_text(bytes(text)) for key, text in result.items()}
+    if type(result) is list:
+        return [_opened(each, from_text) for each in result]
     return result
 
 
@@ -233,41 +291,11 @@ def _raised_again(error: Union[_Error, UnsetType]) -> KvError:
     return raised
 
 
-def _unopened(kind: Type[Command[Any]]) -> Any:
-    (result,) = get_args(kind.__orig_bases__[0])  # type: ignore[attr-defined]
-    return _UNOPENED.get(result, result)
+_BATCHES = _Decoder(List[Raw], Raw)
+_TEXTS = _decoders(Raw)
+_PLAIN = _decoders(Any)
+"""For replies whose values are to be decoded as well."""
 
-
-def _decoder(kind: Type[Command[Any]]) -> Decode:
-    result = _unopened(kind)
-    reply: Any = _Reply if UnsetType in get_args(result) else _FullReply
-    return msgspec.json.Decoder(reply[result]).decode
-
-
-def _decoder_for(command: Command[Any]) -> Decode:
-    kind = type(command)
-    return partial(_decode_batch, command) if kind is Batch else _DECODERS[kind]  # type: ignore[arg-type]
-
-
-def _decode_batch(batch: Batch, line: bytes) -> _Reply[Any]:
-    """The reply to a batch with the result of each command as that command returns it by itself."""
-    reply: _Reply[Any] = _decode_replies(line)
-    if reply.ok:
-        if isinstance(reply.result, UnsetType) or len(reply.result) != len(batch.commands):
-            raise msgspec.ValidationError("Expected one reply for each command of the batch")
-        decoders = [_DECODERS[type(command)] for command in batch.commands]
-        reply.result = [_result(decode(each)) for decode, each in zip(decoders, reply.result)]
-    return reply
-
-
-_UNOPENED: Dict[Any, Any] = {
-    MaybeText: Union[Raw, UnsetType],
-    Dict[str, bytes]: Dict[str, Raw],
-}
-"""How results that are made of JSON texts are decoded, so that the texts are not."""
-
-_DECODERS: Dict[Type[Command[Any]], Decode] = {kind: _decoder(kind) for kind in COMMANDS}
-_decode_replies: Decode = msgspec.json.Decoder(_FullReply[List[Raw]]).decode
 _CLOSING_ERRORS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
 """Refusals after some of which a server closes the connection."""
 

@@ -50,7 +50,7 @@ class Waiter(Protocol):
     """A caller that waits for a lease. A waiter that is dropped waits no more."""
 
     def put(self, lease: Any) -> object:
-        """Take the lease, or, where it is None, look for one. Called in any thread."""
+        """Take the lease. Called in any thread."""
         ...
 
 
@@ -64,9 +64,6 @@ class Leases(Generic[C]):
         self._living: Dict[weakref.ref[Lease[C]], None] = {}
         """In the order they were issued. A reference whose lease is gone does not count."""
         self._waiters: Deque[weakref.ref[Waiter]] = deque()
-        self._insistent: Deque[weakref.ref[Waiter]] = deque()
-        self._is_notified = False
-        """Whether a waiter was told of a free lease and has not looked yet."""
         self._on_drop = partial(_hand_on, weakref.ref(self))
 
     @property
@@ -84,42 +81,35 @@ class Leases(Generic[C]):
     def give_back(self, lease: Lease[C]) -> None:
         """Take it back, with its connection."""
         self._idle.append(lease)
-        if self._insistent or self._waiters:
+        if self._waiters:
             self.serve()
 
-    def join(self, waiter: Waiter, insists: bool) -> None:
-        """Put a waiter in line. One that insists is given a lease, maybe at once; others
-        are told, one at a time, when there may be one, and look once more now."""
-        self._is_notified = False
-        reference = weakref.ref(waiter)
-        if insists:
-            self._insistent.append(reference)
-            self.serve()
-        else:
-            self._waiters.append(reference)
+    def join(self, waiter: Waiter) -> None:
+        """Put a waiter in line, which is given a lease, maybe at once."""
+        self._waiters.append(weakref.ref(waiter))
+        self.serve()
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of the line, where it may be no more."""
-        for line in (self._insistent, self._waiters):
-            with contextlib.suppress(ValueError):
-                line.remove(weakref.ref(waiter))
+        with contextlib.suppress(ValueError):
+            self._waiters.remove(weakref.ref(waiter))
 
     def serve(self) -> None:
-        """Hand the free leases to insisting waiters, in their order, or notify another of one."""
-        while self._insistent:
+        """Hand the free leases to the waiters, in their order."""
+        while self._waiters:
             lease = self.take()
             if lease is None:
                 return
-            waiter = _next(self._insistent)
+            waiter = _next(self._waiters)
             if waiter is None:
                 self._idle.append(lease)
             else:
                 waiter.put(lease)
-        if self._waiters and not self._is_notified:
-            self._is_notified = True
-            waiter = _next(self._waiters)
-            if waiter is not None:
-                waiter.put(None)
+
+    def recount(self) -> None:
+        """Look which leases still exist, and hand on those that are free."""
+        self._count_living()
+        self.serve()
 
     def close_idle(self) -> None:
         """Close the connections that are not in use."""
@@ -140,7 +130,7 @@ class Leases(Generic[C]):
     def _issue(self) -> Optional[Lease[C]]:
         """A new lease, if fewer than `size` exist. When threads issue at the same time, their order
         in the dict tells which of them are within the bound."""
-        if self._count_living() >= self._size:
+        if len(self._living) >= self._size:
             return None
         lease = Lease(self._new_connection())
         own = weakref.ref(lease, self._on_drop)
@@ -176,3 +166,12 @@ def _hand_on(owner: weakref.ref[Leases[Any]], dropped: weakref.ref[Any]) -> None
     if leases is not None:
         leases._living.pop(dropped, None)
         leases.serve()
+
+
+def earlier(now: float, wait: float, end: Optional[float]) -> Optional[float]:
+    """When to stop waiting for a lease: after `wait` seconds, 0 for no limit, or at `end`. None for
+    never."""
+    until = now + wait if wait else None
+    if until is None or end is None:
+        return until or end
+    return min(until, end)

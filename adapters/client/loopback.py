@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Iterator, List, Protocol, Sequence, TypeVar, cast
+from typing import Any, Iterator, List, Protocol, Sequence, TypeVar
 
 from application.commands import Command
 from application.ledger import Ledger
 from application.ports import Conversation, Pipelined, Wants
-from domain.errors import KvError
 
 R = TypeVar("R")
 
@@ -47,12 +46,6 @@ class Loopback(Pipelined):
         self._client = client
         self._server = server
         self._turn = threading.Lock()
-
-    def execute(self, command: Command[R]) -> R:
-        outcome = self.execute_all((command,))[0]
-        if isinstance(outcome, KvError):
-            raise outcome
-        return cast(R, outcome)
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place."""

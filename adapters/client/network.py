@@ -7,8 +7,9 @@ of threads serves greenlets too.
 
 from __future__ import annotations
 
+import queue
 import time
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from msgspec import Struct
 
@@ -23,6 +24,9 @@ class SocketApi(Struct, frozen=True):
     ssl: Any
     queue: Callable[[], Any]
     sleep: Callable[[float], object]
+    start: Optional[Callable[[Callable[[], None]], object]] = None
+    """Starts a function in a thread of its own, where a look-up of a name would let neither a
+    time-out nor a signal end it."""
     busy_poll: Optional[Callable[[Any], Any]] = None
     """Makes a socket, one without TLS, wait for replies in a better way, where there is one."""
 
@@ -80,7 +84,7 @@ class Network:
     def _connected(self, address: Address, end: Optional[float]) -> Any:
         """A socket connected to the first of a name's addresses that accepts."""
         refusal: Optional[OSError] = None
-        for family, where in self._addresses(address):
+        for family, where in self._addresses(address, end):
             sock = self.sockets.socket(family, self.sockets.SOCK_STREAM)
             try:
                 sock.settimeout(self._left(end))
@@ -95,15 +99,41 @@ class Network:
                 raise
         raise refusal or OSError(f"{address} has no address")
 
-    def _addresses(self, address: Address) -> Iterator[Tuple[int, Any]]:
+    def _addresses(self, address: Address, end: Optional[float]) -> List[Tuple[int, Any]]:
         """Families, and the addresses in them."""
         socket = self.sockets
         if address.unix_path is not None:
-            yield socket.AF_UNIX, address.unix_path
-            return
-        found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
-        for family, _, _, _, where in found:
-            yield family, where
+            return [(socket.AF_UNIX, address.unix_path)]
+        try:
+            found = self._look_up(address, socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            found = self._look_up_in_time(address, end)
+        return [(family, where) for family, _, _, _, where in found]
+
+    def _look_up(self, address: Address, flags: int = 0) -> Any:
+        kind = self.sockets.SOCK_STREAM
+        return self.sockets.getaddrinfo(address.host, address.port, 0, kind, 0, flags)
+
+    def _look_up_in_time(self, address: Address, end: Optional[float]) -> Any:
+        """Ask for a name's addresses."""
+        if self._api.start is None:
+            return self._look_up(address)
+        answers = self.queue()
+
+        def ask() -> None:
+            try:
+                answers.put(self._look_up(address))
+            except Exception as error:  # noqa: BLE001 - raised again by who waits for it
+                answers.put(error)
+
+        self._api.start(ask)
+        try:
+            found = answers.get(timeout=self._left(end))
+        except queue.Empty:
+            raise self.sockets.timeout("timed out") from None
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def _left(self, end: Optional[float]) -> Optional[float]:
         if end is None:

@@ -19,20 +19,15 @@ from typing import (
     Protocol,
     Sequence,
     TypeVar,
-    cast,
 )
 
-from adapters.client.leases import RECOUNT_EVERY, Lease, Leases
+from adapters.client.leases import RECOUNT_EVERY, Lease, Leases, earlier
 from application.commands import Command
 from application.ports import Pipelined
-from application.retries import may_repeat, pauses
-from domain.errors import KvError, TimedOut, Unavailable
+from application.retries import pause_before_repeat
+from domain.errors import TimedOut, Unavailable
 
 R = TypeVar("R")
-
-FAIR_AFTER = 0.01
-"""Seconds a caller waits for a connection before it gets the next one that comes free. Until then
-one whose thread runs already may be faster, which saves waking another for each call."""
 
 
 class Connection(Protocol):
@@ -90,39 +85,24 @@ class Pool(Pipelined):
         self._total = total
         self._here = self._new_leases()
 
-    def execute(self, command: Command[R]) -> R:
-        outcome = self.execute_all((command,))[0]
-        if isinstance(outcome, KvError):
-            raise outcome
-        return cast(R, outcome)
-
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place; raises `TimedOut` and
         `Unavailable` when whether they took effect is not known."""
         end = time.monotonic() + self._total if self._total else None
-        try:
-            return self._with_connection(commands, end)
-        except Unavailable as error:
-            return self._try_again(commands, end, error)
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return self._with_connection(commands, end)
+            except Unavailable as error:
+                left = None if end is None else end - time.monotonic()
+                more = self._attempts - attempts
+                pause = pause_before_repeat(commands, error, attempts, more, left)
+            self._network.sleep(pause)
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""
         self._leases().close_idle()
-
-    def _try_again(
-        self, commands: Sequence[Command[Any]], end: Optional[float], error: Unavailable
-    ) -> List[object]:
-        for pause in pauses(self._attempts):
-            if not may_repeat(commands, error):
-                break
-            if end is not None and time.monotonic() + pause >= end:
-                raise TimedOut("no reply arrived in time") from error
-            self._network.sleep(pause)
-            try:
-                return self._with_connection(commands, end)
-            except Unavailable as another:
-                error = another
-        raise error
 
     def _with_connection(
         self, commands: Sequence[Command[Any]], end: Optional[float]
@@ -140,27 +120,24 @@ class Pool(Pipelined):
     def _wait_for_lease(
         self, leases: Leases[Connection], end: Optional[float]
     ) -> Lease[Connection]:
-        now = time.monotonic()
-        until, fair_at = _earlier(self._wait, end), now + FAIR_AFTER
+        until = earlier(time.monotonic(), self._wait, end)
         waiter = self._network.queue()
-        while until is None or now < until:
-            insists = now >= fair_at
-            pause = RECOUNT_EVERY if insists else fair_at - now
-            leases.join(waiter, insists)
-            lease: Optional[Lease[Connection]] = None if insists else leases.take()
-            try:
-                lease = lease or waiter.get(timeout=min(pause, until - now if until else pause))
-            except BaseException as error:
-                leases.leave(waiter)
-                lease = None if waiter.empty() else waiter.get_nowait()
-                if not isinstance(error, queue.Empty):
-                    if lease is not None:
-                        leases.give_back(lease)
-                    raise
-            if lease is not None:
-                return lease
-            now = time.monotonic()
-        raise TimedOut(f"all {self._size} connections are in use")
+        try:
+            leases.join(waiter)
+            while True:
+                left = RECOUNT_EVERY if until is None else until - time.monotonic()
+                if left <= 0:
+                    raise TimedOut(f"all {self._size} connections are in use")
+                try:
+                    lease: Lease[Connection] = waiter.get(timeout=min(left, RECOUNT_EVERY))
+                    return lease
+                except queue.Empty:
+                    leases.recount()
+        except BaseException:
+            leases.leave(waiter)
+            if not waiter.empty():
+                leases.give_back(waiter.get_nowait())
+            raise
 
     def _leases(self) -> Leases[Connection]:
         here = self._here
@@ -178,11 +155,3 @@ class Pool(Pipelined):
     def _new_leases(self) -> _Here:
         leases = Leases(self._size, self._new_connection)
         return _Here(os.getpid(), self._network.sockets.socket, leases)
-
-
-def _earlier(wait: float, end: Optional[float]) -> Optional[float]:
-    """When to stop waiting; None for never."""
-    until = time.monotonic() + wait if wait else None
-    if until is None or end is None:
-        return until or end
-    return min(until, end)

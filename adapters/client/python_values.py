@@ -20,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from application.exact_integers import exact
+from application.exact_integers import exact, is_misread
 from domain.errors import BadRequest, Blame, KvError
 
 
@@ -39,11 +39,19 @@ def to_json(value: object) -> bytes:
         raise BadRequest(f"cannot be stored as JSON: {error}") from error
 
 
-def from_json(text: bytes, kind: Any = Any) -> Any:
-    """Returns the value of a JSON text, as a `kind` if one is given: a dataclass, a Struct, a
-    TypedDict, or any other type that msgspec knows. Raises `NotOfType` for a value of another."""
-    binary = b'"$binary"' in text
-    value = json.loads(text, object_hook=_revived) if binary else _decode(text)
+def from_json(text: bytes) -> Any:
+    """Returns the value of a JSON text."""
+    return json.loads(text, object_hook=_revived) if b'"$binary"' in text else _decode(text)
+
+
+def is_plain(text: bytes) -> bool:
+    """Whether msgspec reads all values in a text of JSON as `from_json` does."""
+    return b'"$binary"' not in text and not is_misread(text)
+
+
+def as_type(value: Any, kind: Any) -> Any:
+    """Returns a value as a `kind`: a dataclass, a Struct, a TypedDict, or any other type that
+    msgspec knows. Raises `NotOfType` for a value of another."""
     if kind is Any:
         return value
     try:

@@ -1,56 +1,32 @@
 """An `Executor` over a connection: what runs here in process runs on a server, over TCP or a Unix
 socket.
 
-Rule: a connection is in use until all replies have come. One that may still owe a reply, whatever
-ended the call, is never used again, nor is one on which anything arrived between two calls: the
-next command opens a new one.
+Rule: a connection is in use until all replies have come; see `connection` for what ends it.
 """
 
 from __future__ import annotations
 
 import select
-import socket
-import time
-from typing import Any, Callable, Iterator, List, Optional, Protocol, Sequence, TypeVar, cast
+from time import monotonic
+from typing import Any, Callable, List, Optional, Protocol, Sequence, TypeVar
 
 from adapters.client.address import Address
+from adapters.client.connection import (
+    NOT_OPENED,
+    SEND_SIZE,
+    Connection,
+    Session,
+    within,
+)
+from adapters.client.unread import NewPoll, unread
 from application.commands import Auth, Command
 from application.ports import Pipelined
-from domain.errors import KvError, TimedOut, Unavailable, Unreachable
+from domain.errors import KvError, TimedOut, Unavailable
 
 R = TypeVar("R")
 
 READ_SIZE = 64 * 1024
 """Bytes asked for by one read. Larger buffers come from the system each time, at 16 µs apiece."""
-
-SEND_SIZE = 64 * 1024
-"""Bytes offered to one `send`; each that is taken, in part or as a whole, is progress."""
-
-
-class Session(Protocol):
-    """The conversation with a server, in bytes; not bound to any socket."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many replies are still to come to what was sent."""
-        ...
-
-    @property
-    def may_close(self) -> bool:
-        """Whether the server may close the connection after what it has replied."""
-        ...
-
-    def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
-        """What to send, in pieces; before the next piece, receive all replies in flight."""
-        ...
-
-    def receive_data(self, data: bytes) -> List[object]:
-        """The results and `KvError`s that `data` completes, in the order sent."""
-        ...
-
-    def receive_eof(self) -> List[object]:
-        """The outcomes of the commands in flight at the end of the connection, in their order."""
-        ...
 
 
 class Socket(Protocol):
@@ -70,9 +46,6 @@ class Socket(Protocol):
 Connect = Callable[[Address, Optional[float]], Socket]
 """Opens a connection to an address, within so many seconds."""
 
-NewPoll = Callable[[], Any]
-"""Makes what `select.poll` makes."""
-
 
 class _Link:
     """An open connection. It is closed with its last reference."""
@@ -84,11 +57,14 @@ class _Link:
         self.session = session
         self.idle = False
         """Whether all replies have come, so that another call may use it."""
-        poll = new_poll()
-        poll.register(sock.fileno(), select.POLLIN)
-        self.unread: Callable[[int], List[Any]] = poll.poll
-        """Called with 0, whether something can be read: at rest, that the server has closed the
-        connection, or has sent what was not asked for."""
+        self.unread = unread(sock, new_poll)
+        """Whether the server has closed the connection, or has sent what was not asked for."""
+
+    def close(self) -> None:
+        self.sock.close()
+
+    abandon = close
+    """Closing a descriptor sends nothing while another process has it open as well."""
 
     def __del__(self) -> None:
         sock: Optional[Socket] = getattr(self, "sock", None)  # a signal may end `__init__` early
@@ -96,14 +72,9 @@ class _Link:
             sock.close()
 
 
-class TcpClient(Pipelined):
-    """Sends commands to one server, over one connection that it opens when first needed.
-
-    For one thread, or one greenlet, at a time. Times are in seconds, and 0 is for as long as it
-    takes: `connect_timeout` bounds connecting, `timeout` each wait for progress, which is the wait
-    until the system takes some of what is sent, or has received something. Where there is a
-    password, it is sent first.
-    """
+class TcpClient(Connection[_Link], Pipelined):
+    """Sends commands to one server, over one connection. For one thread, or one greenlet, at a
+    time."""
 
     def __init__(
         self,
@@ -115,23 +86,8 @@ class TcpClient(Pipelined):
         password: str = "",
         new_poll: NewPoll = select.poll,
     ) -> None:
-        self._address = address
-        self._connect_timeout = connect_timeout
-        self._timeout = timeout
-        self._new_session = new_session
+        super().__init__(address, connect_timeout, timeout, new_session, password, new_poll)
         self._connect = connect
-        self._password = password
-        self._new_poll = new_poll
-        self._link: Optional[_Link] = None
-
-    def execute(self, command: Command[R]) -> R:
-        """The command's result; raises the `KvError` it was refused with, `TimedOut` when no reply
-        came in time, or `Unavailable` when the connection was lost; `Unreachable`, which is one of
-        these, when there was none and nothing was sent."""
-        outcome = self.execute_all((command,))[0]
-        if isinstance(outcome, KvError):
-            raise outcome
-        return cast(R, outcome)
 
     def execute_all(
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
@@ -152,28 +108,18 @@ class TcpClient(Pipelined):
                 outcomes += [error] * len(rest)
         return outcomes
 
-    def close(self) -> None:
-        """Hang up; the next command connects again."""
-        link, self._link = self._link, None
-        if link is not None:
-            link.sock.close()
-
-    abandon = close
-    """Closing a descriptor sends nothing while another process has it open as well."""
-
     def _converse(self, commands: Sequence[Command[Any]], end: Optional[float]) -> List[object]:
         """The outcomes of the commands, or of the first of them up to one after whose refusal the
         server may close the connection."""
         link = self._link
-        if link is None or not link.idle or link.unread(0):
+        if link is None or not link.idle or link.unread():
             self.close()
             link = self._open(end)
         link.idle = False
         try:
             outcomes = self._exchange(link, commands, end)
         except (OSError, Unavailable) as error:
-            self.close()
-            raise self._to_kv_error(error) from error
+            raise self._lost(error) from error
         except BaseException:
             self.close()
             raise
@@ -185,7 +131,7 @@ class TcpClient(Pipelined):
     def _open(self, end: Optional[float]) -> _Link:
         """Connect and authenticate; whatever fails here, no command was sent."""
         try:
-            sock = self._connect(self._address, _within(self._connect_timeout, end))
+            sock = self._connect(self._address, within(self._connect_timeout, end, monotonic))
             self._link = link = _Link(sock, self._new_session(), self._new_poll)
             sock.settimeout(self._timeout or None)
             if self._password:
@@ -193,11 +139,8 @@ class TcpClient(Pipelined):
                 if isinstance(outcome, KvError):
                     raise outcome
             return link
-        except (OSError, UnicodeError, Unavailable, TimedOut) as error:
-            self.close()
-            if end is not None and time.monotonic() >= end:
-                raise TimedOut(f"no connection to {self._address} in time") from error
-            raise Unreachable(str(self._to_kv_error(error))) from error
+        except NOT_OPENED as error:
+            raise self._not_opened(error, monotonic(), end) from error
         except BaseException:
             self.close()
             raise
@@ -209,7 +152,7 @@ class TcpClient(Pipelined):
         outcomes: List[object] = []
         for piece in session.send(commands):
             if end is not None:
-                sock.settimeout(_within(self._timeout, end))
+                sock.settimeout(within(self._timeout, end, monotonic))
             try:
                 sent = sock.send(piece if len(piece) <= SEND_SIZE else piece[:SEND_SIZE])
                 if sent < len(piece):
@@ -218,7 +161,7 @@ class TcpClient(Pipelined):
                 pass  # what the server said until then can be received all the same
             while session.in_flight:
                 if end is not None:
-                    sock.settimeout(_within(self._timeout, end))
+                    sock.settimeout(within(self._timeout, end, monotonic))
                 try:
                     data = sock.recv(READ_SIZE)
                 except ConnectionResetError:
@@ -231,20 +174,5 @@ class TcpClient(Pipelined):
     def _send_rest(self, sock: Socket, piece: bytes, sent: int, end: Optional[float]) -> None:
         while sent < len(piece):
             if end is not None:
-                sock.settimeout(_within(self._timeout, end))
+                sock.settimeout(within(self._timeout, end, monotonic))
             sent += sock.send(piece[sent : sent + SEND_SIZE])
-
-    def _to_kv_error(self, error: Exception) -> KvError:
-        if isinstance(error, socket.timeout):
-            return TimedOut(f"no answer from {self._address} in time")
-        return Unavailable(f"{self._address}: {getattr(error, 'strerror', None) or error}")
-
-
-def _within(timeout: float, end: Optional[float]) -> Optional[float]:
-    """The most seconds to wait; None for no limit."""
-    if end is None:
-        return timeout or None
-    left = end - time.monotonic()
-    if left <= 0:
-        raise socket.timeout("timed out")
-    return min(timeout or left, left)

@@ -7,6 +7,7 @@ any two of them.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Callable
 
 import gevent
@@ -22,10 +23,18 @@ are looked at only after fifty of them."""
 
 
 class GeventHousekeeper:
-    """Calls `run_maintenance` while it returns that more is left to do, and again every `REST`."""
+    """Calls `run_maintenance` while it returns that more is left to do, and again every `REST`;
+    `note_lag` is told how many seconds late the event loop was each time, by `clock`."""
 
-    def __init__(self, run_maintenance: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        run_maintenance: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+        note_lag: Callable[[float], object] = float,
+    ) -> None:
         self._run_maintenance = run_maintenance
+        self._clock = clock
+        self._note_lag = note_lag
 
     def start(self) -> None:
         """Begin, in a greenlet of its own."""
@@ -37,7 +46,10 @@ class GeventHousekeeper:
 
     def _run(self) -> None:
         while True:
-            gevent.sleep(BREATH if self._more() else REST)
+            seconds = BREATH if self._more() else REST
+            due = self._clock() + seconds
+            gevent.sleep(seconds)
+            self._note_lag(max(0.0, self._clock() - due))
 
     def _more(self) -> bool:
         try:

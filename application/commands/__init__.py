@@ -2,14 +2,23 @@
 
 Rule: `COMMANDS` is the one table of them, family by family; codecs, clients, the shell and the
 documentation are made from it. A record comes into it by its `@register`. `BYTE_COMMANDS`
-are offered by protocols whose values are bytes alone.
+are offered by other protocols than JSON lines alone.
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, Tuple, Type
 
-from application.commands import batch, connection, counters, expiry, keyspace, strings, values
+from application.commands import (
+    batch,
+    connection,
+    counters,
+    documents,
+    expiry,
+    keyspace,
+    strings,
+    values,
+)
 from application.commands.base import (
     Command,
     Id,
@@ -41,8 +50,9 @@ COMMANDS: Tuple[Type[Command[Any]], ...] = registered(
     values, counters, expiry, keyspace, batch, connection
 )
 
-BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(strings)
-"""Those on the bytes that values stand for, which other protocols offer beside them."""
+BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(strings, documents)
+"""Those on the bytes that values stand for, and on documents with versions, which other protocols
+offer beside them."""
 
 MAY_TOUCH_KEYSPACE = frozenset(
     kind for kind in COMMANDS if kind.touches_keyspace is not Command.touches_keyspace

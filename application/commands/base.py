@@ -90,8 +90,8 @@ class Command(
 
     @classmethod
     def run_each(cls, commands: Sequence[Command[Any]], store: Store, budget: Budget) -> Results:
-        """`run_many` for a kind that needs no clock between two of its commands, and gains nothing
-        by doing them together."""
+        """`run_many` for a kind whose commands are quick, so that no turn ends between two of them,
+        and gain nothing by being done together."""
         results: List[object] = []
         has_errors = False
         for command in commands:

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from application.budget import Budget
 from application.commands.base import OneKey, Ttl, legal, register
 from application.json_values import added, number
+from domain.errors import NotANumber
 from domain.store import Entry, Store
 
 
@@ -28,10 +29,12 @@ class Incr(OneKey[Union[int, float]], tag="INCR", gc=False):
 
         def change(before: Optional[Entry]) -> Entry:
             text, left = before or Entry(b"0", ttl)
-            return Entry(msgspec.json.encode(added(text, self.by, budget.open)), left)
+            try:
+                total = added(text, self.by, budget.open)
+            except NotANumber as error:
+                raise NotANumber(f"the value at `{self.key:.100}` is {error}") from None
+            return Entry(msgspec.json.encode(total), left)
 
         _, after = store.update(self.key, change)
         assert after
         return number(after.text)
-
-    run_many = OneKey.run_each

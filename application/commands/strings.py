@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Callable, Collection, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text
-from application.commands.base import Command, ManyKeys, OneKey, changed, register
+from application.byte_values import to_bytes, to_text, to_texts
+from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
 from application.commands.keyspace import Scan
-from application.databases import clear, count, keys_of, visible
+from application.databases import Databases, keys_of, visible
 from application.glob import glob
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
+from domain.sizes import cost
 from domain.store import Entry, Store
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
@@ -81,6 +82,23 @@ def _check_size(size: int, budget: Budget) -> None:
 
 
 @register
+class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
+    """Store bytes at a key, without a ttl; true."""
+
+    data: bytes
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        store.set(self.key, to_text(self.data))
+        return True
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+        texts = to_texts([command.data for command in commands])
+        store.set_many(dict(zip([command.key for command in commands], texts)))
+        return Results([True] * len(commands), 0)
+
+
+@register
 class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
     """Store bytes under conditions; whether it did, and what was there before."""
 
@@ -129,6 +147,29 @@ class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
 
 
 @register
+class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
+    """Set how many seconds a key lives whose bytes are these, and that has a ttl if it has to;
+    `adds` them to that."""
+
+    data: bytes
+    seconds: float
+    needs_ttl: bool = False
+    adds: bool = False
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        return changed(store, self.key, self._change)
+
+    def _change(self, before: Optional[Entry]) -> Optional[Entry]:
+        if not Condition(equals=self.data).holds(before):
+            return before
+        assert before
+        if self.needs_ttl and before.ttl is None:
+            return before
+        left = self.seconds + (before.ttl or 0 if self.adds else 0)
+        return Entry(before.text, left) if left > 0 else None
+
+
+@register
 class Append(OneKey[int], tag="APPEND", gc=False):
     """Add bytes to those of a key; returns how many it has then."""
 
@@ -146,12 +187,12 @@ class SetRange(OneKey[int], tag="SETRANGE", gc=False):
     data: bytes
 
     def run(self, store: Store, budget: Budget) -> int:
-        _check_size(self.offset + len(self.data) if self.data else 0, budget)
+        if not self.data:
+            return len(_bytes_at(store, self.key))
+        _check_size(self.offset + len(self.data), budget)
         return _edited(store, self.key, budget, self._replaced)
 
     def _replaced(self, before: bytes) -> bytes:
-        if not self.data:
-            return before
         begin = before[: self.offset].ljust(self.offset, b"\0")
         return begin + self.data + before[self.offset + len(self.data) :]
 
@@ -164,7 +205,7 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
         data = to_bytes(before.text) if before else b""
         edited = edit(data)
         size = len(edited)
-        if edited == data and (before or not edited):
+        if before and edited == data:
             return before
         return Entry(_checked(edited, budget), before.ttl if before else None)
 
@@ -330,6 +371,35 @@ class CountExisting(ManyKeys[int], tag="TOUCH", gc=False):
 
 
 @register
+class Describe(OneKey[Any], tag="OBJECT", gc=False):
+    """Return what `describe` tells of a key and its text; None when it is missing."""
+
+    readonly = True
+
+    describe: Callable[[str, bytes], Any]
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        text = store.get(self.key)
+        return None if text is None else self.describe(self.key, text)
+
+
+def memory_usage(key: str, text: bytes) -> int:
+    """The bytes that a key takes, without its ttl."""
+    return cost(key, text)
+
+
+def encoding(key: str, text: bytes) -> str:
+    """What Redis would keep the bytes of a value as."""
+    data = to_bytes(text)
+    if is_integer(data) and MIN_INTEGER <= int(data) <= MAX_INTEGER:
+        return "int"
+    return "embstr" if len(data) <= _MAX_EMBEDDED else "raw"
+
+
+_MAX_EMBEDDED = 44
+
+
+@register
 class Rename(Command[bool], tag="RENAME", kw_only=False, gc=False):
     """Move a key's value and ttl to another key; false if that must be absent, and is not."""
 
@@ -405,6 +475,28 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
         return (self.one, self.other)
 
 
+@register
+class LcsMatches(Lcs, tag="LCSIDX", gc=False):
+    """Find where the longest common subsequence is in both, from the last part on; parts that are
+    shorter than `shortest` are left out."""
+
+    shortest: int = 0
+    with_lengths: bool = False
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        found = super().run(store, budget)
+        matches = [
+            [[start, end], [its_start, its_end], *([end - start + 1] if self.with_lengths else [])]
+            for start, end, its_start, its_end in found.matches
+            if end - start + 1 >= self.shortest
+        ]
+        return Matches(matches=matches, len=len(found.data))
+
+
+class Matches(Dict[str, Any]):
+    """The parts, by name."""
+
+
 def _common(one: bytes, other: bytes) -> Commons:
     rows: List[List[int]] = [[0] * (len(other) + 1)]
     for byte in one:
@@ -435,7 +527,8 @@ class InDatabase(Command[int], kw_only=False, gc=False):
 
     cost = 1000
 
-    prefix: str = ""
+    prefix: str
+    databases: Databases
 
     def touches_keyspace(self) -> bool:
         return True
@@ -448,7 +541,7 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> int:
-        return count(store, self.prefix)
+        return self.databases.count(store, self.prefix)
 
 
 @register
@@ -456,7 +549,7 @@ class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
     """Remove every key of a database."""
 
     def run(self, store: Store, budget: Budget) -> int:
-        return clear(store, self.prefix)
+        return self.databases.clear(store, self.prefix)
 
 
 @register

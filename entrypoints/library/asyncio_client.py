@@ -92,7 +92,7 @@ class AsyncClient(AwaitedMethods):
             raise TypeError("asyncio is the network; there is no such option")
         settings = client_settings(host, port, options)
         container = ClientContainer()
-        container.config.from_dict(settings)
+        container.config.from_dict({**settings, "values": "objects"})
         self._use(container.asyncio_executor(), address_of(settings))
 
     def _use(self, executor: AsyncExecutor, address: str) -> None:

@@ -11,10 +11,8 @@ from typing import Any, Awaitable, Callable, List, Optional, Sequence, Type, Typ
 from application.commands import Batch, Command
 from domain.errors import KvError
 from entrypoints.library.methods import BufferedMethods
-from entrypoints.library.requests import Request
 from entrypoints.library.senders import PendingResult, shortened
 
-T = TypeVar("T")
 B = TypeVar("B", bound="CommandBuffer")
 
 
@@ -28,11 +26,6 @@ class CommandBuffer(BufferedMethods):
         """Returns what is in the buffer and empties it."""
         pending, self.pending = self.pending, []
         return pending
-
-    def _send(self, request: Request[T]) -> PendingResult[T]:
-        result = PendingResult(request)
-        self.pending.append(result)
-        return result
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {len(self.pending)} to send>"
@@ -112,7 +105,12 @@ def _commands(pending: Sequence[PendingResult[Any]]) -> List[Command[Any]]:
 
 def _resolve(pending: Sequence[PendingResult[Any]], outcomes: Sequence[object]) -> None:
     for result, outcome in zip(pending, outcomes):
-        result.resolve(outcome)
+        try:
+            result._outcome = (
+                outcome if isinstance(outcome, KvError) else result._request.decode(outcome)
+            )
+        except KvError as error:
+            result._outcome = error
 
 
 def _failing_all(pending: Sequence[PendingResult[Any]], error: KvError) -> KvError:

@@ -2,22 +2,14 @@
 
 Rule: a call returns what the function would return, of the same type, the first and every later
 time; where that cannot be promised, the function is called. No two functions share an entry.
-
-A caller that finds nothing claims the key with a token, computes, stores, and removes its claim.
-The others wait for the value, or for the claim to end, and then one of them claims the key. A claim
-expires by itself, so one caller at a time takes over from a claimant that was killed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import inspect
-import uuid
-import weakref
-from types import BuiltinFunctionType, FunctionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -26,24 +18,18 @@ from typing import (
     Dict,
     Generic,
     List,
-    NamedTuple,
     Optional,
     Tuple,
     TypeVar,
-    Union,
     cast,
     overload,
 )
 
 import msgspec
-from msgspec import Raw
 
-from adapters.client.python_values import NotOfType, from_json, to_json
-from application import commands
-from domain.errors import BadRequest, KvError, OutOfMemory, TooLarge, Unauthenticated
-from entrypoints.library import requests
-from entrypoints.library.requests import Request
-from entrypoints.library.runtime import Runtime, finish, pause
+from entrypoints.library.cache import Cache, Found
+from entrypoints.library.function_names import importable_name
+from entrypoints.library.runtime import finish
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 from entrypoints.library.unique_keys import NotAKeyPart, unique_key
 
@@ -58,115 +44,6 @@ else:
 T = TypeVar("T")
 KeyFunction = Callable[..., Any]
 
-_UNCACHEABLE = False
-"""Stands in place of a claim for a value that cannot be stored: no caller has to wait for it."""
-
-
-class _Found(NamedTuple):
-    value: Any
-
-
-class _Claim(NamedTuple):
-    """The right to store a value; without a token it is not stored."""
-
-    key: str
-    token: str = ""
-
-
-class _Cache:
-    """The entries of one function."""
-
-    def __init__(
-        self, runtime: Runtime, ttl: float, name: str, decode_as: Any, lock_timeout: float
-    ) -> None:
-        for option, seconds in (("ttl", ttl), ("lock_timeout", lock_timeout)):
-            if not seconds > 0:
-                raise ValueError(f"{option}={seconds!r} is not above 0 seconds")
-        self.name = name
-        self._runtime = runtime
-        self._ttl = ttl
-        self._decode_as = decode_as
-        self._lock_timeout = lock_timeout
-
-    async def look(self, key: str) -> Union[_Found, _Claim]:
-        """The value, or the right to store one; without a server, neither is waited for."""
-        try:
-            return await self._look(key)
-        except Unauthenticated:
-            raise
-        except KvError:
-            return _Claim(key)
-
-    async def _look(self, key: str) -> Union[_Found, _Claim]:
-        token = uuid.uuid4().hex
-        claimed = False
-        while True:
-            texts = await self._runtime.send(Request(commands.MGet([key, _claim(key)]), dict))
-            found = self._opened(texts.get(key))
-            if found is not None:
-                if claimed:
-                    await self._runtime.send(requests.delete(_claim(key), if_equals=token))
-                return found
-            if claimed:
-                return _Claim(key, token)
-            claim = texts.get(_claim(key))
-            if claim is not None and from_json(claim) is _UNCACHEABLE:
-                return _Claim(key)
-            if claim is None:
-                claimed = await self._runtime.send(
-                    requests.set(_claim(key), token, ttl=self._lock_timeout, if_="absent")
-                )
-            if not claimed:
-                await pause(self._runtime)
-
-    def _opened(self, text: Optional[bytes]) -> Optional[_Found]:
-        if text is None:
-            return None
-        try:
-            return _Found(from_json(text, self._decode_as))
-        except NotOfType:  # it is replaced
-            return None
-
-    async def keep(self, claim: _Claim, value: Any) -> None:
-        """Stores the value, unless it would come back as another; the caller has it in any case."""
-        if not claim.token:
-            return
-        with contextlib.suppress(KvError):
-            text = self._text(value)
-            if text is not None and await self._store(claim.key, text):
-                await self.release_claim(claim)
-            else:
-                ttl = min(self._ttl, self._lock_timeout)
-                request = requests.set(
-                    _claim(claim.key), _UNCACHEABLE, ttl=ttl, if_equals=claim.token
-                )
-                await self._runtime.send(request)
-
-    async def _store(self, key: str, text: bytes) -> bool:
-        try:
-            command = commands.Set(key, Raw(text), ttl=self._ttl)
-            return await self._runtime.send(Request(command, bool))
-        except (BadRequest, TooLarge, OutOfMemory):
-            return False
-
-    def _text(self, value: Any) -> Optional[bytes]:
-        try:
-            text = to_json(value)
-            return text if identical(from_json(text, self._decode_as), value) else None
-        except (KvError, TypeError, RecursionError):
-            return None
-
-    async def release_claim(self, claim: _Claim) -> None:
-        """Removes the claim, so that another caller can claim the key."""
-        if claim.token:
-            with contextlib.suppress(KvError):
-                request = requests.delete(_claim(claim.key), if_equals=claim.token)
-                await self._runtime.send(request)
-
-    async def invalidate(self, key: str) -> bool:
-        """Removes the value; returns whether there was one."""
-        return await self._runtime.send(requests.delete(key))
-
 
 class _Cached(Generic[P, T]):
     """The common part of `CachedFunction` and `AsyncCachedFunction`."""
@@ -177,7 +54,7 @@ class _Cached(Generic[P, T]):
     def __init__(
         self,
         function: Callable[..., Any],
-        cache: _Cache,
+        cache: Cache,
         make_key: Optional[KeyFunction],
         bound: Tuple[Any, ...] = (),
     ) -> None:
@@ -240,11 +117,8 @@ class CachedFunction(_Cached[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         function = self._function
-        key = self._key_or_none(args, kwargs)
-        if key is None:
-            return cast(T, function(*self._bound, *args, **kwargs))
-        found = finish(self._cache.look(key))
-        if isinstance(found, _Found):
+        found = finish(self._cache.look(self._key_or_none(args, kwargs)))
+        if isinstance(found, Found):
             return cast(T, found.value)
         try:
             value: T = function(*self._bound, *args, **kwargs)
@@ -277,11 +151,8 @@ class AsyncCachedFunction(_Cached[P, T]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         function = self._function
-        key = self._key_or_none(args, kwargs)
-        if key is None:
-            return cast(T, await function(*self._bound, *args, **kwargs))
-        found = await self._cache.look(key)
-        if isinstance(found, _Found):
+        found = await self._cache.look(self._key_or_none(args, kwargs))
+        if isinstance(found, Found):
             return cast(T, found.value)
         try:
             value: T = await function(*self._bound, *args, **kwargs)
@@ -351,8 +222,8 @@ def cached(
     def decorate(function: Any) -> Any:
         is_async = _is_coroutine_function(function)
         _refuse_other_kind(client, function, is_async)
-        cache = _Cache(
-            client._runtime, ttl, name or _importable_name(function), decode_as, lock_timeout
+        cache = Cache(
+            client._runtime, ttl, name or importable_name(function), decode_as, lock_timeout
         )
         kind = AsyncCachedFunction if is_async else CachedFunction
         return kind(function, cache, key)
@@ -370,41 +241,6 @@ def _refuse_other_kind(client: Any, function: Any, is_async: bool) -> None:
     if not is_async and not isinstance(client, BlockingSender):
         kind = type(client).__name__
         raise TypeError(f"{name} blocks, {kind} does not: use a Client")
-
-
-_NAMED: Dict[str, weakref.ref[Any]] = {}
-"""The functions that were decorated in this process, by name."""
-
-
-def _importable_name(function: Any) -> str:
-    """The name that no other function has; raises `TypeError` where there is none."""
-    why = _why_ambiguous(function)
-    if why:
-        raise TypeError(f"cached() needs name=...: {function!r:.100} {why}")
-    name = f"{function.__module__}.{function.__qualname__}"
-    if isinstance(function, FunctionType):
-        other = _NAMED[name]() if name in _NAMED else None
-        if other is not None and other is not function and other.__code__ is function.__code__:
-            raise TypeError(f"cached() needs name=...: there are several functions {name}")
-        _NAMED[name] = weakref.ref(function)
-    return name
-
-
-def _why_ambiguous(function: Any) -> str:
-    """Why another function may have the same module and name; empty when none has."""
-    if not isinstance(function, (FunctionType, BuiltinFunctionType)):
-        return "is no plain function"
-    if isinstance(function, BuiltinFunctionType) and not inspect.ismodule(function.__self__):
-        return "is the method of an object"
-    if "<" in function.__qualname__:
-        return "has no name of its own"
-    if function.__module__ in (None, "__main__"):
-        return "is of a script, and all scripts are called __main__"
-    if hasattr(function, "__wrapped__"):
-        return "wraps another function and has its name"
-    if isinstance(function, FunctionType) and function.__code__.co_name != function.__name__:
-        return "was renamed"
-    return ""
 
 
 def _parameters(function: Any) -> Optional[inspect.Signature]:
@@ -437,26 +273,3 @@ def _mark_as_coroutine_function(function: Any) -> None:
         mark(function)
     else:
         function._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
-
-
-def _claim(key: str) -> str:
-    return f"claim:{key}"
-
-
-def identical(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same types, all the way down."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return identical(list(one.items()), list(other.items()))
-    if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(identical, one, other))
-    if isinstance(one, float):
-        return repr(one) == repr(other)
-    if dataclasses.is_dataclass(one):
-        names = [field.name for field in dataclasses.fields(one)]
-    elif isinstance(one, msgspec.Struct):
-        names = list(one.__struct_fields__)
-    else:
-        return bool(one == other)
-    return all(identical(getattr(one, name), getattr(other, name)) for name in names)

@@ -70,7 +70,7 @@ class Client(BlockingMethods):
         """
         settings = client_settings(host, port, options)
         container = ClientContainer()
-        container.config.from_dict(settings)
+        container.config.from_dict({**settings, "values": "objects"})
         runtime = GeventRuntime if settings["network"] == "gevent" else BlockingRuntime
         self._use(container.executor(), address_of(settings), runtime, container.network().sleep)
 

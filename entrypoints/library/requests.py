@@ -26,7 +26,7 @@ from typing import (
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.client.python_values import from_json, to_json
+from adapters.client.python_values import as_type, to_json
 from application import commands
 from application.commands import Command
 from domain.errors import BadRequest
@@ -37,7 +37,8 @@ D = TypeVar("D")
 
 
 class Request(Struct, Generic[T], frozen=True):
-    """A command, and the function that converts its result to the caller's Python object."""
+    """A command, and the function that converts its result, in which values are Python objects, to
+    what the caller is given."""
 
     command: Command[Any]
     decode: Callable[[Any], T]
@@ -135,10 +136,7 @@ def mget(keys: Iterable[str], *, decode_as: Any = Any) -> Request[Dict[str, Any]
     Repeated when the connection is lost.
     """
 
-    def decode(texts: Dict[str, bytes]) -> Dict[str, Any]:
-        return {key: from_json(text, decode_as) for key, text in texts.items()}
-
-    return Request(commands.MGet(_keys(keys)), decode)
+    return Request(commands.MGet(_keys(keys)), _values_as(decode_as))
 
 
 @request
@@ -308,7 +306,19 @@ def _presence(wanted: Any, *legal: str) -> Any:
 
 
 def _value_or(default: Any, kind: Any) -> Callable[[Any], Any]:
-    return lambda text: default if text is UNSET else from_json(text, kind)
+    if default is None and kind is Any:
+        return _value_or_none
+    return lambda value: default if value is UNSET else as_type(value, kind)
+
+
+def _value_or_none(value: Any) -> Any:
+    return None if value is UNSET else value
+
+
+def _values_as(kind: Any) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
+    if kind is Any:
+        return _unchanged
+    return lambda values: {key: as_type(value, kind) for key, value in values.items()}
 
 
 def _condition(value: object) -> Union[Raw, UnsetType]:

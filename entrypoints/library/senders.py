@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Callable, Coroutine, Generic, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Generic, List, TypeVar, Union
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from domain.errors import KvError
 from entrypoints.library.requests import Request
@@ -24,12 +24,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
-class PendingResult(Generic[T]):
+class PendingResult(Struct, Generic[T], eq=False, weakref=True):
     """The result of a command that is sent later."""
 
-    def __init__(self, request: Request[T]) -> None:
-        self._request = request
-        self._outcome: Union[T, KvError, UnsetType] = UNSET
+    _request: Request[T]
+    _outcome: Union[T, KvError, UnsetType] = UNSET
 
     @property
     def outcome(self) -> Union[T, KvError]:
@@ -45,15 +44,6 @@ class PendingResult(Generic[T]):
         if isinstance(outcome, KvError):
             raise shortened(outcome)
         return outcome
-
-    def resolve(self, outcome: object) -> None:
-        """Keeps the command's result, or the error that it was refused with."""
-        try:
-            self._outcome = (
-                outcome if isinstance(outcome, KvError) else self._request.decode(outcome)
-            )
-        except KvError as error:
-            self._outcome = error
 
     def __repr__(self) -> str:
         name = type(self._request.command).__name__.lower()
@@ -95,10 +85,10 @@ class AwaitedSender:
 
 
 class BufferedSender:
-    """Keeps a request until it is sent together with others."""
+    """Keeps requests until they are sent together."""
 
-    def _send(self, request: Request[T]) -> PendingResult[T]:
-        raise NotImplementedError
+    pending: List[PendingResult[Any]]
+    """The results of the requests, which say what to send."""
 
 
 def blocking(make: Callable[P, Request[T]]) -> Callable[Concatenate[BlockingSender, P], T]:
@@ -130,7 +120,9 @@ def buffered(
 
     @_method_of(make, "PendingResult[{}]")
     def method(self: BufferedSender, /, *args: P.args, **kwargs: P.kwargs) -> PendingResult[T]:
-        return self._send(make(*args, **kwargs))
+        result = PendingResult(make(*args, **kwargs))
+        self.pending.append(result)
+        return result
 
     return method
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence, Type
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Type
 
 from dependency_injector import containers, providers
 
@@ -14,6 +14,10 @@ from adapters.gevent_tcp.server import GeventServer
 from adapters.gevent_tcp.tls import Certificates, TlsConversation
 from adapters.process import end_at_once, resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.http.access import Access
+from adapters.protocols.http.codec import HttpCodec, begins_http
+from adapters.protocols.http.pages import pages
+from adapters.protocols.http.routes import Site
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from adapters.protocols.resp.codec import RespCodec, begins_resp
 from adapters.protocols.resp.session import Shared
@@ -76,6 +80,16 @@ def _protocol(
     return providers.Factory(Protocol, providers.Object(begins), new_codec.provider)
 
 
+def _served(names: Optional[Sequence[str]], **protocols: Protocol) -> List[Protocol]:
+    """The protocols; no client is one of a protocol that is not among `names`, None for all."""
+    return [
+        protocol
+        if names is None or name in names
+        else protocol._replace(begins=lambda first: False)
+        for name, protocol in protocols.items()
+    ]
+
+
 def _connection_for(traits: Traits) -> Type[Connection]:
     """A store that blocks takes a greenlet for each turn, so that others run meanwhile."""
     return GreenletConnection if traits.blocks else Connection
@@ -85,7 +99,16 @@ class ServerContainer(containers.DeclarativeContainer):
     """Building it opens nothing; `server().bind()` does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"listen": None, "data_dir": None, "fsync": "always", **NO_ENGINE}
+        strict=True,
+        default={
+            "listen": None,
+            "data_dir": None,
+            "fsync": "always",
+            "protocols": None,
+            "http_hosts": (),
+            "http_allow_origin": (),
+            **NO_ENGINE,
+        },
     )
 
     clock = providers.Object(time.monotonic)
@@ -148,11 +171,23 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Callable(bool, config.password),
         providers.Callable(bool, config.data_dir),
     )
+    http = providers.Singleton(
+        Site,
+        limits,
+        providers.Callable(version),
+        providers.Singleton(Access, config.http_hosts, config.http_allow_origin),
+        providers.Factory(JsonLinesCodec, limits).provider,
+        providers.Factory(RespCodec, resp, is_trusted=True).provider,
+        providers.Singleton(pages),
+    )
     protocols = providers.Singleton(
         FirstBytes,
-        providers.List(
-            _protocol(begins_json_lines, JsonLinesCodec, limits),
-            _protocol(begins_resp, RespCodec, resp),
+        providers.Callable(
+            _served,
+            config.protocols,
+            json=_protocol(begins_json_lines, JsonLinesCodec, limits),
+            resp=_protocol(begins_resp, RespCodec, resp),
+            http=_protocol(begins_http, HttpCodec, http),
         ),
     )
     password = providers.Selector(
@@ -188,5 +223,12 @@ class ServerContainer(containers.DeclarativeContainer):
         connection=connection,
     )
     housekeeper = providers.Singleton(
-        GeventHousekeeper, run_maintenance=providers.Callable(_maintenance, store)
+        GeventHousekeeper,
+        run_maintenance=providers.Callable(_maintenance, store),
+        clock=clock,
+        note_lag=stats.provided.loop_lag.note,
     )
+
+
+PROTOCOLS: Sequence[str] = tuple(ServerContainer.protocols.args[0].kwargs)
+"""The names of the protocols."""

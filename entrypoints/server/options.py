@@ -15,11 +15,13 @@ from adapters.logs import FORMATS
 from application.limits import Limits
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
 from entrypoints.engine_address import DEFAULT_PREFIX
+from entrypoints.server.container import PROTOCOLS
 from entrypoints.settings.kinds import (
     CERTIFICATE,
     COUNT,
     KEEPALIVE,
     KEY,
+    ORIGIN,
     PORT_OR_ANY,
     REPLICAS,
     SECONDS,
@@ -28,6 +30,7 @@ from entrypoints.settings.kinds import (
     Engine,
     Host,
     Listen,
+    Names,
     size,
 )
 from entrypoints.settings.rules import (
@@ -53,6 +56,8 @@ _LIMITS: Dict[str, str] = {
     "max_opened_bytes": "Most bytes of JSON that one request decodes to compare or count.",
     "max_input_bytes": "Most bytes buffered for all clients together, of unanswered requests "
     "and unsent replies. Over it, the client with the most is cut.",
+    "max_push_bytes": "Most bytes of messages kept for a subscriber, which is cut when it leaves "
+    "more unread.",
     "max_clients": "Most clients at once; a further one is refused.",
     "request_timeout": "Close a connection whose request takes longer than this to arrive, or to "
     "log in (0: never).",
@@ -102,6 +107,26 @@ _OPTIONS = [
         "--tls-client-ca",
         type=CERTIFICATE,
         help="CA bundle for client certificates, PEM; enables mutual TLS.",
+    ),
+    setting(
+        "--protocols",
+        type=Names("protocols", PROTOCOLS),
+        default=",".join(PROTOCOLS),
+        help="Protocols to serve, separated by commas.",
+    ),
+    setting(
+        "--http-hosts",
+        type=Names("hosts"),
+        default="",
+        help="Names that HTTP clients may call this server by, beside addresses and localhost, "
+        "separated by commas.",
+    ),
+    setting(
+        "--http-allow-origin",
+        type=Names("origins", pattern=ORIGIN),
+        default="",
+        help="Origins whose web pages may use HTTP, such as https://app.example, separated by "
+        "commas.",
     ),
     setting(
         "--max-memory",

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 
 import click
 
+from application.limits import MAX_KEEPALIVE
 from entrypoints.address import ListenAddress, parse_place
 from entrypoints.engine_address import EngineAddress, parts_of
+from entrypoints.settings import ranges
+from entrypoints.settings.ranges import Range
 
 if TYPE_CHECKING:
     Kind = click.ParamType[Any]
@@ -39,21 +42,18 @@ _SIZES: Mapping[str, float] = {
 
 
 class Number(Kind):
-    """A finite number from `lowest` to `highest`, or 0 if `zero`; text may have a unit."""
+    """A number in a range; text may have a unit."""
 
     def __init__(
         self,
         name: str,
-        lowest: float,
-        highest: float,
+        range: Range,
         kind: Type[Union[int, float]] = int,
         units: Mapping[str, float] = {},
-        zero: bool = False,
         like: str = "",
     ) -> None:
         self.name = name
-        self.lowest, self.highest, self.zero = lowest, highest, zero
-        self._kind, self._units, self._like = kind, units, like
+        self._range, self._kind, self._units, self._like = range, kind, units, like
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
@@ -65,14 +65,9 @@ class Number(Kind):
             self.fail(
                 f"{value!r} is not {what}{self._like and f' such as {self._like}'}", param, ctx
             )
-        if not (self.lowest <= number <= self.highest or (self.zero and number == 0)):
-            self.fail(f"{value!r} is not {self.range}", param, ctx)
+        if not self._range.holds(number):
+            self.fail(f"{value!r} is not {self._range}", param, ctx)
         return self._kind(number)
-
-    @property
-    def range(self) -> str:
-        """In words, which numbers it takes."""
-        return f"{'0, or ' if self.zero else ''}from {self.lowest} to {self.highest}"
 
     def _number(self, value: Any) -> Optional[Union[int, float]]:
         if isinstance(value, bool):
@@ -90,17 +85,19 @@ class Number(Kind):
         return factor * (int(digits) if digits.lstrip("+-").isdigit() else float(digits))
 
 
-MAX_SECONDS = 2_000_000
-"""23 days; the system's own time-outs end a little later."""
+def seconds(range: Range = ranges.SECONDS) -> Number:
+    """A number of seconds, which may have a unit."""
+    return Number("seconds", range, float, _TIMES, like="30, 0.5 or 5m")
 
-SECONDS = Number("seconds", 0, MAX_SECONDS, float, _TIMES, like="30, 0.5 or 5m")
-KEEPALIVE = Number("seconds", 1, 32767, int, _TIMES, zero=True, like="300 or 5m")
-REPLICAS = Number("n", 0, 100)
-COUNT = Number("n", 1, 2**31)
-SIZE = Number("size", 1, 2**50, int, _SIZES, like="1000000 or 512mb")
-SIZE_OR_NONE = Number("size", 1, 2**50, int, _SIZES, zero=True, like="512mb")
-PORT = Number("port", 1, 65535)
-PORT_OR_ANY = Number("port", 0, 65535)
+
+SECONDS = seconds()
+REPLICAS = Number("n", Range(0, 100))
+KEEPALIVE = Number("seconds", Range(1, MAX_KEEPALIVE, zero=True), int, _TIMES, like="300 or 5m")
+COUNT = Number("n", ranges.COUNT)
+SIZE = Number("size", ranges.SIZE, int, _SIZES, like="1000000 or 512mb")
+SIZE_OR_NONE = Number("size", ranges.SIZE._replace(zero=True), int, _SIZES, like="512mb")
+PORT = Number("port", ranges.PORT)
+PORT_OR_ANY = Number("port", ranges.PORT._replace(zero=True))
 
 
 def size(number: int) -> str:
@@ -183,6 +180,33 @@ class Listen(Kind):
         """The addresses in a variable."""
         return re.findall(r"[^\s,]+", rv)
 
+
+class Names(Kind):
+    """Names separated by commas, each one of those that are `known`, or of a pattern."""
+
+    def __init__(
+        self, name: str, known: Sequence[str] = (), pattern: str = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
+    ) -> None:
+        self.name = name
+        self._known = known
+        self._is_one = re.compile(pattern).fullmatch
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Sequence[str]:
+        """The names."""
+        if not isinstance(value, str):
+            return tuple(value)
+        names = tuple(re.findall(r"[^\s,]+", value))
+        for name in names:
+            if name not in self._known if self._known else not self._is_one(name):
+                one = f"one of {', '.join(self._known)}" if self._known else f"legal in {self.name}"
+                self.fail(f"{name!r} is not {one}", param, ctx)
+        return names
+
+
+ORIGIN = r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+"""An origin as browsers tell it: without a path."""
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True)
 """A file to read."""

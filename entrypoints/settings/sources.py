@@ -41,6 +41,7 @@ SETTINGS: Mapping[str, AbstractSet[str]] = {
         *("data_dir", "fsync"),
         *("store", "store_prefix", "store_connections", "store_timeout", "store_tls_ca"),
         *("store_allow_partial", "store_wait_replicas"),
+        *("protocols", "http_hosts", "http_allow_origin"),
         *("shutdown_grace", "log_level", "log_format"),
         *Limits.__struct_fields__,
     },

@@ -42,6 +42,7 @@ from application.ports import Wants
 from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
 from domain.memory import InMemoryStore
 from domain.store import Store
+from tests.fuzz.resp import check_resp
 from tests.support import answer, session_of
 
 CUT = b"\xfe"
@@ -82,7 +83,11 @@ def check_client(data: bytes) -> None:
         assert _receive(asked, rest.split(CUT)) == whole, "what is received depends on the cuts"
 
 
-CHECKS: Dict[str, Callable[[bytes], None]] = {"server": check_server, "client": check_client}
+CHECKS: Dict[str, Callable[[bytes], None]] = {
+    "server": check_server,
+    "client": check_client,
+    "resp": check_resp,
+}
 
 
 def _stopped_clock() -> float:

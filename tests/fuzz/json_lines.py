@@ -3,8 +3,9 @@
 Invariant: whatever bytes arrive, in whatever pieces, the server's session returns one strict JSON
 reply for each line that is not blank, never `INTERNAL` and never an exception, and what it stored
 comes back equal; the client's session returns results and `KvError`s, or raises `Unavailable`.
+Over RESP the server returns whole replies, none of which tells of a bug.
 
-    python -m tests.fuzz.json_lines server|client [libFuzzer's options and folders]
+    python -m tests.fuzz.json_lines server|client|resp [libFuzzer's options and folders]
 
 An input that breaks it is left in a file; when it no longer does, it is kept in `samples/`.
 """

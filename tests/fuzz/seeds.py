@@ -3,7 +3,7 @@
 Rule: all of it is made from what is there already, so that a new command, its members and its
 example are in it without a line here.
 
-    python -m tests.fuzz.seeds FOLDER    # writes FOLDER/server, FOLDER/client and FOLDER/tokens
+    python -m tests.fuzz.seeds FOLDER    # writes a folder in it for each side, and FOLDER/tokens
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Dict, Iterator, List
 
 from application.commands import COMMANDS, NAMES
 from domain.errors import BY_CODE
+from tests.fuzz import resp
 from tests.fuzz.invariants import CUT, LIMITS, PORTION
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 
@@ -34,6 +35,7 @@ def seeds() -> Dict[str, List[bytes]]:
         client += (asked + b"\n" + answered, asked + b"\n" + _in_pieces(answered))
     return {
         "server": [*server, *_values(), *_bounds()],
+        "resp": list(resp.seeds()),
         "client": [*client, PING + b"\n{}\n", PING + b"\n" + b"x" * (LIMITS.max_reply_bytes + 1)],
     }
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kvjson import AsyncClient, Client, OutOfMemory, Unauthenticated, Unreachable, cached
 
-from entrypoints.library.caching import identical
+from entrypoints.library.cache import identical
 from entrypoints.library.unique_keys import unique_key
 from tests.library.crowd import Programs
 from tests.library.kinds import Kind, greenlets, threads

@@ -132,7 +132,7 @@ def test_the_ttl_of_incr_applies_only_to_a_new_counter(client: Client) -> None:
 
 def test_incr_of_a_value_that_is_no_number_raises_its_own_error(client: Client) -> None:
     client.mset({"word": "x", "large": 2**63 - 1})
-    with pytest.raises(NotANumber):
+    with pytest.raises(NotANumber, match="the value at `word` is a string, not a number"):
         client.incr("word")
     with pytest.raises(OutOfRange):
         client.incr("large")

@@ -7,10 +7,13 @@ read as it has left things.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from operator import attrgetter
+from typing import Any, Iterator, List, Optional, Sequence
 
-from adapters.protocols.resp.commands import CLOSERS, NAMES, Entry, entry_of, refusal, request_of
-from adapters.protocols.resp.parser import BLOCK, LENGTHS, Arguments, Parser
+from adapters.protocols.resp.channels import pushed
+from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
+from adapters.protocols.resp.entries import Entry
+from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
     OK,
@@ -18,34 +21,46 @@ from adapters.protocols.resp.replies import (
     TEXT,
     VERSION_3,
     bulk,
+    bulks_of,
     error_line,
     spelled,
 )
+from adapters.protocols.resp.runs import MAX_BYTES, read_one, read_run
 from adapters.protocols.resp.session import Shared
-from application.byte_values import to_bytes, to_text
-from application.commands import Command, Get, Set
-from application.ports import Closing, Codec, Request, Settled, Steps
+from application.byte_values import to_bytes
+from application.commands import Command
+from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
-
-FEW = 4 * 1024
-"""Bytes of a read that may be a few dozen usual requests."""
 
 
 class RespCodec(Codec):
-    """The requests of one connection, and their replies."""
+    """The requests of one connection, and their replies. Those of one that `is_trusted` are from a
+    client whose password was checked elsewhere."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, is_trusted: bool = False) -> None:
+        self._is_trusted = is_trusted
         self._limits = limits = shared.limits
-        self._session = shared.open()
+        self._shared = shared
         most = 2 * limits.max_keys_per_request + 16
         self._parser = Parser(limits.max_request_bytes, most)
-        self._few = FEW if limits.max_request_bytes >= FEW else 0
+        self._few = MAX_BYTES if limits.max_request_bytes >= MAX_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
         self._error: Optional[KvError] = None
         self.has_more = False
         self.buffered = 0
         self.longest = 0
+
+    def open(self, link: Link) -> None:
+        self._session = self._shared.open(link)
+        self._session.is_authenticated |= self._is_trusted
+
+    @property
+    def has_pushed(self) -> bool:  # type: ignore[override]  # read-only here
+        return self._session.subscriber.has_messages
+
+    def take_pushed(self, max_bytes: int) -> bytes:
+        return pushed(self._session, max_bytes)
 
     @property
     def partial_request_id(self) -> int:
@@ -54,14 +69,13 @@ class RespCodec(Codec):
         return self._parser.partial_number
 
     def decode(self, data: bytes) -> List[Request]:
-        if not self.buffered and self._error is None and len(data) <= self._few:
-            session = self._session
-            if session.queue is None and not self.has_more:
-                version = VERSION_3 if session.is_version_3 else 0
-                alike: List[Request] = list(_alike(data, session.prefix, version))
-                if alike:
-                    self.longest = BLOCK
-                    return alike
+        session = self._session
+        if len(data) <= self._few and not self.buffered and session.is_plain:
+            run = read_run(session, data)
+            if run:
+                self.longest = BLOCK
+                return run  # type: ignore[return-value]  # a list of commands is one of requests
+        self._parser.is_restricted = not session.is_authenticated
         cut, self._waiting = self._waiting, []
         try:
             if self._error is None and (data or not cut):
@@ -90,44 +104,27 @@ class RespCodec(Codec):
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        session = self._session
-        if self.buffered or session.queue is not None:
+        if self.buffered:
             return None
-        pieces = data.split(b"\r\n", 8)
-        size = len(pieces)
-        if size not in _NAMES or pieces[2] not in _NAMES[size] or pieces[-1]:
-            return None
-        if pieces[1] != b"$3" or LENGTHS.get(len(pieces[4])) != pieces[3]:
-            return None
-        version = VERSION_3 if session.is_version_3 else 0
         self.longest = len(data)
-        try:
-            key = session.prefix + pieces[4].decode()
-        except UnicodeDecodeError:
-            return None
-        if size == _GET_PIECES:
-            return Get(key, id=TEXT + version) if pieces[0] == b"*2" else None
-        if pieces[0] != b"*3" or LENGTHS.get(len(pieces[6])) != pieces[5]:
-            return None
-        text: Any = to_text(pieces[6])
-        return Set(key, text, id=DONE + version)
+        return read_one(self._session, data)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         if type(outcome) is bytes and request.id in _TEXTS:
-            return _bulks((outcome,))
+            if outcome[0] == _QUOTE and b"\\" not in outcome:  # the usual value
+                return b"$%d\r\n%b\r\n" % (len(outcome) - 2, outcome[1:-1])
+            return bulk(to_bytes(outcome))
         if outcome is True and request.id in _DONE:
             return OK
         return spelled(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
-            ids = {request.id for request in requests}
-            if len(ids) == 1:
-                (id,) = ids
-                if id in _TEXTS and set(map(type, outcomes)) == {bytes}:
-                    return _bulks(outcomes)  # type: ignore[arg-type]
-                if id in _DONE and all(outcome is True for outcome in outcomes):
-                    return OK * len(outcomes)
+            ids = set(map(_id_of, requests))
+            if ids <= _TEXTS and set(map(type, outcomes)) == {bytes}:
+                return bulks_of(outcomes)  # type: ignore[arg-type]
+            if ids <= _DONE and all(outcome is True for outcome in outcomes):
+                return OK * len(outcomes)
         reply = b"".join(map(spelled, requests, outcomes))
         if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
             most = self._limits.max_reply_bytes
@@ -153,65 +150,12 @@ class RespCodec(Codec):
         try:
             return request_of(session, entry, arguments)
         except (KvError, UnicodeDecodeError) as error:
-            return Settled(REPLY, refusal(error))
-
-
-_TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
-_GET_PIECES = 6
-_NAMES = {_GET_PIECES: (b"GET", b"get"), 8: (b"SET", b"set")}
-"""The usual requests by how many pieces between line breaks they are, with what follows them."""
-
-_LENGTHS = {size: f"${size}" for size in range(1000)}
-_HEADS: Dict[Tuple[str, ...], int] = {
-    ("*2", "$3", "GET"): 5,
-    ("*2", "$3", "get"): 5,
-    ("*3", "$3", "SET"): 7,
-    ("*3", "$3", "set"): 7,
-}
-"""What the usual requests begin with, and how many pieces between line breaks they are."""
-
-
-def _alike(data: bytes, prefix: str, version: int) -> List[Command[Any]]:
-    """The requests, when `data` is whole GETs or whole SETs of short ASCII without line breaks and
-    nothing else, which is the usual; else none."""
-    if not data.isascii():
-        return []
-    pieces = data.decode("ascii").split("\r\n")
-    head: Tuple[str, ...] = tuple(pieces[:3])
-    width = _HEADS.get(head)
-    n_requests, rest = divmod(len(pieces), width or 1)
-    if not width or rest != 1 or pieces.pop():
-        return []
-    if n_requests > 1 and any(pieces[at::width].count(head[at]) != n_requests for at in range(3)):
-        return []
-    keys = pieces[4::width]
-    if list(map(_LENGTHS.get, map(len, keys))) != pieces[3::width]:
-        return []
-    keys = [prefix + key for key in keys] if prefix else keys
-    if width == _HEADS["*2", "$3", "GET"]:
-        id = TEXT + version
-        return [Get(key, id=id) for key in keys]
-    values = pieces[6::width]
-    if list(map(_LENGTHS.get, map(len, values))) != pieces[5::width]:
-        return []
-    id = DONE + version
-    texts: List[Any] = [to_text(value.encode()) for value in values]
-    return [Set(key, text, id=id) for key, text in zip(keys, texts)]
-
-
-def _bulks(texts: Sequence[bytes]) -> bytes:
-    """The replies that texts are; the usual one is a string with nothing to unescape."""
-    return b"".join(
-        [
-            b"$%d\r\n%b\r\n" % (len(text) - 2, text[1:-1])
-            if text[0] == _QUOTE and b"\\" not in text
-            else bulk(to_bytes(text))
-            for text in texts
-        ]
-    )
+            return Settled(session.spelling(REPLY), refusal(error))
 
 
 _QUOTE = ord('"')
+_id_of = attrgetter("id")
+_TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 
 def begins_resp(first: bytes) -> Optional[bool]:

@@ -23,11 +23,14 @@ MAX_INLINE = 64 * 1024
 MAX_LENGTH_LINE = 32
 """Bytes of a line that tells a length."""
 
+MAX_UNAUTHENTICATED_ARGUMENTS, MAX_UNAUTHENTICATED_BYTES = 10, 16 * 1024
+"""The arguments of a request before the password, and the bytes of each."""
+
 Arguments = List[bytes]
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 65)}
-LENGTHS = {size: b"$%d" % size for size in range(1024)}
+_LENGTHS = {size: b"$%d" % size for size in range(1024)}
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
@@ -37,6 +40,8 @@ class Parser:
     def __init__(self, max_bytes: int, max_arguments: int) -> None:
         self._max_bytes = max_bytes
         self._max_arguments = max_arguments
+        self.is_restricted = False
+        """Whether requests have to be as small as AUTH is; each is taken alone then."""
         self._data = b""
         self._at = 0
         self._pending = bytearray()
@@ -74,7 +79,7 @@ class Parser:
             rest = self._data[self._at :] if self._at else self._data
             self._data, self._at = rest + data if rest else data, 0
         self._need = 0
-        requests = [] if self._left else self._take_block()
+        requests = [] if self._left or self.is_restricted else self._take_block()
         if not requests:
             request = self._take_one()
             while request == []:
@@ -123,7 +128,7 @@ class Parser:
             if end > last:
                 break
             arguments = pieces[index + 2 : end : 2]
-            if list(map(LENGTHS.get, map(len, arguments))) != pieces[index + 1 : end : 2]:
+            if list(map(_LENGTHS.get, map(len, arguments))) != pieces[index + 1 : end : 2]:
                 break
             requests.append(arguments)
             index = end
@@ -146,6 +151,8 @@ class Parser:
             count = self._take_length(b"*", "invalid multibulk length")
             if count is None or count <= 0:
                 return None if count is None else []
+            if self.is_restricted and count > MAX_UNAUTHENTICATED_ARGUMENTS:
+                raise BadRequest("Protocol error: unauthenticated multibulk length")
             if count > self._max_arguments:
                 most = f"at most {self._max_arguments} (max_keys_per_request)"
                 raise TooLarge(
@@ -172,6 +179,8 @@ class Parser:
                 return None
             if length < 0:
                 raise BadRequest("Protocol error: invalid bulk length")
+            if self.is_restricted and length > MAX_UNAUTHENTICATED_BYTES:
+                raise BadRequest("Protocol error: unauthenticated bulk length")
             self._size += length + len(b"$0\r\n\r\n")
             if self._size > self._max_bytes:
                 most = f"a request has at most {self._max_bytes} bytes (max_request_bytes)"

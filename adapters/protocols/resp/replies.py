@@ -31,6 +31,14 @@ class Status(str):
     __slots__ = ()
 
 
+class Map(Dict[Any, Any]):
+    """A result that is told as a map; unlike a dict, it holds no texts of values."""
+
+
+class Members(List[Any]):
+    """A result that is told as a set; as a list in version 2."""
+
+
 Reply = Union[None, bool, int, float, bytes, str, Status, List[Any], Dict[Any, Any], KvError]
 """What a reply is made of; a dict is a list of twice its length in version 2."""
 
@@ -44,6 +52,39 @@ class ReplyError(KvError):
 def bulk(data: bytes) -> bytes:
     """The reply that bytes are."""
     return b"$%d\r\n%b\r\n" % (len(data), data)
+
+
+class _Lengths(Dict[int, bytes]):
+    """The lines that tell a length, behind the end of a line; those of long ones are made as they
+    are asked for."""
+
+    def __missing__(self, size: int) -> bytes:
+        return b"\r\n$%d\r\n" % size
+
+
+_LENGTHS = _Lengths({size: b"\r\n$%d\r\n" % size for size in range(1024)})
+_QUOTE = ord('"')
+
+
+def bulks_of(texts: Sequence[bytes]) -> bytes:
+    """The replies that the texts of values are, one after another."""
+    datas = _datas_of(texts, b"\n".join(texts))
+    parts = [b"\r\n"] * (2 * len(datas) + 1)
+    parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
+    parts[1::2] = datas
+    return b"".join(parts)[2:]
+
+
+def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
+    """The bytes that texts stand for; they are often all strings, and seldom have escapes."""
+    if b"\\" in lines:
+        return list(map(to_bytes, texts))
+    datas = lines[1:-1].split(b'"\n"')
+    if len(datas) == len(texts) and lines[0] == _QUOTE:
+        return datas
+    if b'"$binary"' in lines:
+        return list(map(to_bytes, texts))
+    return [text[1:-1] if text[0] == _QUOTE else text for text in texts]
 
 
 def error_line(error: KvError) -> bytes:
@@ -101,7 +142,8 @@ def _reply(value: Reply, is_3: bool) -> bytes:
         return mark + b"%d\r\n" % size + b"".join(parts)
     if isinstance(value, KvError):
         return error_line(value)
-    return b"*%d\r\n" % len(value) + b"".join(_reply(part, is_3) for part in value)
+    mark = b"~" if is_3 and isinstance(value, Members) else b"*"
+    return mark + b"%d\r\n" % len(value) + b"".join(_reply(part, is_3) for part in value)
 
 
 def array(parts: Sequence[bytes]) -> bytes:
@@ -161,6 +203,10 @@ def _set(result: Any, _: object, null: bytes) -> bytes:
     return OK if result[0] else null
 
 
+def _set_or_0(result: Any, _: object) -> bytes:
+    return OK if result[0] else b":0\r\n"
+
+
 def _set_get(result: Any, _: object, null: bytes) -> bytes:
     return null if result[1] is None else bulk(result[1])
 
@@ -186,11 +232,19 @@ def _common(result: Any, _: object) -> bytes:
     return bulk(result.data)
 
 
+def _report(result: Any, request: Any) -> bytes:
+    return bulk(request.rendered(result))
+
+
+def _silent(result: Any, _: object) -> bytes:
+    return b""
+
+
 SPELLINGS: List[Spelling] = [
     Spelling(reply_2, reply_3),
     *map(_with_null, (_text, _ok_or_null, _set, _set_get, _values)),
     *map(_both, (_ok, _integer, _seconds, _milliseconds, _type, _page, _line)),
-    *map(_both, (_length_of_common, _common)),
+    *map(_both, (_length_of_common, _common, _report, _silent, _set_or_0)),
 ]
 (
     REPLY,
@@ -208,6 +262,9 @@ SPELLINGS: List[Spelling] = [
     PONG,
     LCS_LENGTH,
     LCS,
+    REPORT,
+    SILENT,
+    SET_OR_0,
 ) = range(len(SPELLINGS))
 
 VERSION_3 = len(SPELLINGS)
@@ -218,6 +275,8 @@ _SPELL = [each.version_2 for each in SPELLINGS] + [each.version_3 for each in SP
 
 def spelled(request: Union[Request, Command[Any]], outcome: object) -> bytes:
     """The reply to a request."""
+    if request.id == SILENT:
+        return b""
     if isinstance(outcome, KvError):
         return error_line(outcome)
     if isinstance(outcome, Encoded):

@@ -9,9 +9,12 @@ from __future__ import annotations
 import random
 from typing import Any, Callable, Dict, List, Optional, Set
 
+from adapters.protocols.resp import replies
+from application.channels import Channels, Subscriber
 from application.commands import Command
-from application.databases import prefix_of
+from application.databases import Databases
 from application.limits import Limits
+from application.ports import Link
 from domain.effects import Cleared, Effect, Observable
 from domain.store import Store
 
@@ -25,33 +28,50 @@ class Shared:
         version: str,
         wall: Callable[[], float],
         has_password: bool = False,
-        uses_databases: bool = False,
+        is_durable: bool = False,
     ) -> None:
         self.limits = limits
         self.version = version
         self.wall = wall
         self.has_password = has_password
-        self.uses_databases = uses_databases
-        """Whether keys of other databases than 0 may be in the store, as after a restart."""
-        self.choose = random.Random().choice
+        self.is_durable = is_durable
+        self.databases = Databases(are_restored=is_durable)
+        self.choose: Callable[[List[str]], str] = random.Random().choice
         self.watches = Watches()
+        self.channels = Channels()
+        self.scripts: Dict[str, Any] = {}
+        """What the scripts do that EVALSHA finds, by their names."""
         self._last_id = 0
         self.sessions: Dict[int, Session] = {}
 
-    def open(self) -> Session:
+    def open(self, link: Link) -> Session:
         """A session for one more client."""
         self._last_id += 1
-        session = self.sessions[self._last_id] = Session(self, self._last_id)
+        session = self.sessions[self._last_id] = Session(self, self._last_id, link)
         return session
+
+
+def _usual(offset: int) -> Dict[bytes, int]:
+    get, set = b"*2\r\n$3\r\nGET\r\n", b"*3\r\n$3\r\nSET\r\n"
+    ids = {get: replies.TEXT + offset, set: replies.DONE + offset}
+    return {**ids, **{head.lower(): id for head, id in ids.items()}}
+
+
+USUAL = {False: _usual(0), True: _usual(replies.VERSION_3)}
+"""What a GET and a SET begin with, and the spelling of their results, by the version."""
 
 
 class Session:
     """The state of one connection."""
 
-    def __init__(self, shared: Shared, id: int) -> None:
+    def __init__(self, shared: Shared, id: int, link: Link) -> None:
         self.shared = shared
         self.id = id
+        self._link = link
+        self.is_authenticated = not shared.has_password
         self.name = ""
+        self.command = "NULL"
+        """The name of the last command."""
         self.library: Dict[str, str] = {}
         self.is_version_3 = False
         self.database = 0
@@ -61,31 +81,86 @@ class Session:
         self.queued_bytes = 0
         self.is_queue_broken = False
         self.watch = Watch()
+        self.subscriber = Subscriber(link, shared.limits.max_push_bytes)
+        self._reply_mode = "ON"
+        self.is_plain = True
+        """Whether a command is executed where it is read, and answered as ever."""
+        self.usual = USUAL[False]
+        """The spellings of GET and SET, where their keys are as they come, too."""
+
+    @property
+    def address(self) -> str:
+        """That of the client."""
+        return self._link.name
+
+    @property
+    def kind(self) -> str:
+        """What Redis calls the type of a client."""
+        return "pubsub" if self.subscriber.count else "normal"
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether only commands about subscriptions are carried out."""
+        return self.subscriber.count > 0 and not self.is_version_3
+
+    def kill(self) -> None:
+        """Cuts the connection, once its turn is over."""
+        self._link.account.abort("another client asked for it (CLIENT KILL)")
+
+    def spelling(self, number: int) -> int:
+        """The number of a spelling in the version that the client speaks, or that of silence. To
+        ask is to answer, as the reply mode counts it."""
+        if self._reply_mode != "ON":
+            if self._reply_mode == "SKIP":
+                self.answer_by("ON")
+            return replies.SILENT
+        return number + replies.VERSION_3 if self.is_version_3 else number
+
+    def answer_by(self, mode: str) -> None:
+        """Has all commands that follow answered (ON), none (OFF), or all but the next (SKIP)."""
+        self._reply_mode = mode
+        self.update()
+
+    def speak(self, version: int) -> None:
+        """Has the replies that follow in a version of the protocol."""
+        self.is_version_3 = version == 3
+        self.update()
 
     def select(self, database: int) -> None:
         """Has the commands that follow use another database."""
-        self.database, self.prefix = database, prefix_of(database)
-        self.shared.uses_databases = self.shared.uses_databases or database > 0
+        self.database, self.prefix = database, self.shared.databases.use(database)
+        self.update()
 
     def begin(self) -> None:
         """Queues the commands that follow."""
         self.queue, self.queued_bytes, self.is_queue_broken = [], 0, False
+        self.update()
 
     def end_transaction(self) -> None:
         """Executes commands as they come again, and watches no key."""
         self.queue, self.queued_bytes, self.is_queue_broken = None, 0, False
         self.shared.watches.forget(self.watch)
+        self.update()
 
     def reset(self) -> None:
         """Brings the session back to what it was at first."""
         self.end_transaction()
-        self.name, self.is_version_3 = "", False
+        self.shared.channels.leave(self.subscriber)
+        self.name = ""
+        self.answer_by("ON")
+        self.speak(2)
         self.select(0)
 
     def close(self) -> None:
         """The connection is gone."""
         self.end_transaction()
+        self.shared.channels.leave(self.subscriber)
         self.shared.sessions.pop(self.id, None)
+
+    def update(self) -> None:
+        """To be called once the state has changed."""
+        self.is_plain = self.queue is None and self._reply_mode == "ON" and not self.is_subscribed
+        self.usual = USUAL[self.is_version_3] if self.is_plain and not self.prefix else {}
 
 
 class Watch:

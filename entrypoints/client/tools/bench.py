@@ -25,6 +25,8 @@ from domain.errors import KvError
 from entrypoints.client.output import Style, chosen_style, failure, style_options
 from entrypoints.client.streams import INTERRUPTED, can_show
 from entrypoints.client.target import Target
+from entrypoints.settings.kinds import COUNT, Number
+from entrypoints.settings.ranges import Range
 
 PREFIX, KEYS, TTL = "kv-bench:", 1000, 600.0
 PERCENTILES = (50, 90, 99, 99.9, 100)
@@ -75,7 +77,7 @@ class Measured(NamedTuple):
 @click.option(
     "-c",
     "--clients",
-    type=click.IntRange(1, 1000),
+    type=Number("n", Range(1, 1000)),
     default=10,
     show_default=True,
     metavar="N",
@@ -84,7 +86,7 @@ class Measured(NamedTuple):
 @click.option(
     "-n",
     "--requests",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=20_000,
     show_default=True,
     metavar="N",
@@ -93,7 +95,7 @@ class Measured(NamedTuple):
 @click.option(
     "-P",
     "--pipeline",
-    type=click.IntRange(1, 10_000),
+    type=Number("n", Range(1, 10_000)),
     default=1,
     show_default=True,
     metavar="N",
@@ -101,7 +103,7 @@ class Measured(NamedTuple):
 )
 @click.option(
     "--size",
-    type=click.IntRange(0, 1 << 20),
+    type=Number("bytes", Range(0, 1 << 20)),
     default=20,
     show_default=True,
     metavar="BYTES",

@@ -22,6 +22,8 @@ from entrypoints.client.output import failure
 from entrypoints.client.target import Target
 from entrypoints.client.tools.monitor_view import view
 from entrypoints.client.tools.sample import Look, Lost, Sample, looks, report_of
+from entrypoints.settings.kinds import COUNT, seconds
+from entrypoints.settings.ranges import Range
 
 HISTORY = 120
 """How many looks are kept to draw the past."""
@@ -31,15 +33,13 @@ HISTORY = 120
 @click.option(
     "-i",
     "--interval",
-    type=click.FloatRange(0.05, 3600),
+    type=seconds(Range(0.05, 3600)),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
     help="Interval between samples.",
 )
-@click.option(
-    "-c", "--count", type=click.IntRange(min=1), metavar="N", help="End after this many samples."
-)
+@click.option("-c", "--count", type=COUNT, metavar="N", help="End after this many samples.")
 @click.pass_obj
 def monitor_command(target: Target, interval: float, count: Optional[int]) -> None:
     """Show live figures: requests a second, by command, memory, keys, clients; q or Ctrl-C ends it.

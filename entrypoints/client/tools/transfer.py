@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Iterator, List, NoReturn, Optional, Sequence, 
 import click
 from msgspec import Raw
 
+from adapters.client.redis_source import Source
 from application.commands import Command, Count
 from application.executor import LocalExecutor
 from application.ports import Pipelined
@@ -28,6 +29,7 @@ from entrypoints.client.streams import INTERRUPTED, TERMINATED
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
+from entrypoints.client.tools.redis_import import RedisAddress, import_from
 
 R = TypeVar("R")
 
@@ -113,15 +115,35 @@ def counted(number: int, what: str = "key") -> str:
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument(
+    "file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True)
+)
+@click.option(
+    "--from",
+    "source",
+    type=RedisAddress(),
+    metavar="redis://HOST[:PORT][/DB]",
+    help="Copy the strings of a Redis, with their ttls; its password is read from REDISCLI_AUTH.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be stored.")
 @click.pass_obj
-def import_command(target: Target, file: str, strict: bool) -> None:
-    """Store all keys of FILE, which has JSON lines such as export writes.
+def import_command(
+    target: Target, file: Optional[str], source: Optional[Source], strict: bool
+) -> None:
+    """Store all keys of FILE, which has JSON lines such as export writes, or of a Redis.
 
     A line that cannot be stored is reported by its number, and the others are stored; the exit code
     is 1 then. FILE may be - for standard input; one that ends with .gz is decompressed.
     """
+    if (file is None) == (source is None):
+        raise click.UsageError("give FILE or --from, one of them")
+    if source:
+        import_from(target, source, strict)
+    else:
+        _import_file(target, cast(str, file), strict)
+
+
+def _import_file(target: Target, file: str, strict: bool) -> None:
 
     def report(number: int, why: str) -> None:
         click.echo(f"line {number}: {why}", err=True)

@@ -1,0 +1,1 @@
+"""HTTP/1.1: keys as resources, commands, figures and the console."""

@@ -1,0 +1,283 @@
+"""The server's side of HTTP/1.1.
+
+Rule: one request is read at a time, and nothing after it before it was answered, so that answers
+come in order. Credentials are looked at before the body is read. An answer that needs no command
+ends the connection, and so does whatever leaves a body unread.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Iterator, List, Optional, Sequence
+
+import h11
+from msgspec import UNSET
+
+from adapters.protocols.http.exchanges import Exchange, Reply
+from adapters.protocols.http.messages import (
+    COMMON,
+    PRIVATE,
+    Answer,
+    Answered,
+    Head,
+    Headers,
+    problem,
+    refusal,
+)
+from adapters.protocols.http.routes import NDJSON, Site, opened
+from application.commands import Auth
+from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
+from domain.errors import KvError, LoginRequired, Unauthenticated
+
+MAX_EVENTS = 64
+"""Parts of a body that are read at once."""
+
+_HEAD_BYTES = 16 * 1024
+"""Bytes of a head beside those of a key, whose bytes may take three each."""
+
+_CLOSE = Settled(UNSET, Closing(), is_fatal=True)
+_NO_BODY = (204, 304)
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+_CAN_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
+
+
+class _Interim(bytes):
+    """An answer before the final one, as the outcome of a request that asks for it."""
+
+
+class HttpCodec(Codec):
+    """The requests of one connection, and their answers."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        head_bytes = _HEAD_BYTES + 3 * site.limits.max_key_bytes
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=head_bytes)
+        self._unchecked: Optional[Head] = None
+        """The request whose credentials are being looked at."""
+        self._exchange: Optional[Exchange] = None
+        self._password: Optional[str] = None
+        """What the connection has authenticated with."""
+        self._headers: Headers = COMMON
+        self._is_head = False
+        self._is_begun = False
+        """Whether a part of the answer was sent."""
+        self._is_due = False
+        """Whether a request was returned that has not been answered."""
+        self._is_over = False
+        self._number = 1
+        self.has_more = False
+        self.buffered = 0
+        self.longest = 0
+
+    def open(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def partial_request_id(self) -> int:
+        is_partial = self._exchange is not None or self.buffered > 0
+        return self._number if is_partial and not self.has_more else 0
+
+    def decode(self, data: bytes) -> List[Request]:
+        if data and not self._is_over:
+            self._http.receive_data(data)
+        self.has_more = True
+        request = None if self._is_due else self._next()
+        self._count()
+        if request is None:
+            return []
+        self.longest = self._exchange.longest if self._exchange else 0
+        self._number += 1
+        self._is_due = True
+        return [request]
+
+    def decode_one(self, data: bytes) -> None:
+        return None
+
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        return b"".join(map(self.encode_one, requests, outcomes))
+
+    def encode_one(self, request: Request, outcome: object) -> bytes:
+        if not self._is_due and isinstance(outcome, Encoded):
+            return outcome  # what this returned for the request before
+        sent = outcome if isinstance(outcome, _Interim) else self._answer(request, outcome)
+        self._is_due = False
+        self._count()
+        is_open = self._exchange is not None or self._unchecked is not None
+        self.has_more = self._is_over or is_open or self.buffered > 0
+        return sent
+
+    def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        assert self._exchange
+        parts = yield from self._exchange.answer_in_steps(request, result)
+        self._is_due = False
+        return map(self._send_reply, parts)
+
+    def encode_final(self, error: KvError) -> bytes:
+        if self._exchange and (self._is_begun or type(error) is Closing):
+            return self._send_reply(self._exchange.final(error))
+        if isinstance(error, Answered):
+            return self._send(error.answer)
+        if isinstance(error, Closing) or self._http.our_state not in _CAN_ANSWER:
+            return b""
+        return self._send(refusal(error))
+
+    def close(self) -> None:
+        self._drop()
+        self._unchecked = None
+        self._is_over = True
+        self.has_more = False
+        self.buffered = 0
+
+    # What arrives.
+
+    def _next(self) -> Optional[Request]:
+        try:
+            return self._read()
+        except h11.RemoteProtocolError as error:
+            return _answered(problem(error.error_status_hint, f"this is no legal HTTP: {error}"))
+        except KvError as error:
+            self._drop()
+            return Settled(UNSET, error)
+
+    def _read(self) -> Optional[Request]:
+        """The next request; None when more has to arrive, or there is more than one look takes."""
+        if self._is_over:
+            return _CLOSE
+        if self._unchecked:
+            head, self._unchecked = self._unchecked, None
+            return self._open(head)
+        for _ in range(MAX_EVENTS):
+            request = self._exchange.take() if self._exchange else None
+            if request is not None:
+                return request
+            event: Any = self._http.next_event()
+            kind = type(event)
+            if kind is h11.Request:
+                request = self._begin(event)
+                if request is not None:
+                    return request
+            elif kind is h11.Data and self._exchange:
+                self._exchange.feed(bytes(event.data))
+            elif kind is h11.EndOfMessage and self._exchange:
+                self._exchange.finish()
+            else:
+                self.has_more = False
+                return None
+        return None
+
+    def _begin(self, event: Any) -> Optional[Request]:
+        """A head has arrived; the next request, if it can be told without the body."""
+        access = self._site.access
+        head = Head(event.method, event.target, event.headers)
+        self._is_head = head.method == "HEAD"
+        self._headers = [*COMMON, *access.headers(head)]
+        refused = access.refusal(head)
+        if refused:
+            return _answered(refused)
+        password = head.password
+        if password is None or password == self._password:
+            return self._open(head, is_trusted=password == self._password)
+        self._unchecked = head
+        return Auth(password)
+
+    def _open(self, head: Head, is_trusted: bool = True) -> Optional[Request]:
+        found = opened(self._site, head)
+        if isinstance(found, Answer):
+            return _answered(found)
+        if not is_trusted:
+            return _answered(refusal(LoginRequired("the request has no password")))
+        found.open(self._link)
+        self._exchange = found
+        if self._http.they_are_waiting_for_100_continue:
+            go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
+            return Settled(UNSET, _Interim(self._write(go_on)))
+        return None
+
+    def _count(self) -> None:
+        held = self._exchange.buffered if self._exchange else 0
+        self.buffered = 0 if self._is_over else len(self._http.trailing_data[0]) + held
+
+    # What is sent.
+
+    def _answer(self, request: Request, outcome: object) -> bytes:
+        if isinstance(outcome, Unauthenticated) and not self._is_begun:
+            return self._send(refusal(outcome), closes=True)
+        if isinstance(request, Auth) and not isinstance(outcome, KvError):
+            self._password = request.password
+            if self._unchecked:
+                return b""
+        if self._exchange is None:
+            assert isinstance(outcome, KvError)
+            return self._send(refusal(outcome))
+        return self._send_reply(self._exchange.answer(request, outcome))
+
+    def _send_reply(self, reply: Reply) -> bytes:
+        if reply is None:
+            return b""
+        if isinstance(reply, Answer):
+            return self._send(reply)
+        sent = b""
+        if not self._is_begun:
+            self._is_begun = True
+            headers = [("Content-Type", NDJSON), *PRIVATE, *self._headers]
+            sent = self._write(_response(200, headers))
+        if reply.data:
+            sent += self._write(h11.Data(data=reply.data))
+        return sent + self._end() if reply.is_last else sent
+
+    def _send(self, answer: Answer, closes: bool = False) -> bytes:
+        """A whole answer; the connection is at its end unless all of the request was read."""
+        headers = [*answer.headers, *self._headers]
+        has_body = answer.status not in _NO_BODY
+        if has_body:
+            headers.append(("Content-Length", str(len(answer.body))))
+        if closes or self._http.their_state is not h11.DONE:
+            headers.append(("Connection", "close"))
+        sent = self._write(_response(answer.status, headers))
+        if has_body and answer.body and not self._is_head:
+            sent += self._write(h11.Data(data=answer.body))
+        return sent + self._end()
+
+    def _end(self) -> bytes:
+        """The end of an answer, after which the next request may be read, if there can be one."""
+        sent = self._write(h11.EndOfMessage())
+        self._drop()
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        else:
+            self._is_over = True
+        return sent
+
+    def _write(self, event: Any) -> bytes:
+        return self._http.send(event) or b""
+
+    def _drop(self) -> None:
+        if self._exchange:
+            self._exchange.close()
+        self._exchange, self._is_begun, self._is_head = None, False, False
+
+
+def _response(status: int, headers: Headers) -> h11.Response:
+    return h11.Response(status_code=status, headers=list(headers), reason=_REASONS[status])
+
+
+def _answered(answer: Answer) -> Settled:
+    return Settled(UNSET, Answered(answer), is_fatal=True)
+
+
+_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE")
+
+
+def begins_http(first: bytes) -> Optional[bool]:
+    """Whether `first` is the beginning of this protocol: a method and a target."""
+    method, blank, target = first.partition(b" ")
+    if not blank:
+        return None if any(each.startswith(method) for each in _METHODS) else False
+    if method not in _METHODS:
+        return False
+    if not target:
+        return None
+    schemes = (b"http://", b"https://")
+    if any(scheme.startswith(target[: len(scheme)].lower()) for scheme in schemes):
+        return True if len(target) >= len(b"http://") else None
+    return target[:1] in b"/*"

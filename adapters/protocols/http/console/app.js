@@ -1,0 +1,280 @@
+// The console: what is shown, and what its buttons and keys do.
+
+import { Refused, keyPath, read, request, result, whenRefused, write } from "./api.js";
+import * as figures from "./figures.js";
+import { SHOWN, bytes, fault, kindOf, laidOut, show } from "./json.js";
+import * as shell from "./shell.js";
+import { Tree } from "./tree.js";
+
+const PAGE = 1000; // keys of a page
+const AT_ONCE = 5000; // keys that are read until more are asked for
+const UNDO_SECONDS = 30;
+
+const element = (id) => document.getElementById(id);
+const on = (id, event, act, how) => element(id).addEventListener(event, act, how);
+
+let shown = null; // the key that is shown, as `read` returns it
+let edited = null; // what the editor began with; null for a new key
+let deleted = null;
+let cursor = null;
+let loaded = 0;
+let total = 0;
+let reading = 0; // the number of the last reading of keys; an older one stops
+
+const tree = new Tree(element("keys"), (key) => attempt(() => display(key, true)));
+
+function tell(message, canUndo = false) {
+  element("message").textContent = message;
+  element("undo").hidden = !canUndo;
+  element("toast").hidden = false;
+  clearTimeout(tell.timer);
+  tell.timer = setTimeout(() => (element("toast").hidden = true), (canUndo ? UNDO_SECONDS : 6) * 1000);
+}
+
+async function attempt(act) {
+  try {
+    await act();
+  } catch (error) {
+    tell(error instanceof TypeError ? "The server cannot be reached." : error.message);
+  }
+}
+
+// Signing in.
+
+let ending = null;
+whenRefused(async (why) => {
+  element("login-error").textContent = why;
+  if (!element("login").open) {
+    element("login").showModal();
+  }
+  ending ??= new Promise((resolve) => {
+    on("login-form", "submit", () => {
+      ending = null;
+      resolve(element("password").value);
+      element("password").value = "";
+    }, { once: true });
+  });
+  return ending;
+});
+on("login", "cancel", (event) => event.preventDefault());
+
+// Keys.
+
+async function load(isNew) {
+  const mine = ++reading;
+  if (isNew) {
+    tree.clear();
+    cursor = null;
+    loaded = 0;
+  }
+  const prefix = element("search").value;
+  const enough = loaded + AT_ONCE;
+  do {
+    const query = new URLSearchParams({ prefix, limit: PAGE, ...(cursor === null ? {} : { cursor }) });
+    const found = await (await request("GET", `v1/keys?${query}`)).json();
+    if (mine !== reading) {
+      return;
+    }
+    cursor = found.cursor;
+    loaded += found.keys.length;
+    tree.add(found.keys);
+    count();
+  } while (cursor !== null && loaded < enough);
+}
+
+function count() {
+  const all = element("search").value ? "" : ` of ${total.toLocaleString()}`;
+  element("count").textContent = cursor === null ? loaded.toLocaleString() : `${loaded.toLocaleString()}${all}`;
+  element("more").hidden = cursor === null;
+  element("more").textContent = `Read ${AT_ONCE.toLocaleString()} more keys`;
+}
+
+// A value.
+
+const panel = (id) => {
+  for (const each of ["detail", "editor", "welcome"]) {
+    element(each).hidden = each !== id;
+  }
+};
+
+async function display(key, isChosen = false) {
+  try {
+    shown = await read(key);
+  } catch (error) {
+    if (error.status !== 404) {
+      throw error;
+    }
+    shown = null;
+    panel("welcome");
+    tell(`${key} is not there any more.`);
+    return;
+  }
+  tree.select(key);
+  element("key").textContent = key || '""';
+  const size = new Blob([shown.text]).size;
+  const ttl = shown.ttl === null ? "lives for ever" : `${shown.ttl.toLocaleString()} s to live`;
+  element("facts").textContent = `${kindOf(shown.text)} · ${bytes(size)} · ${ttl}`;
+  element("ttl").value = shown.ttl ?? "";
+  element("edit").disabled = shown.text.length > SHOWN;
+  element("edit").title = element("edit").disabled ? "The value is too long to be edited here." : "";
+  show(element("value"), shown.text);
+  panel("detail");
+  if (isChosen && matchMedia("(max-width: 759px)").matches) {
+    element("detail").scrollIntoView();
+  }
+}
+
+function edit(key, text) {
+  edited = key === null ? null : shown;
+  element("editor-title").textContent = key === null ? "A new key" : key;
+  element("new-fields").hidden = key !== null;
+  element("text").value = text;
+  element("new-key").value = key === null ? element("search").value : "";
+  element("new-ttl").value = "";
+  panel("editor");
+  check();
+  element(key === null ? "new-key" : "text").focus();
+}
+
+function check() {
+  const why = fault(element("text").value);
+  element("check").textContent = why || "It is JSON.";
+  element("check").className = why ? "bad" : "";
+  element("save").disabled = Boolean(why);
+  element("layout").disabled = Boolean(why);
+}
+
+async function save() {
+  const text = element("text").value;
+  const key = edited ? edited.key : element("new-key").value;
+  const ttl = element("new-ttl").value;
+  try {
+    if (edited) {
+      await write(key, text, { query: "?keep_ttl=true", "If-Match": edited.tag });
+    } else {
+      await write(key, text, { query: ttl && `?ttl=${ttl}`, "If-None-Match": "*" });
+    }
+  } catch (error) {
+    if (error.status !== 412) {
+      throw error;
+    }
+    element("check").className = "bad";
+    element("check").textContent = edited
+      ? "Somebody changed this key meanwhile, so nothing was saved. Cancel to see their value."
+      : "There is a key of this name, so nothing was saved.";
+    return;
+  }
+  await display(key);
+  if (!edited) {
+    tree.add([key]);
+    loaded++;
+    count();
+    tree.select(key);
+  }
+  tell("Saved.");
+  element("value").focus();
+}
+
+async function remove() {
+  const { key, text, tag, ttl } = await read(shown.key);
+  if (tag !== shown.tag) {
+    await display(key);
+    tell("Somebody changed this key meanwhile, so it was not deleted. This is its value now.");
+    return;
+  }
+  await request("DELETE", keyPath(key), { headers: { "If-Match": tag } });
+  deleted = { key, text, ttl };
+  shown = null;
+  panel("welcome");
+  tell(`Deleted ${key}.`, true);
+  await load(true);
+}
+
+async function undo() {
+  const { key, text, ttl } = deleted;
+  await write(key, text, { query: ttl === null ? "" : `?ttl=${ttl}`, "If-None-Match": "*" });
+  deleted = null;
+  tell(`${key} is back.`);
+  await load(true);
+  await display(key);
+}
+
+async function live(command) {
+  const { key } = shown;
+  if (!(await result({ ...command, key })) && command.type === "EXPIRE") {
+    throw new Refused(404, { detail: `${key} is not there any more.` });
+  }
+  await display(key);
+}
+
+// Buttons, forms and keys.
+
+const acting = (act) => (event) => {
+  event.preventDefault();
+  attempt(act);
+};
+
+on("new", "click", () => edit(null, ""));
+on("reload", "click", acting(() => load(true)));
+on("more", "click", acting(() => load(false)));
+on("search-form", "submit", acting(() => load(true)));
+on("search", "input", () => {
+  clearTimeout(load.timer);
+  load.timer = setTimeout(() => attempt(() => load(true)), 250);
+});
+on("edit", "click", () => edit(shown.key, laidOut(shown.text)));
+on("delete", "click", acting(remove));
+on("undo", "click", acting(undo));
+on("ttl-form", "submit", acting(() => live({ type: "EXPIRE", ttl: Number(element("ttl").value) })));
+on("ttl-clear", "click", acting(() => live({ type: "PERSIST" })));
+on("text", "input", () => {
+  clearTimeout(check.timer);
+  check.timer = setTimeout(check, element("text").value.length > 20_000 ? 300 : 0);
+});
+on("layout", "click", () => {
+  element("text").value = laidOut(element("text").value);
+});
+on("editor", "submit", acting(save));
+on("cancel", "click", () => (edited ? attempt(() => display(edited.key)) : panel(shown ? "detail" : "welcome")));
+on("help-open", "click", () => element("help").showModal());
+
+const SHORTCUTS = {
+  "/": () => element("search").focus(),
+  ":": () => element("command").focus(),
+  "?": () => element("help").showModal(),
+  n: () => element("new").click(),
+  r: () => element("reload").click(),
+  e: () => element("detail").hidden || element("edit").click(),
+  d: () => element("detail").hidden || element("delete").click(),
+  u: () => element("undo").hidden || element("toast").hidden || element("undo").click(),
+};
+
+document.addEventListener("keydown", (event) => {
+  const isWriting = event.target.closest("input, textarea");
+  if (document.querySelector("dialog[open]")) {
+    return;
+  }
+  if (event.key === "Escape") {
+    if (isWriting && element("editor").contains(isWriting)) {
+      element("cancel").click();
+    }
+    element("keys").querySelector('[tabindex="0"]')?.focus();
+  } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !element("editor").hidden) {
+    element("save").click();
+  } else if (!isWriting && !event.ctrlKey && !event.metaKey && !event.altKey && event.key in SHORTCUTS) {
+    event.preventDefault();
+    SHORTCUTS[event.key]();
+  }
+});
+
+await attempt(() => shell.start(() => shown && !element("detail").hidden && attempt(() => display(shown.key))));
+await attempt(() => load(true));
+figures.run((report, error) => {
+  if (report) {
+    total = report.keyspace.keys;
+    count();
+    element("server").textContent = `version ${report.server.version} · ${total.toLocaleString()} keys`;
+  } else {
+    element("server").textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
+  }
+});

@@ -1,0 +1,224 @@
+"""The head of a request as routes read it, and what answers are made of.
+
+Rule: whatever a client sends, reading it raises `BadRequest` or nothing. An answer of its own has
+the headers that keep a browser from taking it for anything else than it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http
+from typing import (
+    Any,
+    Collection,
+    Dict,
+    Iterable,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+)
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from application.commands.documents import ConditionFailed
+from application.json_patch import PatchConflict
+from application.ports import Closing
+from domain.errors import (
+    BadJson,
+    BadRequest,
+    Internal,
+    KvError,
+    NotANumber,
+    OutOfMemory,
+    OutOfRange,
+    TimedOut,
+    TooLarge,
+    TooManyClients,
+    Unauthenticated,
+    Unavailable,
+    UnknownCommand,
+)
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+Headers = Sequence[Tuple[str, str]]
+
+
+class Head:
+    """The method, target and headers of a request."""
+
+    __slots__ = ("_headers", "host", "method", "path", "query")
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: Iterable[Tuple[bytes, bytes]]
+    ) -> None:
+        self.method = method.decode("ascii")
+        self._headers: Dict[bytes, bytes] = {}
+        for name, value in headers:
+            before = self._headers.get(name)
+            self._headers[name] = value if before is None else before + b", " + value
+        self.host = self.header(b"host")
+        where = target.decode("latin-1")
+        scheme, separator, rest = where.partition("://")
+        if separator and not scheme.startswith("/"):
+            self.host, slash, path = rest.partition("/")
+            where = slash + path or "/"
+        self.path, _, self.query = where.partition("?")
+
+    def header(self, name: bytes) -> str:
+        """A header, several of one name as a list; empty when it is missing."""
+        return self._headers.get(name, b"").decode("latin-1").strip()
+
+    @property
+    def media_type(self) -> str:
+        """The content type without its parameters."""
+        return self.header(b"content-type").partition(";")[0].strip().lower()
+
+    @property
+    def origin(self) -> str:
+        """The origin of the web page that sent the request; empty for none."""
+        return self.header(b"origin").lower()
+
+    @property
+    def bearer(self) -> Optional[str]:
+        """The token of a bearer."""
+        scheme, _, token = self.header(b"authorization").partition(" ")
+        return _utf_8(token.strip()) if scheme.lower() == "bearer" else None
+
+    @property
+    def password(self) -> Optional[str]:
+        """The password that the request gives, as a bearer's token or with any name of a user."""
+        scheme, _, token = self.header(b"authorization").partition(" ")
+        if scheme.lower() != "basic":
+            return self.bearer
+        try:
+            decoded = base64.b64decode(token.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        return decoded.partition(b":")[2].decode("utf-8", "surrogateescape")
+
+    def tags(self, name: bytes) -> Optional[List[str]]:
+        """The tags of a condition, weak ones left out; None when there is no such header."""
+        if name not in self._headers:
+            return None
+        listed = [each.strip() for each in self.header(name).split(",")]
+        return [each.strip('"') for each in listed if not each.startswith("W/")]
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the request names a media type as one that it takes."""
+        return media_type in self.header(b"accept").lower()
+
+    def parameters(self, known: Collection[str]) -> Dict[str, str]:
+        """The members of the query, each of which has to be known, once at the most."""
+        try:
+            pairs = parse_qsl(self.query, keep_blank_values=True, errors="strict", max_num_fields=9)
+        except ValueError as error:
+            raise BadRequest("the query has bad UTF-8, or too many members") from error
+        for name, _ in pairs:
+            if name not in known:
+                names = ", ".join(sorted(known)) or "none"
+                raise BadRequest(f"the query has no member {name[:40]!r}; known are: {names}")
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise BadRequest("the query names a member twice")
+        return found
+
+
+def unquoted(text: str) -> str:
+    """A part of a path, or of a query, as the text that it stands for."""
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise BadRequest("a key is UTF-8, percent-encoded, and this one is not") from error
+
+
+def _utf_8(header: str) -> str:
+    return header.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+class Answer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+class Part(NamedTuple):
+    """A part of an answer that is sent as it is made; the first begins it."""
+
+    data: bytes
+    is_last: bool = False
+
+
+class Answered(Closing):
+    """No error: what ends the conversation is an answer that needs no command. So what is said
+    before the password is bounded, and a body that was not read is no harm."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("answered")
+        self.answer = answer
+
+
+COMMON: Headers = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+]
+PRIVATE: Headers = [("Cache-Control", "no-store")]
+
+_encode = msgspec.json.Encoder().encode
+
+
+def in_json(status: int, result: Any, headers: Headers = PRIVATE) -> Answer:
+    """An answer whose body is JSON."""
+    return Answer(status, [("Content-Type", JSON), *headers], _encode(result))
+
+
+def problem(
+    status: int, detail: str, code: str = "", headers: Headers = (), index: Optional[int] = None
+) -> Answer:
+    """An error as RFC 9457 has it, with our code for it."""
+    told: Dict[str, Any] = {
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if code:
+        told["code"] = code
+    if index is not None:
+        told["index"] = index
+    return Answer(status, [("Content-Type", PROBLEM), *PRIVATE, *headers], _encode(told))
+
+
+def refusal(error: KvError) -> Answer:
+    """The answer to a request that was refused."""
+    status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 500)
+    headers = _CHALLENGE if status == http.HTTPStatus.UNAUTHORIZED else ()
+    return problem(status, str(error), error.code, headers, error.index)
+
+
+NOT_FOUND = problem(404, "there is no such key", "NOT_FOUND")
+
+_CHALLENGE: Headers = [("WWW-Authenticate", 'Bearer realm="kvjson", Basic realm="kvjson"')]
+_STATUSES: Dict[Type[Any], int] = {
+    PatchConflict: 409,
+    ConditionFailed: 412,
+    BadJson: 400,
+    BadRequest: 400,
+    UnknownCommand: 400,
+    Unauthenticated: 401,
+    TimedOut: 408,
+    TooLarge: 413,
+    NotANumber: 422,
+    OutOfRange: 422,
+    Internal: 500,
+    TooManyClients: 503,
+    Unavailable: 503,
+    OutOfMemory: 507,
+}

@@ -1,0 +1,128 @@
+"""Tells the server's report as Prometheus and OpenMetrics read it.
+
+Rule: a figure is named and explained once, in a table here; the report has the figures.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
+
+from msgspec import UNSET
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from adapters.protocols.http.messages import PRIVATE, Answer, Head
+from application.stats import BOUNDS, Histogram, Report
+
+
+def _journal(report: Any, name: str) -> Any:
+    return None if report.journal is UNSET else getattr(report.journal, name)
+
+
+class Figure(NamedTuple):
+    """A single figure of the report; None leaves it out."""
+
+    name: str
+    help: str
+    read: Callable[[Any], Any]
+    is_counter: bool = False
+
+
+class Family(NamedTuple):
+    """A counter for each of some names."""
+
+    name: str
+    help: str
+    label: str
+    read: Callable[[Any], Mapping[str, int]]
+
+
+class Distribution(NamedTuple):
+    """A histogram; None leaves it out."""
+
+    name: str
+    help: str
+    read: Callable[[Any], Optional[Histogram]]
+
+
+FIGURES = (
+    Figure("keys", "Keys.", lambda report: report.keyspace.keys),
+    Figure("memory_used_bytes", "Memory that keys take.", lambda r: r.keyspace.memory),
+    Figure("memory_max_bytes", "Bound on it.", lambda r: r.keyspace.max_memory),
+    Figure("keyspace_hits", "Reads that found a key.", lambda r: r.keyspace.hits, True),
+    Figure("keyspace_misses", "Reads that found none.", lambda r: r.keyspace.misses, True),
+    Figure("expired_keys", "Keys that expired.", lambda r: r.keyspace.expired, True),
+    Figure("evicted_keys", "Keys that were evicted.", lambda r: r.keyspace.evicted, True),
+    Figure("uptime_seconds", "Since the server started.", lambda r: r.server.uptime),
+    Figure("resident_memory_bytes", "The process's memory.", lambda r: r.server.resident_memory),
+    Figure("connected_clients", "Clients now.", lambda r: r.server.connected_clients),
+    Figure("accepted_clients", "Clients ever accepted.", lambda r: r.server.accepted_clients, True),
+    Figure("refused_clients", "Clients over the bound.", lambda r: r.server.refused_clients, True),
+    Figure("cut_clients", "Clients that took too long.", lambda r: r.server.cut_clients, True),
+    Figure("max_clients", "Bound on clients.", lambda r: r.limits.max_clients),
+    Figure("journal_size_bytes", "The journal's files.", lambda r: _journal(r, "size")),
+    Figure("journal_frames", "Journal frames.", lambda r: _journal(r, "frames"), True),
+    Figure(
+        "journal_durable_frames",
+        "Journal frames on the disk.",
+        lambda r: _journal(r, "durable_frames"),
+        True,
+    ),
+    Figure("journal_waiting", "Clients waiting for it.", lambda r: _journal(r, "waiting")),
+    Figure("journal_full", "Whether the disk is full.", lambda r: _journal(r, "full")),
+)
+FAMILIES = (
+    Family("commands", "Commands carried out.", "command", lambda report: report.commands),
+    Family("errors", "Requests refused, by code.", "code", lambda report: report.errors),
+)
+
+DISTRIBUTIONS = (
+    Distribution(
+        "loop_lag_seconds", "How late the event loop was.", lambda report: report.server.loop_lag
+    ),
+)
+
+
+class _Collector(Collector):
+    """The metrics of one report."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def collect(self) -> Iterator[Metric]:
+        for figure in FIGURES:
+            value = figure.read(self._report)
+            if value is not None:
+                kind = CounterMetricFamily if figure.is_counter else GaugeMetricFamily
+                yield kind(f"kvjson_{figure.name}", figure.help, value=float(value))
+        for family in FAMILIES:
+            metric = CounterMetricFamily(
+                f"kvjson_{family.name}", family.help, labels=[family.label]
+            )
+            for name, count in family.read(self._report).items():
+                metric.add_metric([name], count)
+            yield metric
+        for distribution in DISTRIBUTIONS:
+            histogram = distribution.read(self._report)
+            if histogram:
+                below = zip((*map(str, BOUNDS), "+Inf"), accumulate(histogram.counts.values()))
+                name = f"kvjson_{distribution.name}"
+                yield HistogramMetricFamily(
+                    name, distribution.help, buckets=list(below), sum_value=histogram.sum
+                )
+
+
+def exposition(head: Head, report: Report) -> Answer:
+    """The answer to a scrape."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(report))
+    encode, content_type = choose_encoder(head.header(b"accept"))
+    return Answer(200, [("Content-Type", content_type), *PRIVATE], encode(registry))

@@ -1,0 +1,146 @@
+"""Keys as resources: how requests on them become commands, and results answers.
+
+Rule: a body of JSON is the text of the value, as it is; any other body is bytes, which become a
+value by the rule for bytes, as they do in all protocols.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from adapters.protocols.http.exchanges import Operation
+from adapters.protocols.http.messages import (
+    JSON,
+    NOT_FOUND,
+    PRIVATE,
+    Answer,
+    Head,
+    in_json,
+    unquoted,
+)
+from application.byte_values import to_bytes, to_text
+from application.commands import Keys, Scan
+from application.commands.documents import (
+    ANY,
+    Condition,
+    DeleteEntry,
+    GetEntry,
+    JsonPatch,
+    MergePatch,
+    PatchEntry,
+    PutEntry,
+    Written,
+    tag_of,
+)
+from application.json_patch import operations
+from domain.errors import BadJson, BadRequest
+from domain.store import Entry
+
+KEYS = "/v1/keys"
+BYTES = "application/octet-stream"
+MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patch+json"
+
+
+def _key(head: Head) -> str:
+    return unquoted(head.path[len(KEYS) + 1 :])
+
+
+def _condition(head: Head) -> Condition:
+    return Condition(head.tags(b"if-match"), head.tags(b"if-none-match"))
+
+
+def _get(head: Head, body: bytes) -> GetEntry:
+    head.parameters(())
+    return GetEntry(_key(head))
+
+
+def _got(head: Head, entry: Union[Entry, UnsetType]) -> Answer:
+    if isinstance(entry, UnsetType):
+        return NOT_FOUND
+    headers = [*PRIVATE, ("Vary", "Accept")]
+    if entry.ttl is not None:
+        headers.append(("X-Kv-Ttl", f"{entry.ttl:.3f}"))
+    if head.accepts(BYTES):
+        return Answer(200, [("Content-Type", BYTES), *headers], to_bytes(entry.text))
+    tag = tag_of(entry.text)
+    headers.append(_etag(tag))
+    known = head.tags(b"if-none-match")
+    if known and (tag in known or ANY in known):
+        return Answer(304, headers)
+    return Answer(200, [("Content-Type", JSON), *headers], entry.text)
+
+
+def _put(head: Head, body: bytes) -> PutEntry:
+    query = head.parameters(("ttl", "keep_ttl"))
+    keep_ttl = query.get("keep_ttl", "false")
+    if keep_ttl not in ("true", "false"):
+        raise BadRequest("`keep_ttl` is true or false")
+    text = json_text(body) if head.media_type == JSON else to_text(body)
+    ttl = _number(query, "ttl", float) if "ttl" in query else UNSET
+    return PutEntry(_key(head), text, ttl, keep_ttl == "true", _condition(head))
+
+
+def _patch(head: Head, body: bytes) -> PatchEntry:
+    head.parameters(())
+    key, condition, patch = _key(head), _condition(head), json_text(body)
+    if head.media_type == MERGE_PATCH:
+        return MergePatch(key, condition, patch=patch)
+    return JsonPatch(key, condition, patch=operations(patch))
+
+
+def _written(head: Head, written: Union[Written, UnsetType]) -> Answer:
+    if isinstance(written, UnsetType):
+        return NOT_FOUND
+    return Answer(201 if written.is_new else 204, [_etag(written.tag), *PRIVATE])
+
+
+def _delete(head: Head, body: bytes) -> DeleteEntry:
+    head.parameters(())
+    return DeleteEntry(_key(head), _condition(head))
+
+
+def _deleted(head: Head, was_there: bool) -> Answer:
+    return Answer(204, PRIVATE) if was_there else NOT_FOUND
+
+
+def _scan(head: Head, body: bytes) -> Scan:
+    query = head.parameters(("prefix", "cursor", "limit"))
+    limit = _number(query, "limit", int) if "limit" in query else 100
+    return Scan(prefix=query.get("prefix", ""), cursor=query.get("cursor"), limit=limit)
+
+
+def _scanned(head: Head, page: Keys) -> Answer:
+    return in_json(200, page)
+
+
+GET = Operation(_get, _got)
+PUT = Operation(_put, _written)
+PATCH = Operation(_patch, _written)
+DELETE = Operation(_delete, _deleted)
+SCAN = Operation(_scan, _scanned)
+
+
+def json_text(body: bytes) -> bytes:
+    """The text of the JSON value that a body is, without the space around it; raises `BadJson`."""
+    try:
+        body.decode()
+        return bytes(_decode_raw(body.strip(b" \t\r\n")))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadJson(f"the body is no JSON: {error}") from error
+
+
+_decode_raw = msgspec.json.Decoder(Raw).decode
+
+
+def _number(query: Any, name: str, kind: Any) -> Any:
+    try:
+        return kind(query[name])
+    except ValueError as error:
+        raise BadRequest(f"`{name}` is a number, not {query[name][:40]!r}") from error
+
+
+def _etag(tag: str) -> Any:
+    return "ETag", f'"{tag}"'

@@ -1,0 +1,224 @@
+"""Redis commands as JSON, in the form that Upstash's REST clients speak.
+
+Rule: what a command is and does, RESP's codec knows: it is given the arguments as a Redis client
+would send them, and its replies are told as JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+
+import msgspec
+from msgspec import Raw
+
+from adapters.protocols.http.exchanges import Body, Embedded
+from adapters.protocols.http.messages import (
+    Answer,
+    Head,
+    in_json,
+    refusal,
+    unquoted,
+)
+from adapters.protocols.http.resources import json_text
+from application.ports import Codec
+from domain.errors import BadJson, BadRequest, KvError, TooLarge
+
+Arguments = List[bytes]
+Commands = List[Arguments]
+
+
+class Refused(NamedTuple):
+    """A reply that is an error."""
+
+    text: str
+
+
+Read = Callable[[Head, bytes], Commands]
+Tell = Callable[[List[Any]], Tuple[int, Any]]
+"""The status and the JSON that replies are told as."""
+
+
+class Rest(Embedded):
+    """A request whose body holds commands, which are answered together."""
+
+    def __init__(self, head: Head, codec: Codec, max_bytes: Tuple[int, int], form: Form) -> None:
+        super().__init__(codec)
+        most_in, self._max_reply = max_bytes
+        self._head = head
+        self._form = form
+        self._body = Body(head, most_in)
+        self._replies = bytearray()
+
+    @property
+    def buffered(self) -> int:
+        return super().buffered + len(self._body.data) + len(self._replies)
+
+    def feed(self, data: bytes) -> None:
+        self._body.feed(data)
+
+    def finish(self) -> None:
+        super().finish()
+        commands = self._form.read(self._head, self._body.take())
+        if commands:
+            super().feed(b"".join(map(_request, commands)))
+
+    def tell(self, reply: bytes) -> Optional[Answer]:
+        self._replies += reply
+        if len(self._replies) <= self._max_reply:
+            return None
+        most = f"at most {self._max_reply} bytes (max_reply_bytes)"
+        return refusal(TooLarge(f"the replies have {most}"))
+
+    def end(self) -> Answer:
+        replies = _replies(bytes(self._replies))
+        if self._head.header(b"upstash-encoding").lower() == "base64":
+            replies = _in_base64(replies)
+        return in_json(*self._form.tell(replies))
+
+    def final(self, error: KvError) -> Answer:
+        return self.tell(self._codec.encode_final(error)) or self.end()
+
+    def close(self) -> None:
+        super().close()
+        self._replies.clear()
+
+
+class Form:
+    """How commands are read from a request, and their replies told."""
+
+    def __init__(self, read: Read, tell: Tell) -> None:
+        self.read = read
+        self.tell = tell
+
+
+def _request(arguments: Arguments) -> bytes:
+    parts = [b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+def _one(head: Head, body: bytes) -> Commands:
+    return [_arguments(json_text(body))]
+
+
+def _many(head: Head, body: bytes) -> Commands:
+    return list(map(_arguments, _elements(json_text(body))))
+
+
+def _transaction(head: Head, body: bytes) -> Commands:
+    return [[b"MULTI"], *_many(head, body), [b"EXEC"]]
+
+
+def _in_path(head: Head, body: bytes) -> Commands:
+    """A command in the path, with the body and the query as its last arguments."""
+    arguments = [unquoted(each).encode() for each in head.path[1:].split("/")]
+    if body:
+        arguments.append(body)
+    for each in filter(None, head.query.split("&")):
+        arguments += [unquoted(word).encode() for word in each.split("=", 1) if word]
+    return [arguments]
+
+
+def _elements(text: Any) -> List[Raw]:
+    try:
+        return _decode_elements(text)
+    except msgspec.DecodeError as error:
+        raise BadJson("the body is an array of a command and its arguments") from error
+
+
+def _arguments(text: Union[bytes, Raw]) -> Arguments:
+    """A command as JSON has it: strings are themselves, anything else is its text."""
+    arguments = list(map(_argument, _elements(text)))
+    if not arguments:
+        raise BadRequest("a command is an array of at least its name")
+    return arguments
+
+
+def _argument(text: Raw) -> bytes:
+    data = bytes(text)
+    return _decode_string(data).encode("utf-8") if data[:1] == b'"' else data
+
+
+_decode_elements = msgspec.json.Decoder(List[Raw]).decode
+_decode_string = msgspec.json.Decoder(str).decode
+
+
+# How replies are read from RESP, and told.
+
+
+def _replies(data: bytes) -> List[Any]:
+    found = []
+    at = 0
+    while at < len(data):
+        value, at = _reply(data, at)
+        found.append(value)
+    return found
+
+
+def _reply(data: bytes, at: int) -> Tuple[Any, int]:
+    """One reply that our own codec wrote, and where it ends."""
+    end = data.index(b"\r\n", at)
+    kind, line, after = data[at : at + 1], data[at + 1 : end], end + 2
+    if kind in _SIMPLE:
+        return _SIMPLE[kind](line), after
+    size = int(line)
+    if kind == b"$":
+        return (None, after) if size < 0 else (data[after : after + size], after + size + 2)
+    if size < 0:
+        return None, after
+    values = []
+    for _ in range(2 * size if kind == b"%" else size):
+        value, after = _reply(data, after)
+        values.append(value)
+    return values, after
+
+
+_SIMPLE: Dict[bytes, Callable[[bytes], Any]] = {
+    b"+": bytes.decode,
+    b"-": lambda line: Refused(line.decode("utf-8", "replace")),
+    b":": int,
+    b"_": lambda line: None,
+    b"#": lambda line: line == b"t",
+    b",": float,
+}
+
+
+def _in_base64(value: Any) -> Any:
+    if isinstance(value, list):
+        return list(map(_in_base64, value))
+    if isinstance(value, Refused) or value == "OK":
+        return value
+    if isinstance(value, str):
+        value = value.encode()
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _shown(value: Any) -> Any:
+    """A reply as JSON has it; bytes that are no UTF-8 only base64 tells as they are."""
+    if isinstance(value, list):
+        return list(map(_shown, value))
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _told(value: Any) -> Dict[str, Any]:
+    return {"error": value.text} if isinstance(value, Refused) else {"result": _shown(value)}
+
+
+def _tell_one(replies: List[Any]) -> Tuple[int, Any]:
+    reply = replies[0] if replies else None  # CLIENT REPLY may silence it
+    return 400 if isinstance(reply, Refused) else 200, _told(reply)
+
+
+def _tell_many(replies: List[Any]) -> Tuple[int, Any]:
+    return 200, list(map(_told, replies))
+
+
+def _tell_transaction(replies: List[Any]) -> Tuple[int, Any]:
+    last = replies[-1] if replies else None
+    return _tell_many(last) if isinstance(last, list) else _tell_one([last])
+
+
+ONE = Form(_one, _tell_one)
+MANY = Form(_many, _tell_many)
+TRANSACTION = Form(_transaction, _tell_transaction)
+IN_PATH = Form(_in_path, _tell_one)

@@ -1,0 +1,120 @@
+"""Publish and subscribe over RESP.
+
+Rule: what is published comes in the order of publishing, behind the replies to the requests before;
+the confirmation that ends a subscription comes behind its last message.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, NamedTuple, Set, Union
+
+from adapters.protocols.resp import replies
+from adapters.protocols.resp.entries import NONE, Action, Entry, does, family, text_of
+from adapters.protocols.resp.parser import Arguments
+from adapters.protocols.resp.replies import ReplyError
+from adapters.protocols.resp.session import Session
+from application.budget import Budget
+from application.channels import Channels, Message, Subscriber
+from application.ports import Encoded
+from domain.store import Store
+
+ALLOWED = frozenset(
+    ("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset")
+)
+"""What a client of version 2 may send while it has subscriptions."""
+
+
+def pushed(session: Session, max_bytes: int) -> bytes:
+    """The messages that wait for a client, encoded, of about so many bytes."""
+    messages = session.subscriber.take(max_bytes)
+    return b"".join([_frame(session, *_parts(message)) for message in messages])
+
+
+def _parts(message: Message) -> Arguments:
+    channel, data, pattern = message
+    if pattern is None:
+        return [b"message", bytes_of(channel), data]
+    return [b"pmessage", bytes_of(pattern), bytes_of(channel), data]
+
+
+def bytes_of(name: str) -> bytes:
+    """The bytes of a name that `text_of` has read."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _frame(session: Session, *parts: Union[bytes, int, None]) -> bytes:
+    reply = replies.reply_3 if session.is_version_3 else replies.reply_2
+    mark = b">" if session.is_version_3 else b"*"
+    return mark + b"%d\r\n" % len(parts) + b"".join(map(reply, parts))
+
+
+class _Kind(NamedTuple):
+    """Commands on the subscriptions of one kind."""
+
+    add: Callable[[Channels, Subscriber, str], None]
+    remove: Callable[[Channels, Subscriber, str], None]
+    own: Callable[[Subscriber], Set[str]]
+
+
+_KINDS: Dict[str, _Kind] = {
+    "": _Kind(Channels.subscribe, Channels.unsubscribe, lambda each: each.channels),
+    "p": _Kind(Channels.subscribe_pattern, Channels.unsubscribe_pattern, lambda e: e.patterns),
+}
+
+
+def _entry(prefix: str, word: str, arity: int) -> Entry:
+    """SUBSCRIBE or UNSUBSCRIBE, or that of patterns."""
+    name, kind = f"{prefix}{word}", _KINDS[prefix]
+    apply = kind.add if word == "subscribe" else kind.remove
+
+    def make(session: Session, arguments: Arguments) -> Action:
+        def action(store: Store, budget: Budget) -> Encoded:
+            if session.queue is not None:
+                raise ReplyError(f"ERR {name.upper()} is not allowed in a transaction")
+            channels, subscriber = session.shared.channels, session.subscriber
+            output = [pushed(session, subscriber.held)]
+            names = list(map(text_of, arguments[1:])) or sorted(kind.own(subscriber))
+            for each in names:
+                apply(channels, subscriber, each)
+                count = subscriber.count
+                output.append(_frame(session, name.encode(), bytes_of(each), count))
+            if not names:
+                output.append(_frame(session, name.encode(), None, subscriber.count))
+            session.update()
+            return Encoded(b"".join(output))
+
+        return action
+
+    return Entry(name, arity, "pubsub noscript", NONE, does(make), True)
+
+
+def _publish(session: Session, arguments: Arguments) -> Action:
+    channel, data = text_of(arguments[1]), arguments[2]
+    return lambda store, budget: session.shared.channels.publish(channel, data)
+
+
+def _channels(session: Session, arguments: Arguments) -> Action:
+    pattern = text_of(arguments[2]) if len(arguments) > 2 else "*"
+    return lambda store, budget: list(map(bytes_of, session.shared.channels.names(pattern)))
+
+
+def _count_subscribers(session: Session, arguments: Arguments) -> Action:
+    names = list(map(text_of, arguments[2:]))
+    count = session.shared.channels.count
+    return lambda store, budget: [each for n in names for each in (bytes_of(n), count(n))]
+
+
+TABLE = (
+    _entry("", "subscribe", -2),
+    _entry("", "unsubscribe", -1),
+    _entry("p", "subscribe", -2),
+    _entry("p", "unsubscribe", -1),
+    Entry("publish", 3, "pubsub fast", NONE, does(_publish)),
+    family(
+        "pubsub",
+        "pubsub",
+        Entry("channels", -2, "", NONE, does(_channels)),
+        Entry("numsub", -2, "", NONE, does(_count_subscribers)),
+        Entry("numpat", 2, "", NONE, does(lambda s, a: lambda *_: s.shared.channels.n_patterns)),
+    ),
+)

@@ -1,0 +1,153 @@
+"""What a Redis command is here: an entry of the table, and how its arguments are read.
+
+Rule: an entry makes one of our commands, and tells the spelling of its result; it does nothing
+itself. An arity below 0 is a minimum.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple, Union
+
+from adapters.protocols.resp import replies
+from adapters.protocols.resp.parser import Arguments
+from adapters.protocols.resp.replies import Map, ReplyError, Status
+from adapters.protocols.resp.session import Session
+from application.budget import Budget
+from application.commands import Command, strings
+from application.commands.strings import Lifetime
+from application.databases import DATABASES
+from domain.store import Store
+
+Made = Tuple[Any, int]
+"""A command of ours, and the number of the spelling of its result."""
+
+Make = Callable[[Session, Arguments], Made]
+Action = Callable[[Store, Budget], Any]
+
+ONE, ALL, NONE, PAIRS, TWO = (1, 1, 1), (1, -1, 1), (0, 0, 0), (1, -1, 2), (1, 2, 1)
+"""Where the keys of a command are: the first, the last and the step between them."""
+
+OK = Status("OK")
+SYNTAX = "ERR syntax error"
+NO_INTEGER = "ERR value is not an integer or out of range"
+
+
+class Do(Command[Any], tag="REDIS.CONNECTION", kw_only=False, gc=False):
+    """Does something about the connection or the server, and returns a reply."""
+
+    readonly = True
+
+    action: Action
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        result = self.action(store, budget)
+        return Map(result) if type(result) is dict else result
+
+
+class Plain(NamedTuple):
+    """Makes the commands of a kind whose arguments are a key, and bytes or nothing."""
+
+    kind: Callable[..., Command[Any]]
+    spelling: int
+
+    def __call__(self, session: Session, arguments: Arguments) -> Made:
+        return self.kind(key_of(session, arguments[1]), *arguments[2:]), self.spelling
+
+
+class Entry(NamedTuple):
+    """A Redis command. One with `subcommands` is each of these; it stands for those not there."""
+
+    name: str
+    arity: int
+    flags: str
+    keys: Tuple[int, int, int]
+    make: Union[Make, Plain]
+    changes_state: bool = False
+    """Whether what follows is read as it has left things."""
+    subcommands: Dict[bytes, Entry] = {}  # noqa: RUF012 - never changed
+
+
+def family(name: str, flags: str, *entries: Entry) -> Entry:
+    """A command of subcommands, which have its flags beside their own."""
+    named = {
+        each.name.upper().encode(): each._replace(
+            name=f"{name}|{each.name}", flags=f"{flags} {each.flags}".strip()
+        )
+        for each in entries
+    }
+    return Entry(name, -2, flags, NONE, _refuse_subcommand, subcommands=named)
+
+
+def _refuse_subcommand(session: Session, arguments: Arguments) -> Made:
+    shown = arguments[1][:128].decode("utf-8", "replace")
+    name = arguments[0].decode("ascii").upper()
+    raise ReplyError(f"ERR unknown subcommand '{shown}'. Try {name} HELP.")
+
+
+def does(action: Callable[[Session, Arguments], Action]) -> Make:
+    """What makes a `Do` of an action that is made of the arguments."""
+    return lambda session, arguments: (Do(action(session, arguments)), replies.REPLY)
+
+
+def returns(value: Any) -> Make:
+    """What makes a command that does nothing and returns a value."""
+    return does(lambda session, arguments: constant(value))
+
+
+def constant(value: Any) -> Action:
+    """An action that returns a value."""
+    return lambda store, budget: value
+
+
+def key_of(session: Session, argument: bytes) -> str:
+    """The key as it is stored."""
+    return session.prefix + argument.decode()
+
+
+def keys_of(session: Session, arguments: Iterable[bytes]) -> List[str]:
+    """The keys as they are stored."""
+    return [session.prefix + each.decode() for each in arguments]
+
+
+def integer_of(argument: bytes) -> int:
+    """A whole number of 64 bits."""
+    number = int(argument) if strings.is_integer(argument) else strings.MAX_INTEGER + 1
+    if not strings.MIN_INTEGER <= number <= strings.MAX_INTEGER:
+        raise ReplyError(NO_INTEGER)
+    return number
+
+
+UNITS = {b"EX": 1.0, b"PX": 0.001, b"EXAT": 1.0, b"PXAT": 0.001}
+
+
+def lifetime_of(session: Session, unit: bytes, argument: bytes, command: str) -> Lifetime:
+    """The ttl of a SET or GETEX, or an instant; above 0 both."""
+    number = integer_of(argument)
+    if number <= 0 or number * UNITS[unit] > 9.2e15:
+        raise ReplyError(f"ERR invalid expire time in '{command}' command")
+    seconds = number / 1000 if unit[:1] == b"P" else float(number)
+    return Lifetime(seconds, session.shared.wall if unit.endswith(b"AT") else None)
+
+
+def text_of(argument: bytes) -> str:
+    """What is shown or compared of an argument; bytes that are not UTF-8 stay apart."""
+    return argument.decode("utf-8", "surrogateescape")
+
+
+def shown(argument: bytes) -> str:
+    """An argument in an error message."""
+    return argument[:128].decode("utf-8", "replace")
+
+
+def many(kind: Callable[[List[str]], Command[Any]], spelling: int) -> Make:
+    """What makes a command of a kind that takes keys alone."""
+    return lambda session, arguments: (kind(keys_of(session, arguments[1:])), spelling)
+
+
+def database_of(argument: bytes) -> int:
+    """The number of a database."""
+    if not argument.isdigit() or len(argument) > 9:
+        raise ReplyError(NO_INTEGER)
+    if int(argument) >= DATABASES:
+        raise ReplyError("ERR DB index is out of range")
+    return int(argument)

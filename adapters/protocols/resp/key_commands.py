@@ -1,0 +1,197 @@
+"""The Redis commands on keys of any kind, as commands of ours.
+
+Rule: options, replies and refusals are those of Redis.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from adapters.protocols.resp import replies
+from adapters.protocols.resp.entries import (
+    ALL,
+    NONE,
+    ONE,
+    SYNTAX,
+    TWO,
+    Do,
+    Entry,
+    Made,
+    Make,
+    Plain,
+    database_of,
+    family,
+    integer_of,
+    key_of,
+    keys_of,
+    many,
+)
+from adapters.protocols.resp.parser import Arguments
+from adapters.protocols.resp.replies import ReplyError
+from adapters.protocols.resp.session import Session
+from application.commands import Count, Exists, Flush, GetTtl, MDelete, Persist, strings
+from application.commands.strings import Lifetime
+
+
+def _expire(name: str, scale: float, is_instant: bool) -> Make:
+    def make(session: Session, arguments: Arguments) -> Made:
+        number = integer_of(arguments[2])
+        only = {each.decode("ascii", "replace").lower() for each in arguments[3:]}
+        for each in arguments[3:]:
+            if each.upper() not in (b"NX", b"XX", b"GT", b"LT"):
+                raise ReplyError(f"ERR Unsupported option {each.decode('utf-8', 'replace')}")
+        if "nx" in only and len(only) > 1:
+            raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
+        if {"gt", "lt"} <= only:
+            raise ReplyError("ERR GT and LT options at the same time are not compatible")
+        if abs(number * scale) > 9.2e15:
+            raise ReplyError(f"ERR invalid expire time in '{name}' command")
+        lifetime = Lifetime(number * scale, session.shared.wall if is_instant else None)
+        key = key_of(session, arguments[1])
+        return strings.ExpireBytes(key, lifetime, sorted(only)), replies.INTEGER
+
+    return make
+
+
+def _copy(session: Session, arguments: Arguments) -> Made:
+    source, target_prefix, replace = key_of(session, arguments[1]), session.prefix, False
+    options = list(arguments[:2:-1])
+    while options:
+        option = options.pop().upper()
+        if option == b"REPLACE":
+            replace = True
+        elif option == b"DB" and options:
+            target_prefix = session.shared.databases.use(database_of(options.pop()))
+        else:
+            raise ReplyError(SYNTAX)
+    target = target_prefix + arguments[2].decode()
+    if source == target:
+        raise ReplyError("ERR source and destination objects are the same")
+    return strings.Copy(source, target, replace), replies.INTEGER
+
+
+def _scan(session: Session, arguments: Arguments) -> Made:
+    if not arguments[1].isdigit() or len(arguments[1]) > 400_000:
+        raise ReplyError("ERR invalid cursor")
+    pattern, kind = "*", b"string"
+    options = list(arguments[:1:-1])
+    while options:
+        option = options.pop().upper()
+        if not options or option not in (b"MATCH", b"COUNT", b"TYPE"):
+            raise ReplyError(SYNTAX)
+        value = options.pop()
+        if option == b"MATCH":
+            pattern = value.decode()
+        elif option == b"TYPE":
+            kind = value.lower()
+        elif integer_of(value) < 1:
+            raise ReplyError(SYNTAX)
+    if kind != b"string":
+        return Do(lambda store, budget: [b"0", []]), replies.REPLY
+    if len(arguments[1]) > 4000:
+        raise ReplyError("ERR invalid cursor")
+    return strings.ScanMatching(session.prefix, pattern, int(arguments[1])), replies.PAGE
+
+
+def _rename(if_absent: bool) -> Make:
+    def make(session: Session, arguments: Arguments) -> Made:
+        spelling = replies.INTEGER if if_absent else replies.DONE
+        source, target = keys_of(session, arguments[1:])
+        return strings.Rename(source, target, if_absent), spelling
+
+    return make
+
+
+def _count(session: Session, arguments: Arguments) -> Made:
+    databases = session.shared.databases
+    if databases.has_others:
+        return strings.CountKeys(session.prefix, databases), replies.INTEGER
+    return Count(), replies.INTEGER
+
+
+def _flush(session: Session, arguments: Arguments) -> Made:
+    if len(arguments) > 2 or (arguments[1:2] and arguments[1].upper() not in (b"SYNC", b"ASYNC")):
+        raise ReplyError(SYNTAX)
+    databases = session.shared.databases
+    if arguments[0].upper() == b"FLUSHDB" and databases.has_others:
+        return strings.ClearKeys(session.prefix, databases), replies.DONE
+    return Flush(), replies.DONE
+
+
+def _exists(session: Session, arguments: Arguments) -> Made:
+    return strings.CountExisting(keys_of(session, arguments[1:])), replies.INTEGER
+
+
+def _expire_time(spelling: int) -> Make:
+    def make(session: Session, arguments: Arguments) -> Made:
+        key = key_of(session, arguments[1])
+        return strings.ExpireTime(key, session.shared.wall), spelling
+
+    return make
+
+
+def _keys(session: Session, arguments: Arguments) -> Made:
+    return strings.MatchingKeys(session.prefix, arguments[1].decode()), replies.REPLY
+
+
+def _random_key(session: Session, arguments: Arguments) -> Made:
+    return strings.RandomKey(session.prefix, session.shared.choose), replies.REPLY
+
+
+def _memory_usage(session: Session, arguments: Arguments) -> Made:
+    if len(arguments) not in (3, 5) or (len(arguments) == 5 and arguments[3].upper() != b"SAMPLES"):
+        raise ReplyError(SYNTAX)
+    if len(arguments) == 5 and integer_of(arguments[4]) < 0:
+        raise ReplyError(SYNTAX)
+    return strings.Describe(key_of(session, arguments[2]), strings.memory_usage), replies.REPLY
+
+
+def _object(describe: Callable[[str, bytes], Any]) -> Make:
+    return lambda session, arguments: (
+        strings.Describe(key_of(session, arguments[2]), describe),
+        replies.REPLY,
+    )
+
+
+def _frequency(key: str, text: bytes) -> Any:
+    raise ReplyError(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note "
+        "that when switching between policies at runtime LRU and LFU data will take some time to "
+        "adjust."
+    )
+
+
+TABLE = (
+    Entry("del", -2, "write", ALL, many(MDelete, replies.INTEGER)),
+    Entry("unlink", -2, "write fast", ALL, many(MDelete, replies.INTEGER)),
+    Entry("exists", -2, "readonly fast", ALL, _exists),
+    Entry("touch", -2, "readonly fast", ALL, _exists),
+    Entry("type", 2, "readonly fast", ONE, Plain(Exists, replies.TYPE)),
+    Entry("ttl", 2, "readonly fast", ONE, Plain(GetTtl, replies.SECONDS)),
+    Entry("pttl", 2, "readonly fast", ONE, Plain(GetTtl, replies.MILLISECONDS)),
+    Entry("expiretime", 2, "readonly fast", ONE, _expire_time(replies.SECONDS)),
+    Entry("pexpiretime", 2, "readonly fast", ONE, _expire_time(replies.MILLISECONDS)),
+    Entry("expire", -3, "write fast", ONE, _expire("expire", 1, False)),
+    Entry("pexpire", -3, "write fast", ONE, _expire("pexpire", 0.001, False)),
+    Entry("expireat", -3, "write fast", ONE, _expire("expireat", 1, True)),
+    Entry("pexpireat", -3, "write fast", ONE, _expire("pexpireat", 0.001, True)),
+    Entry("persist", 2, "write fast", ONE, Plain(Persist, replies.INTEGER)),
+    Entry("keys", 2, "readonly", NONE, _keys),
+    Entry("scan", -2, "readonly", NONE, _scan),
+    Entry("randomkey", 1, "readonly", NONE, _random_key),
+    Entry("rename", 3, "write", TWO, _rename(False)),
+    Entry("renamenx", 3, "write fast", TWO, _rename(True)),
+    Entry("copy", -3, "write denyoom", TWO, _copy),
+    Entry("dbsize", 1, "readonly fast", NONE, _count),
+    Entry("flushdb", -1, "write", NONE, _flush),
+    Entry("flushall", -1, "write", NONE, _flush),
+    family("memory", "readonly", Entry("usage", -3, "", (2, 2, 1), _memory_usage)),
+    family(
+        "object",
+        "readonly",
+        Entry("encoding", 3, "", (2, 2, 1), _object(strings.encoding)),
+        Entry("freq", 3, "", (2, 2, 1), _object(_frequency)),
+        Entry("idletime", 3, "", (2, 2, 1), _object(lambda key, text: 0)),
+        Entry("refcount", 3, "", (2, 2, 1), _object(lambda key, text: 1)),
+    ),
+)

@@ -1,0 +1,163 @@
+"""Scripts: there is no Lua; those of well-known lock recipes are carried out natively.
+
+Rule: a script is recognised by the SHA-1 of its text without comments, blanks, quotes of one kind
+or the other, and case; its command does at once what the script would do. No other is accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Callable, Dict, Optional
+
+from adapters.protocols.resp import replies
+from adapters.protocols.resp.entries import (
+    NONE,
+    OK,
+    Action,
+    Entry,
+    Made,
+    does,
+    family,
+    integer_of,
+    key_of,
+    lifetime_of,
+    text_of,
+)
+from adapters.protocols.resp.parser import Arguments
+from adapters.protocols.resp.replies import ReplyError, Status
+from adapters.protocols.resp.session import Session
+from application.budget import Budget
+from application.commands import strings
+from application.commands.strings import Condition, Lifetime
+from domain.store import Store
+
+Native = Callable[[Session, str, Arguments], Made]
+"""Makes the command that does what a script does with one key and these arguments."""
+
+
+def _delete(session: Session, key: str, arguments: Arguments) -> Made:
+    (token,) = arguments
+    return strings.DelIfEq(key, token), replies.INTEGER
+
+
+def _extend(session: Session, key: str, arguments: Arguments) -> Made:
+    token, milliseconds, replaces = arguments
+    seconds = integer_of(milliseconds) / 1000
+    command = strings.ExpireIfEq(key, token, seconds, True, adds=replaces == b"0")
+    return command, replies.INTEGER
+
+
+def _reacquire(session: Session, key: str, arguments: Arguments) -> Made:
+    token, milliseconds = arguments
+    return strings.ExpireIfEq(key, token, integer_of(milliseconds) / 1000), replies.INTEGER
+
+
+def _set(session: Session, key: str, arguments: Arguments) -> Made:
+    data, token, *options = arguments
+    lifetime: Optional[Lifetime] = None
+    if options:
+        unit, number = options
+        lifetime = lifetime_of(session, unit.upper(), number, "set")
+    return strings.SetBytes(
+        key, data, lifetime, condition=Condition(equals=token)
+    ), replies.SET_OR_0
+
+
+_NATIVE: Dict[str, Native] = {
+    "1f37489385113287b5c4277ce97ce91eee27e161": _delete,
+    "549c5774470b9ecc1a0f48a2fea86a36eb945186": _extend,
+    "add55a5216bb8b2ac89d381b43cab17e01074ac9": _reacquire,
+    "436c6eb9061c0fd6bb5eb9f0ccd80873a070bd03": _delete,
+    "7c0dae436a2663692b7ebdb923900a580250bbef": _set,
+}
+"""By the digest of the normal form: release, extend and reacquire of redis-py's `Lock`; compare and
+delete, which most recipes share; compare and set of aiocache."""
+
+MAX_TEXT = 4096
+MAX_LOADED = 1000
+"""Bytes of a script that is looked at, and the spellings of scripts that EVALSHA finds."""
+
+_comments = re.compile(rb"--[^\n]*")
+
+
+def recognised(text: bytes) -> Optional[Native]:
+    """What a script is known to do."""
+    if len(text) > MAX_TEXT:
+        return None
+    plain = b"".join(_comments.sub(b"", text).lower().replace(b"'", b'"').split())
+    return _NATIVE.get(hashlib.sha1(plain).hexdigest())
+
+
+def load(loaded: Dict[str, Native], text: bytes) -> str:
+    """Adds a script to those that EVALSHA finds, and returns its name; raises `ReplyError` for one
+    that is not known."""
+    native = recognised(text)
+    if native is None:
+        raise ReplyError(
+            "ERR there is no Lua here: of scripts, only those of some lock recipes are known"
+        )
+    name = hashlib.sha1(text).hexdigest()
+    loaded[name] = native
+    if len(loaded) > MAX_LOADED:
+        del loaded[next(iter(loaded))]
+    return name
+
+
+def _made(session: Session, native: Native, arguments: Arguments) -> Made:
+    """The command of a script, with the number of keys, the keys and the arguments for it."""
+    n_keys = integer_of(arguments[0])
+    if n_keys < 0:
+        raise ReplyError("ERR Number of keys can't be negative")
+    if n_keys > len(arguments) - 1:
+        raise ReplyError("ERR Number of keys can't be greater than number of args")
+    try:
+        (key,) = arguments[1 : n_keys + 1]
+        return native(session, key_of(session, key), arguments[n_keys + 1 :])
+    except ValueError:
+        raise ReplyError("ERR this script has one key, and other arguments than these") from None
+
+
+def _eval(session: Session, arguments: Arguments) -> Made:
+    loaded = session.shared.scripts
+    return _made(session, loaded[load(loaded, arguments[1])], arguments[2:])
+
+
+def _eval_sha(session: Session, arguments: Arguments) -> Made:
+    native = session.shared.scripts.get(text_of(arguments[1]).lower())
+    if native is None:
+        raise ReplyError("NOSCRIPT No matching script. Please use EVAL.")
+    return _made(session, native, arguments[2:])
+
+
+def _load(session: Session, arguments: Arguments) -> Action:
+    return lambda store, budget: load(session.shared.scripts, arguments[2])
+
+
+def _exists(session: Session, arguments: Arguments) -> Action:
+    names = [text_of(each).lower() for each in arguments[2:]]
+    return lambda store, budget: [int(name in session.shared.scripts) for name in names]
+
+
+def _flush(session: Session, arguments: Arguments) -> Action:
+    if arguments[2:] and arguments[2].upper() not in (b"SYNC", b"ASYNC"):
+        raise ReplyError("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
+
+    def action(store: Store, budget: Budget) -> Status:
+        session.shared.scripts.clear()
+        return OK
+
+    return action
+
+
+TABLE = (
+    Entry("eval", -3, "noscript", NONE, _eval),
+    Entry("evalsha", -3, "noscript", NONE, _eval_sha),
+    family(
+        "script",
+        "noscript",
+        Entry("load", 3, "", NONE, does(_load)),
+        Entry("exists", -3, "", NONE, does(_exists)),
+        Entry("flush", -2, "", NONE, does(_flush)),
+    ),
+)

@@ -1,0 +1,186 @@
+"""The Redis commands on strings, as commands of ours.
+
+Rule: options, replies and refusals are those of Redis.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from adapters.protocols.resp import replies
+from adapters.protocols.resp.entries import (
+    ALL,
+    ONE,
+    PAIRS,
+    SYNTAX,
+    TWO,
+    UNITS,
+    Entry,
+    Made,
+    Make,
+    Plain,
+    integer_of,
+    key_of,
+    keys_of,
+    lifetime_of,
+    many,
+)
+from adapters.protocols.resp.parser import Arguments
+from adapters.protocols.resp.replies import ReplyError
+from adapters.protocols.resp.session import Session
+from application.byte_values import to_text
+from application.commands import Get, GetDel, GetSet, MGet, MSet, Set, strings
+from application.commands.strings import Condition, Lifetime
+
+
+def _set(session: Session, arguments: Arguments) -> Made:
+    if len(arguments) == 3:
+        return PUT(session, arguments)
+    key, data = key_of(session, arguments[1]), arguments[2]
+    lifetime: Optional[Lifetime] = None
+    condition = Condition()
+    options = list(arguments[:2:-1])
+    seen: List[bytes] = []
+    while options:
+        option = options.pop().upper()
+        seen.append(option)
+        if option in UNITS and options and lifetime is None:
+            lifetime = lifetime_of(session, option, options.pop(), "set")
+        elif option == b"IFEQ" and options and condition == Condition():
+            condition = Condition(equals=options.pop())
+        elif option in (b"NX", b"XX") and condition in (Condition(), Condition(option == b"XX")):
+            condition = Condition(option == b"XX")
+        elif option not in (b"KEEPTTL", b"GET"):
+            raise ReplyError(SYNTAX)
+    keep = b"KEEPTTL" in seen
+    if keep and lifetime:
+        raise ReplyError(SYNTAX)
+    command = strings.SetBytes(key, data, lifetime, keep, condition)
+    return command, replies.SET_GET if b"GET" in seen else replies.SET
+
+
+def _set_if_absent(session: Session, arguments: Arguments) -> Made:
+    text: Any = to_text(arguments[2])
+    return Set(key_of(session, arguments[1]), text, if_="absent"), replies.INTEGER
+
+
+def _set_for(unit: bytes, command: str) -> Make:
+    def make(session: Session, arguments: Arguments) -> Made:
+        lifetime = lifetime_of(session, unit, arguments[2], command)
+        return strings.SetBytes(key_of(session, arguments[1]), arguments[3], lifetime), replies.SET
+
+    return make
+
+
+def _getex(session: Session, arguments: Arguments) -> Made:
+    key, options = key_of(session, arguments[1]), arguments[2:]
+    if not options:
+        return Get(key), replies.TEXT
+    unit = options[0].upper()
+    if unit == b"PERSIST" and len(options) == 1:
+        return strings.GetEx(key), replies.REPLY
+    if unit not in UNITS or len(options) != 2:
+        raise ReplyError(SYNTAX)
+    return strings.GetEx(key, lifetime_of(session, unit, options[1], "getex")), replies.REPLY
+
+
+def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
+    if len(arguments) % 2 == 0:
+        raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
+    return dict(zip(keys_of(session, arguments[1::2]), map(to_text, arguments[2::2])))
+
+
+def _incr(sign: int) -> Make:
+    def make(session: Session, arguments: Arguments) -> Made:
+        by = sign * (integer_of(arguments[2]) if len(arguments) > 2 else 1)
+        if by > strings.MAX_INTEGER:
+            raise ReplyError("ERR decrement would overflow")
+        return strings.IncrBy(key_of(session, arguments[1]), by), replies.INTEGER
+
+    return make
+
+
+def _incr_float(session: Session, arguments: Arguments) -> Made:
+    if arguments[2].lower().lstrip(b"+-") in (b"inf", b"infinity"):
+        raise ReplyError("ERR increment would produce NaN or Infinity")
+    by = strings.decimal(arguments[2])
+    return strings.IncrByFloat(key_of(session, arguments[1]), by), replies.REPLY
+
+
+def _setrange(session: Session, arguments: Arguments) -> Made:
+    offset = integer_of(arguments[2])
+    if offset < 0:
+        raise ReplyError("ERR offset is out of range")
+    return strings.SetRange(key_of(session, arguments[1]), offset, arguments[3]), replies.INTEGER
+
+
+def _getrange(session: Session, arguments: Arguments) -> Made:
+    start, end = map(integer_of, arguments[2:])
+    return strings.GetRange(key_of(session, arguments[1]), start, end), replies.REPLY
+
+
+def _lcs(session: Session, arguments: Arguments) -> Made:
+    options = list(arguments[:2:-1])
+    seen: List[bytes] = []
+    shortest = 0
+    while options:
+        seen.append(options.pop().upper())
+        if seen[-1] == b"MINMATCHLEN" and options:
+            shortest = max(0, integer_of(options.pop()))
+        elif seen[-1] not in (b"LEN", b"IDX", b"WITHMATCHLEN"):
+            raise ReplyError(SYNTAX)
+    if b"LEN" in seen and b"IDX" in seen:
+        raise ReplyError("ERR If you want both the length and indexes, please just use IDX.")
+    one, other = keys_of(session, arguments[1:3])
+    if b"IDX" in seen:
+        return strings.LcsMatches(one, other, shortest, b"WITHMATCHLEN" in seen), replies.REPLY
+    return strings.Lcs(one, other), replies.LCS_LENGTH if b"LEN" in seen else replies.LCS
+
+
+PUT = Plain(strings.Put, replies.DONE)
+
+TABLE = (
+    Entry("get", 2, "readonly fast", ONE, Plain(Get, replies.TEXT)),
+    Entry("set", -3, "write denyoom", ONE, _set),
+    Entry("setnx", 3, "write denyoom fast", ONE, _set_if_absent),
+    Entry("setex", 4, "write denyoom", ONE, _set_for(b"EX", "setex")),
+    Entry("psetex", 4, "write denyoom", ONE, _set_for(b"PX", "psetex")),
+    Entry(
+        "getset",
+        3,
+        "write denyoom fast",
+        ONE,
+        lambda s, a: (GetSet(key_of(s, a[1]), to_text(a[2])), replies.TEXT),  # type: ignore[arg-type]
+    ),
+    Entry("getdel", 2, "write fast", ONE, Plain(GetDel, replies.TEXT)),
+    Entry("getex", -2, "write fast", ONE, _getex),
+    Entry("mget", -2, "readonly fast", ALL, many(MGet, replies.VALUES)),
+    Entry(
+        "mset", -3, "write denyoom", PAIRS, lambda s, a: (MSet(_items(s, a, "mset")), replies.DONE)
+    ),
+    Entry(
+        "msetnx",
+        -3,
+        "write denyoom",
+        PAIRS,
+        lambda s, a: (MSet(_items(s, a, "msetnx"), if_="absent"), replies.INTEGER),
+    ),
+    Entry("append", 3, "write denyoom fast", ONE, Plain(strings.Append, replies.INTEGER)),
+    Entry("strlen", 2, "readonly fast", ONE, Plain(strings.StrLen, replies.INTEGER)),
+    Entry("getrange", 4, "readonly", ONE, _getrange),
+    Entry("substr", 4, "readonly", ONE, _getrange),
+    Entry("setrange", 4, "write denyoom", ONE, _setrange),
+    Entry("incr", 2, "write denyoom fast", ONE, _incr(1)),
+    Entry("incrby", 3, "write denyoom fast", ONE, _incr(1)),
+    Entry("decr", 2, "write denyoom fast", ONE, _incr(-1)),
+    Entry("decrby", 3, "write denyoom fast", ONE, _incr(-1)),
+    Entry(
+        "incrbyfloat",
+        3,
+        "write denyoom fast",
+        ONE,
+        _incr_float,
+    ),
+    Entry("lcs", -3, "readonly", TWO, _lcs),
+    Entry("delifeq", 3, "write fast", ONE, Plain(strings.DelIfEq, replies.INTEGER)),
+)

@@ -1,0 +1,175 @@
+"""Publish and subscribe: who listens to which channels, and what waits to be sent to each.
+
+Rule: a message is kept for a subscriber until its connection takes it, in the order of publishing.
+What is kept for one, its subscriptions included, is charged to its connection and has a bound; a
+subscriber over it is cut.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Deque, Dict, List, NamedTuple, Optional, Set
+
+from application.glob import Glob, glob
+from application.ports import Link
+from domain.errors import TooLarge
+
+OVERHEAD = 128
+"""Bytes that a message, or a subscription, counts for beside its characters."""
+
+MAX_PATTERNS = 1000
+"""Patterns of one client; each is compared with the channel of everything that is published."""
+
+
+class Message(NamedTuple):
+    """What was published to a channel; with the pattern that it was subscribed by, if so."""
+
+    channel: str
+    data: bytes
+    pattern: Optional[str] = None
+
+
+class Subscriber:
+    """One connection's subscriptions, and the messages that it has not taken."""
+
+    def __init__(self, link: Link, max_bytes: int) -> None:
+        self._link = link
+        self._max_bytes = max_bytes
+        self._messages: Deque[Message] = deque()
+        self._is_cut = False
+        self.held = 0
+        """Bytes that are charged for it."""
+        self.channels: Set[str] = set()
+        self.patterns: Set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """How many subscriptions it has."""
+        return len(self.channels) + len(self.patterns)
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether `take` has something."""
+        return bool(self._messages)
+
+    def add(self, message: Message) -> None:
+        """Keeps a message, and wakes the connection."""
+        if not self._is_cut and self.charge(_size(message)):
+            self._messages.append(message)
+            self._link.wake()
+
+    def take(self, max_bytes: int) -> List[Message]:
+        """The next messages, of about so many bytes."""
+        taken: List[Message] = []
+        size = 0
+        while self._messages and size < max_bytes:
+            taken.append(self._messages.popleft())
+            size += _size(taken[-1])
+        self.charge(-size)
+        return taken
+
+    def charge(self, by: int) -> bool:
+        """Adds `by` bytes, which may be negative, to those kept; false when they are too many."""
+        self.held += by
+        self._link.account.change(by)
+        if self.held <= self._max_bytes:
+            return True
+        self._is_cut = True
+        self._messages.clear()
+        self._link.account.abort(
+            f"it did not take what was pushed to it: {self.held} bytes, "
+            f"at most {self._max_bytes} (max_push_bytes)"
+        )
+        return False
+
+
+def _size(message: Message) -> int:
+    return len(message.data) + len(message.channel) + OVERHEAD
+
+
+class Channels:
+    """All subscriptions of a server."""
+
+    def __init__(self) -> None:
+        self._by_channel: Dict[str, Set[Subscriber]] = {}
+        self._by_pattern: Dict[str, Set[Subscriber]] = {}
+        self._globs: Dict[str, Glob] = {}
+
+    @property
+    def n_patterns(self) -> int:
+        """How many patterns are subscribed to."""
+        return len(self._by_pattern)
+
+    def subscribe(self, subscriber: Subscriber, name: str) -> None:
+        """Has a subscriber receive what is published to a channel."""
+        _add(self._by_channel, subscriber, subscriber.channels, name)
+
+    def unsubscribe(self, subscriber: Subscriber, name: str) -> None:
+        """The opposite."""
+        _remove(self._by_channel, subscriber, subscriber.channels, name)
+
+    def subscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
+        """Has a subscriber receive what is published to any channel that matches; raises
+        `BadRequest`, and `TooLarge` when it has too many patterns."""
+        if len(subscriber.patterns) >= MAX_PATTERNS and pattern not in subscriber.patterns:
+            raise TooLarge(f"a client has at most {MAX_PATTERNS} patterns")
+        self._globs[pattern] = glob(pattern)
+        _add(self._by_pattern, subscriber, subscriber.patterns, pattern)
+
+    def unsubscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
+        """The opposite."""
+        _remove(self._by_pattern, subscriber, subscriber.patterns, pattern)
+        if pattern not in self._by_pattern:
+            self._globs.pop(pattern, None)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Ends all subscriptions of a subscriber."""
+        for name in list(subscriber.channels):
+            self.unsubscribe(subscriber, name)
+        for pattern in list(subscriber.patterns):
+            self.unsubscribe_pattern(subscriber, pattern)
+
+    def publish(self, channel: str, data: bytes) -> int:
+        """Adds a message for each subscription that it is for; returns how many these are."""
+        message = Message(channel, data)
+        receivers = list(self._by_channel.get(channel, ()))
+        for subscriber in receivers:
+            subscriber.add(message)
+        n_receivers = len(receivers)
+        for pattern, its_glob in list(self._globs.items()):
+            if its_glob.matches(channel):
+                matched = message._replace(pattern=pattern)
+                subscribers = self._by_pattern[pattern]
+                n_receivers += len(subscribers)
+                for subscriber in list(subscribers):
+                    subscriber.add(matched)
+        return n_receivers
+
+    def names(self, pattern: str = "*") -> List[str]:
+        """The channels that have subscribers, of those that match a pattern."""
+        matches = glob(pattern).matches
+        return [name for name in self._by_channel if matches(name)]
+
+    def count(self, name: str) -> int:
+        """How many subscribers a channel has, those by patterns left out."""
+        return len(self._by_channel.get(name, ()))
+
+
+def _add(
+    subscribers: Dict[str, Set[Subscriber]], subscriber: Subscriber, own: Set[str], name: str
+) -> None:
+    if name not in own:
+        own.add(name)
+        subscribers.setdefault(name, set()).add(subscriber)
+        subscriber.charge(len(name) + OVERHEAD)
+
+
+def _remove(
+    subscribers: Dict[str, Set[Subscriber]], subscriber: Subscriber, own: Set[str], name: str
+) -> None:
+    if name in own:
+        own.remove(name)
+        subscribers[name].remove(subscriber)
+        if not subscribers[name]:
+            del subscribers[name]
+        subscriber.charge(-len(name) - OVERHEAD)

@@ -1,0 +1,97 @@
+"""`kv import --from redis://...`: the strings of a Redis, with their ttls.
+
+Rule: what was left out is told, by its number and why; nothing is changed in the Redis.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Iterator, Optional
+
+import click
+import msgspec
+from msgspec import Raw
+
+from adapters.client.redis_source import RedisKeys, Source, connected
+from application.byte_values import to_text
+from domain.errors import KvError
+from entrypoints.client.output import failure
+from entrypoints.client.param_type import ParamType
+from entrypoints.client.streams import INTERRUPTED
+from entrypoints.client.target import Target
+from entrypoints.client.tools.bulk import Import, Line
+from entrypoints.client.tools.progress import progress
+
+PASSWORD = "REDISCLI_AUTH"
+TIMEOUT = 30.0
+
+
+class RedisAddress(ParamType):
+    """The address of a Redis."""
+
+    name = "redis"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Source:
+        """The place; refuses what is none."""
+        if isinstance(value, Source):
+            return value
+        try:
+            return Source.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Lines:
+    """The strings of a Redis as lines of an export; `names` has the keys of the last of them, by
+    the number of the line."""
+
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        self.names: Dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[bytes]:
+        number = 0
+        for items in self._keys.pages():
+            for key, data, ttl in items:
+                number += 1
+                self.names[number] = key
+                yield msgspec.json.encode(Line(key, Raw(to_text(data)), ttl)) + b"\n"
+
+
+def import_from(target: Target, source: Source, strict: bool) -> None:
+    """Copies what is in a Redis to the target; exits with 1 when something was left out."""
+    names: Dict[int, str] = {}
+
+    def report(number: int, why: str) -> None:
+        click.echo(f"key {names[number]!r}: {why}", err=True)
+        if strict:
+            raise click.Abort
+
+    job = Import(target.executor, report)
+    try:
+        with connected(source, os.environ.get(PASSWORD, ""), TIMEOUT) as keys:
+            lines = Lines(keys)
+            names = lines.names
+            with progress("importing", keys.count()) as advance:
+                stored = 0
+                for _ in job.run(lines):
+                    advance(job.stored - stored, job.stored - stored)
+                    stored = job.stored
+                    names.clear()
+    except (KvError, KeyboardInterrupt, click.Abort) as error:
+        click.echo(f"stopped: {_tally(job)}", err=True)
+        if isinstance(error, KvError):
+            raise failure(error) from error
+        raise click.exceptions.Exit(1 if isinstance(error, click.Abort) else INTERRUPTED) from error
+    for why, count in keys.left_out.items():
+        click.echo(f"left out: {count:,} {'key' if count == 1 else 'keys'} {why}", err=True)
+    click.echo(_tally(job), err=True)
+    if job.refused or keys.left_out:
+        raise click.exceptions.Exit(1)
+
+
+def _tally(job: Import) -> str:
+    refused = f", {job.refused:,} refused" if job.refused else ""
+    return f"{job.stored:,} {'key' if job.stored == 1 else 'keys'} imported{refused}"

@@ -1,0 +1,122 @@
+"""What holds for RESP whatever bytes arrive: each check is decided by its bytes alone.
+
+Rule: what is sent is whole replies of the protocol, never tells of a bug, and is the same however
+the bytes are cut.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
+
+from adapters.client.loopback import LoopbackLink
+from adapters.protocols.first_bytes import FirstBytes, Protocol
+from adapters.protocols.resp.codec import RespCodec
+from adapters.protocols.resp.session import Shared
+from application.admission import LongRequests
+from application.conversation import Conversation, Service
+from application.executor import LocalExecutor
+from application.limits import Limits
+from application.ports import Wants
+from application.stats import ServerStats
+from domain.memory import InMemoryStore
+from tests.support import ROOT, answer
+
+CUT = b"\xfe"
+"""Ends one read of the transport; not fed itself."""
+
+LIMITS = Limits(
+    max_request_bytes=5_000, max_reply_bytes=10_000, max_key_bytes=64, max_keys_per_request=8
+)
+_PING = b"*1\r\n$4\r\nPING\r\n"
+
+
+def check_resp(data: bytes) -> None:
+    """Whole replies alone, and no bug; the same however it is cut."""
+    whole = data.replace(CUT, b"")
+    sent, is_open = _converse([_PING + whole])
+    assert b"a bug in the server" not in sent
+    for _ in _frames(sent):
+        pass
+    if CUT in data:
+        again = _converse([_PING, *data.split(CUT)])
+        assert again == (sent, is_open), "the replies depend on how the bytes are cut"
+
+
+def seeds() -> Iterator[bytes]:
+    """The commands that are compared with Redis, as arrays, inline, and with a transaction."""
+    lines = (ROOT / "tests" / "resp_commands.txt").read_text().split("\n")
+    commands = [line.encode().decode("unicode_escape").encode("latin-1") for line in lines if line]
+    for at in range(0, len(commands), 8):
+        some = commands[at : at + 8]
+        arrays = b"".join(_array(command.split()) for command in some)
+        yield arrays
+        yield b"\r\n".join(some) + b"\r\n"
+        yield _array([b"MULTI"]) + arrays + CUT + _array([b"EXEC"])
+        yield _array([b"HELLO", b"3"]) + CUT.join(arrays[n : n + 7] for n in range(0, 200, 7))
+
+
+def _array(arguments: Sequence[bytes]) -> bytes:
+    parts = b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments)
+    return b"*%d\r\n%b" % (len(arguments), parts)
+
+
+def _still() -> float:
+    return 1000.0
+
+
+def _least(keys: List[str]) -> str:
+    return min(keys)
+
+
+def _converse(pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
+    """What a new conversation sends, and whether it goes on."""
+    shared = Shared(LIMITS, "test", _still)
+    shared.choose = _least
+    protocols = FirstBytes([Protocol(lambda first: True, partial(RespCodec, shared))])
+    executor = LocalExecutor(InMemoryStore(_still), LIMITS)
+    stats = ServerStats("test", LIMITS, _still, lambda: 1)
+    service = Service(executor, protocols, LIMITS, stats, LongRequests())
+    talk = Conversation(service, LoopbackLink())
+    sent = answer(talk, [piece for piece in pieces if piece])
+    while talk.wants is not Wants.END and talk._codec.has_pushed:
+        sent += talk.advance()
+    return sent, talk.wants is not Wants.END
+
+
+def _frames(sent: bytes) -> Iterator[int]:
+    """Where each reply ends; raises `AssertionError` where there is none."""
+    at = 0
+    while at < len(sent):
+        at = _end_of(sent, at)
+        yield at
+
+
+def _end_of(sent: bytes, at: int) -> int:
+    end = sent.find(b"\r\n", at)
+    assert end >= 0, "a reply is not ended"
+    mark, rest, after = sent[at : at + 1], sent[at + 1 : end], end + 2
+    if mark in _LINES:
+        assert _LINES[mark](rest), (mark, rest)
+        return after
+    assert mark in b"$*%~>", (mark, rest)
+    assert re.fullmatch(rb"-1|[0-9]+", rest), (mark, rest)
+    if rest == b"-1":
+        return after
+    if mark == b"$":
+        assert sent[after + int(rest) : after + int(rest) + 2] == b"\r\n"
+        return after + int(rest) + 2
+    for _ in range(int(rest) * (2 if mark == b"%" else 1)):
+        after = _end_of(sent, after)
+    return after
+
+
+_LINES: Dict[bytes, Callable[[bytes], object]] = {
+    b"+": lambda rest: b"\n" not in rest,
+    b"-": lambda rest: rest and b"\n" not in rest,
+    b":": re.compile(rb"-?[0-9]+").fullmatch,
+    b",": lambda rest: float(rest) == float(rest),
+    b"#": re.compile(rb"[tf]").fullmatch,
+    b"_": lambda rest: not rest,
+}

@@ -1,0 +1,174 @@
+"""Publish and subscribe: what subscribers receive, in which order, and what they may cost."""
+
+from __future__ import annotations
+
+from typing import List
+
+import pytest
+
+from application.channels import MAX_PATTERNS, OVERHEAD, Channels, Subscriber
+from application.ledger import Ledger
+from application.ports import Conversation
+from domain.errors import BadRequest, TooLarge
+from entrypoints.server.container import ServerContainer
+from tests.support import answer, finish, server_container
+
+
+class Link:
+    """A link that notes what is asked of it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.name = "127.0.0.1:50000"
+        self.aborted: List[str] = []
+        self.account = ledger.open(self.aborted.append)
+        self.n_woken = 0
+
+    def wake(self) -> None:
+        self.n_woken += 1
+
+    def wake_after(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits for a time")
+
+
+def subscriber(ledger: Ledger, max_bytes: int = 10_000) -> Subscriber:
+    return Subscriber(Link(ledger), max_bytes)
+
+
+def test_a_message_reaches_subscribers_of_its_channel_and_of_patterns_in_order() -> None:
+    ledger, channels = Ledger(10**6), Channels()
+    one, other = subscriber(ledger), subscriber(ledger)
+    channels.subscribe(one, "news")
+    channels.subscribe_pattern(one, "n*")
+    channels.subscribe(other, "else")
+    assert channels.publish("news", b"1") == 2
+    assert channels.publish("none", b"2") == 1
+    assert [(m.channel, m.data, m.pattern) for m in one.take(10_000)] == [
+        ("news", b"1", None),
+        ("news", b"1", "n*"),
+        ("none", b"2", "n*"),
+    ]
+    assert not other.has_messages
+    assert sorted(channels.names()) == ["else", "news"]
+    assert channels.names("n*") == ["news"]
+    assert (channels.count("news"), channels.n_patterns) == (1, 1)
+
+
+def test_what_is_kept_is_charged_and_all_of_it_freed() -> None:
+    ledger, channels = Ledger(10**6), Channels()
+    one = subscriber(ledger)
+    channels.subscribe(one, "news")
+    channels.subscribe(one, "news")
+    channels.subscribe_pattern(one, "n*")
+    channels.publish("news", b"x" * 1000)
+    assert ledger.held == one.held > 2 * 1000
+    first = one.take(10)
+    assert len(first) == 1
+    assert len(one.take(10_000)) == 1
+    channels.leave(one)
+    assert ledger.held == one.held == 0
+    assert not channels.names()
+    assert not channels.n_patterns
+
+
+def test_a_subscriber_that_takes_nothing_is_cut_at_the_bound_and_keeps_nothing_more() -> None:
+    ledger, channels = Ledger(10**6), Channels()
+    link = Link(ledger)
+    one = Subscriber(link, 3 * (OVERHEAD + 104))
+    channels.subscribe(one, "news")
+    for _ in range(5):
+        channels.publish("news", b"x" * 100)
+    (reason,) = link.aborted
+    assert "max_push_bytes" in reason
+    assert not one.has_messages
+
+
+def test_patterns_are_few_and_short() -> None:
+    channels, one = Channels(), subscriber(Ledger(10**9), 10**9)
+    with pytest.raises(BadRequest, match="4096"):
+        channels.subscribe_pattern(one, "x" * 5000)
+    for number in range(MAX_PATTERNS):
+        channels.subscribe_pattern(one, f"{number}*")
+    with pytest.raises(TooLarge, match="1000 patterns"):
+        channels.subscribe_pattern(one, "one more")
+
+
+# Over RESP.
+
+
+def request(*arguments: bytes) -> bytes:
+    parts = [b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+class Client:
+    """One client's conversation, and its link."""
+
+    def __init__(self, container: ServerContainer) -> None:
+        self.link = Link(container.ledger())
+        self.talk: Conversation = container.plain_conversation(self.link)
+
+    def ask(self, *arguments: bytes) -> bytes:
+        return answer(self.talk, [request(*arguments)])
+
+    def pushed(self) -> bytes:
+        return self.talk.advance() + finish(self.talk)
+
+
+def test_messages_are_pushed_in_both_versions() -> None:
+    container = server_container()
+    old, new, publisher = Client(container), Client(container), Client(container)
+    assert old.ask(b"SUBSCRIBE", b"c") == b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+    new.ask(b"HELLO", b"3")
+    assert new.ask(b"PSUBSCRIBE", b"*") == b">3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:1\r\n"
+    assert publisher.ask(b"PUBLISH", b"c", b"\xff") == b":2\r\n"
+    assert old.link.n_woken == 1
+    assert old.pushed() == b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n\xff\r\n"
+    assert new.pushed() == b">4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$1\r\nc\r\n$1\r\n\xff\r\n"
+    assert new.ask(b"GET", b"k") == b"_\r\n"
+    assert publisher.ask(b"PUBSUB", b"NUMSUB", b"c") == b"*2\r\n$1\r\nc\r\n:1\r\n"
+
+
+def test_no_message_comes_behind_the_end_of_its_subscription() -> None:
+    container = server_container()
+    client = Client(container)
+    both = request(b"SUBSCRIBE", b"c") + request(b"UNSUBSCRIBE", b"c")
+    publish = request(b"PUBLISH", b"c", b"m")
+    client.ask(b"HELLO", b"3")
+    sent = answer(
+        client.talk, [both[: both.index(b"*2", 1)] + publish + both[both.index(b"*2", 1) :]]
+    )
+    assert sent == (
+        b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n:1\r\n"
+        b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n"
+        b">3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n"
+    )
+
+
+def test_a_subscriber_that_is_gone_is_no_receiver() -> None:
+    container = server_container()
+    client, publisher = Client(container), Client(container)
+    client.ask(b"SUBSCRIBE", b"c")
+    client.talk.close()
+    assert publisher.ask(b"PUBLISH", b"c", b"m") == b":0\r\n"
+
+
+def test_a_subscriber_that_does_not_read_is_cut_at_max_push_bytes() -> None:
+    container = server_container(max_push_bytes=10_000)
+    client, publisher = Client(container), Client(container)
+    client.ask(b"SUBSCRIBE", b"c")
+    for _ in range(20):
+        publisher.ask(b"PUBLISH", b"c", b"x" * 1000)
+    assert len(client.link.aborted) == 1
+    assert container.ledger().held < 20_000
+
+
+def test_many_messages_are_pushed_in_several_turns() -> None:
+    container = server_container()
+    client, publisher = Client(container), Client(container)
+    client.ask(b"SUBSCRIBE", b"c")
+    for _ in range(200):
+        publisher.ask(b"PUBLISH", b"c", b"x" * 1000)
+    first = client.talk.advance()
+    assert len(first) < 100_000
+    assert (first + finish(client.talk)).count(b"message") == 200
+    assert container.ledger().held < 1000

@@ -1,0 +1,300 @@
+"""The console in a real browser: each of its actions, as a person would do it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any, Callable, Iterator, List
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.support import TIMEOUT, Server, running_server
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="there is no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    assert CHROMIUM
+    assert DRIVER
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={profile}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.set_window_size(1400, 900)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+        driver.service.stop()
+
+
+class Console:
+    """The console of a server in a browser, with what a person looks for and does."""
+
+    def __init__(self, browser: webdriver.Chrome, server: Server) -> None:
+        self.browser = browser
+        self.server = server
+        browser.get(f"http://127.0.0.1:{server.port}/")
+
+    def ask(self, *commands: Any) -> List[Any]:
+        """What another client of the server is told."""
+        lines = "".join(json.dumps(each) + "\n" for each in commands)
+        return [
+            json.loads(line).get("result")
+            for line in self.server.ask(lines.encode()).split(b"\n")
+            if line
+        ]
+
+    def find(self, selector: str) -> Any:
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def text(self, selector: str) -> str:
+        return str(self.find(selector).text)
+
+    def until(self, holds: Callable[[], Any]) -> Any:
+        return WebDriverWait(self.browser, TIMEOUT, 0.05, [StaleElementReferenceException]).until(
+            lambda _: holds()
+        )
+
+    def click(self, selector: str) -> None:
+        self.until(lambda: self.find(selector).is_displayed())
+        self.find(selector).click()
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def labels(self) -> List[str]:
+        found: List[str] = self.browser.execute_script(
+            "return [...document.querySelectorAll('#keys .row')].map((row) => row.innerText)"
+        )
+        return found
+
+    def row(self, label: str) -> Any:
+        def found() -> Any:
+            rows = self.browser.find_elements(By.CSS_SELECTOR, "#keys .row")
+            return next(
+                (row for row in rows if row.find_element(By.CSS_SELECTOR, ".label").text == label),
+                None,
+            )
+
+        return self.until(found)
+
+    def show(self, *labels: str) -> None:
+        """Opens groups, and a key at last."""
+        for label in labels:
+            self.until(partial(self._click_row, label))
+        self.until(lambda: self.find("#detail").is_displayed())
+
+    def _click_row(self, label: str) -> bool:
+        self.row(label).click()
+        return True
+
+    def fill(self, selector: str, text: str) -> None:
+        field = self.find(selector)
+        field.clear()
+        field.send_keys(text)
+
+    def has_printed(self, line: str, expected: str) -> bool:
+        return expected in self.text("#output").rpartition(f"kv> {line}")[2]
+
+    def message(self) -> str:
+        self.until(lambda: self.find("#toast").is_displayed())
+        return self.text("#message")
+
+
+@pytest.fixture
+def console(browser: webdriver.Chrome, server: Server) -> Iterator[Console]:
+    server.ask(b'{"type":"FLUSH"}\n')
+    items = {
+        f"user:{number}": {"name": f"u{number}", "n": 12345678901234567890} for number in range(20)
+    }
+    server.ask(
+        json.dumps({"type": "MSET", "items": {**items, "plain": [1, "two", None]}}).encode() + b"\n"
+    )
+    console = Console(browser, server)
+    console.until(console.labels)
+    yield console
+    log: Any = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    log = [each for each in log if each["level"] == "SEVERE"]
+    assert [each for each in log if "status of 4" not in each["message"]] == []
+
+
+def test_keys_are_a_tree_with_counts_and_a_search(console: Console) -> None:
+    assert "user:" in console.labels()[0]
+    assert "20" in console.labels()[0]
+    console.show("user:", "7")
+    assert console.text("#key") == "user:7"
+    console.press("/")
+    console.press("user:1")
+    console.until(lambda: "11" in console.labels()[0])
+    assert console.text("#count") == "11"
+
+
+def test_a_value_is_laid_out_with_its_numbers_as_they_are(console: Console) -> None:
+    console.show("user:", "3")
+    assert console.text("#value") == '{\n  "name": "u3",\n  "n": 12345678901234567000\n}'.replace(
+        "12345678901234567000", "12345678901234567890"
+    )
+    assert "object" in console.text("#facts")
+    assert console.find("#value .k").text == '"name"'
+
+
+def test_a_value_is_edited_and_checked_while_it_is_typed(console: Console) -> None:
+    console.show("plain")
+    console.press("e")
+    console.until(lambda: console.find("#editor").is_displayed())
+    console.fill("#text", '{"a": ')
+    console.until(lambda: not console.find("#save").is_enabled())
+    assert console.find("#check").get_attribute("class") == "bad"
+    console.find("#text").send_keys("1.50}")
+    console.until(lambda: console.find("#save").is_enabled())
+    console.find("#text").send_keys(Keys.CONTROL, Keys.ENTER)
+    assert console.message() == "Saved."
+    assert console.ask({"type": "GET", "key": "plain"}) == [{"a": 1.5}]
+
+
+def test_nobodys_change_is_lost(console: Console) -> None:
+    console.show("plain")
+    console.click("#edit")
+    console.ask({"type": "SET", "key": "plain", "value": "theirs"})
+    console.fill("#text", '"mine"')
+    console.click("#save")
+    console.until(lambda: "Somebody changed" in console.text("#check"))
+    assert console.ask({"type": "GET", "key": "plain"}) == ["theirs"]
+    console.click("#cancel")
+    console.until(lambda: console.text("#value") == '"theirs"')
+
+
+def test_a_key_is_created_and_no_other_replaced(console: Console) -> None:
+    console.press("n")
+    console.fill("#new-key", "plain")
+    console.fill("#text", "[1]")
+    console.click("#save")
+    console.until(lambda: "There is a key" in console.text("#check"))
+    console.fill("#new-key", "new ä/key")
+    console.fill("#new-ttl", "60")
+    console.click("#save")
+    console.until(lambda: console.text("#key") == "new ä/key")
+    assert 0 < console.ask({"type": "TTL", "key": "new ä/key"})[0] <= 60
+
+
+def test_a_deleted_key_comes_back(console: Console) -> None:
+    console.ask({"type": "EXPIRE", "key": "plain", "ttl": 500})
+    console.show("plain")
+    console.press("d")
+    assert console.message() == "Deleted plain."
+    assert console.ask({"type": "EXISTS", "key": "plain"}) == [False]
+    console.click("#undo")
+    console.until(lambda: console.text("#message") == "plain is back.")
+    assert console.ask({"type": "GET", "key": "plain"}) == [[1, "two", None]]
+    assert console.ask({"type": "TTL", "key": "plain"})[0] > 400
+
+
+def test_a_ttl_is_set_and_cleared(console: Console) -> None:
+    console.show("plain")
+    console.fill("#ttl", "100")
+    console.find("#ttl").send_keys(Keys.ENTER)
+    console.until(lambda: "s to live" in console.text("#facts"))
+    assert 0 < console.ask({"type": "TTL", "key": "plain"})[0] <= 100
+    console.click("#ttl-clear")
+    console.until(lambda: "for ever" in console.text("#facts"))
+    assert console.ask({"type": "TTL", "key": "plain"}) == [None]
+
+
+def test_commands_are_typed_completed_and_explained(console: Console) -> None:
+    console.press(":")
+    console.press("pers", Keys.TAB)
+    console.until(lambda: console.find("#command").get_attribute("value") == "PERSIST ")
+    assert "Remove the ttl" in console.text("#hint")
+    for line, expected in [
+        ("SET typed '{\"a\": [1, 2]}' --ttl 50", "true"),
+        ("GET typed", '"a"'),
+        ("MSET a 1 b 'two words'", "true"),
+        ("MGET a b", "two words"),
+        ("INCR a --by 41", "42"),
+        ("NOPE", "There is no command"),
+        ("INCR b", "NOT_A_NUMBER"),
+        ("HELP SET", "SET KEY VALUE"),
+    ]:
+        console.fill("#command", line)
+        console.press(Keys.ENTER)
+        console.until(partial(console.has_printed, line, expected))
+
+
+def test_the_figures_move(console: Console) -> None:
+    figure = "#figures .figure:nth-child({})"
+    console.until(lambda: console.find(figure.format(5)))
+    console.ask(*[{"type": "GET", "key": "plain"}] * 500)
+    console.until(lambda: console.text(figure.format(2) + " p").startswith("100 %"))
+    assert console.find(figure.format(1) + " .line").get_attribute("d").count("L") >= 1
+
+
+def test_many_keys_and_a_long_value_leave_the_page_usable(console: Console) -> None:
+    for start in range(0, 100_000, 20_000):
+        console.ask({"type": "MSET", "items": {f"k{n}": n for n in range(start, start + 20_000)}})
+    console.ask({"type": "SET", "key": "long", "value": [{"text": "x" * 100}] * 45_000})
+    console.click("#reload")
+    console.until(lambda: console.find("#more").is_displayed())
+    assert len(console.labels()) <= 202
+    console.fill("#search", "long")
+    console.show("long")
+    assert "MiB" in console.text("#facts")
+    assert "more characters" in console.find("#value").get_attribute("textContent")
+    assert not console.find("#edit").is_enabled()
+
+
+def test_the_password_is_asked_for_and_not_kept(browser: webdriver.Chrome) -> None:
+    with running_server(KV_PASSWORD="sécret") as server:
+        console = Console(browser, server)
+        console.until(lambda: console.find("#login").is_displayed())
+        console.fill("#password", "wrong")
+        console.press(Keys.ENTER)
+        console.until(lambda: "wrong" in console.text("#login-error"))
+        console.fill("#password", "sécret")
+        console.press(Keys.ENTER)
+        console.until(lambda: not console.find("#login").is_displayed())
+        console.until(lambda: console.text("#count") == "0")
+        stored = browser.execute_script(
+            "return [localStorage.length, sessionStorage.length, document.cookie]"
+        )
+        assert stored == [0, 0, ""]
+        browser.refresh()
+        console.until(lambda: console.find("#login").is_displayed())
+        browser.get("about:blank")
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: Path) -> None:
+    browser = console.browser
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": theme}]},
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    try:
+        console.show("user:", "3")
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width
+        assert browser.save_screenshot(str(tmp_path / f"{theme}-{width}.png"))
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

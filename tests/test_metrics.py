@@ -1,0 +1,106 @@
+"""The figures as Prometheus reads them, by its own tool where there is one, and the dashboard."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Iterator, Set
+
+import httpx
+import pytest
+
+from tests.support import ROOT, TIMEOUT, Server, running_server
+
+PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server all of whose figures are there, and some of whose are not 0."""
+    folder = tmp_path_factory.mktemp("data")
+    with running_server("--data-dir", str(folder), "--max-memory", "100mb") as server:
+        server.ask(b'{"type":"SET","key":"k","value":1}\n{"type":"GET","key":"k"}\n{"type":"X"}\n')
+        yield server
+
+
+def exposition(server: Server) -> str:
+    answer = httpx.get(f"http://127.0.0.1:{server.port}/metrics", timeout=TIMEOUT)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def families(text: str) -> Set[str]:
+    return {re.split(r"[{ ]", line)[0] for line in text.splitlines() if not line.startswith("#")}
+
+
+def test_every_figure_is_there(measured: Server) -> None:
+    text = exposition(measured)
+    assert 'kvjson_commands_total{command="GET"} 1.0' in text
+    assert 'kvjson_errors_total{code="UNKNOWN_COMMAND"} 1.0' in text
+    assert 'kvjson_loop_lag_seconds_bucket{le="+Inf"}' in text
+    assert {"kvjson_journal_frames_total", "kvjson_memory_used_bytes"} <= families(text)
+
+
+def test_the_dashboard_shows_figures_that_there_are(measured: Server) -> None:
+    known = families(exposition(measured))
+    dashboard = json.loads((ROOT / "docs" / "deploy" / "grafana.json").read_text())
+    shown = re.findall(r"kvjson_\w+", json.dumps(dashboard["panels"]))
+    assert shown
+    assert {*shown} - known == set()
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len({*ids}) == len(ids)
+
+
+@pytest.mark.skipif(not PROMTOOL, reason="there is no promtool here")
+def test_promtool_finds_no_fault(measured: Server) -> None:
+    assert PROMTOOL
+    checked = subprocess.run(
+        [PROMTOOL, "check", "metrics"],
+        input=exposition(measured),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not PROMETHEUS, reason="there is no Prometheus here")
+def test_prometheus_scrapes_the_server(measured: Server, tmp_path: Path) -> None:
+    assert PROMETHEUS
+    (tmp_path / "prometheus.yml").write_text(
+        "scrape_configs:\n"
+        "  - job_name: kvjson\n"
+        "    scrape_interval: 200ms\n"
+        "    scrape_timeout: 200ms\n"
+        f"    static_configs: [{{targets: ['127.0.0.1:{measured.port}']}}]\n"
+    )
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    program = [PROMETHEUS, f"--config.file={tmp_path}/prometheus.yml"]
+    program += [f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address={address}"]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with process:
+        try:
+            assert _value_of(address, "kvjson_keys") == "1"
+        finally:
+            process.terminate()
+
+
+def _value_of(address: str, metric: str) -> str:
+    """What Prometheus knows of a metric, as soon as it does."""
+    for _ in range(int(TIMEOUT / 0.1)):
+        time.sleep(0.1)
+        try:
+            url = f"http://{address}/api/v1/query"
+            found = httpx.get(url, params={"query": metric}, timeout=TIMEOUT).json()
+        except (httpx.TransportError, ValueError):
+            continue
+        if found["data"]["result"]:
+            return str(found["data"]["result"][0]["value"][1])
+    raise AssertionError(f"Prometheus knows no {metric}")

@@ -1,0 +1,120 @@
+"""`kv import --from redis://...`, from a server that speaks Redis's protocol: ours, or a fake."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any, Dict, Iterator, List, Sequence
+
+import pytest
+import redis
+
+from adapters.client.redis_source import Item, RedisKeys, Refusal, Source, connected
+from domain.errors import Unavailable
+from tests.support import Server, kv, running_server
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+def test_strings_are_copied_with_their_ttls(source: Server, target: Server) -> None:
+    theirs = redis.Redis("127.0.0.1", source.port, db=3)
+    theirs.mset({f"key:{number}": number for number in range(1200)})
+    theirs.set("doc", '{"a":[1]}')
+    theirs.set("bytes", b"\xff\x00", ex=1000)
+    done = kv(target.port, "import", "--from", f"redis://127.0.0.1:{source.port}/3")
+    assert done.returncode == 0, done.stderr
+    assert "1,202 keys imported" in done.stderr
+    ours = redis.Redis("127.0.0.1", target.port)
+    assert ours.dbsize() == 1202
+    assert ours.get("bytes") == b"\xff\x00"
+    assert 900 < ours.ttl("bytes") <= 1000
+    assert ours.get("doc") == b'{"a":[1]}'
+    for client in (ours, theirs):
+        client.close()
+
+
+def test_what_is_no_string_is_left_out_by_its_type() -> None:
+    kinds: Dict[bytes, object] = {b"a": b"1", b"list": None, b"\xff": b"2", b"gone": b""}
+
+    def ask(commands: Sequence[Sequence[bytes]]) -> List[Any]:
+        return [reply(*command) for command in commands]
+
+    def reply(name: bytes, *arguments: bytes) -> Any:
+        if name == b"SCAN":
+            return [b"0", list(kinds)] if arguments[0] == b"7" else [b"7", []]
+        (key,) = arguments
+        if name == b"TYPE":
+            return b"list"
+        if name == b"PTTL":
+            return 1500 if key == b"a" else -1
+        if key == b"gone":
+            return None
+        return Refusal("WRONGTYPE") if kinds[key] is None else kinds[key]
+
+    keys = RedisKeys(ask)
+    assert [item for page in keys.pages() for item in page] == [Item("a", b"1", 1.5)]
+    assert dict(keys.left_out) == {"of type list": 1, "whose name is not UTF-8": 1}
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("redis://h", Source("h")),
+        ("redis://h:1/5", Source("h", 1, 5)),
+        ("rediss://me@[::1]:2", Source("::1", 2, 0, "me", has_tls=True)),
+    ],
+)
+def test_an_address_names_a_place(address: str, expected: Source) -> None:
+    assert Source.parse(address) == expected
+
+
+@pytest.mark.parametrize("address", ["http://h", "redis://", "redis://h/x", "redis://:secret@h"])
+def test_an_address_that_is_none_is_refused_and_not_quoted(address: str) -> None:
+    with pytest.raises(ValueError, match=r"redis|REDISCLI_AUTH") as refused:
+        Source.parse(address)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_file_or_a_redis_is_given_and_not_both(target: Server) -> None:
+    assert kv(target.port, "import").returncode == 2
+    both = kv(target.port, "import", "-", "--from", "redis://127.0.0.1:1")
+    assert both.returncode == 2
+
+
+def test_a_wrong_password_is_told_and_not_shown(target: Server) -> None:
+    with running_server(KV_PASSWORD="open sesame") as locked:
+        address = f"redis://127.0.0.1:{locked.port}"
+        done = kv(target.port, "import", "--from", address, REDISCLI_AUTH="guess")
+        assert done.returncode != 0
+        assert "WRONGPASS" in done.stderr
+        assert "guess" not in done.stderr
+        done = kv(target.port, "import", "--from", address, REDISCLI_AUTH="open sesame")
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 400\r\n\r\n", b"*2\r\n$1\r\n0", b"$x\r\n"])
+def test_a_peer_that_is_no_redis_is_an_error(sent: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(sent)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        place = Source("127.0.0.1", listener.getsockname()[1])
+        with pytest.raises(Unavailable), connected(place, "", 10) as keys:
+            list(keys.pages())
+        thread.join()

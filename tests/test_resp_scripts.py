@@ -1,0 +1,87 @@
+"""The scripts of lock recipes, carried out without Lua."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from dependency_injector import providers
+
+from adapters.client.loopback import LoopbackLink
+from adapters.protocols.resp.scripts import MAX_LOADED
+from application.ports import Conversation
+from tests.support import Clock, answer, server_container
+from tests.test_resp import request, said
+
+DELETE = b"""
+    if redis.call('GET', KEYS[1]) == ARGV[1]  -- is it ours?
+    then return redis.call('DEL', KEYS[1]) else return 0 end
+"""
+NO_LUA = b"-ERR there is no Lua here: of scripts, only those of some lock recipes are known\r\n"
+
+
+def conversation(clock: Clock) -> Conversation:
+    container = server_container()
+    container.clock.override(providers.Object(clock))
+    talk: Conversation = container.plain_conversation(LoopbackLink())
+    return talk
+
+
+def test_compare_and_delete_is_known_by_any_spelling_of_its_text() -> None:
+    talk = conversation(Clock())
+
+    def run(*arguments: bytes) -> bytes:
+        return answer(talk, [request(*arguments)])
+
+    name = hashlib.sha1(DELETE).hexdigest().encode()
+    run(b"SET", b"k", b"token")
+    assert run(b"EVALSHA", name, b"1", b"k", b"token").startswith(b"-NOSCRIPT ")
+    assert run(b"EVAL", DELETE, b"1", b"k", b"other") == b":0\r\n"
+    assert run(b"EVALSHA", name.upper(), b"1", b"k", b"token") == b":1\r\n"
+    assert run(b"GET", b"k") == b"$-1\r\n"
+    assert run(b"SCRIPT", b"EXISTS", name, b"0" * 40) == b"*2\r\n:1\r\n:0\r\n"
+    assert run(b"SCRIPT", b"FLUSH") == b"+OK\r\n"
+    assert run(b"SCRIPT", b"LOAD", DELETE.lower()) != b"$40\r\n%b\r\n" % name
+    assert run(b"SCRIPT", b"EXISTS", name) == b"*1\r\n:0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (request(b"EVAL", b"return 1", b"0"), NO_LUA),
+        (request(b"SCRIPT", b"LOAD", b"return 1"), NO_LUA),
+        (request(b"EVAL", DELETE + b" " * 5000, b"0"), NO_LUA),
+        (request(b"EVAL", DELETE, b"x"), b"-ERR value is not an integer or out of range\r\n"),
+        (request(b"EVAL", DELETE, b"-1"), b"-ERR Number of keys can't be negative\r\n"),
+        (
+            request(b"EVAL", DELETE, b"2", b"k"),
+            b"-ERR Number of keys can't be greater than number of args\r\n",
+        ),
+        (
+            request(b"EVAL", DELETE, b"1", b"k"),
+            b"-ERR this script has one key, and other arguments than these\r\n",
+        ),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused(sent: bytes, expected: bytes) -> None:
+    assert said(sent) == expected
+
+
+def test_a_script_is_executed_in_a_transaction() -> None:
+    transaction = [
+        *(
+            request(b"SET", b"k", b"t"),
+            request(b"MULTI"),
+            request(b"EVAL", DELETE, b"1", b"k", b"t"),
+        ),
+        *(request(b"GET", b"k"), request(b"EXEC")),
+    ]
+    assert said(b"".join(transaction)).endswith(b"*2\r\n:1\r\n$-1\r\n")
+
+
+def test_spellings_of_scripts_that_are_kept_are_bounded() -> None:
+    container = server_container()
+    talk = container.plain_conversation(LoopbackLink())
+    for number in range(MAX_LOADED + 5):
+        answer(talk, [request(b"SCRIPT", b"LOAD", DELETE + b"-- %d" % number)])
+    assert len(container.resp().scripts) == MAX_LOADED
