@@ -60,16 +60,23 @@ MAX_RUN = 1000
 
 class InProcess(Pipelined):
     """The executor of a program that has the store in itself, with no server between: a command is
-    within the same limits."""
+    within the same limits. The JSON texts in results become what `from_text` returns."""
 
-    def __init__(self, executor: Executor, limits: Limits, close: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        limits: Limits,
+        close: Callable[[], object],
+        from_text: Callable[[bytes], Any] = bytes,
+    ) -> None:
         self._executor = executor
         self._limits = limits
         self._close = close
+        self._from_text = from_text
 
     def execute(self, command: Command[R]) -> R:
         self._limits.check_keys(command.named_keys())
-        return self._executor.execute(command)
+        return cast(R, self._opened(self._executor.execute(command)))
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         outcomes: List[object] = []
@@ -90,8 +97,17 @@ class InProcess(Pipelined):
                     self._limits.check_keys(command.named_keys())
                 run = self._executor.execute_run(commands)
                 if run is not None:
-                    return run.results
+                    return [self._opened(each) for each in run.results]
         return [self._outcome(command) for command in commands]
+
+    def _opened(self, result: object) -> object:
+        if type(result) is bytes:
+            return self._from_text(result)
+        if type(result) is dict:
+            return dict(zip(result, map(self._from_text, result.values())))
+        if type(result) is list:
+            return [self._opened(each) for each in result]
+        return result
 
     def _outcome(self, command: Command[Any]) -> object:
         try:

@@ -80,6 +80,9 @@ class ClientContainer(containers.DeclarativeContainer):
         "connect_timeout": config.connect_timeout.as_float(),
         "timeout": config.timeout.as_float(),
         "server_name": config.tls_server_name,
+        "from_text": providers.Selector(
+            config.values, texts=providers.Object(bytes), objects=providers.Object(from_json)
+        ),
     }
     session: providers.Provider[Session] = providers.Selector(
         config.values,

@@ -6,7 +6,7 @@ Rule: redis-py is imported when a store is made, by no other program.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from adapters.client.address import Address
 from adapters.client.network import Network, TlsConfig
@@ -94,10 +94,12 @@ def new_executor(
     connect_timeout: float,
     timeout: float,
     server_name: Optional[str],
+    from_text: Callable[[bytes], Any],
 ) -> Pipelined:
-    """An executor on an engine, with no server between. What the settings of the client say of
-    where it is, and of the password, counts."""
+    """An executor on an engine, with no server between, whose results have what `from_text` makes
+    of JSON texts. What the settings of the client say of where it is, and of the password, counts.
+    """
     address = address._replace(host=host, port=port, password=password or None)
     store = new_store(address, network, size, connect_timeout, timeout, server_name)
     limits = Limits()
-    return InProcess(LocalExecutor(store, limits), limits, store.close)
+    return InProcess(LocalExecutor(store, limits), limits, store.close, from_text)

@@ -152,6 +152,10 @@ class Cluster(NamedTuple):
         places = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
         return f"{self.scheme}://{places}"
 
+    def is_agreed(self) -> bool:
+        """Whether all servers say the same of the slots, and know of the same changes."""
+        return all(map(_is_whole, self.servers)) and len(set(map(_view, self.servers))) == 1
+
 
 SLOTS = 16384
 
@@ -177,15 +181,24 @@ def running_cluster(
                 words = ("CLUSTER MEET", "127.0.0.1", server.port, bus)
                 servers[0].client.execute_command(*words)
             servers.append(server)
-        until(lambda: all(map(_is_whole, servers)))
-        yield Cluster(servers)
+        cluster = Cluster(servers)
+        until(cluster.is_agreed)
+        yield cluster
+
+
+def _info(server: Engine) -> Dict[str, str]:
+    info = server.client.execute_command("CLUSTER INFO")
+    return info if isinstance(info, dict) else dict(_FIELD.findall(info.decode()))
 
 
 def _is_whole(server: Engine) -> bool:
-    info = server.client.execute_command("CLUSTER INFO")
-    text = info if isinstance(info, dict) else dict(_FIELD.findall(info.decode()))
+    return _info(server)["cluster_state"] == "ok" and int(_info(server)["cluster_size"]) > 1
+
+
+def _view(server: Engine) -> str:
     slots = server.client.execute_command("CLUSTER SLOTS")
-    return text["cluster_state"] == "ok" and len(slots) == int(text["cluster_size"]) > 1
+    owners = sorted((first, last, primary[1]) for first, last, primary, *_ in slots)
+    return f"{_info(server)['cluster_current_epoch']} {owners}"
 
 
 _FIELD = re.compile(r"^(\w+):(\w*)", re.MULTILINE)

@@ -74,6 +74,7 @@ def test_info_tells_the_engine_and_its_figures(engine: Engine, server: Server) -
 
 def test_without_its_engine_a_server_says_so_and_serves_again_once_it_is_back() -> None:
     engine = start(PROGRAM)
+    ready = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     with running_server("--store", engine.url) as server:
         ask(server, '{"type":"INCR","key":"n"}')
         stop(engine)
@@ -87,8 +88,13 @@ def test_without_its_engine_a_server_says_so_and_serves_again_once_it_is_back() 
         assert ping["ok"] is True
         for reply in (get, incr, info):
             assert reply["error"]["code"] == "UNAVAILABLE"
+        assert server.ask(ready).startswith(b"HTTP/1.1 503 ")
         with running(PROGRAM, port=engine.port):
             assert ask(server, '{"type":"INCR","key":"n"}')[0]["result"] == 1
+            assert server.ask(ready).startswith(b"HTTP/1.1 200 ")
+            assert b"\nkvjson_engine_servers 1.0\n" in server.ask(
+                ready.replace(b"readyz", b"metrics")
+            )
         assert server.process.poll() is None
 
 
