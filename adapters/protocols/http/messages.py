@@ -31,6 +31,7 @@ from application.ports import Closing
 from domain.errors import (
     BadJson,
     BadRequest,
+    CrossSlot,
     Internal,
     KvError,
     NotANumber,
@@ -221,4 +222,5 @@ _STATUSES: Dict[Type[Any], int] = {
     TooManyClients: 503,
     Unavailable: 503,
     OutOfMemory: 507,
+    CrossSlot: 422,
 }

@@ -27,6 +27,10 @@ def _journal(report: Any, name: str) -> Any:
     return None if report.journal is UNSET else getattr(report.journal, name)
 
 
+def _engine(report: Any, name: str) -> Any:
+    return None if report.engine is UNSET else getattr(report.engine, name)
+
+
 class Figure(NamedTuple):
     """A single figure of the report; None leaves it out."""
 
@@ -68,6 +72,7 @@ FIGURES = (
     Figure("refused_clients", "Clients over the bound.", lambda r: r.server.refused_clients, True),
     Figure("cut_clients", "Clients that took too long.", lambda r: r.server.cut_clients, True),
     Figure("max_clients", "Bound on clients.", lambda r: r.limits.max_clients),
+    Figure("engine_servers", "Servers that keep the keys.", lambda r: _engine(r, "servers")),
     Figure("journal_size_bytes", "The journal's files.", lambda r: _journal(r, "size")),
     Figure("journal_frames", "Journal frames.", lambda r: _journal(r, "frames"), True),
     Figure(

@@ -15,7 +15,7 @@ from adapters.protocols.http.exchanges import Exchange, Lines, Operation, Single
 from adapters.protocols.http.messages import JSON, Head, Response, in_json, problem
 from adapters.protocols.http.openapi import described
 from adapters.protocols.http.resources import JSON_PATCH, KEYS, MERGE_PATCH
-from application.commands import Info, Ping
+from application.commands import Info, Scan
 from application.limits import Limits
 from application.ports import Codec
 
@@ -69,7 +69,9 @@ def _constant(response: Response) -> Open:
 
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
-_READY = Operation(lambda head, body: Ping(), lambda head, _: Response(200, _PLAIN, b"ready\n"))
+_READY = Operation(
+    lambda head, body: Scan(limit=1), lambda head, _: Response(200, _PLAIN, b"ready\n")
+)
 _METRICS = Operation(lambda head, body: Info(), metrics.exposition)
 _CONDITIONS = ("If-Match", "If-None-Match")
 _MISSING, _FAILED = "There is no such key.", "A condition does not hold."
@@ -167,7 +169,7 @@ TABLE: Tuple[Route, ...] = (
         "/readyz",
         "Tell whether commands are executed.",
         _single(_READY),
-        {200: "They are.", 503: "The server loads its keys, or is about to stop."},
+        {200: "They are.", 503: "The server loads its keys, is about to stop, or has no engine."},
     ),
     Route(
         "GET",

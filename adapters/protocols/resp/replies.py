@@ -15,6 +15,7 @@ from application.commands import Command
 from application.commands.strings import MGetEach
 from application.ports import Encoded, Request
 from domain.errors import (
+    CrossSlot,
     DiskFull,
     InvalidPassword,
     KvError,
@@ -103,6 +104,7 @@ _ERRORS: Dict[Type[KvError], str] = {
     Unauthenticated: "NOAUTH {}",
     Loading: "LOADING {}",
     DiskFull: "MISCONF {}",
+    CrossSlot: "CROSSSLOT {}",
 }
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
 

@@ -6,6 +6,7 @@ BATCH; a command that is refused undoes none of the others.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Collection, List, Optional
 
 from msgspec import field
@@ -27,6 +28,7 @@ from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget, SharedBudget
 from application.commands import Command
 from application.commands.batch import check_cost
+from application.limits import Limits
 from application.ports import Encoded
 from domain.errors import KvError, TooLarge
 from domain.store import Store
@@ -74,18 +76,13 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             check_cost(queue.commands, budget.limits)
         except TooLarge as error:
             raise ReplyError(f"EXECABORT Transaction discarded: {error}") from error
-        shared = SharedBudget(budget.limits)
-        return Encoded(store.atomically(lambda inner: self._run_all(inner, shared)))
+        return Encoded(store.atomically(partial(self._run_all, budget.limits)))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self._commands for key in command.named_keys()]
 
     def touches_keyspace(self) -> bool:
         return any(command.touches_keyspace() for command in self._commands)
-
-    @property
-    def _commands(self) -> List[Command[Any]]:
-        return self.queue.commands if self.queue else []
 
     def shown_keys(self) -> Optional[Collection[str]]:
         """Of the watched keys the reply tells whether they have changed."""
@@ -95,8 +92,10 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     def may_write(self) -> bool:
         return any(command.may_write() for command in self._commands)
 
-    def _run_all(self, store: Store, budget: Budget) -> bytes:
+    def _run_all(self, limits: Limits, store: Store) -> bytes:
+        """Has a budget of its own, since a store may run it again."""
         parts: List[bytes] = []
+        budget = SharedBudget(limits)
         for command in self._commands:
             try:
                 parts.append(replies.spelled(command, command.run(store, budget)))
@@ -104,6 +103,10 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
                 parts.append(replies.error_line(error))
             budget.reply(len(parts[-1]))
         return replies.array(parts)
+
+    @property
+    def _commands(self) -> List[Command[Any]]:
+        return self.queue.commands if self.queue else []
 
 
 def _multi(session: Session, arguments: Arguments) -> Action:
