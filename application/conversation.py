@@ -27,11 +27,9 @@ from application.ports import (
 )
 from application.stats import Report, ServerStats
 from domain.errors import (
-    BadRequest,
     Internal,
     KvError,
     TimedOut,
-    TooLarge,
     TooManyClients,
     Unauthenticated,
 )
@@ -378,15 +376,8 @@ class Conversation:
     def _is_long(self, command: Command[Any]) -> bool:
         """Whether the length of a request gives it turns of its own; raises when it names too many
         keys, or one that is too long."""
-        keys, limits = command.named_keys(), self._service.limits
-        if len(keys) > limits.max_keys_per_request:
-            most = f"at most {limits.max_keys_per_request} (max_keys_per_request)"
-            raise TooLarge(f"the request names {len(keys)} keys; {most}")
-        longest = 4 * max(map(len, keys), default=0)  # bytes, at most
-        if longest > limits.max_key_bytes and any(
-            len(key.encode()) > limits.max_key_bytes for key in keys
-        ):
-            raise BadRequest(f"a key is over {limits.max_key_bytes} bytes (max_key_bytes)")
+        keys = command.named_keys()
+        self._service.limits.check_keys(keys)
         return self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS
 
     def _encode(self, request: Command[Any], result: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The executor that carries commands out on a store in this process.
+"""The executors that carry commands out on a store in this process.
 
 Rule: a command that takes long is executed in steps only where the store allows for it: it must not
 block, must be maintained and must tell its effects. On any other store each command is one step.
@@ -6,15 +6,17 @@ block, must be maintained and must tell its effects. On any other store each com
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, TypeVar, cast
+import contextlib
+from itertools import groupby
+from typing import Any, Callable, List, Optional, Sequence, TypeVar, cast
 
 from application.budget import Budget
 from application.commands import Command, MGet, Results
 from application.limits import DEFAULTS, Limits
-from application.ports import Executor, Steps
+from application.ports import Executor, Pipelined, Steps
 from application.snapshot_read import PART, SteppedStore, snapshot
 from domain.effects import Observable
-from domain.errors import Unavailable
+from domain.errors import KvError, Unavailable
 from domain.store import Maintained, Store
 
 R = TypeVar("R")
@@ -32,7 +34,8 @@ class LocalExecutor(Executor):
         return command.run(self._store, self._budget)
 
     def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
-        """What cannot be reached is not asked again for each command."""
+        """What cannot be reached is not asked again for each command, which may have had an effect
+        already."""
         try:
             return type(commands[0]).run_many(commands, self._store, self._budget)
         except Unavailable as error:
@@ -49,6 +52,68 @@ class LocalExecutor(Executor):
                     yield
         run = yield from command.prepare(self._budget)
         return run(self._store, self._budget)
+
+
+MAX_RUN = 1000
+"""How many commands of a pipeline are executed at once, at the most."""
+
+
+class InProcess(Pipelined):
+    """The executor of a program that has the store in itself, with no server between: a command is
+    within the same limits. The JSON texts in results become what `from_text` returns."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        limits: Limits,
+        close: Callable[[], object],
+        from_text: Callable[[bytes], Any] = bytes,
+    ) -> None:
+        self._executor = executor
+        self._limits = limits
+        self._close = close
+        self._from_text = from_text
+
+    def execute(self, command: Command[R]) -> R:
+        self._limits.check_keys(command.named_keys())
+        return cast(R, self._opened(self._executor.execute(command)))
+
+    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        outcomes: List[object] = []
+        for _, group in groupby(commands, type):
+            run = list(group)
+            for start in range(0, len(run), MAX_RUN):
+                outcomes += self._execute_some(run[start : start + MAX_RUN])
+        return outcomes
+
+    def close(self) -> None:
+        self._close()
+
+    def _execute_some(self, commands: Sequence[Command[Any]]) -> List[object]:
+        """The outcomes of commands of one kind."""
+        if len(commands) > 1:
+            with contextlib.suppress(KvError):  # the one to blame is refused by itself
+                for command in commands:
+                    self._limits.check_keys(command.named_keys())
+                run = self._executor.execute_run(commands)
+                if run is not None:
+                    return [self._opened(each) for each in run.results]
+        return [self._outcome(command) for command in commands]
+
+    def _opened(self, result: object) -> object:
+        if type(result) is bytes:
+            return self._from_text(result)
+        if type(result) is dict:
+            return dict(zip(result, map(self._from_text, result.values())))
+        if type(result) is list:
+            return [self._opened(each) for each in result]
+        return result
+
+    def _outcome(self, command: Command[Any]) -> object:
+        try:
+            return self.execute(command)
+        except KvError as error:
+            return error
 
 
 def _stepped(store: Store) -> Optional[SteppedStore]:

@@ -7,8 +7,11 @@ command line, INFO and the documentation are made from this one record.
 from __future__ import annotations
 
 import math
+from typing import Collection
 
 from msgspec import Struct
+
+from domain.errors import BadRequest, TooLarge
 
 MAX_KEEPALIVE = 32_767
 """Seconds; the longest that systems take."""
@@ -52,6 +55,17 @@ class Limits(Struct, frozen=True):
             raise ValueError("max_reply_bytes cannot be less than twice max_request_bytes")
         if self.max_input_bytes < self.max_request_bytes:
             raise ValueError("max_input_bytes cannot be less than max_request_bytes")
+
+    def check_keys(self, keys: Collection[str]) -> None:
+        """Raises `TooLarge` for too many keys, and `BadRequest` for one that is too long."""
+        if len(keys) > self.max_keys_per_request:
+            most = f"at most {self.max_keys_per_request} (max_keys_per_request)"
+            raise TooLarge(f"the request names {len(keys)} keys; {most}")
+        longest = 4 * max(map(len, keys), default=0)  # bytes, at most
+        if longest > self.max_key_bytes and any(
+            len(key.encode("utf-8", "surrogatepass")) > self.max_key_bytes for key in keys
+        ):
+            raise BadRequest(f"a key is over {self.max_key_bytes} bytes (max_key_bytes)")
 
 
 def _check(name: str, value: float) -> None:

@@ -75,6 +75,16 @@ class Journal(Struct, gc=False):
     """How many took up to so many seconds, each counted once."""
 
 
+class Engine(Struct, gc=False):
+    """The servers that keep the keys: name, version and role, `master` or `slave`, of one of them,
+    and how many there are."""
+
+    name: str
+    version: str
+    role: str
+    servers: int
+
+
 class Report(Struct):
     """The result of INFO; of a store that no server stands before, only the keyspace is known."""
 
@@ -86,6 +96,8 @@ class Report(Struct):
     """How many requests were refused with each code."""
     limits: Union[Limits, UnsetType] = UNSET
     journal: Union[Journal, UnsetType] = UNSET
+    """Where there is one."""
+    engine: Union[Engine, UnsetType] = UNSET
     """Where there is one."""
 
 
@@ -99,12 +111,14 @@ class ServerStats:
         clock: Callable[[], float],
         resident_memory: Callable[[], int],
         journal: Optional[Callable[[], Journal]] = None,
+        engine: Optional[Callable[[], Engine]] = None,
     ) -> None:
         self._version = version
         self._limits = limits
         self.clock = clock
         self._resident_memory = resident_memory
         self._journal = journal
+        self._engine = engine
         self._started = clock()
         self.connected = 0
         self.accepted = 0
@@ -144,4 +158,6 @@ class ServerStats:
         report.limits = self._limits
         if self._journal:
             report.journal = self._journal()
+        if self._engine:
+            report.engine = self._engine()
         return report

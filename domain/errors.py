@@ -68,6 +68,13 @@ class OutOfRange(KvError):
     blame = Blame.CLIENT
 
 
+class CrossSlot(KvError):
+    """The keys are on several servers of a cluster, and cannot be read or changed together."""
+
+    code = "CROSS_SLOT"
+    blame = Blame.CLIENT
+
+
 class OutOfMemory(KvError):
     """There is no room for what was to be stored."""
 
@@ -101,8 +108,20 @@ class Unavailable(KvError):
     code = "UNAVAILABLE"
 
 
+class Loading(Unavailable):
+    """The server does not have all its data in memory yet."""
+
+
+class DiskFull(Unavailable):
+    """There is no room on the disk for what was to be stored."""
+
+
 class Unreachable(Unavailable):
     """There was no connection: the request was not sent, and has had no effect."""
+
+
+class Misconfigured(Unavailable):
+    """The engine behind the store cannot be used as it is set up, and no repetition will help."""
 
 
 class TimedOut(KvError):

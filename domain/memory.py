@@ -65,6 +65,8 @@ class InMemoryStore:
         self._undo: Optional[UndoLog] = None
         self._listeners: Dict[object, Listener] = {}
         self._effects: List[Effect] = []
+        self._only_told: Sequence[Listener] = ()
+        """The listeners, where a change has to be told and nothing else."""
         self._noting: bool
         self._direct: bool
         self._plain: bool
@@ -98,6 +100,11 @@ class InMemoryStore:
         shard = self._shards[hash(key) & MASK]
         if self._plain or (self._direct and type(shard.get(key)) is not tuple):
             shard[key] = text
+        elif self._only_told and type(shard.get(key)) is not tuple:
+            shard[key] = text
+            effects = (Put(key, text),)
+            for listener in self._only_told:
+                listener(effects)
         else:
             self._write(key, text, None)
 
@@ -414,6 +421,8 @@ class InMemoryStore:
     def _choose_path(self) -> None:
         self._noting = bool(self._listeners) or self._undo is not None
         self._direct = not (self._noting or self._counting)
+        needs_more = self._counting or self._undo is not None
+        self._only_told = () if needs_more else tuple(self._listeners.values())
         self._plain = self._direct and not self._contents.deadlines
 
     def _tell(self) -> None:

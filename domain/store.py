@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 Change = Callable[[Optional[Entry]], Optional[Entry]]
 """Maps the current entry (None if absent) to the new one; returns the same object to change
-nothing, None to delete."""
+nothing, None to delete. A store that does not lock calls it again when the entry has changed."""
 
 
 class Page(NamedTuple):
@@ -135,7 +135,8 @@ class Store(Protocol):
 
     def atomically(self, work: Callable[[Store], R]) -> R:
         """Returns what `work` returns for a store like this one. If it raises, all that it did is
-        undone. Within `work`, `atomically` belongs to the outer one."""
+        undone. Within `work`, `atomically` belongs to the outer one. A store that does not lock
+        calls it again when others have changed what it read; only the last call has an effect."""
         ...
 
     def stats(self) -> Stats:

@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import queue
 import select
-import socket
-import ssl
 import sys
-import threading
-import time
-from functools import partial
-from typing import Any, Callable
+from typing import Any, ClassVar, Mapping
 
 from dependency_injector import containers, providers
 
 from adapters.client.address import Address
 from adapters.client.asyncio_pool import AsyncioPool
 from adapters.client.asyncio_tcp import AsyncioConnection
-from adapters.client.busy_poll_socket import BusyPollSocket
 from adapters.client.connection import Session
+from adapters.client.in_threads import InThreads
 from adapters.client.json_lines import ClientSession
-from adapters.client.network import Network, SocketApi, TlsConfig
+from adapters.client.network import Network, TlsConfig
 from adapters.client.pool import Pool
 from adapters.client.python_values import from_json, is_plain
 from adapters.client.tcp import TcpClient
 from application.ports import Pipelined
-
-
-def _threads(busy_poll: float) -> SocketApi:
-    """That of the standard library: gevent's in a program that gevent has patched, however late, so
-    each part is looked up when it is needed."""
-    return SocketApi(
-        socket,
-        ssl,
-        lambda: queue.SimpleQueue(),
-        lambda seconds: time.sleep(seconds),
-        _start,
-        partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
-    )
-
-
-def _start(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="kvjson look-up", daemon=True).start()
-
-
-def _busy_polling(seconds: float, sock: Any) -> Any:
-    """A socket that busy-polls; one of gevent's as it is, since busy-polling keeps other greenlets
-    from running."""
-    yield_cpu = getattr(os, "sched_yield", None)
-    if yield_cpu is None or type(sock).__module__ != "socket":
-        return sock
-    return BusyPollSocket(sock, yield_cpu, seconds)
-
-
-def _gevent() -> SocketApi:
-    import gevent.queue
-    import gevent.socket
-    import gevent.ssl
-
-    return SocketApi(gevent.socket, gevent.ssl, gevent.queue.Queue, gevent.sleep)
+from entrypoints.engine import new_executor
+from entrypoints.socket_apis import gevent_api, threads_api
 
 
 def _new_poll() -> Any:
@@ -77,13 +38,19 @@ class ClientContainer(containers.DeclarativeContainer):
     """Building it connects to nothing; the first command does. Any part can be overridden."""
 
     config = providers.Configuration(
-        strict=True, default={"unix_path": None, "tls_server_name": None, "values": "texts"}
+        strict=True,
+        default={
+            "unix_path": None,
+            "tls_server_name": None,
+            "values": "texts",
+            "engine": None,
+        },
     )
 
     socket_api = providers.Selector(
         config.network,
-        threads=providers.Callable(_threads, config.busy_poll.as_float()),
-        gevent=providers.Callable(_gevent),
+        threads=providers.Callable(threads_api, config.busy_poll.as_float()),
+        gevent=providers.Callable(gevent_api),
     )
     tls_config = providers.Selector(
         providers.Callable(_whether, config.tls),
@@ -94,6 +61,29 @@ class ClientContainer(containers.DeclarativeContainer):
     address = providers.Factory(
         Address, config.host, config.port.as_int(), config.unix_path, config.tls_server_name
     )
+    engine_network = providers.Singleton(
+        Network,
+        providers.Selector(
+            config.network,
+            threads=providers.Callable(threads_api, 0.0),
+            gevent=providers.Callable(gevent_api),
+        ),
+        tls_config,
+    )
+    _engine_settings: ClassVar[Mapping[str, Any]] = {
+        "address": config.engine,
+        "network": engine_network,
+        "host": config.host,
+        "port": config.port.as_int(),
+        "password": config.password,
+        "size": config.max_connections.as_int(),
+        "connect_timeout": config.connect_timeout.as_float(),
+        "timeout": config.timeout.as_float(),
+        "server_name": config.tls_server_name,
+        "from_text": providers.Selector(
+            config.values, texts=providers.Object(bytes), objects=providers.Object(from_json)
+        ),
+    }
     session: providers.Provider[Session] = providers.Selector(
         config.values,
         texts=providers.Factory(ClientSession, config.max_reply_bytes.as_int()),
@@ -104,7 +94,7 @@ class ClientContainer(containers.DeclarativeContainer):
             providers.Object(is_plain),
         ),
     )
-    connection = providers.Factory(
+    tcp_connection = providers.Factory(
         TcpClient,
         address=address,
         connect_timeout=config.connect_timeout.as_float(),
@@ -114,14 +104,24 @@ class ClientContainer(containers.DeclarativeContainer):
         password=config.password,
         new_poll=providers.Object(_new_poll),
     )
-    executor: providers.Provider[Pipelined] = providers.Singleton(
+    connection: providers.Provider[Pipelined] = providers.Selector(
+        providers.Callable(_whether, config.engine),
+        no=tcp_connection,
+        yes=providers.Factory(new_executor, **_engine_settings),
+    )
+    pool = providers.Singleton(
         Pool,
-        new_connection=connection.provider,
+        new_connection=tcp_connection.provider,
         network=network,
         size=config.max_connections.as_int(),
         attempts=config.attempts.as_int(),
         wait=config.connect_timeout.as_float(),
         total=config.total_timeout.as_float(),
+    )
+    executor: providers.Provider[Pipelined] = providers.Selector(
+        providers.Callable(_whether, config.engine),
+        no=pool,
+        yes=providers.Singleton(new_executor, **_engine_settings),
     )
     asyncio_connection = providers.Factory(
         AsyncioConnection,
@@ -133,11 +133,16 @@ class ClientContainer(containers.DeclarativeContainer):
         password=config.password,
         new_poll=providers.Object(_new_poll),
     )
-    asyncio_executor = providers.Singleton(
+    asyncio_pool = providers.Singleton(
         AsyncioPool,
         new_connection=asyncio_connection.provider,
         size=config.max_connections.as_int(),
         attempts=config.attempts.as_int(),
         wait=config.connect_timeout.as_float(),
         total=config.total_timeout.as_float(),
+    )
+    asyncio_executor = providers.Selector(
+        providers.Callable(_whether, config.engine),
+        no=asyncio_pool,
+        yes=providers.Singleton(InThreads, executor),
     )

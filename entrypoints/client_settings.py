@@ -10,6 +10,7 @@ from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
 import msgspec
 
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_place, settings_of
+from entrypoints.engine_address import is_engine, parts_of
 from entrypoints.settings.ranges import COUNT, PORT, SECONDS, SIZE, Range
 
 
@@ -101,7 +102,7 @@ def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
     if "://" in host:
         if port is not None:
             raise ValueError(f"port={port!r} beside an address, which says the port")
-        return settings_of(host)
+        return parts_of(host) if is_engine(host) else settings_of(host)
     place = parse_place(host)
     if place.port is not None and port is not None:
         raise ValueError(f"port={port!r} beside {host!r}, which says the port")
@@ -124,7 +125,7 @@ def _check_values(options: Mapping[str, Any]) -> None:
 
 def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:
     if asked_for and not settings["tls"]:
-        raise ValueError("tls=False contradicts the address, which is kvs://")
+        raise ValueError("tls=False contradicts the address, which is kvs:// or rediss://")
     if settings["tls"] and settings["unix_path"]:
         raise ValueError("tls=True asks for TLS, which a Unix socket does not have")
     for name in ("tls_ca", "tls_cert", "tls_key", "tls_server_name"):

@@ -7,7 +7,7 @@ from typing import Iterator, List, Optional
 import hypothesis
 import pytest
 
-from tests import certificates
+from tests import certificates, engines
 from tests.support import Server, running_server
 
 hypothesis.settings.register_profile("default", deadline=None)  # a shared machine may stall
@@ -86,3 +86,10 @@ def server(shared_server: Server) -> Server:
 def files(tmp_path_factory: pytest.TempPathFactory) -> certificates.Files:
     """Certificates and keys, on files."""
     return certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engines() -> Iterator[None]:
+    """Ends the engines that tests have started."""
+    yield
+    engines.stop_all()

@@ -86,8 +86,7 @@ class BlockingStore:
     traits = Traits(blocks=True, atomic=True)
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._engine = InMemoryStore(clock)
-        self.run_maintenance = self._engine.run_maintenance
+        self._engine: Store = InMemoryStore(clock)
 
     def get(self, key: str) -> Optional[bytes]:
         return self._waited().get(key)
@@ -122,7 +121,7 @@ class BlockingStore:
     def stats(self) -> Stats:
         return self._waited().stats()
 
-    def _waited(self) -> InMemoryStore:
+    def _waited(self) -> Store:
         gevent.sleep(0.0001)
         return self._engine
 
@@ -208,7 +207,7 @@ def serving(container: ServerContainer) -> Iterator[Tuple[str, int]]:
 @contextlib.contextmanager
 def new_client(address: Tuple[str, int], timeout: float = TIMEOUT) -> Iterator[TcpClient]:
     """A client for a server in the same thread, closed at the end."""
-    client = client_container(*address, timeout).connection()
+    client = client_container(*address, timeout).tcp_connection()
     try:
         yield client
     finally:

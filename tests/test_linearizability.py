@@ -29,6 +29,8 @@ from application.commands import Delete, Get, Incr, Set
 from domain.errors import KvError, Unavailable
 from domain.memory import InMemoryStore
 from domain.store import Change, Entry, Store
+from tests.engines import programs, shared
+from tests.library.proxy import Proxy, passed_on, reply_cut, reply_lost, request_cut, request_lost
 from tests.linearizability import OneKeyCommand, Operation, find_violation
 from tests.support import ROOT, TIMEOUT, BlockingStore, Server, environment, running_server
 
@@ -105,6 +107,8 @@ class Client:
             if not isinstance(error.__cause__, Cut):
                 raise
             return Operation(self._number, command, invoked) if error.__cause__.whole else None
+        if isinstance(result, Unavailable):  # the engine's reply was lost
+            return Operation(self._number, command, invoked)
         if isinstance(result, KvError):
             result = result.code
         elif isinstance(result, bytes):
@@ -156,6 +160,27 @@ def test_what_clients_with_cut_connections_see_of_a_server_is_linearizable(secon
             assert violation is None, str(violation)
             if time.monotonic() > end:
                 break
+
+
+@pytest.mark.parametrize("name", programs())
+def test_what_clients_see_of_an_engine_with_cut_connections_is_linearizable(
+    name: str, seconds: float
+) -> None:
+    chance = random.Random(name)
+    faults = [request_lost, request_cut, reply_lost, reply_cut]
+    with Proxy(shared(name).port) as proxy:
+        proxy.faults.extend(
+            chance.choice(faults) if chance.random() < 0.03 else passed_on for _ in range(200_000)
+        )
+        url = f"redis://127.0.0.1:{proxy.port}"
+        with running_server("--store", url) as server, recording(server.port) as histories:
+            end = time.monotonic() + seconds
+            for history in histories:
+                violation = find_violation(history)
+                assert violation is None, str(violation)
+                if time.monotonic() > end:
+                    break
+        assert len(proxy.faults) < 199_000
 
 
 def test_the_histories_hold_whatever_can_go_wrong(server: Server) -> None:

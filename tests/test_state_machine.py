@@ -33,7 +33,9 @@ from application.commands import (
 from application.executor import LocalExecutor
 from domain.errors import KvError
 from domain.memory import InMemoryStore
+from domain.store import Store
 from sqlite_store import SqliteStore
+from tests.engines import on_engines
 from tests.model import ModelStore
 from tests.support import Clock, served, server_container
 
@@ -95,17 +97,19 @@ class EveryExecutorAgrees(RuleBasedStateMachine):
         container.clock.override(self.clock)
         self.stack = contextlib.ExitStack()
         self.model = LocalExecutor(ModelStore(self.clock))
-        self.local = LocalExecutor(self.store)
         database = SqliteStore.open(":memory:", self.clock)
         self.stack.callback(database.close)
-        self.on_database = LocalExecutor(database)
+        engines = [new_store(self.clock) for new_store in on_engines()]
+        for store in engines:
+            self.stack.callback(store.close)
+        stores: List[Store] = [self.store, database, *engines]
+        self.others = list(map(LocalExecutor, stores))
         self.remote = self.stack.enter_context(served(container))
 
     def agree(self, command: Command[Any]) -> None:
         expected = outcome(self.model, command)
-        assert outcome(self.local, command) == expected
-        assert outcome(self.on_database, command) == expected
-        assert outcome(self.remote, command) == expected
+        for executor in (*self.others, self.remote):
+            assert outcome(executor, command) == expected
 
     @rule(command=commands)
     def run(self, command: Command[Any]) -> None:
@@ -125,7 +129,7 @@ class EveryExecutorAgrees(RuleBasedStateMachine):
 
     @invariant()
     def the_same_keys_are_there(self) -> None:
-        pages = [outcome(executor, Scan(limit=100)) for executor in (self.local, self.model)]
+        pages = [outcome(executor, Scan(limit=100)) for executor in (self.others[0], self.model)]
         seen, expected = (sorted(page.keys) for page in pages)  # type: ignore[attr-defined]
         assert seen == expected
         assert self.store.count() == len(expected)

@@ -45,7 +45,7 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
         """The results; raises `TooLarge` when the commands cost more than one request may, or
         their results are more than one reply can hold, and nothing has been done then."""
         check_cost(self.commands, budget.limits)
-        return store.atomically(partial(self._run_all, SharedBudget(budget.limits)))
+        return store.atomically(partial(self._run_all, budget.limits))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self.commands for key in command.named_keys()]
@@ -57,8 +57,12 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
         shows_all = any(command.shown_keys() is None for command in self.commands)
         return None if shows_all else self.named_keys()
 
-    def _run_all(self, budget: Budget, store: Store) -> List[object]:
+    def may_write(self) -> bool:
+        return any(command.may_write() for command in self.commands)
+
+    def _run_all(self, limits: Limits, store: Store) -> List[object]:
         results: List[object] = []
+        budget = SharedBudget(limits)
         budget.reply(_around(self.id))
         for command in self.commands:
             try:

@@ -27,7 +27,7 @@ _OPTIONS = [
         is_eager=True,
         metavar="kv://HOST:PORT",
         help="The server's address in one, instead of --host, --port and --tls: kvs:// for TLS, "
-        "kv+unix:///PATH for a Unix socket.",
+        "kv+unix:///PATH for a Unix socket; redis://HOST:PORT for an engine without a server.",
     ),
     setting(
         "-H", "--host", type=Host(), part_of="url", default=DEFAULT_HOST, help="The server's host."

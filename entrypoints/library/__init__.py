@@ -13,6 +13,7 @@ from application.limits import Limits
 from domain.errors import (
     BadJson,
     BadRequest,
+    CrossSlot,
     Internal,
     KvError,
     NotANumber,
@@ -48,6 +49,7 @@ __all__ = [
     "CachedFunction",
     "Client",
     "ClientOptions",
+    "CrossSlot",
     "EmbeddedServer",
     "Internal",
     "KvError",

@@ -65,7 +65,8 @@ class Client(BlockingMethods):
         """Connects to nothing before the first command.
 
         `host` is a name, `host:port`, or an address, `kv://[:password@]host[:port]`, or
-        `kvs://...` for TLS; `port` is 7379 by default. `ClientOptions` explains the options.
+        `kvs://...` for TLS; `port` is 7379 by default. With `redis://...` the keys are in a Valkey
+        or Redis server, and no server of ours is needed. `ClientOptions` explains the options.
         """
         settings = client_settings(host, port, options)
         container = ClientContainer()
@@ -244,6 +245,8 @@ class Client(BlockingMethods):
 
 def address_of(settings: Dict[str, Any]) -> str:
     """Where a client's server is, without the password."""
+    if settings.get("engine"):
+        return str(settings["engine"])
     if settings["unix_path"]:
         return ListenAddress("unix", path=settings["unix_path"]).url(tls=False)
     return ListenAddress("tcp", settings["host"], settings["port"]).url(settings["tls"])

@@ -19,6 +19,7 @@ from adapters import logs
 from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify, open_standard_streams
+from domain.errors import Misconfigured, Unavailable
 from entrypoints.address import ListenAddress
 from entrypoints.data_directory import readable
 from entrypoints.server.container import ServerContainer
@@ -67,6 +68,8 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     if has_tls:
         with _refusal("cannot use the TLS files"):
             certificates.load()
+    if settings["store"]:
+        _look_for_engine(container)
     data_dir = settings["data_dir"]
     if data_dir:
         with readable(data_dir):
@@ -102,6 +105,20 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     if keeper:
         keeper.stop()
     log.info("stopped")
+
+
+def _look_for_engine(container: ServerContainer) -> None:
+    """End the program with one line when the engine cannot be used as it is set up. One that does
+    not answer yet may do so later."""
+    try:
+        engine = container.describe_engine()()
+    except Misconfigured as error:
+        raise click.ClickException(str(error)) from error
+    except Unavailable as error:
+        log.warning("the engine does not answer", extra={"why": str(error)})
+    else:
+        found = {"engine": f"{engine.name} {engine.version}", "role": engine.role}
+        log.info("the keys are in an engine", extra=found)
 
 
 def _announce(url: str) -> None:

@@ -37,11 +37,20 @@ from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Maintained, Store, Traits
+from entrypoints.engine_address import EngineAddress
 from entrypoints.version import version
 
+NO_ENGINE = {"store": None, "store_prefix": None, "store_tls_ca": None}
 
-def _policy(max_memory: int, policy: str) -> str:
-    return policy if max_memory else "unbounded"
+
+def _policy(engine: Optional[EngineAddress], max_memory: int, policy: str) -> str:
+    return "engine" if engine else policy if max_memory else "unbounded"
+
+
+def _engine_store(*settings: Any) -> Store:
+    from entrypoints.engine import store_for_greenlets  # what only a few servers need
+
+    return store_for_greenlets(*settings)
 
 
 def _maintenance(store: Store) -> Callable[[], bool]:
@@ -49,7 +58,7 @@ def _maintenance(store: Store) -> Callable[[], bool]:
     return store.run_maintenance if isinstance(store, Maintained) else lambda: False
 
 
-def _whether(setting: Optional[str]) -> str:
+def _whether(setting: object) -> str:
     return "yes" if setting else "no"
 
 
@@ -98,15 +107,26 @@ class ServerContainer(containers.DeclarativeContainer):
             "protocols": None,
             "http_hosts": (),
             "http_allow_origin": (),
+            **NO_ENGINE,
         },
     )
 
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Selector(
-        providers.Callable(_policy, config.max_memory.as_int(), config.memory_policy),
+        providers.Callable(_policy, config.store, config.max_memory.as_int(), config.memory_policy),
         unbounded=providers.Singleton(InMemoryStore, clock),
         refuse=providers.Singleton(BoundedStore, clock, config.max_memory.as_int()),
         evict=providers.Singleton(EvictingStore, clock, config.max_memory.as_int()),
+        engine=providers.Singleton(
+            _engine_store,
+            config.store,
+            config.store_prefix,
+            config.store_connections.as_int(),
+            config.store_timeout.as_float(),
+            config.store_tls_ca,
+            config.store_allow_partial,
+            config.store_wait_replicas.as_int(),
+        ),
     )
     data_directory = providers.Singleton(Directory, config.data_dir)
     journal_failed = providers.Object(end_at_once)
@@ -123,6 +143,11 @@ class ServerContainer(containers.DeclarativeContainer):
     journal_keeper = providers.Singleton(JournalKeeper, journal)
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
+    describe_engine = providers.Selector(
+        providers.Callable(_whether, config.store),
+        no=providers.Object(None),
+        yes=store.provided.describe,
+    )
     stats = providers.Singleton(
         ServerStats,
         providers.Callable(version),
@@ -134,6 +159,7 @@ class ServerContainer(containers.DeclarativeContainer):
             no=providers.Object(None),
             yes=journal.provided.figures,
         ),
+        engine=describe_engine,
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)

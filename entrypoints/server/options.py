@@ -14,6 +14,7 @@ import msgspec
 from adapters.logs import FORMATS
 from application.limits import Limits
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
+from entrypoints.engine_address import DEFAULT_PREFIX
 from entrypoints.server.container import PROTOCOLS
 from entrypoints.settings.kinds import (
     CERTIFICATE,
@@ -22,17 +23,25 @@ from entrypoints.settings.kinds import (
     KEY,
     ORIGIN,
     PORT_OR_ANY,
+    REPLICAS,
     SECONDS,
     SIZE,
     SIZE_OR_NONE,
+    Engine,
     Host,
     Listen,
     Names,
     size,
 )
-from entrypoints.settings.rules import Needs, listen_addresses, refuse_without_effect
+from entrypoints.settings.rules import (
+    Excludes,
+    Needs,
+    listen_addresses,
+    refuse_contradictions,
+    refuse_without_effect,
+)
 from entrypoints.settings.secret import check_key, find_password, password_file_option
-from entrypoints.settings.sources import Given, config_option, given, setting
+from entrypoints.settings.sources import ENVIRONMENT_RANK, Given, config_option, given, setting
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -143,6 +152,46 @@ _OPTIONS = [
         help="With --data-dir, reply once a write is on the disk, or sync once a second, or leave "
         "it to the system.",
     ),
+    setting(
+        "--store",
+        type=Engine(),
+        metavar="redis://HOST:PORT",
+        help="Valkey or Redis server that keeps the keys, "
+        "redis://[[user]:password@]host[:port][/db]; rediss:// for TLS.",
+    ),
+    setting(
+        "--store-prefix",
+        metavar="PREFIX",
+        help=f"With --store, what the names of keys there begin with; {DEFAULT_PREFIX} by default.",
+    ),
+    setting(
+        "--store-connections",
+        type=COUNT,
+        default=32,
+        help="With --store, most connections to it.",
+    ),
+    setting(
+        "--store-timeout",
+        type=SECONDS,
+        default="5",
+        help="With --store, how long to wait for a connection, and for a reply (0: no limit).",
+    ),
+    setting(
+        "--store-allow-partial",
+        is_flag=True,
+        help="With a cluster, allow MSET of keys in several slots, which is not atomic there.",
+    ),
+    setting(
+        "--store-wait-replicas",
+        type=REPLICAS,
+        default=0,
+        help="With --store, reply to a write once so many replicas have it.",
+    ),
+    setting(
+        "--store-tls-ca",
+        type=CERTIFICATE,
+        help="With --store, CA bundle to trust instead of the system's, PEM.",
+    ),
     *map(_limit, msgspec.structs.fields(Limits)),
     setting(
         "--shutdown-grace",
@@ -165,12 +214,25 @@ _OPTIONS = [
     ),
 ]
 
+_ENGINE = "the engine's address, --store"
+
 _NEEDS = [
     Needs("tls", "tls_cert", "a certificate, --tls-cert"),
     Needs("tls_key", "tls_cert", "--tls-cert"),
     Needs("tls_client_ca", "tls_cert", "--tls-cert"),
     Needs("fsync", "data_dir", "a directory, --data-dir"),
     Needs("memory_policy", "max_memory", "a bound, --max-memory"),
+    Needs("store_prefix", "store", _ENGINE),
+    Needs("store_connections", "store", _ENGINE),
+    Needs("store_timeout", "store", _ENGINE),
+    Needs("store_tls_ca", "store", _ENGINE),
+    Needs("store_allow_partial", "store", _ENGINE),
+    Needs("store_wait_replicas", "store", _ENGINE),
+]
+
+_EXCLUDE = [
+    Excludes("store", "max_memory", "the engine bounds its memory itself, by its maxmemory"),
+    Excludes("store", "data_dir", "the engine keeps the keys"),
 ]
 
 
@@ -195,6 +257,7 @@ def server_settings(context: click.Context) -> ServerSettings:
     settings = given(context)
     values = {name: setting.value for name, setting in settings.items()}
     refuse_without_effect(_NEEDS, settings, values)
+    refuse_contradictions(_EXCLUDE, settings)
     _check_limits(settings)
     addresses = [one for address in listen_addresses(settings) for one in address.resolved()]
     password = find_password(settings)
@@ -202,7 +265,14 @@ def server_settings(context: click.Context) -> ServerSettings:
     if not (password.text or values["tls_client_ca"] or values["insecure"]):
         _refuse_remote(addresses)
     keys = check_key(settings, values)
-    return ServerSettings(values, addresses, [*password.warnings, *keys])
+    engine = _engine_warnings(settings["store"])
+    return ServerSettings(values, addresses, [*password.warnings, *keys, *engine])
+
+
+def _engine_warnings(store: Given) -> List[str]:
+    if store.rank <= ENVIRONMENT_RANK or not store.value or not store.value.password:
+        return []
+    return [f"other users can see the password in {store.origin}; set KV_STORE instead"]
 
 
 def _check_limits(settings: Mapping[str, Given]) -> None:

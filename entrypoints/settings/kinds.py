@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 import click
 
 from application.limits import MAX_KEEPALIVE
-from entrypoints.address import ListenAddress, parse_place, parts_of
+from entrypoints.address import ListenAddress, parse_place
+from entrypoints.engine_address import EngineAddress, parts_of
 from entrypoints.settings import ranges
 from entrypoints.settings.ranges import Range
 
@@ -90,6 +91,7 @@ def seconds(range: Range = ranges.SECONDS) -> Number:
 
 
 SECONDS = seconds()
+REPLICAS = Number("n", Range(0, 100))
 KEEPALIVE = Number("seconds", Range(1, MAX_KEEPALIVE, zero=True), int, _TIMES, like="300 or 5m")
 COUNT = Number("n", ranges.COUNT)
 SIZE = Number("size", ranges.SIZE, int, _SIZES, like="1000000 or 512mb")
@@ -137,6 +139,23 @@ class Url(Kind):
             return value
         try:
             return parts_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Engine(Kind):
+    """The address of an engine, such as `redis://127.0.0.1:6379`; no message quotes it."""
+
+    name = "url"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> EngineAddress:
+        """The address as a value."""
+        if isinstance(value, EngineAddress):
+            return value
+        try:
+            return EngineAddress.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

@@ -23,6 +23,22 @@ class Needs(NamedTuple):
     words: str
 
 
+class Excludes(NamedTuple):
+    """Two settings that contradict each other, and why."""
+
+    name: str
+    other: str
+    why: str
+
+
+def refuse_contradictions(rules: Iterable[Excludes], settings: Mapping[str, Given]) -> None:
+    """Raise `click.UsageError` for two settings that contradict each other."""
+    for name, other, why in rules:
+        one, two = settings[name], settings[other]
+        if one.value and two.value:
+            raise click.UsageError(f"{one.origin} and {two.origin} exclude each other: {why}")
+
+
 def refuse_without_effect(
     rules: Iterable[Needs], settings: Mapping[str, Given], result: Mapping[str, Any]
 ) -> None:
@@ -36,14 +52,15 @@ def refuse_without_effect(
 
 
 def client_address(settings: Mapping[str, Given]) -> Dict[str, Any]:
-    """The client's `host`, `port`, `unix_path` and `tls`, put together from `--url` and the parts
-    of it. `settings` has no part from a lower source than the address, but for TLS."""
+    """The client's `host`, `port`, `unix_path`, `tls` and `engine`, put together from `--url` and
+    the parts of it. `settings` has no part from a lower source than the address, but for TLS."""
     url, tls = settings["url"], settings["tls"]
     places = [settings[name] for name in ("host", "port")]
     if not url.rank:
         host, port = (place.value for place in places)
-        return {"host": host, "port": port, "unix_path": None, "tls": bool(tls.value)}
-    parts = {name: url.value[name] for name in ("host", "port", "unix_path", "tls")}
+        parts = {"host": host, "port": port, "unix_path": None, "tls": bool(tls.value)}
+        return {**parts, "engine": None}
+    parts = {name: url.value.get(name) for name in ("host", "port", "unix_path", "tls", "engine")}
     for name in ("host", "port"):
         part = settings[name]
         if part.rank == url.rank and (parts["unix_path"] or part.value != parts[name]):

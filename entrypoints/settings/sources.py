@@ -39,6 +39,8 @@ SETTINGS: Mapping[str, AbstractSet[str]] = {
         *_BOTH,
         *("listen", "insecure", "tls_client_ca", "max_memory", "memory_policy"),
         *("data_dir", "fsync"),
+        *("store", "store_prefix", "store_connections", "store_timeout", "store_tls_ca"),
+        *("store_allow_partial", "store_wait_replicas"),
         *("protocols", "http_hosts", "http_allow_origin"),
         *("shutdown_grace", "log_level", "log_format"),
         *Limits.__struct_fields__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, List, TypeVar, cast
 
@@ -41,6 +42,7 @@ from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
 from domain.store import Stats
 from sqlite_store import SqliteStore
+from tests.engines import NewEngineStore, on_engines
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
 from tests.support import BlockingStore, Clock, loopback, served, server_container
 
@@ -75,6 +77,14 @@ def _tcp_to_a_database(clock: Clock) -> Iterator[Executor]:
         container.store.override(store)
         with served(container) as client:
             yield client
+
+
+def _tcp_to_an_engine(new_store: NewEngineStore, clock: Clock) -> Iterator[Executor]:
+    container = server_container()
+    store = new_store(clock)
+    container.store.override(store)
+    with contextlib.closing(store), served(container) as client:
+        yield client
 
 
 class InSteps(Executor):
@@ -153,6 +163,7 @@ WIRINGS = [
     _in_steps_by_the_fall_back,
     _in_runs,
     _tcp_to_a_wrapper,
+    *(partial(_tcp_to_an_engine, new_store) for new_store in on_engines()),
 ]
 
 

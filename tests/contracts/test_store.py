@@ -21,6 +21,7 @@ from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Entry, Maintained, Store
 from sqlite_store import SqliteStore
+from tests.engines import EngineStore, on_engines
 from tests.model import ModelStore
 from tests.support import BlockingStore, Clock
 
@@ -35,6 +36,7 @@ STORES: List[NewStore] = [
     BlockingStore,
     ModelStore,
     partial(SqliteStore.open, ":memory:"),
+    *on_engines(),
 ]
 
 
@@ -55,7 +57,7 @@ def closing(store: Store) -> Iterator[Store]:
     try:
         yield store
     finally:
-        if isinstance(store, SqliteStore):
+        if isinstance(store, (SqliteStore, EngineStore)):
             store.close()
 
 
@@ -258,9 +260,9 @@ class TestAtomically:
         store.set_many({"brief": b"3", "timed": b"4"}, ttl=5)
 
         def work(view: Store) -> None:
-            view.set("a", b"changed")
-            view.set_many({"brief": b"changed", "new": b"new"}, ttl=100)
-            view.update("timed", lambda _: Entry(b"kept"))
+            view.set("a", b'"changed"')
+            view.set_many({"brief": b'"changed"', "new": b'"new"'}, ttl=100)
+            view.update("timed", lambda _: Entry(b'"kept"'))
             view.delete(["b", "brief"])
             view.clear()
             view.set("after", b"1")

@@ -171,7 +171,7 @@ def test_a_keyword_argument_wins_over_the_address() -> None:
     "url",
     [
         "http://:open-sesame@h",
-        "redis://:open-sesame@h:6379/0",
+        "redis://:open-sesame@h:6379/zero",
         "kv://:open-sesame@",
         "kv://:open-sesame@h/0",
         "kv://:open-sesame@h?db=0",

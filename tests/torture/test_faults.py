@@ -61,7 +61,7 @@ def hasty(server: Server) -> TcpClient:
     address = {"host": "127.0.0.1", "port": server.port}
     settings = {**CLIENT_SETTINGS, **address, "timeout": 0.3, "network": "threads"}
     container.config.from_dict(settings)
-    return container.connection()
+    return container.tcp_connection()
 
 
 def test_a_late_reply_is_not_taken_for_another(server: Server, hasty: TcpClient) -> None:

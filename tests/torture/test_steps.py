@@ -229,6 +229,7 @@ ALIKE = ("SET of 15 MiB", "GETSET", "DELETE if_equals")
 """What takes long before it comes to the store, so that one kind of store tells of all."""
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("kind", STORES)
 def test_no_step_of_any_request_takes_long(
     kind: str, long: bool, table: Dict[str, Dict[str, float]]

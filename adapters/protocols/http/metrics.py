@@ -1,4 +1,4 @@
-"""Tells the server's report as Prometheus and OpenMetrics read it.
+"""Writes the server's report as Prometheus and OpenMetrics read it.
 
 Rule: a figure is named and explained once, in a table here; the report has the figures.
 """
@@ -19,12 +19,16 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from adapters.protocols.http.messages import PRIVATE, Answer, Head
+from adapters.protocols.http.messages import PRIVATE, Head, Response
 from application.stats import BOUNDS, Histogram, Report
 
 
 def _journal(report: Any, name: str) -> Any:
     return None if report.journal is UNSET else getattr(report.journal, name)
+
+
+def _engine(report: Any, name: str) -> Any:
+    return None if report.engine is UNSET else getattr(report.engine, name)
 
 
 class Figure(NamedTuple):
@@ -68,6 +72,7 @@ FIGURES = (
     Figure("refused_clients", "Clients over the bound.", lambda r: r.server.refused_clients, True),
     Figure("cut_clients", "Clients that took too long.", lambda r: r.server.cut_clients, True),
     Figure("max_clients", "Bound on clients.", lambda r: r.limits.max_clients),
+    Figure("engine_servers", "Servers that keep the keys.", lambda r: _engine(r, "servers")),
     Figure("journal_size_bytes", "The journal's files.", lambda r: _journal(r, "size")),
     Figure("journal_frames", "Journal frames.", lambda r: _journal(r, "frames"), True),
     Figure(
@@ -120,9 +125,9 @@ class _Collector(Collector):
                 )
 
 
-def exposition(head: Head, report: Report) -> Answer:
-    """The answer to a scrape."""
+def exposition(head: Head, report: Report) -> Response:
+    """The response to a scrape."""
     registry = CollectorRegistry()
     registry.register(_Collector(report))
     encode, content_type = choose_encoder(head.header(b"accept"))
-    return Answer(200, [("Content-Type", content_type), *PRIVATE], encode(registry))
+    return Response(200, [("Content-Type", content_type), *PRIVATE], encode(registry))

@@ -14,7 +14,16 @@ from application.byte_values import to_bytes
 from application.commands import Command
 from application.commands.strings import MGetEach
 from application.ports import Encoded, Request
-from domain.errors import InvalidPassword, KvError, LoginRequired, OutOfMemory, Unauthenticated
+from domain.errors import (
+    CrossSlot,
+    DiskFull,
+    InvalidPassword,
+    KvError,
+    Loading,
+    LoginRequired,
+    OutOfMemory,
+    Unauthenticated,
+)
 
 OK = b"+OK\r\n"
 
@@ -93,6 +102,9 @@ _ERRORS: Dict[Type[KvError], str] = {
     InvalidPassword: "WRONGPASS invalid username-password pair or user is disabled.",
     LoginRequired: "NOAUTH Authentication required.",
     Unauthenticated: "NOAUTH {}",
+    Loading: "LOADING {}",
+    DiskFull: "MISCONF {}",
+    CrossSlot: "CROSSSLOT {}",
 }
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
 

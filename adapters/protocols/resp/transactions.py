@@ -6,7 +6,10 @@ BATCH; a command that is refused undoes none of the others.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Collection, List, Optional
+
+from msgspec import field
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import (
@@ -25,6 +28,7 @@ from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget, SharedBudget
 from application.commands import Command
 from application.commands.batch import check_cost
+from application.limits import Limits
 from application.ports import Encoded
 from domain.errors import KvError, TooLarge
 from domain.store import Store
@@ -32,6 +36,8 @@ from domain.store import Store
 
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
     """Watches keys until the next EXEC."""
+
+    readonly = True
 
     keys: List[str]
     session: Session
@@ -53,11 +59,13 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
 
     session: Session
     queue: Optional[Queue]
+    watched: List[str] = field(default_factory=list)
 
     def run(self, store: Store, budget: Budget) -> Any:
         session, queue = self.session, self.queue
         if queue is None:
             raise ReplyError("ERR EXEC without MULTI")
+        self.watched += session.watch.keys
         may_run = session.shared.watches.is_unchanged(session.watch, store)
         session.end_transaction()
         if queue.is_broken:
@@ -68,8 +76,7 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             check_cost(queue.commands, budget.limits)
         except TooLarge as error:
             raise ReplyError(f"EXECABORT Transaction discarded: {error}") from error
-        shared = SharedBudget(budget.limits)
-        return Encoded(store.atomically(lambda inner: self._run_all(inner, shared)))
+        return Encoded(store.atomically(partial(self._run_all, budget.limits)))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self._commands for key in command.named_keys()]
@@ -77,12 +84,18 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     def touches_keyspace(self) -> bool:
         return any(command.touches_keyspace() for command in self._commands)
 
-    @property
-    def _commands(self) -> List[Command[Any]]:
-        return self.queue.commands if self.queue else []
+    def shown_keys(self) -> Optional[Collection[str]]:
+        """Of the watched keys the reply tells whether they have changed."""
+        shown = [command.shown_keys() for command in self._commands]
+        return None if None in shown else [*self.watched, *self.named_keys()]
 
-    def _run_all(self, store: Store, budget: Budget) -> bytes:
+    def may_write(self) -> bool:
+        return any(command.may_write() for command in self._commands)
+
+    def _run_all(self, limits: Limits, store: Store) -> bytes:
+        """Has a budget of its own, since a store may run it again."""
         parts: List[bytes] = []
+        budget = SharedBudget(limits)
         for command in self._commands:
             try:
                 parts.append(replies.spelled(command, command.run(store, budget)))
@@ -90,6 +103,10 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
                 parts.append(replies.error_line(error))
             budget.reply(len(parts[-1]))
         return replies.array(parts)
+
+    @property
+    def _commands(self) -> List[Command[Any]]:
+        return self.queue.commands if self.queue else []
 
 
 def _multi(session: Session, arguments: Arguments) -> Action:

@@ -1,0 +1,153 @@
+"""A cluster of Valkey or Redis servers: each command goes to the server that has its key.
+
+Rule: a server that says MOVED or ASK has done nothing, so the command follows; no other command is
+sent again but reads. Which server has which slot is asked again once one of them is lost. Nothing
+here sleeps or repeats by itself, as redis-py's own client of clusters does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
+
+from adapters.storage.redis.engine import Keyed, Node, Reply, Words, checked
+from domain.errors import Unavailable, Unreachable
+
+MAX_REDIRECTS = 5
+
+
+class Server(NamedTuple):
+    """The address of one server of the cluster."""
+
+    host: str
+    port: int
+
+
+class ClusterEngine:
+    """Talks to the servers that `seeds` say are the cluster's."""
+
+    is_cluster = True
+
+    def __init__(self, new_node: Callable[[str, int], Node], seeds: Sequence[Server]) -> None:
+        self._new_node = new_node
+        self._sources = list(seeds)
+        """Servers to ask about the others, the last that answered first."""
+        self._nodes: Dict[Server, Node] = {}
+        self._owners: List[Optional[Server]] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._primaries: List[Server] = []
+        self._is_stale = True
+
+    def slot(self, name: bytes) -> int:
+        slot: int = key_slot(name)
+        return slot
+
+    def run(self, commands: Sequence[Keyed], repeat: bool = False) -> List[Reply]:
+        self._refresh_if_stale()
+        try:
+            return checked(self._routed(commands, repeat))
+        except Unreachable as error:  # another server may have the slots now
+            if len(commands) > 1 and not repeat:
+                raise Unavailable(f"some keys may have been changed: {error}") from error
+            before = self._owner(commands[0][0])
+            self._refresh_if_stale()
+            if self._owner(commands[0][0]) == before:
+                raise
+            return checked(self._routed(commands, repeat))
+
+    def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
+        self._refresh_if_stale()
+        return [checked(self._send(each, [words], repeat))[0] for each in list(self._primaries)]
+
+    def layout(self) -> str:
+        self._refresh_if_stale()
+        return hashlib.blake2b(repr(self._primaries).encode(), digest_size=4).hexdigest()
+
+    def read_at(self, index: int, words: Words) -> Reply:
+        primaries = self._primaries
+        if index >= len(primaries):
+            return None
+        return checked(self._send(primaries[index], [words], repeat=True))[0]
+
+    def close(self) -> None:
+        """Closes the idle connections; the next command opens one again."""
+        for node in list(self._nodes.values()):
+            node.close()
+
+    def _routed(self, commands: Sequence[Keyed], repeat: bool) -> List[Reply]:
+        """The replies of the servers that have the keys, those for one server asked together."""
+        indexes: Dict[Server, List[int]] = {}
+        for index, (name, _) in enumerate(commands):
+            indexes.setdefault(self._owner(name), []).append(index)
+        replies: List[Reply] = [None] * len(commands)
+        for server, some in indexes.items():
+            sent = [commands[index][1] for index in some]
+            for index, words, reply in zip(some, sent, self._send(server, sent, repeat)):
+                replies[index] = self._followed(reply, words, repeat)
+        return replies
+
+    def _followed(self, reply: Reply, words: Words, repeat: bool) -> Reply:
+        """The reply of the server that a reply redirects to; the reply itself if it does not."""
+        for _ in range(MAX_REDIRECTS):
+            if not isinstance(reply, AskError):
+                return reply
+            server = Server(reply.host, reply.port)
+            commands: List[Words] = [words]
+            if isinstance(reply, MovedError):
+                self._owners[reply.slot_id] = server
+                self._is_stale = self._is_stale or server not in self._primaries
+            else:
+                commands = [("ASKING",), words]
+            reply = self._send(server, commands, repeat)[-1]
+        self._is_stale = True  # the servers do not agree yet on which of them has the slot
+        raise Unavailable(f"the cluster redirected a command over {MAX_REDIRECTS} times")
+
+    def _send(self, server: Server, commands: Sequence[Words], repeat: bool) -> List[Reply]:
+        node = self._nodes.get(server)
+        if node is None:
+            node = self._nodes.setdefault(server, self._new_node(*server))
+        try:
+            replies = node.exchange(commands, repeat)
+        except Unavailable:
+            self._is_stale = True
+            raise
+        for reply in replies:
+            if isinstance(reply, (ClusterDownError, TryAgainError)):
+                self._is_stale = True
+        return replies
+
+    def _owner(self, name: bytes) -> Server:
+        server = self._owners[self.slot(name)]
+        if server is None:
+            self._is_stale = True
+            raise Unavailable("no server of the cluster has the slot of the key")
+        return server
+
+    def _refresh_if_stale(self) -> None:
+        if not self._is_stale:
+            return
+        for server in list(self._sources):
+            try:
+                (slots,) = checked(self._send(server, [("CLUSTER", "SLOTS")], repeat=True))
+            except Unavailable:
+                continue
+            self._learn(server, slots)
+            return
+        raise Unreachable("no server of the cluster can be reached")
+
+    def _learn(self, source: Server, slots: Sequence[Sequence[Reply]]) -> None:
+        """Keeps what a server says of the others: ranges of slots, with their primaries first."""
+        owners: List[Optional[Server]] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        known: Dict[Server, None] = {source: None}
+        for first, last, *servers in slots:
+            group = [
+                Server(host.decode() if host else source.host, port) for host, port, *_ in servers
+            ]
+            owners[first : last + 1] = [group[0]] * (last + 1 - first)
+            known.update(dict.fromkeys(group))
+        self._owners = owners
+        self._primaries = sorted({owner for owner in owners if owner})
+        self._sources = list(dict.fromkeys([*known, *self._sources]))
+        self._is_stale = False

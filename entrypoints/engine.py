@@ -1,0 +1,105 @@
+"""The store over a Valkey or Redis server, put together.
+
+Rule: redis-py is imported when a store is made, by no other program.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from adapters.client.address import Address
+from adapters.client.network import Network, TlsConfig
+from application.executor import InProcess, LocalExecutor
+from application.limits import Limits
+from application.ports import Pipelined
+from domain.errors import Misconfigured
+from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import gevent_api
+
+if TYPE_CHECKING:
+    from adapters.storage.redis.store import RedisStore
+
+
+def new_store(
+    address: EngineAddress,
+    network: Network,
+    size: int,
+    connect_timeout: float,
+    timeout: float,
+    server_name: Optional[str] = None,
+    allow_partial: bool = False,
+    wait_replicas: int = 0,
+) -> RedisStore:
+    """The store of the keys in an engine, over up to `size` connections to each server; none is
+    opened yet.
+
+    Times are in seconds, 0 for as long as it takes. Raises `Misconfigured` without redis-py.
+    """
+    try:
+        from adapters.storage.redis.cluster import ClusterEngine, Server
+        from adapters.storage.redis.engine import Connection, Node, Place, SingleEngine, Wait
+        from adapters.storage.redis.store import RedisStore
+    except ImportError as error:
+        why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
+        raise Misconfigured(why) from error
+
+    def connect(host: str, port: int) -> Any:
+        where = Address(host, port, tls_server_name=server_name)
+        return network.connect(where, connect_timeout or None)
+
+    def new_node(host: str, port: int) -> Node:
+        place = Place(host, port, address.db, address.username, address.password)
+        new_connection = partial(Connection, connect, place, timeout or None)
+        wait = Wait(wait_replicas, int(500 * timeout)) if wait_replicas else None
+        return Node(new_connection, network.queue, size, connect_timeout or None, wait)
+
+    first = Server(address.host, address.port)
+    if not address.is_cluster:
+        return RedisStore(SingleEngine(new_node(*first)), address.prefix)
+    engine = ClusterEngine(new_node, [first, *(Server(*other) for other in address.others)])
+    return RedisStore(engine, address.prefix, allow_partial)
+
+
+def store_for_greenlets(
+    address: EngineAddress,
+    prefix: Optional[str],
+    size: int,
+    timeout: float,
+    tls_ca: Optional[str],
+    allow_partial: bool = False,
+    wait_replicas: int = 0,
+) -> RedisStore:
+    """A server's store, whose waiting lets other greenlets run."""
+    network = Network(gevent_api(), TlsConfig(tls_ca) if address.tls else None)
+    address = address._replace(prefix=address.prefix if prefix is None else prefix)
+    return new_store(
+        address,
+        network,
+        size,
+        timeout,
+        timeout,
+        allow_partial=allow_partial,
+        wait_replicas=wait_replicas,
+    )
+
+
+def new_executor(
+    address: EngineAddress,
+    network: Network,
+    host: str,
+    port: int,
+    password: str,
+    size: int,
+    connect_timeout: float,
+    timeout: float,
+    server_name: Optional[str],
+    from_text: Callable[[bytes], Any],
+) -> Pipelined:
+    """An executor on an engine, with no server between, whose results have what `from_text` makes
+    of JSON texts. What the settings of the client say of where it is, and of the password, counts.
+    """
+    address = address._replace(host=host, port=port, password=password or None)
+    store = new_store(address, network, size, connect_timeout, timeout, server_name)
+    limits = Limits()
+    return InProcess(LocalExecutor(store, limits), limits, store.close, from_text)

@@ -1,0 +1,53 @@
+"""The sockets of each kind of program: threads, or greenlets on gevent without patching.
+
+Rule: gevent is imported where a program asks for it alone.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import ssl
+import threading
+import time
+from functools import partial
+from typing import Any, Callable
+
+from adapters.client.busy_poll_socket import BusyPollSocket
+from adapters.client.network import SocketApi
+
+
+def threads_api(busy_poll: float) -> SocketApi:
+    """That of the standard library: gevent's in a program that gevent has patched, however late, so
+    each part is looked up when it is needed."""
+    return SocketApi(
+        socket,
+        ssl,
+        lambda: queue.SimpleQueue(),
+        lambda seconds: time.sleep(seconds),
+        _start,
+        partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
+    )
+
+
+def _start(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="kvjson look-up", daemon=True).start()
+
+
+def _busy_polling(seconds: float, sock: Any) -> Any:
+    """A socket that busy-polls; one of gevent's as it is, since busy-polling keeps other greenlets
+    from running."""
+    yield_cpu = getattr(os, "sched_yield", None)
+    if yield_cpu is None or type(sock).__module__ != "socket":
+        return sock
+    return BusyPollSocket(sock, yield_cpu, seconds)
+
+
+def gevent_api() -> SocketApi:
+    """That of gevent, in a program that it has not patched."""
+    import gevent.queue
+    import gevent.socket
+    import gevent.ssl
+
+    return SocketApi(gevent.socket, gevent.ssl, gevent.queue.Queue, gevent.sleep)

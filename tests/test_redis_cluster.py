@@ -1,0 +1,224 @@
+"""The store over a cluster: what is in several slots, what moves, and what is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+from msgspec import Raw
+from redis.crc import key_slot
+
+from adapters.client.network import Network
+from adapters.storage.redis.store import RedisStore
+from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MSet, Set
+from application.commands.strings import Rename
+from application.executor import InProcess, LocalExecutor
+from application.limits import Limits
+from domain.errors import BadRequest, CrossSlot, Unavailable
+from entrypoints.engine import new_store
+from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import threads_api
+from tests.engines import Cluster, kill, programs, running_cluster, shared_cluster, until
+from tests.support import TIMEOUT, running_server
+
+PROGRAM = next(iter(programs().values()), "")
+
+pytestmark = pytest.mark.skipif(not PROGRAM, reason="no Redis or Valkey is here")
+
+KEYS = [f"key:{number}" for number in range(1000)]
+
+
+@contextlib.contextmanager
+def opened(cluster: Cluster, allow_partial: bool = False) -> Iterator[RedisStore]:
+    """A store for threads over a cluster."""
+    address = EngineAddress.parse(cluster.url)
+    network = Network(threads_api(0.0), None)
+    store = new_store(address, network, 8, TIMEOUT, TIMEOUT, allow_partial=allow_partial)
+    with contextlib.closing(store):
+        yield store
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return shared_cluster()
+
+
+@pytest.fixture
+def store(cluster: Cluster) -> Iterator[RedisStore]:
+    with opened(cluster) as store:
+        yield store
+
+
+def test_keys_are_spread_and_all_are_there(cluster: Cluster, store: RedisStore) -> None:
+    executor = InProcess(LocalExecutor(store), Limits(), store.close)
+    outcomes = executor.execute_all([Set(key, Raw(b"1")) for key in KEYS])
+    assert outcomes == [True] * 1000
+    assert all(server.client.dbsize() > 100 for server in cluster.servers)
+    assert list(store.get_many([*KEYS, "no"])) == KEYS
+    assert executor.execute(Count()) == store.stats().keys == 1000
+    assert executor.execute(MDelete(KEYS[:100])) == 100
+    assert executor.execute(Incr(KEYS[500])) == 2
+    assert executor.execute(Flush()) == 900
+    assert store.count() == 0
+
+
+@pytest.mark.parametrize("limit", [1, 7, 5000])
+def test_a_scan_goes_over_all_servers(store: RedisStore, limit: int) -> None:
+    keys = KEYS[:50] if limit == 1 else KEYS
+    for key in keys:
+        store.set(key, b"1")
+    seen: List[str] = []
+    cursor = None
+    while True:
+        page = store.scan(cursor, "key:", limit)
+        assert len(page.keys) <= limit
+        seen += page.keys
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert sorted(set(seen)) == sorted(keys)
+
+
+def test_a_cursor_of_another_layout_is_refused(store: RedisStore) -> None:
+    for key in KEYS:
+        store.set(key, b"1")
+    cursor = store.scan(None, "", 10).cursor
+    assert cursor
+    position, server, layout = cursor.split("-")
+    with pytest.raises(BadRequest, match="layout"):
+        store.scan(f"{position}-{server}-{int(layout, 16) ^ 1:08x}", "", 10)
+
+
+SPREAD: List[Command[Any]] = [
+    MSet({"a": Raw(b"9"), "b": Raw(b"9")}),
+    MSet({"a": Raw(b"9"), "b": Raw(b"9")}, ttl=100),
+    MSet({"a": Raw(b"9"), "b": Raw(b"9"), "c": Raw(b"9")}, if_="absent"),
+    Batch([Set("a", Raw(b"9")), Set("b", Raw(b"9"))]),
+    Batch([Get("a"), Get("b")]),
+    Batch([Set("a", Raw(b"9")), Get("b")]),
+    Batch([Set("a", Raw(b"9")), Count()]),
+    Batch([Flush()]),
+    Rename("a", "b"),
+]
+
+
+@pytest.mark.parametrize("command", SPREAD, ids=repr)
+def test_what_needs_several_slots_at_once_is_refused(
+    store: RedisStore, command: Command[Any]
+) -> None:
+    store.set("a", b"1")
+    store.set("b", b"2")
+    with pytest.raises(CrossSlot, match=r"keys with the same \{tag\} are in one"):
+        LocalExecutor(store).execute(command)
+    assert store.get_many("abc") == {"a": b"1", "b": b"2"}
+
+
+def test_keys_with_one_tag_are_changed_together(store: RedisStore) -> None:
+    executor = LocalExecutor(store)
+    assert executor.execute(MSet({"{u}:a": Raw(b"1"), "{u}:b": Raw(b"2")}, if_="absent")) is True
+    assert executor.execute(MSet({"{u}:a": Raw(b"1"), "{u}:b": Raw(b"2")}, if_="absent")) is False
+    assert executor.execute(Batch([Incr("{u}:a"), Incr("{u}:b")])) == [2, 3]
+    assert executor.execute(Rename("{u}:a", "{u}:c")) is True
+
+
+@pytest.mark.parametrize("ttl", [None, 1000])
+def test_a_plain_mset_may_be_partial_where_that_is_allowed(cluster: Cluster, ttl: Any) -> None:
+    with opened(cluster, allow_partial=True) as store:
+        store.set_many(dict.fromkeys(KEYS[:50], b"1"), ttl)
+        assert len(store.get_many(KEYS)) == 50
+        entry, _ = store.update(KEYS[0], lambda before: before)
+        assert entry
+        assert (entry.ttl is None) == (ttl is None)
+        with pytest.raises(CrossSlot):
+            LocalExecutor(store).execute(Batch([Get("a"), Get("b")]))
+
+
+def test_counters_count_exactly_while_slots_move(cluster: Cluster, store: RedisStore) -> None:
+    executor = LocalExecutor(store)
+    tags = [f"{{{number}}}" for number in range(5)]
+    still: List[str] = []
+    moved = threading.Event()
+
+    def count(name: str) -> int:
+        done = 0
+        while not moved.is_set() or done < 10:
+            outcome = attempt(partial(executor.execute, Incr(name)))
+            done = outcome if isinstance(outcome, int) else done  # else redirected too often
+        return done
+
+    with ThreadPoolExecutor(4) as threads:
+        counts = [threads.submit(count, tag) for tag in tags[:4]]
+        try:
+            for tag in tags:
+                still.append(f"still:{tag}")
+                until(lambda: attempt(partial(store.set, still[-1], b"1")) is None)
+                move(cluster, key_slot(tag.encode()))
+                until(cluster.is_agreed)  # else the servers' epochs collide, and keys are lost
+        finally:
+            moved.set()
+        found = {name: each.result() for name, each in zip(tags, counts)}
+    read: Callable[[], Dict[str, bytes]] = partial(store.get_many, [*found, *still])
+    until(lambda: isinstance(attempt(read), dict))  # the servers agree on the slots
+    counted = read()
+    assert {tag: int(counted.pop(tag)) for tag in found} == found
+    assert list(counted) == still
+
+
+def move(cluster: Cluster, slot: int) -> None:
+    """Moves a slot that has keys to the next server."""
+    ids = [server.client.execute_command("CLUSTER MYID").decode() for server in cluster.servers]
+    words = ("CLUSTER GETKEYSINSLOT", slot, 100)
+    (source,) = [i for i, each in enumerate(cluster.servers) if each.client.execute_command(*words)]
+    target = (source + 1) % len(ids)
+    old, new = (cluster.servers[index].client for index in (source, target))
+    new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
+    old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
+    where = ("127.0.0.1", cluster.servers[target].port, "", 0, 5000, "KEYS")
+    while True:
+        names = old.execute_command(*words)
+        if not names:
+            break
+        old.execute_command("MIGRATE", *where, *names)
+    for client in (new, old, *(server.client for server in cluster.servers)):
+        client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+
+
+def test_a_server_stands_before_a_cluster(cluster: Cluster) -> None:
+    with running_server("--store", cluster.url, "--store-allow-partial") as server:
+        requests = [
+            '{"type":"MSET","items":{"a":1,"b":2,"c":3}}',
+            '{"type":"MGET","keys":["a","b","c"]}',
+            '{"type":"BATCH","commands":[{"type":"GET","key":"a"},{"type":"INCR","key":"b"}]}',
+            '{"type":"INFO"}',
+        ]
+        lines = server.ask("".join(f"{line}\n" for line in requests).encode()).splitlines()
+        mset, mget, batch, info = map(json.loads, lines)
+    assert mset["result"] is True
+    assert mget["result"] == {"a": 1, "b": 2, "c": 3}
+    assert batch["error"]["code"] == "CROSS_SLOT"
+    assert info["result"]["engine"]["servers"] == 3
+
+
+def test_without_one_of_its_servers_the_keys_of_the_others_are_served(tmp_path: Any) -> None:
+    options = ["--cluster-require-full-coverage", "no"]
+    with running_cluster(PROGRAM, tmp_path, *options) as cluster, opened(cluster) as store:
+        executor = LocalExecutor(store)
+        for key in KEYS:
+            store.set(key, b"1")
+        kill(cluster.servers[0])
+        outcomes = {key: attempt(partial(executor.execute, Incr(key))) for key in KEYS[:100]}
+    refused = [key for key, outcome in outcomes.items() if isinstance(outcome, Unavailable)]
+    assert refused == [key for key in KEYS[:100] if key_slot(b"kv:" + key.encode()) < 5461]
+
+
+def attempt(use: Callable[[], object]) -> object:
+    """The result, or the `Unavailable` that is raised."""
+    try:
+        return use()
+    except Unavailable as error:
+        return error

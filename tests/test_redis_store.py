@@ -1,0 +1,521 @@
+"""The store over an engine: what it promises beyond the contract of stores."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Type
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from adapters.client.network import Network
+from adapters.storage.redis import store as redis_store
+from adapters.storage.redis.engine import Lost
+from adapters.storage.redis.store import RedisStore
+from adapters.storage.redis.texts import MARK, Names, from_engine, to_engine
+from adapters.storage.redis.view import MAX_NAMES
+from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MGet, MSet, Set
+from application.executor import InProcess, LocalExecutor
+from application.limits import Limits
+from domain.errors import (
+    BadRequest,
+    KvError,
+    Misconfigured,
+    NotANumber,
+    OutOfMemory,
+    TooLarge,
+    Unavailable,
+    Unreachable,
+)
+from domain.store import Entry, Store
+from entrypoints.engine import new_store
+from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import threads_api
+from tests.engines import Engine, programs, running, shared, start, stop
+from tests.fake_engine import Words, fake_engine
+from tests.library.proxy import Proxy, passed_on, reply_cut, reply_lost, request_cut, request_lost
+from tests.support import TIMEOUT
+
+
+@pytest.fixture(params=list(programs()))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return shared(request.param)
+
+
+@contextlib.contextmanager
+def opened(
+    port: int,
+    prefix: str = "kv:",
+    size: int = 8,
+    timeout: float = TIMEOUT,
+    wait: float = TIMEOUT,
+) -> Iterator[RedisStore]:
+    """A store for threads over the engine at a port."""
+    address = EngineAddress("127.0.0.1", port, prefix=prefix)
+    network = Network(threads_api(0.0), None)
+    with contextlib.closing(new_store(address, network, size, wait, timeout)) as store:
+        yield store
+
+
+@pytest.fixture
+def store(engine: Engine) -> Iterator[RedisStore]:
+    with opened(engine.port) as store:
+        yield store
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        ("text", "data"),
+        [
+            (b'"word"', b"word"),
+            (b'"\xc3\xa9"', b"\xc3\xa9"),
+            (b'"a\\nb"', b"a\nb"),
+            (b"5", b"5"),
+            (b'{"a":[1,2]}', b'{"a":[1,2]}'),
+            (b'{"$binary":{"base64":"/w==","subType":"00"}}', b"\xff"),
+            (b"true", MARK + b"true"),
+            (b"null", MARK + b"null"),
+            (b'"5"', MARK + b'"5"'),
+            (b'"\\u0061"', MARK + b'"\\u0061"'),
+        ],
+    )
+    def test_the_engine_has_what_clients_of_resp_see_or_a_marked_text(
+        self, text: bytes, data: bytes
+    ) -> None:
+        assert to_engine(text) == data
+        assert from_engine(data) == text
+
+    @given(
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(),
+            st.lists,
+        )
+    )
+    def test_every_text_comes_back_as_it_was(self, value: Any) -> None:
+        for ascii_only in (True, False):
+            text = json.dumps(value, ensure_ascii=ascii_only).encode()
+            assert from_engine(to_engine(text)) == text
+
+    @given(st.binary() | st.binary().map(MARK.__add__))
+    def test_whatever_the_engines_own_clients_store_is_one_json_text(self, data: bytes) -> None:
+        text = from_engine(data)
+        assert b"\n" not in text
+        json.loads(text)
+
+    @given(st.binary() | st.binary().map(MARK.__add__))
+    def test_bytes_that_are_stored_as_a_value_come_back(self, data: bytes) -> None:
+        text = from_engine(data)
+        assert from_engine(to_engine(text)) == text
+
+    def test_a_key_that_is_no_unicode_is_refused(self) -> None:
+        with pytest.raises(BadRequest, match="surrogate"):
+            Names("kv:").of("\ud800")
+
+
+FOREIGN = ["k", "kv", "kx:a", "kv*", "other", "", "k*[a]?\\", "k*[a]?\\y:1", "kk[a]x\\:1"]
+"""Names that begin with neither of the prefixes below."""
+
+
+@pytest.mark.parametrize("prefix", ["kv:", "k*[a]?\\:", "k*[^v]-"])
+class TestPrefix:
+    def test_keys_of_others_are_neither_seen_nor_changed(self, engine: Engine, prefix: str) -> None:
+        client = engine.client
+        makers: List[Callable[[str], object]] = [
+            lambda name: client.set(name, "x"),
+            lambda name: client.rpush(name, "x"),
+            lambda name: client.sadd(name, "x"),
+            lambda name: client.zadd(name, {"x": 1}),
+            lambda name: client.hset(name, "f", "x"),
+            lambda name: client.xadd(name, {"f": "x"}),
+        ]
+        for number, name in enumerate(FOREIGN):
+            makers[number % len(makers)](name)
+        before = {name: client.dump(name) for name in FOREIGN}
+        with opened(engine.port, prefix) as store:
+            keys = [str(number) for number in range(300)]
+            store.set_many(dict.fromkeys(keys, b"1"))
+            assert store.count() == 300
+            assert sorted(scanned(store)) == sorted(keys)
+            assert store.delete([*keys[:100], *FOREIGN, ":a"]) == 100
+            assert store.atomically(lambda view: (view.count(), len(view.scan(None, "", 999).keys)))
+            assert store.atomically(lambda view: view.clear()) == 200
+            store.set("again", b"1")
+            assert store.clear() == 1
+            assert (store.count(), scanned(store), store.get_many(FOREIGN)) == (0, [], {})
+        assert {name: client.dump(name) for name in FOREIGN} == before
+        assert client.dbsize() == len(FOREIGN)
+
+
+def scanned(store: Store, limit: int = 7) -> List[str]:
+    page = store.scan(None, "", limit)
+    keys = list(page.keys)
+    while page.cursor is not None:
+        page = store.scan(page.cursor, "", limit)
+        keys += page.keys
+    return keys
+
+
+class TestValuesOfOthers:
+    def test_a_string_that_another_program_stored_is_a_value(
+        self, engine: Engine, store: RedisStore
+    ) -> None:
+        engine.client.mset({"kv:n": 41, "kv:word": "hello", "kv:raw": b"\xff"})
+        executor = LocalExecutor(store)
+        assert executor.execute(Incr("n")) == 42
+        assert engine.client.incr("kv:n") == 43
+        assert store.get_many(["n", "word"]) == {"n": b"43", "word": b'"hello"'}
+        assert b"$binary" in (store.get("raw") or b"")
+
+    def test_a_value_of_another_type_is_refused_by_name(
+        self, engine: Engine, store: RedisStore
+    ) -> None:
+        engine.client.rpush("kv:list", "x")
+        executor = LocalExecutor(store)
+        commands: List[Command[Any]] = [Get("list"), Incr("list"), Batch([Get("list")])]
+        for command in commands:
+            with pytest.raises(BadRequest, match="WRONGTYPE: a key holds another type"):
+                executor.execute(command)
+        assert engine.client.lrange("kv:list", 0, -1) == [b"x"]
+
+    def test_a_key_that_is_no_text_is_counted_and_removed_but_not_listed(
+        self, engine: Engine, store: RedisStore
+    ) -> None:
+        engine.client.set(b"kv:\xff", "x")
+        store.set("k", b"1")
+        assert (store.count(), scanned(store)) == (2, ["k"])
+        assert store.clear() == 2
+
+
+class TestTime:
+    def test_the_engine_expires_keys_to_the_millisecond(
+        self, engine: Engine, store: RedisStore
+    ) -> None:
+        store.set_many({"a": b"1", "b": b"2"}, ttl=500.0004)
+        store.update("c", lambda _: Entry(b"3", 1000))
+        assert 499_000 < engine.client.pttl("kv:a") <= 500_001
+        assert 999_000 < engine.client.pttl("kv:c") <= 1_000_000
+        due = engine.client.pexpiretime("kv:c")
+        store.update("c", lambda before: before and Entry(b"4", before.ttl))
+        assert engine.client.pexpiretime("kv:c") == due
+        store.update("c", lambda before: before and Entry(b"5"))
+        assert engine.client.pttl("kv:c") == -1
+
+    def test_a_ttl_beyond_the_engines_numbers_is_refused(self, store: RedisStore) -> None:
+        with pytest.raises(BadRequest, match=r"`ttl` is at most 9,007,199,254,740 seconds"):
+            store.set_many({"k": b"1"}, ttl=1e300)
+        store.set_many({"k": b"1"}, ttl=1e-9)
+
+
+class TestTransactions:
+    def test_counters_that_many_clients_raise_count_exactly(self, store: RedisStore) -> None:
+        executor = LocalExecutor(store)
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: executor.execute(Incr("n")), range(400)))
+        assert store.get("n") == b"400"
+
+    def test_work_is_done_again_when_what_it_read_has_changed(self, store: RedisStore) -> None:
+        store.set_many({"a": b"1", "b": b"1"})
+        seen: List[Dict[str, bytes]] = []
+
+        def work(view: Store) -> None:
+            seen.append(view.get_many(["a", "b"]))
+            if len(seen) == 1:
+                store.set("b", b"2")
+            view.set("sum", seen[-1]["a"] + seen[-1]["b"])
+
+        store.atomically(work)
+        assert [each["b"] for each in seen] == [b"1", b"2"]
+        assert store.get("sum") == b"12"
+
+    @pytest.mark.parametrize("other", ["new", None])
+    def test_work_on_all_keys_is_done_again_when_keys_came_or_went(
+        self, store: RedisStore, other: str
+    ) -> None:
+        store.set_many({"a": b"1", "b": b"1"})
+        counts: List[int] = []
+
+        def work(view: Store) -> None:
+            counts.append(view.count())
+            if len(counts) == 1:
+                store.delete(["a"])
+                if other:
+                    store.set(other, b"1")
+            view.set("count", b"%d" % counts[-1])
+
+        store.atomically(work)
+        assert counts == [2, 2 if other else 1]
+
+    def test_a_refusal_on_ground_of_what_changed_meanwhile_is_none(self, store: RedisStore) -> None:
+        store.set_many({"a": b"1", "b": b"1"})
+        calls: List[int] = []
+
+        def work(view: Store) -> bytes:
+            first = view.get("a")
+            if not calls:
+                store.set_many({"a": b"2", "b": b"2"})
+            calls.append(1)
+            if view.get("b") != first:
+                raise NotANumber("torn")
+            return first or b""
+
+        assert store.atomically(work) == b"2"
+        assert len(calls) == 2
+
+    def test_a_batch_of_reads_is_of_one_moment(self, store: RedisStore) -> None:
+        store.set_many({"a": b"1", "b": b"1"})
+        calls: List[int] = []
+
+        def work(view: Store) -> Any:
+            first = view.get("a")
+            if not calls:
+                store.set_many({"a": b"2", "b": b"2"})
+            calls.append(1)
+            return first, view.get("b")
+
+        assert store.atomically(work) == (b"2", b"2")
+
+    def test_one_that_never_succeeds_is_given_up(
+        self, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(redis_store, "ATTEMPTS", 3)
+        texts = iter([b"1", b"2", b"3"])
+
+        def work(view: Store) -> None:
+            view.get("k")
+            store.set("k", next(texts))
+            view.set("k", b"0")
+
+        with pytest.raises(Unavailable, match="during each of 3 attempts"):
+            store.atomically(work)
+        assert store.get("k") == b"3"
+
+    def test_a_batch_on_more_keys_than_it_may_read_is_refused(
+        self, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert MAX_NAMES == 100_000
+        monkeypatch.setattr("adapters.storage.redis.view.MAX_NAMES", 10)
+        store.set_many({str(number): b"1" for number in range(11)})
+        with pytest.raises(TooLarge, match="there are 11; at most 10"):
+            LocalExecutor(store).execute(Batch([Count()]))
+
+
+REFUSED: List[Any] = [
+    (b"-LOADING Redis is loading the dataset in memory", Unavailable, "LOADING"),
+    (b"-OOM command not allowed when used memory > 'maxmemory'.", OutOfMemory, "maxmemory"),
+    (b"-READONLY You can't write against a read only replica.", Unavailable, "READONLY"),
+    (b"-MOVED 866 127.0.0.1:7001", Misconfigured, "MOVED"),
+    (b"-MASTERDOWN Link with MASTER is down", Unavailable, "MASTERDOWN|Link with MASTER"),
+    (b"-MISCONF Errors writing to the AOF file", Unavailable, "MISCONF"),
+    (b"-BUSY Redis is busy running a script.", Unavailable, "BUSY"),
+    (b"-NOPERM this user has no permissions", Misconfigured, "refuses the user"),
+    (b"-NOAUTH Authentication required.", Misconfigured, "refuses the password"),
+    (b"-WRONGTYPE Operation against a key", BadRequest, "WRONGTYPE"),
+    (b"-WHATEVER it may be", Unavailable, "WHATEVER it may be"),
+]
+
+COMMANDS: List[Command[Any]] = [
+    Get("k"),
+    MGet(["k"]),
+    Set("k", Raw(b"1")),
+    Incr("k"),
+    MDelete(["k"]),
+    Flush(),
+    Count(),
+]
+
+
+class TestAnEngineThatFails:
+    @pytest.mark.parametrize(("line", "kind", "words"), REFUSED)
+    def test_its_refusals_are_errors_of_ours(
+        self, line: bytes, kind: Type[KvError], words: str
+    ) -> None:
+        with fake_engine(lambda _: line + b"\r\n") as fake, opened(fake.port) as store:
+            for command in COMMANDS:
+                with pytest.raises(kind, match=words) as refusal:
+                    LocalExecutor(store).execute(command)
+                assert refusal.type is kind
+            assert len(fake.seen) == len(COMMANDS)
+
+    def test_one_that_hangs_up_fails_reads_at_the_second_attempt_and_writes_at_once(self) -> None:
+        asked: List[bytes] = []
+
+        def hang_up(words: Words) -> None:
+            asked.append(words[0])
+
+        with fake_engine(hang_up) as fake, opened(fake.port) as store:
+            for command in COMMANDS[0], COMMANDS[2]:
+                with pytest.raises(Unavailable, match="connection to the engine was lost"):
+                    LocalExecutor(store).execute(command)
+        assert asked == [b"GET", b"GET", b"SET"]
+
+    def test_a_late_reply_is_no_reply_to_the_next_command(self) -> None:
+        late = threading.Event()
+
+        def reply(words: Words) -> bytes:
+            if words[1] == b"kv:late":
+                late.wait(TIMEOUT)
+            return b"$4\r\n%b\r\n" % words[1][-4:]
+
+        with fake_engine(reply) as fake, opened(fake.port, timeout=0.05) as store:
+            with pytest.raises(Unavailable, match="no reply from the engine in time"):
+                store.get("late")
+            late.set()
+            assert store.get("next") == b'"next"'
+
+    def test_a_slow_reply_keeps_no_other_client_waiting(self) -> None:
+        late = threading.Event()
+
+        def reply(words: Words) -> bytes:
+            if words[1] == b"kv:late":
+                late.wait(TIMEOUT)
+            return b"$1\r\n1\r\n"
+
+        with fake_engine(reply) as fake, opened(
+            fake.port
+        ) as store, ThreadPoolExecutor() as threads:
+            slow = threads.submit(store.get, "late")
+            assert store.get("other") == b"1"
+            late.set()
+            assert slow.result() == b"1"
+
+    def test_without_a_free_connection_a_command_is_refused_unsent(self) -> None:
+        arrived, late = threading.Event(), threading.Event()
+
+        def reply(words: Words) -> bytes:
+            arrived.set()
+            late.wait(TIMEOUT)
+            return b"$1\r\n1\r\n"
+
+        full = pytest.raises(Unreachable, match=r"all 1 connections .* \(store_connections\)")
+        with fake_engine(reply) as fake, opened(fake.port, size=1, wait=0.01) as store:
+            with ThreadPoolExecutor() as threads:
+                slow = threads.submit(store.get, "k")
+                arrived.wait(TIMEOUT)
+                with full:
+                    store.set("k", b"1")
+                late.set()
+                assert slow.result() == b"1"
+            assert len(fake.seen) == 1
+
+    def test_one_that_is_too_old_is_refused(self) -> None:
+        info = b"redis_version:6.2.14\r\nrole:master\r\n"
+        reply = b"$%d\r\n%b\r\n" % (len(info), info)
+        refused = pytest.raises(Misconfigured, match=r"redis 6\.2\.14; 7 or newer")
+        with fake_engine(lambda _: reply) as fake, opened(fake.port) as store, refused:
+            store.describe()
+
+    def test_where_there_is_none_nothing_was_sent(self) -> None:
+        with fake_engine(lambda _: None) as fake:
+            pass
+        with opened(fake.port) as store:
+            for use in (partial(store.get, "k"), partial(store.set, "k", b"1"), store.count):
+                with pytest.raises(Unreachable, match="cannot be reached"):
+                    use()
+
+
+def test_an_engine_that_is_killed_and_started_again_is_used_again() -> None:
+    program = next(iter(programs().values()))
+    first = start(program)
+    with opened(first.port) as store:
+        store.set("k", b"1")
+        stop(first)
+        for use in (partial(store.get, "k"), partial(store.set, "k", b"1")):
+            with pytest.raises(Unreachable):
+                use()
+        with running(program, port=first.port):
+            assert store.get("k") is None
+            store.update("k", lambda _: Entry(b"2"))
+            assert store.get("k") == b"2"
+
+
+class TestCutConnections:
+    @pytest.fixture
+    def proxy(self, engine: Engine) -> Iterator[Proxy]:
+        with Proxy(engine.port) as proxy:
+            yield proxy
+
+    @pytest.mark.parametrize(
+        ("fault", "count"), [(request_lost, 0), (request_cut, 0), (reply_lost, 1), (reply_cut, 1)]
+    )
+    def test_a_write_without_a_reply_is_not_sent_again(
+        self, engine: Engine, proxy: Proxy, fault: Any, count: int
+    ) -> None:
+        with opened(proxy.port) as store:
+            executor = LocalExecutor(store)
+            executor.execute(Incr("n", by=0))
+            proxy.faults.extend([passed_on, fault])  # the read, the write
+            with pytest.raises(Unavailable, match="connection to the engine was lost"):
+                executor.execute(Incr("n"))
+            assert store.get("n") == b"%d" % count
+
+    @pytest.mark.parametrize("fault", [request_lost, request_cut, reply_lost, reply_cut])
+    def test_a_read_without_a_reply_is_sent_again(
+        self, engine: Engine, proxy: Proxy, fault: Any
+    ) -> None:
+        with opened(proxy.port) as store:
+            store.set("k", b"1")
+            proxy.faults.append(fault)
+            assert store.get_many(["k"]) == {"k": b"1"}
+
+    def test_a_run_of_writes_without_a_reply_is_not_executed_again(self, proxy: Proxy) -> None:
+        with opened(proxy.port) as store:
+            executor = InProcess(LocalExecutor(store), Limits(), store.close)
+            proxy.faults.append(reply_lost)
+            outcomes = executor.execute_all([Set("a", Raw(b"1")), Set("b", Raw(b"2"))])
+            assert [type(each) for each in outcomes] == [Lost, Lost]
+            assert proxy.requests == 1
+
+    def test_counters_count_what_was_done_exactly(self, engine: Engine, proxy: Proxy) -> None:
+        chance = random.Random(1)
+        faults = [request_lost, request_cut, reply_lost, reply_cut]
+        with opened(proxy.port) as store, ThreadPoolExecutor(4) as threads:
+            executor = LocalExecutor(store)
+            store.set("n", b"0")
+            proxy.faults.extend(
+                chance.choice(faults) if chance.random() < 0.1 else passed_on for _ in range(2000)
+            )
+            outcomes = list(threads.map(partial(_outcome, executor), [Incr("n")] * 300))
+            proxy.faults.clear()
+            done = [each for each in outcomes if isinstance(each, int)]
+            unknown = [each for each in outcomes if isinstance(each, Unavailable)]
+            assert len(set(done)) == len(done) > 100
+            assert len(unknown) == 300 - len(done) > 10
+            assert len(done) <= int(store.get("n") or b"") <= 300
+
+
+def _outcome(executor: LocalExecutor, command: Command[Any]) -> object:
+    try:
+        return executor.execute(command)
+    except KvError as error:
+        return error
+
+
+def test_many_keys_at_once_are_stored_and_read(store: RedisStore) -> None:
+    executor = InProcess(LocalExecutor(store), Limits(), store.close)
+    items = {str(number): Raw(b"%d" % number) for number in range(20_000)}
+    assert executor.execute(MSet(items)) is True
+    assert executor.execute(MSet(items, ttl=100)) is True
+    assert len(executor.execute(MGet(list(items)))) == 20_000
+    outcomes = executor.execute_all([Get(key) for key in items] + [Get("no")])
+    assert outcomes[:20_000] == [b"%d" % number for number in range(20_000)]
+    assert executor.execute(MDelete(list(items))) == 20_000
+
+
+def test_a_store_in_the_program_keeps_the_bounds_on_keys(store: RedisStore) -> None:
+    executor = InProcess(LocalExecutor(store), Limits(max_key_bytes=10), store.close)
+    commands = [Get("x" * 11), Get("k"), Get("k")]
+    with pytest.raises(BadRequest, match="max_key_bytes"):
+        executor.execute(commands[0])
+    first, *others = executor.execute_all(commands)
+    assert isinstance(first, BadRequest)
+    assert not any(isinstance(each, KvError) for each in others)
