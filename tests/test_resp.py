@@ -333,6 +333,10 @@ def test_replies_are_left_out_as_the_client_wants() -> None:
         b"+OK\r\n+PONG\r\n"
     )
     assert said(skip + PING + request(b"ECHO", b"x")) == b"$1\r\nx\r\n"
+    multi, execute = request(b"MULTI"), request(b"EXEC")
+    assert said(multi + skip + PING + PING + execute) == (
+        b"+OK\r\n+QUEUED\r\n*2\r\n+PONG\r\n+PONG\r\n"
+    )
 
 
 def test_info_has_the_sections_that_are_asked_for() -> None:

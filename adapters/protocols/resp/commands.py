@@ -59,9 +59,10 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         if session.queue is None:
             raise
         command, spelling = Do(partial(_raise, refusal(error))), replies.REPLY
-    command.id = replies.REPLY if entry.name == "client|reply" else session.spelling(spelling)
     if session.queue is not None and not entry.changes_state:
+        command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)
+    command.id = replies.REPLY if entry.name == "client|reply" else session.spelling(spelling)
     return command  # type: ignore[no-any-return]
 
 

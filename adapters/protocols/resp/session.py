@@ -110,6 +110,10 @@ class Session:
             if self._reply_mode == "SKIP":
                 self.answer_by("ON")
             return replies.SILENT
+        return self.in_version(number)
+
+    def in_version(self, number: int) -> int:
+        """The number of a spelling in the version that the client speaks."""
         return number + replies.VERSION_3 if self.is_version_3 else number
 
     def answer_by(self, mode: str) -> None:
