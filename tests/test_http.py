@@ -721,7 +721,9 @@ def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
 
 
 def told_of(data: bytes, size: int) -> bytes:
+    """What a server sends, without what depends on the time, or on how much h11 has seen."""
     peer = Peer(server_container())
     cuts = range(0, len(data), size)
     told = b"".join(peer.send(data[at : at + size]) for at in cuts if peer.is_open)
-    return re.sub(rb"content-length: [0-9]+|[0-9a-f]+\r\n|[0-9.e+-]+\n", b"", told.lower())
+    varying = rb"content-length: [0-9]+|[0-9a-f]+\r\n|[0-9.e+-]+\n|no legal http: .*?\"}"
+    return re.sub(varying, b"", told.lower())
