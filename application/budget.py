@@ -24,6 +24,10 @@ class Budget:
                 f"at most {self.limits.max_opened_bytes:,} (max_opened_bytes)"
             )
 
+    def convert(self, n_bytes: int) -> None:
+        """Charge for turning `n_bytes` of a value into other ones, such as a text into the bytes
+        that it stands for. A single command does so with one or two values of bounded size."""
+
     def reply(self, n_bytes: int) -> None:
         """Charge for `n_bytes` of the reply; raises `TooLarge`."""
         if n_bytes > self.limits.max_reply_bytes:
@@ -38,11 +42,22 @@ class SharedBudget(Budget):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._opened = 0
+        self._converted = 0
         self._replied = 0
 
     def open(self, n_bytes: int) -> None:
         self._opened += n_bytes
         super().open(self._opened)
+
+    def convert(self, n_bytes: int) -> None:
+        """Raises `TooLarge` once the values before this one have spent the budget, so that a batch
+        can do with one value what a single command can."""
+        if self._converted > self.limits.max_request_bytes:
+            raise TooLarge(
+                f"the batch works on {self._converted:,} bytes of values; "
+                f"at most {self.limits.max_request_bytes:,} (max_request_bytes)"
+            )
+        self._converted += n_bytes
 
     def reply(self, n_bytes: int) -> None:
         self._replied += n_bytes

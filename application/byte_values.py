@@ -11,13 +11,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from typing import List, Sequence
+from typing import Generator, List, Sequence
 
 import msgspec
 from msgspec import Raw, Struct
 
 from application.budget import Budget
-from application.json_text import validated
+from application.json_text import validated, validated_in_steps
 from application.limits import DEFAULTS
 from domain.errors import BadRequest, TooLarge
 
@@ -26,12 +26,19 @@ def to_text(data: bytes) -> bytes:
     """The JSON text that stands for `data`."""
     if data[:1] in _MAY_BE_JSON and _is_stored_unchanged(data):
         return data
-    if data.isascii() and len(data.translate(None, _ESCAPED)) == len(data):
-        return b'"' + data + b'"'
-    try:
-        return _encode(data.decode())
-    except UnicodeDecodeError:
-        return _BINARY % base64.b64encode(data)
+    return _as_string(data)
+
+
+def to_text_in_steps(data: bytes) -> Generator[None, None, bytes]:
+    """The same in short steps, but for one look at the syntax."""
+    if _is_document(data):
+        yield
+        with contextlib.suppress(BadRequest, TooLarge):
+            text = yield from validated_in_steps(data, _BUDGET)
+            if text == data and to_bytes(data) == data:
+                return data
+        return _as_string(data)
+    return to_text(data)
 
 
 def to_texts(datas: Sequence[bytes]) -> List[bytes]:
@@ -85,6 +92,16 @@ _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_binary = msgspec.json.Decoder(_Binary).decode
+
+
+def _as_string(data: bytes) -> bytes:
+    """The text of a string, or of the form of bytes that are not UTF-8."""
+    if data.isascii() and len(data.translate(None, _ESCAPED)) == len(data):
+        return b'"%b"' % data
+    try:
+        return _encode(data.decode())
+    except UnicodeDecodeError:
+        return _BINARY % base64.b64encode(data)
 
 
 def _is_stored_unchanged(data: bytes) -> bool:

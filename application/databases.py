@@ -24,6 +24,11 @@ def prefix_of(database: int) -> str:
     return f"{MARK}{database}\0" if database else ""
 
 
+def database_number(prefix: str) -> int:
+    """The database whose keys begin with a prefix."""
+    return int(prefix[len(MARK) : -1]) if prefix else 0
+
+
 def page_of(store: Store, prefix: str, cursor: Optional[str], begins: str, limit: int) -> Page:
     """A page of the keys that begin with `begins` in the database of a prefix, as the store has
     them."""

@@ -7,7 +7,7 @@ order.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, TypeVar
+from typing import Any, Collection, Optional, Sequence, TypeVar
 
 from application.commands import Command, Results
 from application.conversation import Conversation, Service
@@ -15,40 +15,49 @@ from application.ports import Durability, Executor, Link, Steps, Wants
 
 R = TypeVar("R")
 
+SMALL = 512
+"""Bytes of output up to which what waits is not counted among the memory that clients hold."""
+
 
 class DurableExecutor(Executor):
     """Notes what the results of one client's commands tell of, the refusals among them."""
 
     def __init__(self, executor: Executor, durability: Durability) -> None:
         self._executor = executor
-        self._durability = durability
+        self._execute = executor.execute
+        self._admit = durability.admit
+        self._tracks = durability.tracks_keys
+        self._needed = durability.needed
         self.needed = 0
         """The number of what has to be on the disk for all that was executed so far."""
 
     def execute(self, command: Command[R]) -> R:
-        self._durability.admit(command)
+        self._admit(command)
         try:
-            return self._executor.execute(command)
+            return self._execute(command)
         finally:
-            self._note(command)
+            if self._tracks:
+                self._note(command.shown_keys())
 
     def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
-        self._durability.admit(commands[0])
+        self._admit(commands[0])  # the others are of its kind
         results = self._executor.execute_run(commands)
-        if results is not None:
-            keys = [key for command in commands for key in command.named_keys()]
-            self.needed = max(self.needed, self._durability.needed(keys))
+        if results is not None and self._tracks:
+            self._note([key for command in commands for key in command.named_keys()])
         return results
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
-        self._durability.admit(command)
+        self._admit(command)
         try:
             return (yield from self._executor.execute_in_steps(command))
         finally:
-            self._note(command)
+            if self._tracks:
+                self._note(command.shown_keys())
 
-    def _note(self, command: Command[Any]) -> None:
-        self.needed = max(self.needed, self._durability.needed(command.shown_keys()))
+    def _note(self, keys: Optional[Collection[str]]) -> None:
+        needed = self._needed(keys)
+        if needed > self.needed:
+            self.needed = needed
 
 
 class DurableConversation:
@@ -59,30 +68,30 @@ class DurableConversation:
         self._link = link
         self._executor = DurableExecutor(service.executor, durability)
         self._inner = Conversation(service, link, self._executor)
-        self._waits = False
+        self._parked = b""
+        """The output that waits."""
         self._was_woken = False
-        self._output = b""
-
-    @property
-    def wants(self) -> Wants:
-        return Wants.WAKE if self._waits else self._inner.wants
+        self.wants = self._inner.wants
 
     @property
     def partial_request_id(self) -> int:
         """None while it is the server that keeps the client from sending more."""
-        return 0 if self._waits else self._inner.partial_request_id
+        return 0 if self._parked else self._inner.partial_request_id
 
     def receive(self, data: bytes) -> bytes:
         return self._send(self._inner.receive(data))
 
     def advance(self) -> bytes:
-        if self._waits:
-            self._was_woken = True  # by something that the conversation inside waits for
-            return b""
-        output, self._output = self._output, b""
+        output = self._parked
         if not output:
             return self._send(self._inner.advance())
-        self._link.account.change(-len(output))
+        if self.wants is Wants.WAKE:
+            self._was_woken = True  # by something that the conversation inside waits for
+            return b""
+        self._parked = b""
+        self.wants = self._inner.wants
+        if len(output) > SMALL:
+            self._link.account.change(-len(output))
         if self._was_woken:
             self._was_woken = False
             self._link.wake()
@@ -90,26 +99,30 @@ class DurableConversation:
 
     def time_out(self) -> None:
         self._inner.time_out()
+        self.wants = self._inner.wants
 
     def abort(self, reason: str) -> None:
         self._inner.abort(reason)
 
     def close(self) -> None:
-        self._output = b""
+        self._parked = b""
         self._inner.close()
 
     def _send(self, output: bytes) -> bytes:
         """Sends output that depends on nothing which could still be lost; has any other wait."""
-        needed = self._executor.needed
+        self.wants = self._inner.wants
+        needed = self._executor.needed or self._durability.backlog()
         if not (needed and output):
             return output
         self._executor.needed = 0
-        self._waits = True
-        self._output = output
-        self._link.account.change(len(output))
-        self._durability.when_durable(needed, self._go_on)
+        if not self._durability.when_durable(needed, self._resume):
+            return output
+        self._parked = output
+        self.wants = Wants.WAKE
+        if len(output) > SMALL:
+            self._link.account.change(len(output))
         return b""
 
-    def _go_on(self) -> None:
-        self._waits = False
+    def _resume(self) -> None:
+        self.wants = Wants.TURN
         self._link.wake()

@@ -233,17 +233,25 @@ class Protocols(Protocol):
 
 
 class Durability(Protocol):
-    """Knows what a power cut could still take back."""
+    """Knows what a power cut could still take back, by the numbers of what has to be on the disk;
+    0 stands for nothing."""
+
+    tracks_keys: bool
+    """Whether replies wait for the changes of the keys that they tell something of."""
 
     def admit(self, command: Command[Any]) -> None:
         """Raises `Unavailable` when a command cannot be carried out now."""
         ...
 
     def needed(self, keys: Optional[Collection[str]]) -> int:
-        """The number of what has to be on the disk before a reply tells something of `keys`, or of
-        all keys for None; 0 for nothing."""
+        """What has to be on the disk before a reply tells something of `keys`, or of all keys for
+        None."""
         ...
 
-    def when_durable(self, number: int, wake: Callable[[], None]) -> None:
-        """Calls `wake` once everything up to a number is on the disk."""
+    def backlog(self) -> int:
+        """What has to be on the disk before any reply, since too much is not."""
+        ...
+
+    def when_durable(self, number: int, wake: Callable[[], None]) -> bool:
+        """Calls `wake` once what has a number is on the disk; false when it is already."""
         ...

@@ -15,14 +15,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Callable, Mapping, Optional, TypeVar
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    TypeVar,
+)
 
 from domain.contents import MASK
 from domain.deadlines import Slot
 from domain.effects import Reason
 from domain.errors import OutOfMemory
 from domain.memory import STEP, InMemoryStore
-from domain.sizes import DEADLINE, cost
+from domain.sizes import DEADLINE, cost, costs
 from domain.store import Stats, Store
 
 R = TypeVar("R")
@@ -65,10 +75,13 @@ class BoundedStore(InMemoryStore):
             self._release_excess()
 
     def _write_many(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
-        growth = self._growth_of(items, due)
+        slots = self._slots(items)
+        growth = _growth_of(items, slots, due)
         if self._excess(growth) > 0:
             self._make_room(items, due, growth)
-        super()._write_many(items, due)
+            slots = self._slots(items)
+        self._put_many(items, due, slots)
+        self._tell()
         self._release_excess()
 
     def atomically(self, work: Callable[[Store], R]) -> R:
@@ -88,6 +101,24 @@ class BoundedStore(InMemoryStore):
         else:
             self._contents.memory += len(text) - len(before[0])
         return before
+
+    def _put_many(
+        self,
+        items: Mapping[str, bytes],
+        due: Optional[float],
+        slots: Optional[Sequence[Optional[Slot]]] = None,
+    ) -> None:
+        if slots is None:
+            slots = self._slots(items)
+        self._contents.memory += _growth_of(items, slots, None)
+        super()._put_many(items, due, slots)
+
+    def _remove_many(
+        self, keys: Collection[str], reason: Reason, now: float = -math.inf
+    ) -> Dict[str, Slot]:
+        slots = super()._remove_many(keys, reason, now)
+        self._contents.memory -= costs(slots, texts_in(slots.values()))
+        return slots
 
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
         slot = super()._pop(key, reason)
@@ -110,9 +141,6 @@ class BoundedStore(InMemoryStore):
         deadline = 0 if due is None else DEADLINE
         return deadline + (cost(key, text) if slot is None else len(text) - len(slot))
 
-    def _growth_of(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
-        return sum(self._growth(key, text, due) for key, text in items.items())
-
     def _make_room(self, items: Mapping[str, bytes], due: Optional[float], growth: int) -> None:
         """Makes room for `items`, which seem not to fit; raises `OutOfMemory` when they do not."""
         if self._contents.deadlines:
@@ -124,15 +152,14 @@ class BoundedStore(InMemoryStore):
     def _expire_for(self, items: Mapping[str, bytes], due: Optional[float]) -> int:
         """Expires keys until `items` fit, or none is due; returns by how much they then grow."""
         now = self._clock()
-        for key in items:  # so that expiry does not change by how much they grow
-            index = hash(key) & MASK
-            slot = self._shards[index].get(key)
-            if isinstance(slot, tuple):
-                if slot[1] <= now:
-                    self._expire_slot(key)
-                elif slot[1] == math.inf:
-                    self._contents.deadlines.drop(index, key, slot)
-        growth = self._growth_of(items, due)
+        slots = self._slots(items)
+        timed = [(key, slot) for key, slot in zip(items, slots) if isinstance(slot, tuple)]
+        for key, slot in timed:  # so that expiry does not change by how much they grow
+            if slot[1] <= now:
+                self._expire_slot(key)
+            elif slot[1] == math.inf:
+                self._contents.deadlines.drop(hash(key) & MASK, key, slot)
+        growth = _growth_of(items, self._slots(items) if timed else slots, due)
         while self._excess(growth) > 0 and self._expire(now, STEP):
             pass
         return growth
@@ -160,3 +187,19 @@ class BoundedStore(InMemoryStore):
     def _refuse(self, why: str) -> None:
         self._tell()
         raise OutOfMemory(f"{why} (max_memory is {self._max_memory} bytes)")
+
+
+def _growth_of(
+    items: Mapping[str, bytes], slots: Sequence[Optional[Slot]], due: Optional[float]
+) -> int:
+    """By how many bytes a store grows when `items` are stored in place of `slots`."""
+    new = [key for key, slot in zip(items, slots) if slot is None]
+    growth = costs(new, items.values()) - sum(map(len, texts_in(slots)))
+    if due is not None:
+        growth += DEADLINE * sum(type(slot) is not tuple for slot in slots)
+    return growth
+
+
+def texts_in(slots: Iterable[Optional[Slot]]) -> List[bytes]:
+    """The texts in those slots that there are."""
+    return [slot[0] if isinstance(slot, tuple) else slot for slot in slots if slot is not None]

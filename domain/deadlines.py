@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Callable, Dict, List, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
 from domain.sizes import DEADLINE, STALE, key_size
 
@@ -28,9 +28,9 @@ Timed = Tuple[bytes, float, Deadline]
 Slot = Union[bytes, Timed]
 Shard = Dict[str, Slot]
 
-STALE_SHARE = 64
+STALE_SHARE = 128
 """How many bytes of stale entries a heap may hold for each of its entries. One takes more than
-that, so a rebuilt heap has less than three entries for each that became stale."""
+that, so a rebuilt heap has less than two entries for each that became stale."""
 
 
 class Deadlines:
@@ -60,6 +60,7 @@ class Deadlines:
             if due < entry[0]:
                 shard[key] = (text, due, self._push(index, due, entry[1]))
                 self._discard(index, entry)
+                self._limit_stale(index)
             else:
                 shard[key] = (text, due, entry)
             return
@@ -68,6 +69,33 @@ class Deadlines:
         assert due is not None
         shard[key] = (text, due, self._push(index, due, key))
         self.bytes += DEADLINE
+
+    def put_many(
+        self, items: Mapping[str, bytes], due: Optional[float], slots: Iterable[Optional[Slot]]
+    ) -> None:
+        """The same for many texts, in place of what was in the slots of their keys."""
+        mask, shards, heaps, before = len(self._shards) - 1, self._shards, self._heaps, self.bytes
+        for (key, text), slot in zip(items.items(), slots):
+            index = hash(key) & mask
+            if type(slot) is tuple:
+                if due is not None and due >= slot[2][0]:
+                    shards[index][key] = (text, due, slot[2])
+                else:
+                    self.put(index, key, text, due, slot)
+            elif due is None:
+                shards[index][key] = text
+            else:
+                if slot is not None:
+                    del shards[index][key]  # as above
+                entry = (due, key)
+                shards[index][key] = (text, due, entry)
+                if index in heaps:
+                    heappush(heaps[index], entry)
+                else:
+                    heaps[index] = [entry]
+                self.bytes += DEADLINE
+        if due is not None and self.bytes != before:
+            self._next = min(self._next, due)
 
     def drop(self, index: int, key: str, slot: Timed) -> None:
         """Leaves the text alone in the slot of a key whose ttl was taken from it."""
@@ -78,6 +106,19 @@ class Deadlines:
         """A shard does not hold `slot` any more."""
         self.bytes -= DEADLINE
         self._discard(index, slot[2])
+        self._limit_stale(index)
+
+    def removed_many(self, slots: Iterable[Slot]) -> None:
+        """Shards do not hold any of `slots` any more."""
+        mask, indexes = len(self._shards) - 1, set()
+        for slot in slots:
+            if type(slot) is tuple:
+                index = hash(slot[2][1]) & mask
+                self.bytes -= DEADLINE
+                self._discard(index, slot[2])
+                indexes.add(index)
+        for index in indexes:  # a heap that is rebuilt has entries of none of them
+            self._limit_stale(index)
 
     def expire_due(self, now: float, limit: int, expired: Callable[[str], object]) -> int:
         """Deals with up to `limit` entries that have come up, and calls `expired` with the keys
@@ -149,7 +190,6 @@ class Deadlines:
         size = STALE + key_size(entry[1])
         self.bytes += size
         self._stale[index] = self._stale.get(index, 0) + size
-        self._limit_stale(index)
 
     def _limit_stale(self, index: int) -> None:
         if self._stale.get(index, 0) > STALE_SHARE * len(self._heaps[index]):

@@ -108,6 +108,14 @@ class Unavailable(KvError):
     code = "UNAVAILABLE"
 
 
+class Loading(Unavailable):
+    """The server does not have all its data in memory yet."""
+
+
+class DiskFull(Unavailable):
+    """There is no room on the disk for what was to be stored."""
+
+
 class Unreachable(Unavailable):
     """There was no connection: the request was not sent, and has had no effect."""
 

@@ -11,15 +11,27 @@ was read is remembered by hash.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from itertools import islice
-from typing import Callable, Collection, Container, Deque, Dict, Iterable, List, Mapping, Optional
+from typing import (
+    Callable,
+    Collection,
+    Container,
+    Deque,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+)
 
-from domain.bounded import BoundedStore
+from domain.bounded import BoundedStore, texts_in
 from domain.contents import MASK, SHARDS, Contents
 from domain.deadlines import Shard, Slot
 from domain.effects import Reason
-from domain.sizes import DEADLINE, cost
+from domain.sizes import DEADLINE, cost, costs
 
 TOUCHED = 10_000
 """How many reads are remembered until they are looked at; older ones are forgotten."""
@@ -27,6 +39,10 @@ TOUCHED = 10_000
 MARKS = 8
 """Bytes of marks for each key, at least: an unread key is taken for a read one in one of so many
 cases, at the most, and is then kept for one more round."""
+
+AT_ONCE = 200
+"""Shards from which keys are removed together: fewer than there are, since a hand comes back to a
+shard only when what it found there is removed."""
 
 BATCH = 16
 """One of so many keys of a shard is looked at before the next shard's turn."""
@@ -66,6 +82,26 @@ class EvictingStore(BoundedStore):
                 self._sieve.forget(hash(key) & MASK)
         return before
 
+    def _put_many(
+        self,
+        items: Mapping[str, bytes],
+        due: Optional[float],
+        slots: Optional[Sequence[Optional[Slot]]] = None,
+    ) -> None:
+        if slots is None:
+            slots = self._slots(items)
+        super()._put_many(items, due, slots)
+        self._touched.extend(hash(key) for key, slot in zip(items, slots) if slot is not None)
+        if due is not None:
+            self._sieve.forget_all()
+
+    def _remove_many(
+        self, keys: Collection[str], reason: Reason, now: float = -math.inf
+    ) -> Dict[str, Slot]:
+        if reason is not Reason.EVICTED:
+            self._sieve.forget_all()
+        return super()._remove_many(keys, reason, now)
+
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
         if reason is not Reason.EVICTED:
             self._sieve.forget(hash(key) & MASK)
@@ -78,26 +114,28 @@ class EvictingStore(BoundedStore):
     def _make_more_room(
         self, items: Mapping[str, bytes], due: Optional[float], growth: int
     ) -> None:
-        alone = growth + sum(map(self._cost_at, items))
-        if alone > self._max_memory:
+        most = costs(items, items.values()) + DEADLINE * len(items)
+        if most > self._max_memory and (alone := growth + self._cost_at(items)) > self._max_memory:
             self._refuse(f"{alone} bytes do not fit")
         if self._touched:
             self._sieve.mark(self._touched, self._shards)
             self._touched.clear()
         while (excess := self._excess(growth)) > 0:
-            victim = self._sieve.next_victim(self._shards, items)
-            if victim is not None:
-                self._remove(victim, Reason.EVICTED)
-                self._evicted += 1
+            victims = self._sieve.next_victims(self._shards, items, excess)
+            if victims:
+                if len(victims) == 1:
+                    self._remove(victims[0], Reason.EVICTED)
+                else:
+                    self._remove_many(victims, Reason.EVICTED)
+                self._evicted += len(victims)
             elif not self._contents.deadlines.release(excess):
                 raise RuntimeError("no key is left to evict, and memory is still in use")
 
-    def _cost_at(self, key: str) -> int:
-        """What a key counts for now."""
-        slot = self._shards[hash(key) & MASK].get(key)
-        if slot is None:
-            return 0
-        return cost(key, slot) if isinstance(slot, bytes) else cost(key, slot[0]) + DEADLINE
+    def _cost_at(self, keys: Iterable[str]) -> int:
+        """What those of `keys` that are there count for."""
+        slots = self._slots_of(keys)
+        timed = DEADLINE * sum(isinstance(slot, tuple) for slot in slots.values())
+        return timed + costs(slots, texts_in(slots.values()))
 
 
 class Sieve:
@@ -126,37 +164,48 @@ class Sieve:
         if index == self._index:
             self._ahead.clear()
 
-    def next_victim(self, shards: List[Shard], spared: Container[str]) -> Optional[str]:
-        """A key to remove, none of those that are spared; None when there is no other.
+    def forget_all(self) -> None:
+        """Shards replace key objects: drop references to the old ones."""
+        self._ahead.clear()
+
+    def next_victims(self, shards: List[Shard], spared: Container[str], size: int) -> List[str]:
+        """Some keys to remove, none of those that are spared, and none after those that free `size`
+        bytes; none when there is no other key.
 
         A hand that comes to the end of its shard starts anew, so after three rounds it has passed
         every key twice, and no mark is left.
         """
-        for _ in range(3 * SHARDS):
+        victims: List[str] = []
+        for visit in range(3 * SHARDS):
             if not self._ahead:
                 self._index = (self._index + 1) & MASK
-            victim = self._advance(shards[self._index], spared)
-            if victim is not None:
-                return victim
-        return None
+            size = self._advance(shards[self._index], spared, size, victims)
+            if victims and (size <= 0 or visit >= AT_ONCE):
+                break
+        return victims
 
-    def _advance(self, shard: Shard, spared: Container[str]) -> Optional[str]:
-        """The next key to remove up to the end of a shard; None when there is none."""
+    def _advance(self, shard: Shard, spared: Container[str], size: int, victims: List[str]) -> int:
+        """Adds the next keys of a shard to remove, if there are any, to `victims`, up to those that
+        free `size` bytes; returns how many bytes are left to free."""
         marks = self._marks[self._index]
         passed = self._passed[self._index]
-        try:
-            while self._ahead or self._look_ahead(shard, passed):
-                self.visited += 1
-                key = self._ahead.pop()
-                place = (hash(key) >> 10) & (len(marks) - 1)
-                if not marks[place] and key not in spared:
-                    return key  # the next one is then where it was
+        mask, found = len(marks) - 1, False
+        while self._ahead or (not found and self._look_ahead(shard, passed)):
+            self.visited += 1
+            key = self._ahead.pop()
+            place = (hash(key) >> 10) & mask
+            if marks[place] or key in spared:
                 marks[place] = 0
                 passed += 1
-            passed = 0
-        finally:
-            self._passed[self._index] = passed
-        return None
+                continue
+            found = True
+            victims.append(key)  # the next one will be where it was
+            slot = shard[key]
+            size -= cost(key, slot if isinstance(slot, bytes) else slot[0])
+            if size <= 0:
+                break
+        self._passed[self._index] = passed if self._ahead or found else 0
+        return size
 
     def _look_ahead(self, shard: Shard, passed: int) -> bool:
         """Looks up the next keys of a shard; returns whether there are any."""

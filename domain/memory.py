@@ -4,9 +4,10 @@ Rule: no method calls out or switches greenlets, so each is atomic without a loc
 the others up for long, however many keys there are: `clear` only detaches the contents, and
 `run_maintenance` frees them in bounded steps.
 
-Every change of a slot goes through `_put`, `_pop` and `_exchange`. They note it for undoing and for
-the listeners, and subclasses count there. `set`, `set_many` and `delete` use the dicts themselves
-where nothing needs to know: no listener, nothing to undo, nothing counted, no ttl.
+Every change of a slot goes through `_put` and `_pop`, or `_put_many` and `_remove_many`, and one of
+all slots through `_exchange`. They note it for undoing and for the listeners, and subclasses count
+there. `set`, `set_many` and `delete` use the dicts themselves where nothing needs to know: no
+listener, nothing to undo, nothing counted, no ttl.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from typing import (
     Callable,
     Collection,
     Dict,
+    Iterable,
     Iterator,
     List,
     Mapping,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
     Union,
 )
 
 from domain.contents import MASK, SHARDS, Contents
-from domain.deadlines import Deadline, Shard, Slot
+from domain.deadlines import Deadline, Shard, Slot, Timed
 from domain.effects import Cleared, Effect, Listener, Put, Reason, Removed
 from domain.errors import BadRequest
 from domain.rollback import UndoLog
@@ -62,6 +65,8 @@ class InMemoryStore:
         self._undo: Optional[UndoLog] = None
         self._listeners: Dict[object, Listener] = {}
         self._effects: List[Effect] = []
+        self._only_told: Sequence[Listener] = ()
+        """The listeners, where a change has to be told and nothing else."""
         self._noting: bool
         self._direct: bool
         self._plain: bool
@@ -82,10 +87,7 @@ class InMemoryStore:
         return text
 
     def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        shards = self._shards
-        slots = {
-            key: slot for key in keys if (slot := shards[hash(key) & MASK].get(key)) is not None
-        }
+        slots = self._slots_of(keys)
         texts = self._live_texts(slots) if self._contents.deadlines else slots
         missed = 0
         if len(texts) < len(keys):
@@ -98,6 +100,11 @@ class InMemoryStore:
         shard = self._shards[hash(key) & MASK]
         if self._plain or (self._direct and type(shard.get(key)) is not tuple):
             shard[key] = text
+        elif self._only_told and type(shard.get(key)) is not tuple:
+            shard[key] = text
+            effects = (Put(key, text),)
+            for listener in self._only_told:
+                listener(effects)
         else:
             self._write(key, text, None)
 
@@ -122,22 +129,18 @@ class InMemoryStore:
         return before, after
 
     def delete(self, keys: Collection[str]) -> int:
-        if self._plain:
-            shards = self._shards
-            return sum(shards[hash(key) & MASK].pop(key, None) is not None for key in keys)
+        if len(keys) == 1:
+            (key,) = keys
+            return self._delete(key)
         now = self._clock()
-        count = 0
-        for key in keys:
-            slot = self._shards[hash(key) & MASK].get(key)
-            if slot is None:
-                continue
-            if isinstance(slot, tuple) and slot[1] <= now:
-                self._expire_slot(key)
-            else:
-                self._remove(key, Reason.DELETED)
-                count += 1
+        has_deadlines = bool(self._contents.deadlines)
+        slots = self._remove_many(keys, Reason.DELETED, now)
+        expired = 0
+        if has_deadlines:
+            expired = sum([_is_due(slot, now) for slot in slots.values()])
+            self._expired += expired
         self._tell()
-        return count
+        return len(slots) - expired
 
     def clear(self) -> int:
         count = self.count()
@@ -254,13 +257,7 @@ class InMemoryStore:
         self._tell()
 
     def _write_many(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
-        shards, direct = self._shards, self._direct and due is None
-        for key, text in items.items():
-            shard = shards[hash(key) & MASK]
-            if direct and type(shard.get(key)) is not tuple:
-                shard[key] = text
-            else:
-                self._put(key, text, due)
+        self._put_many(items, due)
         self._tell()
 
     def _replace(
@@ -281,7 +278,7 @@ class InMemoryStore:
         else:
             self._write(key, after.text, now + after.ttl)
 
-    # The three ways in which slots change.
+    # The ways in which slots change.
 
     def _put(self, key: str, text: bytes, due: Optional[float]) -> Optional[Slot]:
         """Stores a text; returns the slot that was there."""
@@ -299,6 +296,51 @@ class InMemoryStore:
             self._plain = False
             self._contents.deadlines.put(index, key, text, due, before)
         return before
+
+    def _put_many(
+        self,
+        items: Mapping[str, bytes],
+        due: Optional[float],
+        slots: Optional[Sequence[Optional[Slot]]] = None,
+    ) -> None:
+        """Stores many texts in place of `slots`, what there is at their keys."""
+        shards = self._shards
+        if slots is None:
+            slots = self._slots(items)
+        if self._noting:
+            if self._undo is not None:
+                self._undo.note_slots(zip(items, slots))
+            if self._listeners:
+                self._effects += [Put(key, text, due) for key, text in items.items()]
+        if due is None and tuple not in set(map(type, slots)):
+            for key, text in items.items():
+                shards[hash(key) & MASK][key] = text
+        else:
+            self._plain = False
+            self._contents.deadlines.put_many(items, due, slots)
+
+    def _remove_many(
+        self, keys: Collection[str], reason: Reason, now: float = -math.inf
+    ) -> Dict[str, Slot]:
+        """Removes those of `keys` that are there, which expired if they are due; returns what was
+        in their slots."""
+        shards = self._shards
+        slots = {
+            key: slot
+            for key in keys
+            if (slot := shards[hash(key) & MASK].pop(key, None)) is not None
+        }
+        if self._noting:
+            if self._undo is not None:
+                self._undo.note_slots(slots.items())
+            if self._listeners:
+                self._effects += [
+                    Removed(key, Reason.EXPIRED if _is_due(slot, now) else reason)
+                    for key, slot in slots.items()
+                ]
+        if self._contents.deadlines:
+            self._contents.deadlines.removed_many(slots.values())
+        return slots
 
     def _pop(self, key: str, reason: Reason) -> Optional[Slot]:
         """Takes a slot out, whose deadline, if it has one, is still in the heap."""
@@ -323,6 +365,20 @@ class InMemoryStore:
 
     # What is made of them.
 
+    def _delete(self, key: str) -> int:
+        shard = self._shards[hash(key) & MASK]
+        slot = shard.get(key)
+        if slot is None:
+            return 0
+        if self._direct and type(slot) is bytes:
+            del shard[key]
+            return 1
+        is_due = _is_due(slot, self._clock())
+        self._remove(key, Reason.EXPIRED if is_due else Reason.DELETED)
+        self._expired += is_due
+        self._tell()
+        return 1 - is_due
+
     def _remove(self, key: str, reason: Reason) -> None:
         slot = self._pop(key, reason)
         if isinstance(slot, tuple):
@@ -345,17 +401,28 @@ class InMemoryStore:
         self._pop(key, Reason.EXPIRED)
         self._expired += 1
 
-    def _restore(self, key: str, slot: Optional[Slot]) -> None:
-        """Puts back what was in a slot; one with a text alone takes nothing over from a ttl."""
-        text, due = (slot[0], slot[1]) if isinstance(slot, tuple) else (slot, math.inf)
-        if text is None or due == math.inf:
-            self._remove(key, Reason.DELETED)
-        if text is not None:
-            self._put(key, text, None if due == math.inf else due)
+    def _restore(self, slots: Mapping[str, Optional[Slot]]) -> None:
+        """Puts back what was in slots; one with a text alone takes nothing over from a ttl."""
+        texts: Dict[str, bytes] = {}
+        timed: Dict[str, Timed] = {}
+        for key, slot in slots.items():
+            if isinstance(slot, bytes):
+                texts[key] = slot
+            elif isinstance(slot, tuple):
+                if slot[1] == math.inf:
+                    texts[key] = slot[0]
+                else:
+                    timed[key] = slot
+        self._remove_many(slots.keys() - timed.keys(), Reason.DELETED)
+        self._put_many(texts, None)
+        for key, (text, due, _) in timed.items():
+            self._put(key, text, due)
 
     def _choose_path(self) -> None:
         self._noting = bool(self._listeners) or self._undo is not None
         self._direct = not (self._noting or self._counting)
+        needs_more = self._counting or self._undo is not None
+        self._only_told = () if needs_more else tuple(self._listeners.values())
         self._plain = self._direct and not self._contents.deadlines
 
     def _tell(self) -> None:
@@ -366,6 +433,18 @@ class InMemoryStore:
                 listener(effects)
 
     # Reading.
+
+    def _slots(self, keys: Iterable[str]) -> List[Optional[Slot]]:
+        """What there is at each of `keys`."""
+        shards = self._shards
+        return [shards[hash(key) & MASK].get(key) for key in keys]
+
+    def _slots_of(self, keys: Iterable[str]) -> Dict[str, Slot]:
+        """The slots of those of `keys` that are there, in their order."""
+        shards = self._shards
+        return {
+            key: slot for key in keys if (slot := shards[hash(key) & MASK].get(key)) is not None
+        }
 
     def _entry(self, key: str, slot: Slot, now: float) -> Optional[Entry]:
         if isinstance(slot, bytes):
@@ -415,6 +494,10 @@ class InMemoryStore:
                 free_one()
             if not last:
                 self._detached.pop()
+
+
+def _is_due(slot: Optional[Slot], now: float) -> bool:
+    return isinstance(slot, tuple) and slot[1] <= now
 
 
 def _live_keys(shard: Shard, prefix: str, after: Optional[str], now: float) -> Iterator[str]:

@@ -7,6 +7,7 @@ it when it came is subtracted when it goes.
 from __future__ import annotations
 
 from sys import getsizeof
+from typing import Collection, Iterable
 
 ASCII_HEADER = getsizeof("")
 BYTES_HEADER = getsizeof(b"")
@@ -21,6 +22,10 @@ DEADLINE = 216
 STALE = 112
 """An entry of a heap that is no key's deadline any more, without the key in it."""
 
+_COST = BYTES_HEADER + OVERHEAD
+_ASCII_COST = ASCII_HEADER + _COST
+"""What a key and its text count for beside their characters and bytes."""
+
 
 def key_size(key: str) -> int:
     """The bytes of a key, with the UTF-8 that Python keeps beside one that is not ASCII from the
@@ -33,7 +38,19 @@ def key_size(key: str) -> int:
 
 def cost(key: str, text: bytes) -> int:
     """The bytes that a key and its text count for, without a deadline."""
-    return key_size(key) + BYTES_HEADER + len(text) + OVERHEAD
+    if key.isascii():
+        return _ASCII_COST + len(key) + len(text)
+    return key_size(key) + _COST + len(text)
+
+
+def costs(keys: Collection[str], texts: Iterable[bytes]) -> int:
+    """The bytes that keys and their texts count for together, without deadlines."""
+    together = "".join(keys)
+    if together.isascii():
+        sizes = len(keys) * ASCII_HEADER + len(together)
+    else:
+        sizes = sum(map(key_size, keys))
+    return sizes + len(keys) * _COST + sum(map(len, texts))
 
 
 def _width(key: str) -> int:

@@ -12,11 +12,11 @@ from typing import Iterator
 import click
 
 from adapters.storage.journal.disk import Directory, InUse
-from adapters.storage.journal.journal import check
-from adapters.storage.journal.loader import Damage
+from adapters.storage.journal.files import Damage
+from adapters.storage.journal.repair import check
 from domain.memory import InMemoryStore
 
-DAMAGED = "restore the backup, or keep what is before it: kv-server --repair {}"
+DAMAGED = "restore the backup, or keep what can be read: kv-server --repair {}"
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ import copy
 from collections import Counter
 from typing import Dict, List, Optional, Tuple
 
-from domain.deadlines import STALE_SHARE
-from domain.evicting import EvictingStore
+from domain.deadlines import STALE_SHARE, Shard
+from domain.evicting import EvictingStore, Sieve
 from domain.memory import InMemoryStore
 from domain.sizes import DEADLINE, STALE, cost, key_size
 
@@ -54,10 +54,17 @@ def victims(store: EvictingStore) -> List[str]:
             sieve._ahead = list(sieve._ahead) if index == sieve._index else []
             sieve._index = index
             for _ in range(3):  # rounds, after which no mark is left
-                while (key := sieve._advance(shard, ())) is not None:
-                    found.append(key)
-                    del shard[key]
+                while keys := _next_victims(sieve, shard):
+                    found += keys
+                    for key in keys:
+                        del shard[key]
     return found
+
+
+def _next_victims(sieve: Sieve, shard: Shard) -> List[str]:
+    keys: List[str] = []
+    sieve._advance(shard, (), 1, keys)
+    return keys
 
 
 def _check_deadlines(store: InMemoryStore) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, List
+from typing import Any, Generator, List
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapters.client.python_values import from_json, to_json
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text, to_texts
+from application.byte_values import to_bytes, to_text, to_text_in_steps, to_texts
 from application.json_text import validated
 from application.limits import DEFAULTS
 
@@ -52,6 +52,22 @@ def test_what_comes_out_is_byte_for_byte_what_went_in(data: bytes) -> None:
     assert to_bytes(text) == data
     json.loads(text.decode(), parse_constant=_refuse)
     assert validated(text, Budget(DEFAULTS)) == text, "the text would not be stored so"
+
+
+@given(data=st.binary() | json_like | pieces)
+@example(data=b"[1e400]")
+@example(data=BINARY)
+@example(data=json.dumps([{"a": number} for number in range(20_000)]).encode())
+def test_in_steps_the_text_is_the_same(data: bytes) -> None:
+    assert finished(to_text_in_steps(data)) == to_text(data)
+
+
+def finished(steps: Generator[None, None, bytes]) -> bytes:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return bytes(end.value)
 
 
 @given(datas=st.lists(st.binary() | json_like | pieces, min_size=1, max_size=6))

@@ -172,3 +172,14 @@ def test_many_messages_are_pushed_in_several_turns() -> None:
     assert len(first) < 100_000
     assert (first + finish(client.talk)).count(b"message") == 200
     assert container.ledger().held < 1000
+
+
+def test_a_pattern_that_is_refused_leaves_those_before_it_and_no_message_is_lost() -> None:
+    client = Client(server_container())
+    client.ask(b"HELLO", b"3")
+    client.ask(b"SUBSCRIBE", b"c")
+    some = request(b"PUBLISH", b"c", b"m") + request(b"PSUBSCRIBE", b"a*", b"x" * 5000, b"b*")
+    sent = answer(client.talk, [some])
+    assert sent.startswith(b":1\r\n>3\r\n$7\r\nmessage\r\n")
+    assert b">3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:2\r\n-ERR a pattern has at most" in sent
+    assert b"b*" not in sent

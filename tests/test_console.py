@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import json
 import shutil
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
@@ -298,3 +301,89 @@ def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: 
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+ATTACK = """<!doctype html><title>running</title><body>
+<iframe name="hidden"></iframe>
+<form id="form" method="post" enctype="text/plain" target="hidden" action="SERVER/v1/commands">
+<input name='{"type":"FLUSH","id":"' value='"}'></form>
+<script>
+const attempts = {
+  form: async () => form.submit(),
+  post: () =>
+    fetch("SERVER/v1/commands", { method: "POST", mode: "no-cors", body: '{"type":"FLUSH"}' }),
+  redis: () => fetch("SERVER/", { method: "POST", mode: "no-cors", body: '["FLUSHALL"]' }),
+  cors: () => fetch("SERVER/v1/keys/plain").then((answer) => answer.text()),
+  remove: () => fetch("SERVER/v1/keys/plain", { method: "DELETE" }),
+  put: () => fetch("SERVER/v1/keys/plain", { method: "PUT", body: "0" }),
+  token: () => fetch("SERVER/flushall", { headers: { Authorization: "Bearer x" } }),
+  image: () => new Promise((done, fail) => {
+    const image = new Image();
+    image.onload = done; image.onerror = fail; image.src = "SERVER/flushall";
+  }),
+  script: () => new Promise((done, fail) => {
+    const script = document.createElement("script");
+    script.onload = done; script.onerror = fail; script.src = "SERVER/v1/keys/plain";
+    document.body.append(script);
+  }),
+  frame: () => new Promise((done) => {
+    const frame = document.createElement("iframe");
+    frame.src = "SERVER/";
+    document.body.append(frame);
+    frame.onload = () => done(frame.contentDocument?.title);
+  }),
+  socket: () => new Promise((done, fail) => {
+    const socket = new WebSocket("SERVER/v1/keys/plain".replace("http", "ws"));
+    socket.onopen = done; socket.onerror = fail;
+  }),
+};
+(async () => {
+  const told = {};
+  for (const [name, attempt] of Object.entries(attempts)) {
+    told[name] = await attempt().then((value) => String(value?.type ?? value), () => "refused");
+  }
+  document.title = JSON.stringify(told);
+})();
+</script>"""
+
+
+@contextlib.contextmanager
+def site_of(page: str) -> Iterator[int]:
+    """The port of a web server of somebody else's, with one page."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as site:
+        thread = threading.Thread(target=site.serve_forever)
+        thread.start()
+        try:
+            yield site.server_port
+        finally:
+            site.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_page_of_another_site_changes_and_reads_nothing(
+    browser: webdriver.Chrome, server: Server, host: str
+) -> None:
+    server.ask(b'{"type":"SET","key":"plain","value":"mine"}\n')
+    page = ATTACK.replace("SERVER", f"http://127.0.0.1:{server.port}")
+    with site_of(page) as port:
+        browser.get(f"http://{host}:{port}/")
+        WebDriverWait(browser, TIMEOUT, 0.05).until(lambda _: browser.title.startswith("{"))
+        told = json.loads(browser.title)
+        browser.get("about:blank")
+    assert server.ask(b'{"type":"GET","key":"plain"}\n') == b'{"ok":true,"result":"mine"}\n'
+    assert "mine" not in str(told)
+    opaque = {"form", "post", "redis"}  # a browser does not tell a page how these ended
+    refused = {name for name, how in told.items() if how in ("refused", "null", "undefined")}
+    assert {*told} - refused <= opaque, told

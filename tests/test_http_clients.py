@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import socket
+import subprocess
+from pathlib import Path
 from typing import Any, Dict, Iterator
 
 import httpx
@@ -95,6 +99,39 @@ def test_upstashs_client_for_asyncio_works(guarded: Server) -> None:
             return await redis.get("async")
 
     assert asyncio.run(use()) == "v"
+
+
+PROGRAM = """
+import { Redis } from "@upstash/redis";
+const redis = new Redis({ url: process.argv[2], token: "secret", enableTelemetry: false });
+const told = [
+  await redis.set("js", { a: 1, b: "ä" }, { ex: 60 }),
+  await redis.get("js"),
+  await redis.mset({ x: 1, y: "two" }),
+  await redis.mget("x", "y", "none"),
+  await redis.pipeline().set("p", 1).incr("p").exec(),
+  await redis.multi().set("m", "v").get("m").exec(),
+  await redis.scan(0, { match: "x*" }),
+  await redis.del("js", "x", "p", "m"),
+  await redis.incr("y").catch((error) => error.message),
+];
+console.log(JSON.stringify(told));
+"""
+
+
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node.js")
+def test_upstashs_client_on_node_works(guarded: Server, tmp_path: Path) -> None:
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "@upstash/redis"]
+    if subprocess.run(install, cwd=tmp_path, timeout=TIMEOUT).returncode:
+        pytest.skip("npm cannot fetch the client")
+    (tmp_path / "program.mjs").write_text(PROGRAM, encoding="utf-8")
+    done = subprocess.check_output(
+        ["node", "program.mjs", url(guarded)], cwd=tmp_path, encoding="utf-8", timeout=TIMEOUT
+    )
+    told = json.loads(done)
+    assert told[:4] == ["OK", {"a": 1, "b": "ä"}, "OK", [1, "two", None]]
+    assert told[4:8] == [["OK", 2], ["OK", "v"], ["0", ["x"]], 4]
+    assert "not an integer" in told[8]
 
 
 def test_a_slow_body_is_cut_and_others_are_served() -> None:

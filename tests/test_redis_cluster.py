@@ -111,7 +111,7 @@ SPREAD: List[Command[Any]] = [
 ]
 
 
-@pytest.mark.parametrize("command", SPREAD, ids=repr)
+@pytest.mark.parametrize("command", SPREAD, ids=lambda command: type(command).__name__)
 def test_what_needs_several_slots_at_once_is_refused(
     store: RedisStore, command: Command[Any]
 ) -> None:

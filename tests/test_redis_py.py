@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
@@ -162,3 +163,21 @@ def test_a_lock_is_acquired_extended_and_released(client: Any) -> None:
         client.set("lock", lock.local.token)
         with pytest.raises(redis.exceptions.LockNotOwnedError):
             lock.extend(100)  # without a ttl there is nothing to extend
+
+
+def test_a_server_with_a_journal_pushes_messages_while_writes_wait_for_the_disk(
+    tmp_path: Path,
+) -> None:
+    with running_server("--data-dir", str(tmp_path / "data")) as server:
+        client: Any = redis.Redis("127.0.0.1", server.port)
+        with client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            pubsub.subscribe("news")
+            pubsub.get_message(timeout=10)
+            with client.pipeline(transaction=False) as pipe:
+                for number in range(20):
+                    pipe.set("k", number)
+                    pipe.publish("news", number)
+                assert pipe.execute() == [True, 1] * 20
+            told = [pubsub.get_message(timeout=10)["data"] for _ in range(20)]
+            assert told == [b"%d" % number for number in range(20)]
+        client.close()

@@ -333,6 +333,10 @@ def test_replies_are_left_out_as_the_client_wants() -> None:
         b"+OK\r\n+PONG\r\n"
     )
     assert said(skip + PING + request(b"ECHO", b"x")) == b"$1\r\nx\r\n"
+    multi, execute = request(b"MULTI"), request(b"EXEC")
+    assert said(multi + skip + PING + PING + execute) == (
+        b"+OK\r\n+QUEUED\r\n*2\r\n+PONG\r\n+PONG\r\n"
+    )
 
 
 def test_info_has_the_sections_that_are_asked_for() -> None:
@@ -357,3 +361,40 @@ def test_commands_and_settings_are_told_from_the_one_table() -> None:
     settings = said(request(b"CONFIG", b"GET", b"max-push-*", b"maxclients"))
     assert b"max-push-bytes" in settings
     assert b"$5\r\n10000\r\n" in settings
+
+
+def test_an_mget_that_names_a_key_many_times_is_refused_before_its_reply_is_made() -> None:
+    many = request(b"MGET", *[b"k"] * 10_000)
+    replies = said(request(b"SET", b"k", b"x" * 100_000) + many + PING)
+    assert replies.startswith(b"+OK\r\n-ERR the values have 1000020000 bytes; a reply has at most ")
+    assert replies.endswith(b"+PONG\r\n")
+    inside = request(b"MULTI") + request(b"MGET", *[b"k"] * 3000) * 3 + request(b"EXEC")
+    assert said(request(b"SET", b"k", b"x" * 100_000) + inside).count(b"-ERR the values") == 3
+
+
+def test_an_mget_returns_a_value_for_each_key_that_is_named() -> None:
+    replies = said(request(b"SET", b"k", b"v") + request(b"MGET", b"k", b"none", b"k"))
+    assert replies == b"+OK\r\n*3\r\n$1\r\nv\r\n$-1\r\n$1\r\nv\r\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "command", "setting"),
+    [
+        (b'"' * 50_000, request(b"STRLEN", b"k"), b"max_request_bytes"),
+        (b"x", request(b"KEYS", b"*"), b"max_batch_cost"),
+        (b"x" * 100, request(b"LCS", b"k", b"k"), b"max_batch_cost"),
+        (b"x" * 200, request(b"LCS", b"k", b"k") * 3, b"max_opened_bytes"),
+    ],
+)
+def test_a_transaction_is_bounded_as_a_batch_is(
+    value: bytes, command: bytes, setting: bytes
+) -> None:
+    many = command * (3 if setting == b"max_opened_bytes" else 30)
+    transaction = request(b"MULTI") + many + request(b"EXEC")
+    replies = said(
+        request(b"SET", b"k", value) + transaction,
+        max_request_bytes=100_000,
+        max_opened_bytes=100_000,
+    )
+    assert setting in replies
+    assert (b"-EXECABORT" in replies) == (setting == b"max_batch_cost")

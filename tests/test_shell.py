@@ -241,6 +241,14 @@ def test_a_result_longer_than_the_screen_goes_to_the_pager(server: Server, tmp_p
         assert "102" in shell.wait_for("102")
 
 
+def test_a_refusal_is_wrapped_between_words(server: Server, tmp_path: Path) -> None:
+    with on_terminal(tmp_path, "--port", str(server.port), columns=40) as shell:
+        shell.enter("set user:1 {}")
+        shell.wait_for("true")
+        shell.enter("incr user:1")
+        assert "NOT_A_NUMBER: the value at `user:1` is" in shell.wait_for("not a number")
+
+
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_help_fits_the_screen(server: Server, tmp_path: Path, columns: int) -> None:
     arguments = ["--port", str(server.port)]

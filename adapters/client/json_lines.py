@@ -94,9 +94,11 @@ class ClientSession:
         if not lines:
             return []
         number = 1 if lines.find(b"\n") == len(lines) - 1 else lines.count(b"\n")
-        if number > len(self._asked):
+        answered, self._asked = self._asked, ()
+        if number > len(answered):
             raise Unavailable("the server sent an unrequested reply")
-        answered, self._asked = self._asked[:number], self._asked[number:]
+        if number < len(answered):
+            answered, self._asked = answered[:number], answered[number:]
         try:
             outcomes = self._read(lines, answered)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -233,14 +235,16 @@ def _replies(
     lines: bytes, commands: Sequence[Command[Any]], decoders: Decoders
 ) -> List[_Reply[Any]]:
     """The replies to commands, a line each."""
+    if len(commands) == 1:
+        return [_reply(commands[0], lines, decoders)]
     kinds = set(map(type, commands))
-    if len(commands) > 1 and len(kinds) == 1 and Batch not in kinds:
+    if len(kinds) == 1 and Batch not in kinds:
         replies = decoders[kinds.pop()].decode_many(b"[%b]" % lines[:-1].replace(b"\n", b","))
         if len(replies) == len(commands):
             return replies
         raise msgspec.ValidationError("Expected one reply on each line")
-    each = lines.split(b"\n") if len(commands) > 1 else (lines,)
-    return [_reply(command, line, decoders) for command, line in zip(commands, each)]
+    each = zip(commands, lines.split(b"\n"))
+    return [_reply(command, line, decoders) for command, line in each]
 
 
 def _reply(command: Command[Any], line: bytes, decoders: Decoders) -> _Reply[Any]:

@@ -35,6 +35,9 @@ FIRST_READ, SMALL_READ, LARGE_READ = 16 * 1024, 128 * 1024, 1024 * 1024
 
 _NOTHING, _READ, _WRITE = 0, 1, 2
 
+_GOES_ON_READING = (Wants.INPUT, Wants.WAKE)
+"""One that is parked may keep the watcher of its input: most clients send nothing meanwhile."""
+
 
 class Turns(Protocol):
     """The queue of connections that have more to do than one turn."""
@@ -107,7 +110,7 @@ class Connection:
     def wake(self) -> None:
         if not self._is_woken:
             self._is_woken = True
-            self._host.loop.run_callback(self._run_step, self._update)
+            self._host.loop.run_callback(self._on_woken)
 
     def wake_after(self, seconds: float) -> None:
         self._io.after(seconds, self.wake)
@@ -133,8 +136,15 @@ class Connection:
             log.exception("a connection was closed by a bug in the server")
             self.close()
 
+    def _on_woken(self) -> None:
+        """Takes the turn at once: what it waited for took its time already."""
+        if not self._is_queued:
+            self._dispatch(self._take_turn)
+
     def _on_readable(self) -> None:
-        if self._is_busy:
+        if self._conversation.wants is Wants.WAKE:
+            self._io.wait_for(_NOTHING)
+        elif self._is_busy:
             self._queue()
         else:
             self._read()
@@ -176,7 +186,7 @@ class Connection:
         if (
             sent == len(data)
             and self._io.waits_for == _READ
-            and self._conversation.wants is Wants.INPUT
+            and self._conversation.wants in _GOES_ON_READING
         ):
             return
         self._timeouts.had_activity = self._timeouts.had_activity or sent > 0
@@ -200,7 +210,8 @@ class Connection:
             self._is_busy = True
             self._queue()
         elif wants is Wants.WAKE:
-            self._io.wait_for(_NOTHING)
+            if self._phase is not Phase.SERVING:
+                self._io.wait_for(_NOTHING)
         elif self._at_eof:
             self.close()
         elif self._is_busy or self._phase is Phase.ENDING:
@@ -350,6 +361,10 @@ class GreenletConnection(Connection):
         self._run_step(step)
         self._is_running = False
         self._run_step(self._update)
+
+    def _on_woken(self) -> None:
+        if not self._is_running:
+            super()._on_woken()
 
     def _update(self) -> None:
         if not self._is_running:

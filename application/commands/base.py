@@ -115,6 +115,10 @@ class Command(
         to be removed first."""
         return False
 
+    def may_write(self) -> bool:
+        """Whether the request may change the store."""
+        return not self.readonly
+
     def shown_keys(self) -> Optional[Collection[str]]:
         """The keys that the reply tells something of; None for those of the whole store."""
         return None if self.touches_keyspace() else self.named_keys()
@@ -127,6 +131,9 @@ class OneKey(Command[R], kw_only=False, gc=False):
 
     def named_keys(self) -> Collection[str]:
         return (self.key,)
+
+    def shown_keys(self) -> Optional[Collection[str]]:
+        return (self.key,)  # as above, without two calls for each reply
 
 
 class ManyKeys(Command[R], kw_only=False, gc=False):

@@ -7,7 +7,7 @@ knows nothing of replies; what all of them spend together is within the bounds o
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Collection, List, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Collection, Iterable, List, Optional, Tuple, Type, Union
 
 from application.budget import Budget, SharedBudget
 from application.commands import connection, counters, expiry, keyspace, values
@@ -44,9 +44,7 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
     def run(self, store: Store, budget: Budget) -> List[object]:
         """The results; raises `TooLarge` when the commands cost more than one request may, or
         their results are more than one reply can hold, and nothing has been done then."""
-        cost, most = sum(map(_cost, self.commands)), budget.limits.max_batch_cost
-        if cost > most:
-            raise TooLarge(f"the batch costs {cost:,}; at most {most:,} (max_batch_cost)")
+        check_cost(self.commands, budget.limits)
         return store.atomically(partial(self._run_all, budget.limits))
 
     def named_keys(self) -> Collection[str]:
@@ -58,6 +56,9 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
     def shown_keys(self) -> Optional[Collection[str]]:
         shows_all = any(command.shown_keys() is None for command in self.commands)
         return None if shows_all else self.named_keys()
+
+    def may_write(self) -> bool:
+        return any(command.may_write() for command in self.commands)
 
     def _run_all(self, limits: Limits, store: Store) -> List[object]:
         results: List[object] = []
@@ -72,6 +73,13 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
                 raise
             results.append(result)
         return results
+
+
+def check_cost(commands: Iterable[Command[Any]], limits: Limits) -> None:
+    """Raises `TooLarge` when commands cost more than one request may."""
+    cost, most = sum(map(_cost, commands)), limits.max_batch_cost
+    if cost > most:
+        raise TooLarge(f"the batch costs {cost:,}; at most {most:,} (max_batch_cost)")
 
 
 def _cost(command: Command[Any]) -> int:

@@ -10,12 +10,25 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal
-from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Generator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text, to_texts
-from application.commands.base import Command, ManyKeys, OneKey, Results, changed, register
+from application.byte_values import to_bytes, to_text, to_text_in_steps, to_texts
+from application.commands.base import Command, ManyKeys, OneKey, Results, Run, changed, register
 from application.commands.keyspace import Scan
+from application.commands.values import MGet
 from application.databases import Databases, keys_of, visible
 from application.glob import glob
 from domain.errors import BadRequest, NotANumber, OutOfRange, TooLarge
@@ -42,11 +55,13 @@ class Condition(NamedTuple):
     is_present: Optional[bool] = None
     equals: Optional[bytes] = None
 
-    def holds(self, before: Optional[Entry]) -> bool:
+    def holds(self, before: Optional[Entry], budget: Budget) -> bool:
         """Whether it does."""
         if self.is_present is not None and (before is not None) != self.is_present:
             return False
-        return self.equals is None or (before is not None and to_bytes(before.text) == self.equals)
+        return self.equals is None or (
+            before is not None and _opened(before.text, budget) == self.equals
+        )
 
 
 class Lifetime(NamedTuple):
@@ -69,6 +84,12 @@ def _entry(text: bytes, lifetime: Optional[Lifetime]) -> Optional[Entry]:
     return Entry(text, left) if left > 0 else None
 
 
+def _opened(text: bytes, budget: Budget) -> bytes:
+    """The bytes that a stored text stands for."""
+    budget.convert(len(text))
+    return to_bytes(text)
+
+
 def _checked(data: bytes, budget: Budget) -> bytes:
     """The text of a value that a command has made."""
     _check_size(len(data), budget)
@@ -87,9 +108,13 @@ class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
 
     data: bytes
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        store.set(self.key, to_text(self.data))
+    def run(self, store: Store, budget: Budget, text: Optional[bytes] = None) -> bool:
+        store.set(self.key, text or to_text(self.data))
         return True
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        text = yield from to_text_in_steps(self.data)
+        return partial(self.run, text=text)
 
     @classmethod
     def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
@@ -111,15 +136,31 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
         text = to_text(self.data)
 
         def change(before: Optional[Entry]) -> Optional[Entry]:
-            if not self.condition.holds(before):
+            if not self.condition.holds(before, budget):
                 return before
             if self.keep_ttl:
                 return Entry(text, before.ttl if before else None)
             return _entry(text, self.lifetime)
 
         before, after = store.update(self.key, change)
-        is_set = after is not before or (before is None and self.condition.holds(None))
-        return is_set, to_bytes(before.text) if before else None
+        is_set = after is not before or (before is None and self.condition.holds(None, budget))
+        return is_set, _opened(before.text, budget) if before else None
+
+
+@register
+class MGetEach(MGet, tag="REDIS.MGET", gc=False):
+    """The same as MGET; its reply has a value for each key that is named, also for one that is
+    named twice, and is refused over `max_reply_bytes`."""
+
+    max_reply_bytes: int = 0
+
+    def check_size(self, found: Dict[str, bytes]) -> None:
+        """Raises `TooLarge` before the reply is made."""
+        sizes = {key: len(text) for key, text in found.items()}
+        size = sum(sizes.get(key, 0) for key in self.keys)
+        if size > self.max_reply_bytes:
+            most = f"at most {self.max_reply_bytes} (max_reply_bytes)"
+            raise TooLarge(f"the values have {size} bytes; a reply has {most}")
 
 
 @register
@@ -132,7 +173,7 @@ class GetEx(OneKey[Optional[bytes]], tag="GETEX", gc=False):
         before, _ = store.update(
             self.key, lambda before: before and _entry(before.text, self.lifetime)
         )
-        return to_bytes(before.text) if before else None
+        return _opened(before.text, budget) if before else None
 
 
 @register
@@ -143,7 +184,7 @@ class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
 
     def run(self, store: Store, budget: Budget) -> bool:
         holds = Condition(equals=self.data).holds
-        return changed(store, self.key, lambda before: None if holds(before) else before)
+        return changed(store, self.key, lambda before: None if holds(before, budget) else before)
 
 
 @register
@@ -157,10 +198,10 @@ class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
     adds: bool = False
 
     def run(self, store: Store, budget: Budget) -> bool:
-        return changed(store, self.key, self._change)
+        return changed(store, self.key, partial(self._change, budget))
 
-    def _change(self, before: Optional[Entry]) -> Optional[Entry]:
-        if not Condition(equals=self.data).holds(before):
+    def _change(self, budget: Budget, before: Optional[Entry]) -> Optional[Entry]:
+        if not Condition(equals=self.data).holds(before, budget):
             return before
         assert before
         if self.needs_ttl and before.ttl is None:
@@ -188,8 +229,10 @@ class SetRange(OneKey[int], tag="SETRANGE", gc=False):
 
     def run(self, store: Store, budget: Budget) -> int:
         if not self.data:
-            return len(_bytes_at(store, self.key))
-        _check_size(self.offset + len(self.data), budget)
+            return len(_bytes_at(store, self.key, budget))
+        size = self.offset + len(self.data)
+        _check_size(size, budget)
+        budget.convert(size)
         return _edited(store, self.key, budget, self._replaced)
 
     def _replaced(self, before: bytes) -> bytes:
@@ -202,7 +245,7 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
 
     def change(before: Optional[Entry]) -> Optional[Entry]:
         nonlocal size
-        data = to_bytes(before.text) if before else b""
+        data = _opened(before.text, budget) if before else b""
         edited = edit(data)
         size = len(edited)
         if before and edited == data:
@@ -211,6 +254,10 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
 
     store.update(key, change)
     return size
+
+
+class Part(bytes):
+    """Bytes for which more was opened than their length tells: a turn looks at the clock."""
 
 
 @register
@@ -224,12 +271,12 @@ class GetRange(OneKey[bytes], tag="GETRANGE", gc=False):
     end: int
 
     def run(self, store: Store, budget: Budget) -> bytes:
-        data = _bytes_at(store, self.key)
+        data = _bytes_at(store, self.key, budget)
         start = max(0, self.start + len(data) if self.start < 0 else self.start)
         end = max(0, self.end + len(data) if self.end < 0 else self.end)
         if self.start < 0 and self.end < 0 and self.start > self.end:
-            return b""
-        return data[start : end + 1]
+            return Part()
+        return Part(data[start : end + 1])
 
 
 @register
@@ -239,12 +286,12 @@ class StrLen(OneKey[int], tag="STRLEN", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> int:
-        return len(_bytes_at(store, self.key))
+        return len(_bytes_at(store, self.key, budget))
 
 
-def _bytes_at(store: Store, key: str) -> bytes:
+def _bytes_at(store: Store, key: str, budget: Budget) -> bytes:
     text = store.get(key)
-    return to_bytes(text) if text is not None else b""
+    return _opened(text, budget) if text is not None else b""
 
 
 @register
@@ -258,7 +305,7 @@ class IncrBy(OneKey[int], tag="INCRBY", gc=False):
 
         def change(before: Optional[Entry]) -> Entry:
             nonlocal total
-            data = to_bytes(before.text) if before else b"0"
+            data = _opened(before.text, budget) if before else b"0"
             total = integer(data) + self.by
             if not MIN_INTEGER <= total <= MAX_INTEGER:
                 raise OutOfRange("increment or decrement would overflow")
@@ -287,7 +334,7 @@ class IncrByFloat(OneKey[bytes], tag="INCRBYFLOAT", gc=False):
 
         def change(before: Optional[Entry]) -> Entry:
             nonlocal total
-            data = to_bytes(before.text) if before else b"0"
+            data = _opened(before.text, budget) if before else b"0"
             total = _plain(_EXACT.add(decimal(data), self.by))
             return Entry(to_text(total), before.ttl if before else None)
 
@@ -467,12 +514,17 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
     other: str
 
     def run(self, store: Store, budget: Budget) -> Commons:
-        one, other = _bytes_at(store, self.one), _bytes_at(store, self.other)
-        budget.open(len(one) * len(other))
+        one, other = _bytes_at(store, self.one, budget), _bytes_at(store, self.other, budget)
+        budget.open(_CELL_COST * len(one) * len(other))
         return _common(one, other)
 
     def named_keys(self) -> Collection[str]:
         return (self.one, self.other)
+
+
+_CELL_COST = 8
+"""Bytes that a pair of bytes counts for as opened, each of one value: comparing them takes about as
+long."""
 
 
 @register

@@ -223,10 +223,7 @@ def _log_in(target: Target, password: Optional[str]) -> None:
 
 def _explain(error: click.ClickException) -> None:
     """What was wrong, and how the command is typed when it was not understood."""
-    if isinstance(error, Refused):
-        error.show()
-        return
-    _say("error: " + error.format_message())
+    _say(("" if isinstance(error, Refused) else "error: ") + error.format_message())
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None and context.command is not TABLE:
         command = context.command

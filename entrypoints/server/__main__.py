@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 from functools import partial
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Callable, Dict, Iterator, Sequence
 
 import click
 import gevent
@@ -63,48 +63,65 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     container.config.from_dict(
         {**settings, "listen": [address.as_tuple() for address in addresses]}
     )
-    certificates, server = container.certificates(), container.server()
-    has_tls = bool(settings["tls_cert"])
-    if has_tls:
-        with _refusal("cannot use the TLS files"):
-            certificates.load()
-    if settings["store"]:
-        _look_for_engine(container)
-    data_dir = settings["data_dir"]
-    if data_dir:
-        with readable(data_dir):
-            container.data_directory().open()
+    has_tls, data_dir = bool(settings["tls_cert"]), settings["data_dir"]
+    reload = _certificates(container, has_tls)
+    _open_keys(container, settings)
+    server, housekeeper = container.server(), container.housekeeper()
     with _refusal("cannot listen"):
         bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
-    stopping = Event()
-    ending = [gevent.signal_handler(number, stopping.set) for number in _ENDING]
-    reload = partial(_reload, certificates) if has_tls else _nothing_to_reload
     gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
-    housekeeper = container.housekeeper()
-    server.start()
-    for url in bound:
-        _announce(url)
-    keeper = container.journal_keeper() if data_dir else None
-    if keeper:
-        with readable(data_dir):
-            keeper.load(stopping.is_set)
-        keeper.start()
-    housekeeper.start()
-    if not stopping.is_set():
-        notify("READY=1")
-    stopping.wait()
+    with _signalled() as stopping:
+        server.start()
+        for url in bound:
+            _announce(url)
+        keeper = container.journal_keeper() if data_dir else None
+        if keeper:
+            with readable(data_dir):
+                keeper.load(stopping.is_set)
+            keeper.start()
+        housekeeper.start()
+        if not stopping.is_set():
+            notify("READY=1")
+        stopping.wait()
     log.info("stopping")
-    for watcher in ending:
-        watcher.cancel()
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
     notify("STOPPING=1")
     housekeeper.stop()
     server.stop(settings["shutdown_grace"])
     if keeper:
         keeper.stop()
     log.info("stopped")
+
+
+@contextlib.contextmanager
+def _signalled() -> Iterator[Event]:
+    """An event that a signal to end sets; a second signal ends the program at once."""
+    stopping = Event()
+    watchers = [gevent.signal_handler(number, stopping.set) for number in _ENDING]
+    yield stopping
+    for watcher in watchers:
+        watcher.cancel()
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _certificates(container: ServerContainer, has_tls: bool) -> Callable[[], None]:
+    """Loads the TLS files, if there are any; returns what does so again."""
+    if not has_tls:
+        return _nothing_to_reload
+    certificates = container.certificates()
+    with _refusal("cannot use the TLS files"):
+        certificates.load()
+    return partial(_reload, certificates)
+
+
+def _open_keys(container: ServerContainer, settings: Dict[str, Any]) -> None:
+    """Finds the engine, or the directory, where the keys are."""
+    if settings["store"]:
+        _look_for_engine(container)
+    if settings["data_dir"]:
+        with readable(settings["data_dir"]):
+            container.data_directory().open()
 
 
 def _look_for_engine(container: ServerContainer) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional, TypeVar
 import click
 
 from adapters.storage.journal.disk import Directory
-from adapters.storage.journal.journal import check, repair
+from adapters.storage.journal.repair import check, repair
 from domain.memory import InMemoryStore
 from entrypoints.data_directory import readable
 
@@ -22,7 +22,7 @@ def maintenance_options(command: F) -> F:
     """Give a command `--check` and `--repair`."""
     existing = click.Path(exists=True, file_okay=False)
     for name, callback, text in (
-        ("--repair", _repair, "Cut a damaged journal where the damage begins, and end."),
+        ("--repair", _repair, "Keep what can be read of a damaged directory, and end."),
         ("--check", _check, "Read all of a journal, tell what is in it, and end."),
     ):
         option: Any = click.option(
@@ -46,6 +46,9 @@ def _check(context: click.Context, parameter: click.Parameter, where: Optional[s
         directory.open(create=False)
         found = check(directory, InMemoryStore(time.time), time.time)
     click.echo(f"{found.keys:,} keys in {found.frames:,} frames, {found.bytes:,} bytes")
+    if found.written is not None:
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.written))
+        click.echo(f"last written at {moment}, {time.time() - found.written:,.0f} s ago")
     if found.torn:
         click.echo(f"the last {found.torn:,} bytes are incomplete, as a crash leaves them")
     context.exit()
@@ -57,6 +60,11 @@ def _repair(context: click.Context, parameter: click.Parameter, where: Optional[
     directory = Directory(where)
     with readable(where):
         directory.open(create=False)
-        cut = repair(directory)
-    click.echo(f"cut {cut:,} bytes" if cut else "nothing is damaged")
+        done = repair(directory, InMemoryStore(time.time), time.time)
+    for damage in done.damages:
+        click.echo(f"{damage}")
+    if done.damages:
+        click.echo(f"left out {done.lost:,} bytes; {done.keys:,} keys are there")
+    else:
+        click.echo("nothing is damaged")
     context.exit()

@@ -20,7 +20,7 @@ import tarfile
 import venv
 from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from xml.etree import ElementTree
 
 from tests.support import running_server
@@ -38,6 +38,7 @@ class Suite(NamedTuple):
     tests: Tuple[str, ...]
     needs: Tuple[str, ...] = ()
     options: Tuple[str, ...] = ()
+    variables: Mapping[str, str] = {}
     is_django: bool = False
 
 
@@ -77,6 +78,12 @@ SUITES: Dict[str, Suite] = {
         ("redis", "marshmallow"),
         ("-o", "asyncio_mode=auto", "-m", "not memcached", "-k", "redis"),
     ),
+    "Celery's results": Suite(
+        "celery",
+        ("t/integration/test_redis_backend.py",),
+        ("redis", "pydantic", "pytest-celery"),
+        variables={"TEST_BROKER": "memory://", "TEST_BACKEND": "redis://127.0.0.1:{port}/1"},
+    ),
 }
 DIFFERENCES = {
     "test_client_kill_filter_by_laddr": "CLIENT LIST does not tell the server's own address",
@@ -84,6 +91,7 @@ DIFFERENCES = {
     "test_config_resetstat": "CONFIG RESETSTAT resets nothing",
     "test_command": "it wants more commands than are served",
     "test_command_count": "it wants more commands than are served",
+    "test_command_getkeys": "it asks about SORT",
     "test_command_list": "it wants more commands than are served",
     "test_psync": "it wants a replica",
 }
@@ -150,6 +158,7 @@ def run(folder: Path, python: str, suite: Suite) -> List[Outcome]:
             "KV_SUITE_PORT": str(server.port),
             "DOGPILE_REDIS_PORT": str(server.port),
             "CI": "true",
+            **{name: value.format(port=server.port) for name, value in suite.variables.items()},
         }
         environment = {**os.environ, **variables}
         if suite.is_django:

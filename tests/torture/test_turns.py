@@ -23,12 +23,20 @@ pytestmark = pytest.mark.timing
 
 KEYS = 300_000
 
+HTTP_GET = b"GET /v1/keys/key:000000000001 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HTTP_PATCH = (
+    b"PATCH /v1/keys/none HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+    b"Content-Type: application/merge-patch+json\r\n\r\n"
+)
+
 FLOODS: Dict[str, bytes] = {
     "PING": request("PING"),
     "blank lines": request("PING") + b"\n" * 5000,
     "SCAN that finds nothing": request("SCAN", prefix="no"),
     "COUNT": request("COUNT"),
     "bad JSON": request("PING") + b"{\n" * 5000,
+    "HTTP": HTTP_GET * 500,
+    "HTTP in tiny chunks": HTTP_PATCH + b"1\r\n1\r\n" * 1000 + b"0\r\n\r\n",
 }
 
 
@@ -55,6 +63,7 @@ def test_a_client_that_sends_without_pause_does_not_delay_others(
 CROWDS = [1, 10, 50, 200]
 CROWD_FLOODS: Dict[str, bytes] = {
     "PING": request("PING"),
+    "HTTP": HTTP_GET * 100,
     "unknown command": request("PING") + request("PNIG") * 999,
     "BATCH of 1,000 SETs": request(
         "BATCH",

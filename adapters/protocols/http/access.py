@@ -1,6 +1,6 @@
-"""Which web pages may ask: those of this server, and those that it was told to allow.
+"""Which web pages may ask: those of this server, and those that it is configured to allow.
 
-Rule: a name that this server was not told of is no name of it, so that a foreign name which is
+Rule: a name that is not configured is refused, so that a foreign name which is
 made to lead here (DNS rebinding) leads to nothing. What a browser says was sent by another page is
 refused, whatever it asks for. Programs that are no browsers send none of these headers.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Collection, Optional
 
-from adapters.protocols.http.messages import Answer, Head, Headers, problem
+from adapters.protocols.http.messages import Head, Headers, Response, problem
 
 ALL_METHODS = "GET, HEAD, PUT, PATCH, DELETE, POST, OPTIONS"
 _HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, Upstash-Encoding"
@@ -26,8 +26,8 @@ class Access:
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
         self._origins = {origin.lower() for origin in origins}
 
-    def refusal(self, head: Head) -> Optional[Answer]:
-        """The answer to a request that may not be made from where it comes; None when it may."""
+    def refusal(self, head: Head) -> Optional[Response]:
+        """The response to a request that may not be made from where it comes; None when it may."""
         if head.host and not self._is_ours(head.host):
             return problem(421, f"this server is not {head.host[:100]!r} (http_hosts)")
         origin = head.origin
@@ -39,7 +39,7 @@ class Access:
         return None
 
     def headers(self, head: Head) -> Headers:
-        """What tells a browser that the page which asks may read the answer."""
+        """What tells a browser that the page which asks may read the response."""
         if head.origin not in self._origins:
             return [("Vary", "Origin")] if self._origins else []
         return [
@@ -48,8 +48,8 @@ class Access:
             ("Vary", "Origin"),
         ]
 
-    def preflight(self, head: Head) -> Answer:
-        """The answer to OPTIONS, by which a browser asks what a page may do."""
+    def preflight(self, head: Head) -> Response:
+        """The response to OPTIONS, by which a browser asks what a page may do."""
         headers = [("Allow", ALL_METHODS)]
         if head.origin in self._origins:
             headers += [
@@ -57,7 +57,7 @@ class Access:
                 ("Access-Control-Allow-Headers", _HEADERS),
                 ("Access-Control-Max-Age", "600"),
             ]
-        return Answer(204, headers)
+        return Response(204, headers)
 
     def _is_ours(self, host: str) -> bool:
         name = host.lower()

@@ -1,7 +1,7 @@
 """The server's side of HTTP/1.1.
 
-Rule: one request is read at a time, and nothing after it before it was answered, so that answers
-come in order. Credentials are looked at before the body is read. An answer that needs no command
+Rule: one request is read at a time, and nothing after it before it was answered, so that responses
+come in order. Credentials are looked at before the body is read. A response that needs no command
 ends the connection, and so does whatever leaves a body unread.
 """
 
@@ -17,17 +17,17 @@ from adapters.protocols.http.exchanges import Exchange, Reply
 from adapters.protocols.http.messages import (
     COMMON,
     PRIVATE,
-    Answer,
-    Answered,
+    FinalResponse,
     Head,
     Headers,
+    Response,
     problem,
     refusal,
 )
 from adapters.protocols.http.routes import NDJSON, Site, opened
 from application.commands import Auth
 from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
-from domain.errors import KvError, LoginRequired, Unauthenticated
+from domain.errors import BadRequest, KvError, LoginRequired, Unauthenticated
 
 MAX_EVENTS = 64
 """Parts of a body that are read at once."""
@@ -38,15 +38,15 @@ _HEAD_BYTES = 16 * 1024
 _CLOSE = Settled(UNSET, Closing(), is_fatal=True)
 _NO_BODY = (204, 304)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
-_CAN_ANSWER = (h11.IDLE, h11.SEND_RESPONSE)
+_CAN_RESPOND = (h11.IDLE, h11.SEND_RESPONSE)
 
 
 class _Interim(bytes):
-    """An answer before the final one, as the outcome of a request that asks for it."""
+    """A response before the final one, as the outcome of a request that asks for it."""
 
 
 class HttpCodec(Codec):
-    """The requests of one connection, and their answers."""
+    """The requests of one connection, and their responses."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -60,7 +60,7 @@ class HttpCodec(Codec):
         self._headers: Headers = COMMON
         self._is_head = False
         self._is_begun = False
-        """Whether a part of the answer was sent."""
+        """Whether a part of the response was sent."""
         self._is_due = False
         """Whether a request was returned that has not been answered."""
         self._is_over = False
@@ -99,7 +99,7 @@ class HttpCodec(Codec):
     def encode_one(self, request: Request, outcome: object) -> bytes:
         if not self._is_due and isinstance(outcome, Encoded):
             return outcome  # what this returned for the request before
-        sent = outcome if isinstance(outcome, _Interim) else self._answer(request, outcome)
+        sent = outcome if isinstance(outcome, _Interim) else self._respond(request, outcome)
         self._is_due = False
         self._count()
         is_open = self._exchange is not None or self._unchecked is not None
@@ -108,16 +108,16 @@ class HttpCodec(Codec):
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         assert self._exchange
-        parts = yield from self._exchange.answer_in_steps(request, result)
+        parts = yield from self._exchange.respond_in_steps(request, result)
         self._is_due = False
         return map(self._send_reply, parts)
 
     def encode_final(self, error: KvError) -> bytes:
         if self._exchange and (self._is_begun or type(error) is Closing):
             return self._send_reply(self._exchange.final(error))
-        if isinstance(error, Answered):
-            return self._send(error.answer)
-        if isinstance(error, Closing) or self._http.our_state not in _CAN_ANSWER:
+        if isinstance(error, FinalResponse):
+            return self._send(error.response)
+        if isinstance(error, Closing) or self._http.our_state not in _CAN_RESPOND:
             return b""
         return self._send(refusal(error))
 
@@ -134,7 +134,10 @@ class HttpCodec(Codec):
         try:
             return self._read()
         except h11.RemoteProtocolError as error:
-            return _answered(problem(error.error_status_hint, f"this is no legal HTTP: {error}"))
+            why = f"this is no legal HTTP: {error}"
+            if self._is_begun:
+                return Settled(UNSET, BadRequest(why), is_fatal=True)
+            return _final(problem(error.error_status_hint, why))
         except KvError as error:
             self._drop()
             return Settled(UNSET, error)
@@ -147,33 +150,36 @@ class HttpCodec(Codec):
             head, self._unchecked = self._unchecked, None
             return self._open(head)
         for _ in range(MAX_EVENTS):
-            request = self._exchange.take() if self._exchange else None
+            exchange = self._exchange
+            request = exchange.take() if exchange else None
             if request is not None:
                 return request
+            if exchange and exchange.has_more:
+                continue
             event: Any = self._http.next_event()
             kind = type(event)
             if kind is h11.Request:
                 request = self._begin(event)
                 if request is not None:
                     return request
-            elif kind is h11.Data and self._exchange:
-                self._exchange.feed(bytes(event.data))
-            elif kind is h11.EndOfMessage and self._exchange:
-                self._exchange.finish()
+            elif kind is h11.Data and exchange:
+                exchange.feed(bytes(event.data))
+            elif kind is h11.EndOfMessage and exchange:
+                exchange.finish()
             else:
                 self.has_more = False
                 return None
         return None
 
     def _begin(self, event: Any) -> Optional[Request]:
-        """A head has arrived; the next request, if it can be told without the body."""
+        """A head has arrived; the next request, if it does not need the body."""
         access = self._site.access
         head = Head(event.method, event.target, event.headers)
         self._is_head = head.method == "HEAD"
         self._headers = [*COMMON, *access.headers(head)]
         refused = access.refusal(head)
         if refused:
-            return _answered(refused)
+            return _final(refused)
         password = head.password
         if password is None or password == self._password:
             return self._open(head, is_trusted=password == self._password)
@@ -182,10 +188,10 @@ class HttpCodec(Codec):
 
     def _open(self, head: Head, is_trusted: bool = True) -> Optional[Request]:
         found = opened(self._site, head)
-        if isinstance(found, Answer):
-            return _answered(found)
+        if isinstance(found, Response):
+            return _final(found)
         if not is_trusted:
-            return _answered(refusal(LoginRequired("the request has no password")))
+            return _final(refusal(LoginRequired("the request has no password")))
         found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
@@ -199,7 +205,7 @@ class HttpCodec(Codec):
 
     # What is sent.
 
-    def _answer(self, request: Request, outcome: object) -> bytes:
+    def _respond(self, request: Request, outcome: object) -> bytes:
         if isinstance(outcome, Unauthenticated) and not self._is_begun:
             return self._send(refusal(outcome), closes=True)
         if isinstance(request, Auth) and not isinstance(outcome, KvError):
@@ -209,12 +215,12 @@ class HttpCodec(Codec):
         if self._exchange is None:
             assert isinstance(outcome, KvError)
             return self._send(refusal(outcome))
-        return self._send_reply(self._exchange.answer(request, outcome))
+        return self._send_reply(self._exchange.respond(request, outcome))
 
     def _send_reply(self, reply: Reply) -> bytes:
         if reply is None:
             return b""
-        if isinstance(reply, Answer):
+        if isinstance(reply, Response):
             return self._send(reply)
         sent = b""
         if not self._is_begun:
@@ -225,21 +231,21 @@ class HttpCodec(Codec):
             sent += self._write(h11.Data(data=reply.data))
         return sent + self._end() if reply.is_last else sent
 
-    def _send(self, answer: Answer, closes: bool = False) -> bytes:
-        """A whole answer; the connection is at its end unless all of the request was read."""
-        headers = [*answer.headers, *self._headers]
-        has_body = answer.status not in _NO_BODY
+    def _send(self, response: Response, closes: bool = False) -> bytes:
+        """A whole response; the connection is at its end unless all of the request was read."""
+        headers = [*response.headers, *self._headers]
+        has_body = response.status not in _NO_BODY
         if has_body:
-            headers.append(("Content-Length", str(len(answer.body))))
+            headers.append(("Content-Length", str(len(response.body))))
         if closes or self._http.their_state is not h11.DONE:
             headers.append(("Connection", "close"))
-        sent = self._write(_response(answer.status, headers))
-        if has_body and answer.body and not self._is_head:
-            sent += self._write(h11.Data(data=answer.body))
+        sent = self._write(_response(response.status, headers))
+        if has_body and response.body and not self._is_head:
+            sent += self._write(h11.Data(data=response.body))
         return sent + self._end()
 
     def _end(self) -> bytes:
-        """The end of an answer, after which the next request may be read, if there can be one."""
+        """The end of a response, after which the next request may be read, if there can be one."""
         sent = self._write(h11.EndOfMessage())
         self._drop()
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
@@ -261,8 +267,8 @@ def _response(status: int, headers: Headers) -> h11.Response:
     return h11.Response(status_code=status, headers=list(headers), reason=_REASONS[status])
 
 
-def _answered(answer: Answer) -> Settled:
-    return Settled(UNSET, Answered(answer), is_fatal=True)
+def _final(response: Response) -> Settled:
+    return Settled(UNSET, FinalResponse(response), is_fatal=True)
 
 
 _METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE")

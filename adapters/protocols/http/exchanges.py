@@ -1,4 +1,4 @@
-"""One request and its answer, in the kinds that routes have.
+"""One request and its response, in the kinds that routes have.
 
 Rule: an exchange is fed the body as it arrives, returns requests one at a time, and is told the
 outcome of each before it is asked for the next.
@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Protocol
 
 from msgspec import UNSET
 
-from adapters.protocols.http.messages import Answer, Head, Part, refusal
+from adapters.protocols.http.messages import Head, Part, Response, refusal
 from application.ports import Codec, Link, Request, Settled, Steps
 from domain.errors import KvError, TooLarge
 
@@ -19,8 +19,8 @@ END = Settled(UNSET, UNSET)
 """Stands for the end of an exchange that had any number of requests."""
 
 
-Reply = Union[Answer, Part, None]
-"""What can be sent: a whole answer, a part of one, or nothing yet."""
+Reply = Union[Response, Part, None]
+"""What can be sent: a whole response, a part of one, or nothing yet."""
 
 
 class Exchange(Protocol):
@@ -29,6 +29,11 @@ class Exchange(Protocol):
     def open(self, link: Link) -> None:
         """Tells the link, before anything else."""
         return
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `take` may find a request without being fed."""
+        return False
 
     @property
     @abstractmethod
@@ -58,17 +63,17 @@ class Exchange(Protocol):
         ...
 
     @abstractmethod
-    def answer(self, request: Request, outcome: object) -> Reply:
-        """The answer to a request, or what there is of it now."""
+    def respond(self, request: Request, outcome: object) -> Reply:
+        """The response to a request, or what there is of it now."""
         ...
 
-    def answer_in_steps(self, request: Request, result: object) -> Steps[Iterator[Reply]]:
+    def respond_in_steps(self, request: Request, result: object) -> Steps[Iterator[Reply]]:
         """The same for one long result, in parts."""
-        return iter((self.answer(request, result),))
+        return iter((self.respond(request, result),))
         yield
 
     def final(self, error: KvError) -> Reply:
-        """What ends an answer that is begun, or was asked for by the client, when the conversation
+        """What ends a response that is begun, or was asked for by the client, when the conversation
         ends."""
         return Part(b"", True)
 
@@ -77,10 +82,10 @@ class Exchange(Protocol):
 
 
 class Operation(NamedTuple):
-    """How a request with a body, or none, becomes a command, and its result an answer."""
+    """How a request with a body, or none, becomes a command, and its result a response."""
 
     command: Callable[[Head, bytes], Request]
-    answer: Callable[[Head, Any], Answer]
+    response: Callable[[Head, Any], Response]
 
 
 class Body:
@@ -137,10 +142,10 @@ class Single(Exchange):
             return None
         return self._operation.command(self._head, self._body.take())
 
-    def answer(self, request: Request, outcome: object) -> Answer:
+    def respond(self, request: Request, outcome: object) -> Response:
         if isinstance(outcome, KvError):
             return refusal(outcome)
-        return self._operation.answer(self._head, outcome)
+        return self._operation.response(self._head, outcome)
 
     def close(self) -> None:
         self._body.take()
@@ -153,6 +158,10 @@ class Embedded(Exchange):
         self._codec = codec
         self._waiting: List[Request] = []
         self._is_whole = self._is_over = False
+
+    @property
+    def has_more(self) -> bool:
+        return self._codec.has_more
 
     @property
     def buffered(self) -> int:
@@ -172,31 +181,31 @@ class Embedded(Exchange):
         self._is_whole = True
 
     def take(self) -> Optional[Request]:
-        if not self._waiting and self._codec.has_more:
+        if not self._waiting and self.has_more:
             self._waiting = self._codec.decode(b"")
         if self._waiting:
             return self._waiting.pop(0)
-        if not self._is_whole or self._codec.has_more or self._is_over:
+        if not self._is_whole or self.has_more or self._is_over:
             return None
         self._is_over = True
         return END
 
-    def answer(self, request: Request, outcome: object) -> Reply:
+    def respond(self, request: Request, outcome: object) -> Reply:
         if request is END:
             return self.end()
-        return self.tell(self._codec.encode([request], [outcome]))
+        return self.relay(self._codec.encode([request], [outcome]))
 
-    def answer_in_steps(self, request: Request, result: object) -> Steps[Iterator[Reply]]:
+    def respond_in_steps(self, request: Request, result: object) -> Steps[Iterator[Reply]]:
         pieces = yield from self._codec.encode_in_steps(request, result)
-        return map(self.tell, pieces)
+        return map(self.relay, pieces)
 
     def close(self) -> None:
         self._waiting = []
         self._codec.close()
 
     @abstractmethod
-    def tell(self, reply: bytes) -> Reply:
-        """What a reply of the other protocol, or a piece of one, is told as."""
+    def relay(self, reply: bytes) -> Reply:
+        """Converts a reply of the other protocol, or a piece of one."""
         ...
 
     @abstractmethod
@@ -212,7 +221,7 @@ class Lines(Embedded):
         super().finish()
         self.feed(b"\n")
 
-    def tell(self, reply: bytes) -> Part:
+    def relay(self, reply: bytes) -> Part:
         return Part(reply)
 
     def end(self) -> Part:

@@ -1,6 +1,6 @@
-"""The head of a request as routes read it, and what answers are made of.
+"""The head of a request as routes read it, and what responses are made of.
 
-Rule: whatever a client sends, reading it raises `BadRequest` or nothing. An answer of its own has
+Rule: whatever a client sends, reading it raises `BadRequest` or nothing. A response of its own has
 the headers that keep a browser from taking it for anything else than it is.
 """
 
@@ -143,8 +143,8 @@ def _utf_8(header: str) -> str:
     return header.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
-class Answer(NamedTuple):
-    """A whole answer."""
+class Response(NamedTuple):
+    """A whole response."""
 
     status: int
     headers: Headers = ()
@@ -152,19 +152,19 @@ class Answer(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of an answer that is sent as it is made; the first begins it."""
+    """A part of a response that is sent as it is made; the first begins it."""
 
     data: bytes
     is_last: bool = False
 
 
-class Answered(Closing):
-    """No error: what ends the conversation is an answer that needs no command. So what is said
+class FinalResponse(Closing):
+    """No error: what ends the conversation is a response that needs no command. So what is said
     before the password is bounded, and a body that was not read is no harm."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, response: Response) -> None:
         super().__init__("answered")
-        self.answer = answer
+        self.response = response
 
 
 COMMON: Headers = [
@@ -176,29 +176,29 @@ PRIVATE: Headers = [("Cache-Control", "no-store")]
 _encode = msgspec.json.Encoder().encode
 
 
-def in_json(status: int, result: Any, headers: Headers = PRIVATE) -> Answer:
-    """An answer whose body is JSON."""
-    return Answer(status, [("Content-Type", JSON), *headers], _encode(result))
+def in_json(status: int, result: Any, headers: Headers = PRIVATE) -> Response:
+    """A response whose body is JSON."""
+    return Response(status, [("Content-Type", JSON), *headers], _encode(result))
 
 
 def problem(
     status: int, detail: str, code: str = "", headers: Headers = (), index: Optional[int] = None
-) -> Answer:
+) -> Response:
     """An error as RFC 9457 has it, with our code for it."""
-    told: Dict[str, Any] = {
+    members: Dict[str, Any] = {
         "title": http.HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
     }
     if code:
-        told["code"] = code
+        members["code"] = code
     if index is not None:
-        told["index"] = index
-    return Answer(status, [("Content-Type", PROBLEM), *PRIVATE, *headers], _encode(told))
+        members["index"] = index
+    return Response(status, [("Content-Type", PROBLEM), *PRIVATE, *headers], _encode(members))
 
 
-def refusal(error: KvError) -> Answer:
-    """The answer to a request that was refused."""
+def refusal(error: KvError) -> Response:
+    """The response to a request that was refused."""
     status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 500)
     headers = _CHALLENGE if status == http.HTTPStatus.UNAUTHORIZED else ()
     return problem(status, str(error), error.code, headers, error.index)

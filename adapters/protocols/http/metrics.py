@@ -1,4 +1,4 @@
-"""Tells the server's report as Prometheus and OpenMetrics read it.
+"""Writes the server's report as Prometheus and OpenMetrics read it.
 
 Rule: a figure is named and explained once, in a table here; the report has the figures.
 """
@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from adapters.protocols.http.messages import PRIVATE, Answer, Head
+from adapters.protocols.http.messages import PRIVATE, Head, Response
 from application.stats import BOUNDS, Histogram, Report
 
 
@@ -125,9 +125,9 @@ class _Collector(Collector):
                 )
 
 
-def exposition(head: Head, report: Report) -> Answer:
-    """The answer to a scrape."""
+def exposition(head: Head, report: Report) -> Response:
+    """The response to a scrape."""
     registry = CollectorRegistry()
     registry.register(_Collector(report))
     encode, content_type = choose_encoder(head.header(b"accept"))
-    return Answer(200, [("Content-Type", content_type), *PRIVATE], encode(registry))
+    return Response(200, [("Content-Type", content_type), *PRIVATE], encode(registry))

@@ -48,13 +48,13 @@ def described(routes: Iterable[Any], version: str) -> Dict[str, Any]:
 
 
 def _operation(route: Any) -> Dict[str, Any]:
-    answers: Dict[str, Any] = {
-        str(status): {"description": told} for status, told in route.told.items()
+    statuses: Dict[str, Any] = {
+        str(status): {"description": text} for status, text in route.statuses.items()
     }
     operation: Dict[str, Any] = {
         "summary": route.summary,
         "parameters": _parameters(route),
-        "responses": {**answers, "default": _ERROR},
+        "responses": {**statuses, "default": _ERROR},
     }
     if route.has_body:
         types = route.takes or _ANY_BODY

@@ -1,4 +1,4 @@
-"""The console's files, as the answers that they are.
+"""The console's files, as the responses that they are.
 
 Rule: a page loads nothing from elsewhere, runs no script that is not a file here, and is shown in
 no frame. What the command line of the console knows of commands is made from their table.
@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import Raw, UnsetType
 
-from adapters.protocols.http.messages import JSON, Answer
+from adapters.protocols.http.messages import JSON, Response
 from application.commands import COMMANDS, name_of
 
 _FOLDER = Path(__file__).parent / "console"
@@ -30,8 +30,8 @@ _POLICY = (
 )
 
 
-def pages() -> Dict[str, Answer]:
-    """The answers by path."""
+def pages() -> Dict[str, Response]:
+    """The responses by path."""
     found = {
         f"/console/{path.name}": _page(_TYPES[path.suffix], path.read_bytes())
         for path in _FOLDER.iterdir()
@@ -42,7 +42,7 @@ def pages() -> Dict[str, Answer]:
     return found
 
 
-def _page(content_type: str, body: bytes) -> Answer:
+def _page(content_type: str, body: bytes) -> Response:
     tag = base64.urlsafe_b64encode(hashlib.blake2b(body, digest_size=12).digest()).decode()
     headers = [
         ("Content-Type", content_type),
@@ -52,7 +52,7 @@ def _page(content_type: str, body: bytes) -> Answer:
         ("Referrer-Policy", "no-referrer"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
     ]
-    return Answer(200, headers, body)
+    return Response(200, headers, body)
 
 
 def _commands() -> Dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keys as resources: how requests on them become commands, and results answers.
+"""Keys as resources: how requests on them become commands, and results responses.
 
 Rule: a body of JSON is the text of the value, as it is; any other body is bytes, which become a
 value by the rule for bytes, as they do in all protocols.
@@ -16,8 +16,8 @@ from adapters.protocols.http.messages import (
     JSON,
     NOT_FOUND,
     PRIVATE,
-    Answer,
     Head,
+    Response,
     in_json,
     unquoted,
 )
@@ -57,20 +57,20 @@ def _get(head: Head, body: bytes) -> GetEntry:
     return GetEntry(_key(head))
 
 
-def _got(head: Head, entry: Union[Entry, UnsetType]) -> Answer:
+def _got(head: Head, entry: Union[Entry, UnsetType]) -> Response:
     if isinstance(entry, UnsetType):
         return NOT_FOUND
     headers = [*PRIVATE, ("Vary", "Accept")]
     if entry.ttl is not None:
         headers.append(("X-Kv-Ttl", f"{entry.ttl:.3f}"))
     if head.accepts(BYTES):
-        return Answer(200, [("Content-Type", BYTES), *headers], to_bytes(entry.text))
+        return Response(200, [("Content-Type", BYTES), *headers], to_bytes(entry.text))
     tag = tag_of(entry.text)
     headers.append(_etag(tag))
     known = head.tags(b"if-none-match")
     if known and (tag in known or ANY in known):
-        return Answer(304, headers)
-    return Answer(200, [("Content-Type", JSON), *headers], entry.text)
+        return Response(304, headers)
+    return Response(200, [("Content-Type", JSON), *headers], entry.text)
 
 
 def _put(head: Head, body: bytes) -> PutEntry:
@@ -91,10 +91,10 @@ def _patch(head: Head, body: bytes) -> PatchEntry:
     return JsonPatch(key, condition, patch=operations(patch))
 
 
-def _written(head: Head, written: Union[Written, UnsetType]) -> Answer:
+def _written(head: Head, written: Union[Written, UnsetType]) -> Response:
     if isinstance(written, UnsetType):
         return NOT_FOUND
-    return Answer(201 if written.is_new else 204, [_etag(written.tag), *PRIVATE])
+    return Response(201 if written.is_new else 204, [_etag(written.tag), *PRIVATE])
 
 
 def _delete(head: Head, body: bytes) -> DeleteEntry:
@@ -102,8 +102,8 @@ def _delete(head: Head, body: bytes) -> DeleteEntry:
     return DeleteEntry(_key(head), _condition(head))
 
 
-def _deleted(head: Head, was_there: bool) -> Answer:
-    return Answer(204, PRIVATE) if was_there else NOT_FOUND
+def _deleted(head: Head, was_there: bool) -> Response:
+    return Response(204, PRIVATE) if was_there else NOT_FOUND
 
 
 def _scan(head: Head, body: bytes) -> Scan:
@@ -112,7 +112,7 @@ def _scan(head: Head, body: bytes) -> Scan:
     return Scan(prefix=query.get("prefix", ""), cursor=query.get("cursor"), limit=limit)
 
 
-def _scanned(head: Head, page: Keys) -> Answer:
+def _scanned(head: Head, page: Keys) -> Response:
     return in_json(200, page)
 
 

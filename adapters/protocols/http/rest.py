@@ -1,7 +1,7 @@
 """Redis commands as JSON, in the form that Upstash's REST clients speak.
 
 Rule: what a command is and does, RESP's codec knows: it is given the arguments as a Redis client
-would send them, and its replies are told as JSON.
+would send them, and its replies are sent as JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from adapters.protocols.http.exchanges import Body, Embedded
 from adapters.protocols.http.messages import (
-    Answer,
     Head,
+    Response,
     in_json,
     refusal,
     unquoted,
@@ -35,8 +35,8 @@ class Refused(NamedTuple):
 
 
 Read = Callable[[Head, bytes], Commands]
-Tell = Callable[[List[Any]], Tuple[int, Any]]
-"""The status and the JSON that replies are told as."""
+Encode = Callable[[List[Any]], Tuple[int, Any]]
+"""Maps replies to a status and a JSON value."""
 
 
 class Rest(Embedded):
@@ -63,33 +63,32 @@ class Rest(Embedded):
         if commands:
             super().feed(b"".join(map(_request, commands)))
 
-    def tell(self, reply: bytes) -> Optional[Answer]:
+    def relay(self, reply: bytes) -> Optional[Response]:
         self._replies += reply
         if len(self._replies) <= self._max_reply:
             return None
         most = f"at most {self._max_reply} bytes (max_reply_bytes)"
         return refusal(TooLarge(f"the replies have {most}"))
 
-    def end(self) -> Answer:
+    def end(self) -> Response:
         replies = _replies(bytes(self._replies))
         if self._head.header(b"upstash-encoding").lower() == "base64":
             replies = _in_base64(replies)
-        return in_json(*self._form.tell(replies))
+        return in_json(*self._form.encode(replies))
 
-    def final(self, error: KvError) -> Answer:
-        return self.tell(self._codec.encode_final(error)) or self.end()
+    def final(self, error: KvError) -> Response:
+        return self.relay(self._codec.encode_final(error)) or self.end()
 
     def close(self) -> None:
         super().close()
         self._replies.clear()
 
 
-class Form:
-    """How commands are read from a request, and their replies told."""
+class Form(NamedTuple):
+    """How commands are read from a request, and their replies encoded."""
 
-    def __init__(self, read: Read, tell: Tell) -> None:
-        self.read = read
-        self.tell = tell
+    read: Read
+    encode: Encode
 
 
 def _request(arguments: Arguments) -> bytes:
@@ -143,7 +142,7 @@ _decode_elements = msgspec.json.Decoder(List[Raw]).decode
 _decode_string = msgspec.json.Decoder(str).decode
 
 
-# How replies are read from RESP, and told.
+# How replies are read from RESP, and encoded.
 
 
 def _replies(data: bytes) -> List[Any]:
@@ -193,32 +192,32 @@ def _in_base64(value: Any) -> Any:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _shown(value: Any) -> Any:
-    """A reply as JSON has it; bytes that are no UTF-8 only base64 tells as they are."""
+def _as_json(value: Any) -> Any:
+    """A reply as JSON has it; bytes that are no UTF-8 need base64 to come back as they are."""
     if isinstance(value, list):
-        return list(map(_shown, value))
+        return list(map(_as_json, value))
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _told(value: Any) -> Dict[str, Any]:
-    return {"error": value.text} if isinstance(value, Refused) else {"result": _shown(value)}
+def _as_member(value: Any) -> Dict[str, Any]:
+    return {"error": value.text} if isinstance(value, Refused) else {"result": _as_json(value)}
 
 
-def _tell_one(replies: List[Any]) -> Tuple[int, Any]:
+def _encode_one(replies: List[Any]) -> Tuple[int, Any]:
     reply = replies[0] if replies else None  # CLIENT REPLY may silence it
-    return 400 if isinstance(reply, Refused) else 200, _told(reply)
+    return 400 if isinstance(reply, Refused) else 200, _as_member(reply)
 
 
-def _tell_many(replies: List[Any]) -> Tuple[int, Any]:
-    return 200, list(map(_told, replies))
+def _encode_many(replies: List[Any]) -> Tuple[int, Any]:
+    return 200, list(map(_as_member, replies))
 
 
-def _tell_transaction(replies: List[Any]) -> Tuple[int, Any]:
+def _encode_transaction(replies: List[Any]) -> Tuple[int, Any]:
     last = replies[-1] if replies else None
-    return _tell_many(last) if isinstance(last, list) else _tell_one([last])
+    return _encode_many(last) if isinstance(last, list) else _encode_one([last])
 
 
-ONE = Form(_one, _tell_one)
-MANY = Form(_many, _tell_many)
-TRANSACTION = Form(_transaction, _tell_transaction)
-IN_PATH = Form(_in_path, _tell_one)
+ONE = Form(_one, _encode_one)
+MANY = Form(_many, _encode_many)
+TRANSACTION = Form(_transaction, _encode_transaction)
+IN_PATH = Form(_in_path, _encode_one)

@@ -12,7 +12,7 @@ from typing import Callable, Dict, Mapping, NamedTuple, Tuple, Union
 from adapters.protocols.http import metrics, resources, rest
 from adapters.protocols.http.access import Access
 from adapters.protocols.http.exchanges import Exchange, Lines, Operation, Single
-from adapters.protocols.http.messages import JSON, Answer, Head, in_json, problem
+from adapters.protocols.http.messages import JSON, Head, Response, in_json, problem
 from adapters.protocols.http.openapi import described
 from adapters.protocols.http.resources import JSON_PATCH, KEYS, MERGE_PATCH
 from application.commands import Info, Scan
@@ -31,21 +31,21 @@ class Site(NamedTuple):
     access: Access
     new_json_lines: Callable[[], Codec]
     new_resp: Callable[[], Codec]
-    files: Mapping[str, Answer] = {}
+    files: Mapping[str, Response] = {}
 
 
-Open = Callable[[Site, Head], Union[Exchange, Answer]]
+Open = Callable[[Site, Head], Union[Exchange, Response]]
 
 
 class Route(NamedTuple):
-    """A request: `takes` are the content types of its body, any for none; `told` what its statuses
-    mean; `query` its parameters, with their types in JSON."""
+    """A request: `takes` are the content types of its body, any for none; `statuses` what
+    they mean; `query` its parameters, with their types in JSON."""
 
     method: str
     path: str
     summary: str
     open: Open
-    told: Mapping[int, str]
+    statuses: Mapping[int, str]
     takes: Tuple[str, ...] = ()
     query: Mapping[str, str] = {}
     conditions: Tuple[str, ...] = ()
@@ -64,13 +64,13 @@ def _rest(form: rest.Form) -> Open:
     return open
 
 
-def _constant(answer: Answer) -> Open:
-    return lambda site, head: answer
+def _constant(response: Response) -> Open:
+    return lambda site, head: response
 
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
 _READY = Operation(
-    lambda head, body: Scan(limit=1), lambda head, _: Answer(200, _PLAIN, b"ready\n")
+    lambda head, body: Scan(limit=1), lambda head, _: Response(200, _PLAIN, b"ready\n")
 )
 _METRICS = Operation(lambda head, body: Info(), metrics.exposition)
 _CONDITIONS = ("If-Match", "If-None-Match")
@@ -161,7 +161,7 @@ TABLE: Tuple[Route, ...] = (
         "GET",
         "/healthz",
         "Tell that the server runs; needs no password.",
-        _constant(Answer(200, _PLAIN, b"ok\n")),
+        _constant(Response(200, _PLAIN, b"ok\n")),
         {200: "It does."},
     ),
     Route(
@@ -203,8 +203,8 @@ _OF_A_KEY = _ROUTES[f"{KEYS}/{{key}}"]
 _KEY = KEYS + "/"
 
 
-def opened(site: Site, head: Head) -> Union[Exchange, Answer]:
-    """What answers a request, or the answer when that needs no command."""
+def opened(site: Site, head: Head) -> Union[Exchange, Response]:
+    """What answers a request, or the response when that needs no command."""
     path, method = head.path, head.method
     if method == "OPTIONS":
         return site.access.preflight(head)
@@ -226,8 +226,8 @@ def opened(site: Site, head: Head) -> Union[Exchange, Answer]:
     return route.open(site, head)
 
 
-def _page(page: Answer, head: Head) -> Answer:
+def _page(page: Response, head: Head) -> Response:
     tag = dict(page.headers)["ETag"]
     if tag.strip('"') in (head.tags(b"if-none-match") or ()):
-        return Answer(304, page.headers)
+        return Response(304, page.headers)
     return page

@@ -16,6 +16,7 @@ from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.channels import Channels, Message, Subscriber
 from application.ports import Encoded
+from domain.errors import KvError
 from domain.store import Store
 
 ALLOWED = frozenset(
@@ -65,6 +66,7 @@ _KINDS: Dict[str, _Kind] = {
 def _entry(prefix: str, word: str, arity: int) -> Entry:
     """SUBSCRIBE or UNSUBSCRIBE, or that of patterns."""
     name, kind = f"{prefix}{word}", _KINDS[prefix]
+    own = kind.own
     apply = kind.add if word == "subscribe" else kind.remove
 
     def make(session: Session, arguments: Arguments) -> Action:
@@ -73,11 +75,14 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
                 raise ReplyError(f"ERR {name.upper()} is not allowed in a transaction")
             channels, subscriber = session.shared.channels, session.subscriber
             output = [pushed(session, subscriber.held)]
-            names = list(map(text_of, arguments[1:])) or sorted(kind.own(subscriber))
-            for each in names:
-                apply(channels, subscriber, each)
-                count = subscriber.count
-                output.append(_frame(session, name.encode(), bytes_of(each), count))
+            names = list(map(text_of, arguments[1:])) or sorted(own(subscriber))
+            try:
+                for each in names:
+                    apply(channels, subscriber, each)
+                    count = subscriber.count
+                    output.append(_frame(session, name.encode(), bytes_of(each), count))
+            except KvError as error:
+                output.append(replies.error_line(error))
             if not names:
                 output.append(_frame(session, name.encode(), None, subscriber.count))
             session.update()

@@ -100,7 +100,9 @@ class RespCodec(Codec):
             requests.append(Settled(0, self._error, is_fatal=True))
         self.has_more = bool(self._waiting) or self._parser.has_more
         waiting = sum(sum(map(len, each)) + len(each) for each in self._waiting)
-        self.buffered = self._parser.buffered + waiting + self._session.queued_bytes
+        self.buffered = (
+            self._parser.buffered + waiting + (session.queue.size if session.queue else 0)
+        )
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:

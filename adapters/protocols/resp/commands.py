@@ -21,7 +21,7 @@ from adapters.protocols.resp import (
 from adapters.protocols.resp.entries import Do, Entry, Plain
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
-from adapters.protocols.resp.session import Session
+from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget
 from application.commands import Command
 from application.ports import Closing, Request, Settled
@@ -43,11 +43,11 @@ def entry_of(arguments: Arguments) -> Optional[Entry]:
 def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -> Request:
     """The request that arguments are; raises `KvError` and `UnicodeDecodeError`."""
     if entry is None:
-        session.is_queue_broken = True
+        _break_off(session)
         raise ReplyError(_unknown(arguments))
     session.command = entry.name
     if len(arguments) != entry.arity and (entry.arity > 0 or len(arguments) < -entry.arity):
-        session.is_queue_broken = True
+        _break_off(session)
         raise ReplyError(f"ERR wrong number of arguments for '{entry.name}' command")
     if session.is_subscribed and entry.name not in channels.ALLOWED:
         raise ReplyError(_SUBSCRIBED.format(entry.name))
@@ -59,9 +59,10 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         if session.queue is None:
             raise
         command, spelling = Do(partial(_raise, refusal(error))), replies.REPLY
-    command.id = replies.REPLY if entry.name == "client|reply" else session.spelling(spelling)
     if session.queue is not None and not entry.changes_state:
-        return _queued(session, command, arguments)
+        command.id = session.in_version(spelling)
+        return _queued(session, session.queue, command, arguments)
+    command.id = replies.REPLY if entry.name == "client|reply" else session.spelling(spelling)
     return command  # type: ignore[no-any-return]
 
 
@@ -76,19 +77,22 @@ def _raise(error: KvError, store: Store, budget: Budget) -> None:
     raise error
 
 
-def _queued(session: Session, command: Command[Any], arguments: Arguments) -> Settled:
-    assert session.queue is not None
+def _break_off(session: Session) -> None:
+    if session.queue:
+        session.queue.break_off()
+
+
+def _queued(session: Session, queue: Queue, command: Command[Any], arguments: Arguments) -> Settled:
     limits = session.shared.limits
-    session.queued_bytes += sum(map(len, arguments)) + 64 * len(arguments)
-    if (
-        len(session.queue) >= limits.max_batch_cost
-        or session.queued_bytes > limits.max_request_bytes
-    ):
-        session.is_queue_broken = True
-        session.queue.clear()
-        most = f"{limits.max_batch_cost} commands (max_batch_cost)"
-        raise ReplyError(f"ERR a transaction has at most {most}, and the bytes of a request")
-    session.queue.append(command)
+    queue.size += sum(map(len, arguments)) + 64 * len(arguments)
+    if len(queue.commands) >= limits.max_batch_cost or queue.size > limits.max_request_bytes:
+        queue.break_off()
+        raise ReplyError(
+            f"ERR a transaction has at most {limits.max_batch_cost} commands (max_batch_cost), "
+            f"and {limits.max_request_bytes} bytes (max_request_bytes)"
+        )
+    if not queue.is_broken:
+        queue.commands.append(command)
     return Settled(session.spelling(replies.REPLY), Status("QUEUED"))
 
 
@@ -103,15 +107,17 @@ _SUBSCRIBED = (
     "allowed in this context"
 )
 
-TABLE = (
-    *string_commands.TABLE,
-    *key_commands.TABLE,
-    *connection.TABLE,
-    *server.TABLE,
-    server.command_entry(lambda: _ENTRIES),
-    *transactions.TABLE,
-    *channels.TABLE,
-    *scripts.TABLE,
+_FAMILIES = {
+    "string": string_commands.TABLE,
+    "generic": key_commands.TABLE,
+    "connection": connection.TABLE,
+    "server": (*server.TABLE, server.command_entry(lambda: _ENTRIES)),
+    "transactions": transactions.TABLE,
+    "pubsub": channels.TABLE,
+    "scripting": scripts.TABLE,
+}
+TABLE = tuple(
+    entry._replace(group=group) for group, entries in _FAMILIES.items() for entry in entries
 )
 _ENTRIES: Dict[bytes, Entry] = {
     spelling: entry

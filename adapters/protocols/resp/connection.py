@@ -30,6 +30,7 @@ from adapters.protocols.resp.replies import Members, ReplyError, Status
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.commands import Auth, Ping
+from application.databases import database_number
 from application.ports import Encoded
 from domain.errors import InvalidPassword
 from domain.store import Store
@@ -277,9 +278,9 @@ def _described(session: Session) -> str:
     library, subscriber = session.library, session.subscriber
     return (
         f"id={session.id} addr={session.address} name={session.name} "
-        f"flags={'P' if session.kind == 'pubsub' else 'N'} db={session.database} "
+        f"flags={'P' if session.kind == 'pubsub' else 'N'} db={database_number(session.prefix)} "
         f"sub={len(subscriber.channels)} psub={len(subscriber.patterns)} "
-        f"multi={-1 if session.queue is None else len(session.queue)} "
+        f"multi={-1 if session.queue is None else len(session.queue.commands)} "
         f"watch={len(session.watch.keys)} cmd={session.command} user=default "
         f"resp={3 if session.is_version_3 else 2} "
         f"lib-name={library.get('lib-name', '')} lib-ver={library.get('lib-ver', '')}\n"

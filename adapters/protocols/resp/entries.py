@@ -64,6 +64,8 @@ class Entry(NamedTuple):
     make: Union[Make, Plain]
     changes_state: bool = False
     """Whether what follows is read as it has left things."""
+    group: str = ""
+    """What Redis calls the family of commands."""
     subcommands: Dict[bytes, Entry] = {}  # noqa: RUF012 - never changed
 
 

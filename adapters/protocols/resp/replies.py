@@ -1,7 +1,7 @@
 """Writes RESP replies, of version 2 and 3.
 
-Rule: how a result is spelled depends on the command that it is of, which is told by the request's
-`id`; CR and LF never enter a line.
+Rule: how a result is spelled depends on the command that it is of, and the request's
+`id` says which that is; CR and LF never enter a line.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Type, Union
 from msgspec import UNSET
 
 from application.byte_values import to_bytes
-from application.commands import Command, MGet
+from application.commands import Command
+from application.commands.strings import MGetEach
 from application.ports import Encoded, Request
 from domain.errors import (
     CrossSlot,
+    DiskFull,
     InvalidPassword,
     KvError,
+    Loading,
     LoginRequired,
     OutOfMemory,
     Unauthenticated,
@@ -26,17 +29,17 @@ OK = b"+OK\r\n"
 
 
 class Status(str):
-    """A result that is told as a line."""
+    """A result that becomes a line."""
 
     __slots__ = ()
 
 
 class Map(Dict[Any, Any]):
-    """A result that is told as a map; unlike a dict, it holds no texts of values."""
+    """A result that becomes a map; unlike a dict, it holds no texts of values."""
 
 
 class Members(List[Any]):
-    """A result that is told as a set; as a list in version 2."""
+    """A result that becomes a set; a list in version 2."""
 
 
 Reply = Union[None, bool, int, float, bytes, str, Status, List[Any], Dict[Any, Any], KvError]
@@ -99,6 +102,8 @@ _ERRORS: Dict[Type[KvError], str] = {
     InvalidPassword: "WRONGPASS invalid username-password pair or user is disabled.",
     LoginRequired: "NOAUTH Authentication required.",
     Unauthenticated: "NOAUTH {}",
+    Loading: "LOADING {}",
+    DiskFull: "MISCONF {}",
     CrossSlot: "CROSSSLOT {}",
 }
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
@@ -211,7 +216,8 @@ def _set_get(result: Any, _: object, null: bytes) -> bytes:
     return null if result[1] is None else bulk(result[1])
 
 
-def _values(result: Dict[str, bytes], request: MGet, null: bytes) -> bytes:
+def _values(result: Dict[str, bytes], request: MGetEach, null: bytes) -> bytes:
+    request.check_size(result)
     found = {key: bulk(to_bytes(text)) for key, text in result.items()}
     return array([found.get(key, null) for key in request.keys])
 

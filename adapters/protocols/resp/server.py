@@ -1,6 +1,6 @@
 """Commands about the server: its figures, settings and commands.
 
-Rule: what is told is made from the records that JSON clients see, `Report` and `Limits`, and from
+Rule: all of it is made from the records that JSON clients see, `Report` and `Limits`, and from
 the one table of commands.
 """
 
@@ -212,7 +212,7 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         return {name: known().get(name) for name in names}
 
     def infos(session: Session, arguments: Arguments) -> Action:
-        return constant([entry and _told(entry) for entry in asked(arguments).values()])
+        return constant([entry and _described(entry) for entry in asked(arguments).values()])
 
     def docs(session: Session, arguments: Arguments) -> Action:
         found = asked(arguments).items()
@@ -246,17 +246,19 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
     return parts._replace(arity=-1, make=make)
 
 
-def _told(entry: Entry) -> List[Any]:
+def _described(entry: Entry) -> List[Any]:
     flags = Members(map(Status, entry.flags.split()))
-    parts = [_told(each) for each in entry.subcommands.values()]
+    parts = [_described(each) for each in entry.subcommands.values()]
     return [entry.name, entry.arity, flags, *entry.keys, [], [], [], parts]
 
 
 def _documented(entry: Entry) -> Dict[str, Any]:
-    told: Dict[str, Any] = {"summary": "", "since": "1.0.0", "group": "generic"}
+    kind = getattr(entry.make, "kind", None)
+    summary = (getattr(kind, "__doc__", None) or "").partition("\n")[0]
+    docs: Dict[str, Any] = {"summary": summary, "group": entry.group}
     if entry.subcommands:
-        told["subcommands"] = {each.name: _documented(each) for each in entry.subcommands.values()}
-    return told
+        docs["subcommands"] = {each.name: _documented(each) for each in entry.subcommands.values()}
+    return docs
 
 
 TABLE = (

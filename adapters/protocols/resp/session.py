@@ -74,12 +74,8 @@ class Session:
         """The name of the last command."""
         self.library: Dict[str, str] = {}
         self.is_version_3 = False
-        self.database = 0
         self.prefix = ""
-        self.queue: Optional[List[Command[Any]]] = None
-        """The commands since MULTI."""
-        self.queued_bytes = 0
-        self.is_queue_broken = False
+        self.queue: Optional[Queue] = None
         self.watch = Watch()
         self.subscriber = Subscriber(link, shared.limits.max_push_bytes)
         self._reply_mode = "ON"
@@ -114,6 +110,10 @@ class Session:
             if self._reply_mode == "SKIP":
                 self.answer_by("ON")
             return replies.SILENT
+        return self.in_version(number)
+
+    def in_version(self, number: int) -> int:
+        """The number of a spelling in the version that the client speaks."""
         return number + replies.VERSION_3 if self.is_version_3 else number
 
     def answer_by(self, mode: str) -> None:
@@ -128,17 +128,17 @@ class Session:
 
     def select(self, database: int) -> None:
         """Has the commands that follow use another database."""
-        self.database, self.prefix = database, self.shared.databases.use(database)
+        self.prefix = self.shared.databases.use(database)
         self.update()
 
     def begin(self) -> None:
         """Queues the commands that follow."""
-        self.queue, self.queued_bytes, self.is_queue_broken = [], 0, False
+        self.queue = Queue()
         self.update()
 
     def end_transaction(self) -> None:
         """Executes commands as they come again, and watches no key."""
-        self.queue, self.queued_bytes, self.is_queue_broken = None, 0, False
+        self.queue = None
         self.shared.watches.forget(self.watch)
         self.update()
 
@@ -161,6 +161,22 @@ class Session:
         """To be called once the state has changed."""
         self.is_plain = self.queue is None and self._reply_mode == "ON" and not self.is_subscribed
         self.usual = USUAL[self.is_version_3] if self.is_plain and not self.prefix else {}
+
+
+class Queue:
+    """The commands since MULTI."""
+
+    def __init__(self) -> None:
+        self.commands: List[Command[Any]] = []
+        self.size = 0
+        """The bytes that they count for."""
+        self.is_broken = False
+        """Whether one could not be queued."""
+
+    def break_off(self) -> None:
+        """Has EXEC refuse all of it, which is freed."""
+        self.is_broken = True
+        self.commands.clear()
 
 
 class Watch:

@@ -5,6 +5,7 @@ Rule: options, replies and refusals are those of Redis.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Dict, List, Optional
 
 from adapters.protocols.resp import replies
@@ -23,13 +24,12 @@ from adapters.protocols.resp.entries import (
     key_of,
     keys_of,
     lifetime_of,
-    many,
 )
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.byte_values import to_text
-from application.commands import Get, GetDel, GetSet, MGet, MSet, Set, strings
+from application.commands import Get, GetDel, GetSet, MSet, Set, strings
 from application.commands.strings import Condition, Lifetime
 
 
@@ -92,7 +92,7 @@ def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
 
 def _incr(sign: int) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
-        by = sign * (integer_of(arguments[2]) if len(arguments) > 2 else 1)
+        by = sign * integer_of(arguments[2])
         if by > strings.MAX_INTEGER:
             raise ReplyError("ERR decrement would overflow")
         return strings.IncrBy(key_of(session, arguments[1]), by), replies.INTEGER
@@ -137,6 +137,12 @@ def _lcs(session: Session, arguments: Arguments) -> Made:
     return strings.Lcs(one, other), replies.LCS_LENGTH if b"LEN" in seen else replies.LCS
 
 
+def _mget(session: Session, arguments: Arguments) -> Made:
+    keys, most = keys_of(session, arguments[1:]), session.shared.limits.max_reply_bytes
+    return strings.MGetEach(keys, most), replies.VALUES
+
+
+_INCR, _DECR = (Plain(partial(strings.IncrBy, by=by), replies.INTEGER) for by in (1, -1))
 PUT = Plain(strings.Put, replies.DONE)
 
 TABLE = (
@@ -154,7 +160,7 @@ TABLE = (
     ),
     Entry("getdel", 2, "write fast", ONE, Plain(GetDel, replies.TEXT)),
     Entry("getex", -2, "write fast", ONE, _getex),
-    Entry("mget", -2, "readonly fast", ALL, many(MGet, replies.VALUES)),
+    Entry("mget", -2, "readonly fast", ALL, _mget),
     Entry(
         "mset", -3, "write denyoom", PAIRS, lambda s, a: (MSet(_items(s, a, "mset")), replies.DONE)
     ),
@@ -170,9 +176,9 @@ TABLE = (
     Entry("getrange", 4, "readonly", ONE, _getrange),
     Entry("substr", 4, "readonly", ONE, _getrange),
     Entry("setrange", 4, "write denyoom", ONE, _setrange),
-    Entry("incr", 2, "write denyoom fast", ONE, _incr(1)),
+    Entry("incr", 2, "write denyoom fast", ONE, _INCR),
     Entry("incrby", 3, "write denyoom fast", ONE, _incr(1)),
-    Entry("decr", 2, "write denyoom fast", ONE, _incr(-1)),
+    Entry("decr", 2, "write denyoom fast", ONE, _DECR),
     Entry("decrby", 3, "write denyoom fast", ONE, _incr(-1)),
     Entry(
         "incrbyfloat",

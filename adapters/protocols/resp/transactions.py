@@ -1,12 +1,15 @@
 """Transactions: MULTI, EXEC, DISCARD, WATCH and UNWATCH.
 
-Rule: EXEC executes what was queued with nothing in between; a command that is refused undoes none
-of the others.
+Rule: EXEC executes what was queued with nothing in between, within the cost and the budget of one
+BATCH; a command that is refused undoes none of the others.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Collection, List, Optional
+
+from msgspec import field
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import (
@@ -21,16 +24,20 @@ from adapters.protocols.resp.entries import (
 )
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
-from adapters.protocols.resp.session import Session
-from application.budget import Budget
+from adapters.protocols.resp.session import Queue, Session
+from application.budget import Budget, SharedBudget
 from application.commands import Command
+from application.commands.batch import check_cost
+from application.limits import Limits
 from application.ports import Encoded
-from domain.errors import KvError
+from domain.errors import KvError, TooLarge
 from domain.store import Store
 
 
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
     """Watches keys until the next EXEC."""
+
+    readonly = True
 
     keys: List[str]
     session: Session
@@ -50,44 +57,56 @@ class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
 class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     """Runs the queued commands with nothing in between, unless a watched key has changed."""
 
-    commands: Optional[List[Command[Any]]]
     session: Session
-    is_broken: bool
-
-    @classmethod
-    def of(cls, session: Session) -> Exec:
-        """The transaction of a session."""
-        return cls(session.queue, session, session.is_queue_broken)
+    queue: Optional[Queue]
+    watched: List[str] = field(default_factory=list)
 
     def run(self, store: Store, budget: Budget) -> Any:
-        session = self.session
-        if self.commands is None:
+        session, queue = self.session, self.queue
+        if queue is None:
             raise ReplyError("ERR EXEC without MULTI")
+        self.watched += session.watch.keys
         may_run = session.shared.watches.is_unchanged(session.watch, store)
         session.end_transaction()
-        if self.is_broken:
+        if queue.is_broken:
             raise ReplyError("EXECABORT Transaction discarded because of previous errors.")
         if not may_run:
             return Encoded(b"_\r\n" if session.is_version_3 else b"*-1\r\n")
-        return Encoded(store.atomically(lambda inner: self._run_all(inner, budget)))
+        try:
+            check_cost(queue.commands, budget.limits)
+        except TooLarge as error:
+            raise ReplyError(f"EXECABORT Transaction discarded: {error}") from error
+        return Encoded(store.atomically(partial(self._run_all, budget.limits)))
 
     def named_keys(self) -> Collection[str]:
-        return [key for command in self.commands or () for key in command.named_keys()]
+        return [key for command in self._commands for key in command.named_keys()]
 
     def touches_keyspace(self) -> bool:
-        return any(command.touches_keyspace() for command in self.commands or ())
+        return any(command.touches_keyspace() for command in self._commands)
 
-    def _run_all(self, store: Store, budget: Budget) -> bytes:
+    def shown_keys(self) -> Optional[Collection[str]]:
+        """Of the watched keys the reply tells whether they have changed."""
+        shown = [command.shown_keys() for command in self._commands]
+        return None if None in shown else [*self.watched, *self.named_keys()]
+
+    def may_write(self) -> bool:
+        return any(command.may_write() for command in self._commands)
+
+    def _run_all(self, limits: Limits, store: Store) -> bytes:
+        """Has a budget of its own, since a store may run it again."""
         parts: List[bytes] = []
-        size = 0
-        for command in self.commands or ():
+        budget = SharedBudget(limits)
+        for command in self._commands:
             try:
                 parts.append(replies.spelled(command, command.run(store, budget)))
             except KvError as error:
                 parts.append(replies.error_line(error))
-            size += len(parts[-1])
-            budget.reply(size)
+            budget.reply(len(parts[-1]))
         return replies.array(parts)
+
+    @property
+    def _commands(self) -> List[Command[Any]]:
+        return self.queue.commands if self.queue else []
 
 
 def _multi(session: Session, arguments: Arguments) -> Action:
@@ -129,7 +148,7 @@ def _watch(session: Session, arguments: Arguments) -> Made:
 
 
 def _exec(session: Session, arguments: Arguments) -> Made:
-    return Exec.of(session), replies.REPLY
+    return Exec(session, session.queue), replies.REPLY
 
 
 TABLE = (

@@ -7,14 +7,19 @@ touches nothing but files.
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, TypeVar, Union, cast
+from collections import deque
+from queue import SimpleQueue
+from typing import Any, Callable, Deque, Tuple, TypeVar, Union
 
 import gevent
+from gevent.monkey import get_original
 from gevent.threadpool import ThreadPool
 
 from adapters.storage.journal.journal import Journal
 
 R = TypeVar("R")
+
+Job = Tuple[Callable[[], Any], Callable[[Any], None]]
 
 log = logging.getLogger(__name__)
 
@@ -26,22 +31,42 @@ PAUSE = 0.001
 
 
 class GeventBackground:
-    """One thread beside gevent's event loop; see `writer.Background`."""
+    """One thread beside gevent's event loop; see `writer.Background`. gevent's own pool takes
+    several times as long to hand a job over."""
 
     def __init__(self) -> None:
-        self._hub = gevent.get_hub()
-        self._thread = ThreadPool(1)
+        self._loop = gevent.get_hub().loop
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._finished: Deque[Tuple[Callable[[Any], None], Any]] = deque()
+        self._signal = self._loop.async_()
+        self._signal.start(self._deliver)
+        get_original("_thread", "start_new_thread")(self._work, ())
 
     def run(self, job: Callable[[], R], done: Callable[[Union[R, OSError]], None]) -> None:
-        result = self._thread.spawn(_caught, job)
-        result.rawlink(lambda finished: done(cast(Union[R, OSError], finished.get(block=False))))
+        self._jobs.put((job, done))
 
-    def soon(self, call: Callable[[], None]) -> None:
-        self._hub.loop.run_callback(call)
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        if not seconds:
+            self._loop.run_callback(call)
+            return
+        timer = self._loop.timer(seconds)
+        timer.start(self._fire, timer, call)
 
-    def close(self) -> None:
-        """Ends the thread."""
-        self._thread.kill()
+    def _fire(self, timer: Any, call: Callable[[], None]) -> None:
+        timer.close()
+        call()
+
+    def _work(self) -> None:
+        """The thread; it ends with the process."""
+        while True:
+            job, done = self._jobs.get()
+            self._finished.append((done, _caught(job)))
+            self._signal.send()
+
+    def _deliver(self) -> None:
+        while self._finished:
+            done, outcome = self._finished.popleft()
+            done(outcome)
 
 
 class JournalKeeper:
@@ -49,6 +74,7 @@ class JournalKeeper:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._upkeep = journal.upkeep
         self._thread = ThreadPool(1)
 
     def load(self, is_stopping: Callable[[], bool]) -> bool:
@@ -74,18 +100,18 @@ class JournalKeeper:
         while True:
             gevent.sleep(TICK)
             try:
-                self._journal.tick()
-                if self._journal.is_due():
+                self._upkeep.tick()
+                if self._upkeep.is_due():
                     self._rewrite()
             except Exception:
                 log.exception("the journal's upkeep failed")
 
     def _rewrite(self) -> None:
-        for job in self._journal.rewrite():
+        for job in self._upkeep.rewrite():
             if job:
-                outcome: Any = self._thread.apply(_caught, (job,))
+                outcome = self._thread.apply(_caught, (job,))
                 if isinstance(outcome, OSError):
-                    self._journal.abandon_rewrite(outcome)
+                    self._upkeep.abandon_rewrite(outcome)
                     return
             gevent.sleep(PAUSE)
 

@@ -15,6 +15,9 @@ from typing import BinaryIO, Dict, Optional, Protocol
 
 LOCK = "lock"
 
+RESERVE = 32 << 20
+"""Bytes of the disk that are left free for what is under way: with less, writes are refused."""
+
 
 class File(Protocol):
     """A file that is written from its end on."""

@@ -1,8 +1,8 @@
-"""The format of a journal's files: a header, then frames, each with the effects of one request.
+"""The format of a journal's files: a header, then frames, each with the changes of one batch.
 
     header   magic, version, the journal's uuid, the number before the first frame's; CRC-32
-    frame    marker, CRC-32, length of the payload, number, how many frames before it may be lost;
-             payload: a list of effects as msgpack
+    frame    marker, CRC-32, length of the payload, number, how many frames before it may be lost,
+             seconds since 1970; payload: a list of records as msgpack
 
 Rule: no bit can change unnoticed. The CRC-32 covers all of a frame behind it, numbers are
 consecutive, and a frame is read only where the one before it ends.
@@ -15,13 +15,11 @@ and else only that a power cut met the system in the middle of writing.
 from __future__ import annotations
 
 import struct
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 from zlib import crc32
 
 import msgspec
 from msgspec import Struct
-
-from domain.effects import Cleared, Effect, Put
 
 MAGIC = b"kvjson\r\n"
 VERSION = 1
@@ -29,13 +27,14 @@ MARKER = b"\xf7KV\xfe"
 """The first bytes of a frame; no UTF-8 text has them."""
 
 _HEADER = struct.Struct("<8sI16sQ")
-_FRAME = struct.Struct("<4sIIQI")
+_HEAD = struct.Struct("<IQId")
 _CRC = struct.Struct("<I")
-
-HEADER_SIZE = _HEADER.size + _CRC.size
-FRAME_SIZE = _FRAME.size
 _CHECKED = len(MARKER) + _CRC.size
 """Where in a frame the part begins that its checksum covers."""
+
+HEADER_SIZE = _HEADER.size + _CRC.size
+FRAME_SIZE = _CHECKED + _HEAD.size
+"""Of a frame without its payload."""
 
 
 class Texts(Struct, tag="put", array_like=True, gc=False):
@@ -70,6 +69,9 @@ class Complete(Struct, tag="end", array_like=True, gc=False):
 
 Record = Union[Texts, TimedTexts, Gone, Emptied, Complete]
 
+Change = Union[bytes, Tuple[bytes, float], None]
+"""What became of a key: a text, one that is due at a time since 1970, or nothing."""
+
 
 class Header(NamedTuple):
     """What a file begins with; the frames of one journal's files have the same `uuid`."""
@@ -80,12 +82,13 @@ class Header(NamedTuple):
 
 
 class FrameHead(NamedTuple):
-    """What precedes a frame's payload."""
+    """What precedes a frame's payload, behind the checksum."""
 
-    checksum: int
     length: int
     number: int
     unsynced: int
+    written: float
+    """When, in seconds since 1970."""
 
     @property
     def proven(self) -> int:
@@ -94,7 +97,7 @@ class FrameHead(NamedTuple):
 
 
 _decode = msgspec.msgpack.Decoder(List[Record]).decode
-encode_records = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def encode_header(header: Header) -> bytes:
@@ -117,30 +120,25 @@ def decode_header(data: bytes) -> Optional[Header]:
     return Header(uuid, number)
 
 
-def encode_frames(payloads: Iterable[bytes], before: int, durable: int) -> bytes:
-    """Frames behind the one with the number `before`, written when those up to `durable` are on the
-    disk."""
-    pieces: List[bytes] = []
-    for number, payload in enumerate(payloads, before + 1):
-        frame = _FRAME.pack(MARKER, 0, len(payload), number, number - durable)
-        check = crc32(payload, crc32(frame[_CHECKED:]))
-        pieces += (MARKER, _CRC.pack(check), frame[_CHECKED:], payload)
-    return b"".join(pieces)
+def encode_frame(records: List[Record], number: int, unsynced: int, written: float) -> bytes:
+    """A frame, written when the `unsynced` frames before it may not be on the disk yet."""
+    payload = _encode(records)
+    head = _HEAD.pack(len(payload), number, unsynced, written)
+    check = _CRC.pack(crc32(payload, crc32(head)))
+    return b"".join((MARKER, check, head, payload))
 
 
 def decode_head(data: bytes) -> Optional[FrameHead]:
     """What is said before a payload; None where no frame begins."""
-    if len(data) < FRAME_SIZE:
+    if len(data) < FRAME_SIZE or not data.startswith(MARKER):
         return None
-    marker, checksum, length, number, unsynced = _FRAME.unpack_from(data)
-    return FrameHead(checksum, length, number, unsynced) if marker == MARKER else None
+    return FrameHead(*_HEAD.unpack_from(data, _CHECKED))
 
 
-def decode_payload(data: bytes, head: FrameHead, payload: bytes) -> Optional[List[Record]]:
-    """The effects in a frame, whose head was `data`; None when it is damaged."""
-    if len(payload) != head.length:
-        return None
-    if crc32(payload, crc32(data[_CHECKED:FRAME_SIZE])) != head.checksum:
+def decode_payload(data: bytes, payload: bytes) -> Optional[List[Record]]:
+    """The records in a frame that begins with `data`; None when it is damaged."""
+    (check,) = _CRC.unpack_from(data, len(MARKER))
+    if crc32(payload, crc32(data[_CHECKED:FRAME_SIZE])) != check:
         return None
     try:
         return _decode(payload)
@@ -148,25 +146,14 @@ def decode_payload(data: bytes, head: FrameHead, payload: bytes) -> Optional[Lis
         return None
 
 
-def records(effects: Sequence[Effect], offset: float) -> List[Record]:
-    """Effects as they are written; `offset` is what makes a deadline a time since 1970. Of effects
-    of one kind in a row one record is made."""
-    made: List[Record] = []
-    last: Optional[Record] = None
-    for effect in effects:
-        if isinstance(effect, Put):
-            if effect.due is None:
-                if not isinstance(last, Texts):
-                    made.append(last := Texts({}))
-                last.items[effect.key] = effect.text
-            else:
-                if not isinstance(last, TimedTexts):
-                    made.append(last := TimedTexts({}))
-                last.items[effect.key] = effect.text, effect.due + offset
-        elif isinstance(effect, Cleared):
-            made.append(last := Emptied())
-        else:
-            if not isinstance(last, Gone):
-                made.append(last := Gone([]))
-            last.keys.append(effect.key)
-    return made
+def records_of(changes: Mapping[str, Change], is_cleared: bool) -> List[Record]:
+    """The changes of a batch as they are written, after every key was removed if it `is_cleared`.
+
+    Each key has one change, so the order of the records behind `Emptied` does not matter.
+    """
+    texts = {key: change for key, change in changes.items() if type(change) is bytes}
+    timed = {key: change for key, change in changes.items() if type(change) is tuple}
+    gone = [key for key, change in changes.items() if change is None]
+    found: List[Tuple[object, Record]] = [(is_cleared, Emptied()), (texts, Texts(texts))]
+    found += [(timed, TimedTexts(timed)), (gone, Gone(gone))]
+    return [record for is_there, record in found if is_there]

@@ -10,10 +10,13 @@ the snapshot and then that journal ends with what there was, whenever a part was
 
 from __future__ import annotations
 
+import errno
+import os
 from functools import partial
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple, Union
 
-from adapters.storage.journal.disk import Disk, File
+from adapters.storage.journal.disk import RESERVE, Disk, File
+from adapters.storage.journal.files import NEW, files_in, snapshot_name
 from adapters.storage.journal.frames import (
     HEADER_SIZE,
     Complete,
@@ -21,11 +24,10 @@ from adapters.storage.journal.frames import (
     Record,
     Texts,
     TimedTexts,
-    encode_frames,
+    encode_frame,
     encode_header,
-    encode_records,
 )
-from adapters.storage.journal.loader import NEW, files_in, snapshot_name
+from adapters.storage.journal.queue import Queue
 from adapters.storage.journal.writer import Writer
 from domain.store import Restorable
 
@@ -40,43 +42,47 @@ Steps = Iterator[Optional[Callable[[], None]]]
 
 
 class Rewrite:
-    """One rewrite; `steps` is to be run to its end."""
+    """One rewrite; `steps` is to be run to its end. `clock` is the store's, `wall` counts from
+    1970."""
 
     def __init__(
         self,
         disk: Disk,
+        queue: Queue,
         writer: Writer,
-        uuid: bytes,
         store: Restorable,
-        offset: Callable[[], float],
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._disk = disk
+        self._queue = queue
         self._writer = writer
-        self._uuid = uuid
         self._store = store
-        self._offset = offset
+        self._clock = clock
+        self._wall = wall
+        self._name = ""
         self._file: Optional[File] = None
-        self._frames = self._keys = self._unsynced = 0
+        self._frames = self._unsynced = 0
         self.size = 0
         """Bytes of the snapshot."""
-        self.name = ""
 
     def steps(self) -> Steps:
         """All of it; raises `OSError` where the caller does, from the job that failed."""
-        index = self._writer.index + 1
-        self._writer.rotate()
-        while self._writer.index < index:
+        writer, index = self._writer, self._writer.segment.journal + 1
+        writer.rotate()
+        while writer.segment.journal < index:
             yield None
-        self.name = snapshot_name(index)
-        yield partial(self._begin, Header(self._uuid, self._writer.first))
-        for records, keys in self._records():
-            self._keys += keys
-            yield partial(self._write, self._frame(records))
-        number = self._writer.number
-        self._writer.sync_soon()
-        while self._writer.durable < number:
+        self._name = snapshot_name(index)
+        yield partial(self._begin, writer.segment.header)
+        keys = 0
+        for records in _records(self._store, lambda: self._wall() - self._clock()):
+            keys += sum(len(record.items) for record in records)
+            yield partial(self._write, self._frame(*records))
+        number = self._queue.newest(None) or self._queue.number
+        writer.sync()
+        while writer.durable < number:
             yield None
-        yield partial(self._complete, self._frame([Complete(number, self._keys)]))
+        yield partial(self._complete, self._frame(Complete(number, keys)))
         yield self._remove_old
 
     def abandon(self) -> None:
@@ -84,45 +90,21 @@ class Rewrite:
         if self._file:
             self._file.close()
             self._file = None
-            self._disk.remove(self.name + NEW)
+            self._disk.remove(self._name + NEW)
 
-    def _records(self) -> Iterator[Tuple[List[Record], int]]:
-        """The keys of the store, some at a time. What a part holds is referred to, not copied."""
-        texts: Dict[str, bytes] = {}
-        timed: Dict[str, Tuple[bytes, float]] = {}
-        size = index = 0
-        while True:
-            part = self._store.part(index)
-            index += 1
-            if part is None:
-                break
-            offset = self._offset()
-            for key, text in part.texts.items():
-                texts[key] = text
-                size += len(text)
-                if size > BYTES or len(texts) >= KEYS:
-                    yield [Texts(texts)], len(texts)
-                    texts, size = {}, 0
-            for key, (text, due) in part.timed.items():
-                timed[key] = text, due + offset
-                size += len(text)
-                if size > BYTES or len(timed) >= KEYS:
-                    yield [TimedTexts(timed)], len(timed)
-                    timed, size = {}, 0
-        yield [Texts(texts), TimedTexts(timed)], len(texts) + len(timed)
-
-    def _frame(self, records: List[Record]) -> bytes:
-        frame = encode_frames([encode_records(records)], self._frames, self._frames)
+    def _frame(self, *records: Record) -> bytes:
         self._frames += 1
-        return frame
+        return encode_frame(list(records), self._frames, 1, self._wall())
 
     def _begin(self, header: Header) -> None:
-        self._file = self._disk.create(self.name + NEW)
+        self._file = self._disk.create(self._name + NEW)
         self._file.write(encode_header(header))
         self.size = HEADER_SIZE
 
     def _write(self, data: bytes) -> None:
         assert self._file
+        if self._disk.free() < RESERVE:  # which the journal needs
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._file.write(data)
         self.size += len(data)
         self._unsynced += len(data)
@@ -136,9 +118,36 @@ class Rewrite:
         self._file.sync()
         self._file.close()
         self._file = None
-        self._disk.rename(self.name + NEW, self.name)
+        self._disk.rename(self._name + NEW, self._name)
         self._disk.sync()
 
     def _remove_old(self) -> None:
         for name in files_in(self._disk).leftovers:
             self._disk.remove(name)
+
+
+Part = Union[Texts, TimedTexts]
+
+
+def _records(store: Restorable, offset: Callable[[], float]) -> Iterator[List[Part]]:
+    """The keys of a store, a frame of them at a time; `offset` makes a deadline a time since 1970.
+    What a frame holds is referred to, not copied."""
+    texts: Dict[str, bytes] = {}
+    timed: Dict[str, Tuple[bytes, float]] = {}
+    size = index = 0
+    while (part := store.part(index)) is not None:
+        index += 1
+        for key, text in part.texts.items():
+            texts[key] = text
+            size += len(text)
+            if size > BYTES or len(texts) >= KEYS:
+                yield [Texts(texts)]
+                texts, size = {}, 0
+        now = offset()
+        for key, (text, due) in part.timed.items():
+            timed[key] = text, due + now
+            size += len(text)
+            if size > BYTES or len(timed) >= KEYS:
+                yield [TimedTexts(timed)]
+                timed, size = {}, 0
+    yield [Texts(texts), TimedTexts(timed)]

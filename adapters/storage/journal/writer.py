@@ -1,31 +1,27 @@
-"""Group commit: the frames of all clients of a turn are written and synced together.
+"""Group commit: the changes of all clients of a turn are written and synced together.
 
-Rule: the event loop never waits for the disk. One thread writes, one batch at a time; what comes
-meanwhile is the next batch. A write or a sync that failed is never tried again, since the system
-may have dropped what it could not write: nothing of it is ever said to be durable.
+Rule: the event loop never waits for the disk. One thread writes, one job at a time; what comes
+meanwhile is the next job. A write or a sync that failed is never tried again, since the system may
+have dropped what it could not write: nothing of it is ever said to be durable.
 """
 
 from __future__ import annotations
 
+import enum
 from bisect import bisect_left
-from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
-from typing import (
-    Callable,
-    Deque,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Protocol,
-    Set,
-    Tuple,
-    Union,
-)
+from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, TypeVar, Union
 
-from adapters.storage.journal.disk import Disk, File
-from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frames, encode_header
-from adapters.storage.journal.loader import journal_name
+from adapters.storage.journal.disk import RESERVE, Disk, File
+from adapters.storage.journal.files import journal_name
+from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
+from adapters.storage.journal.queue import Batch, Queue
+
+R = TypeVar("R")
+
+WRITE_AFTER = 0.01
+"""Seconds that changes are collected for where no reply waits for them."""
 
 SYNC_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """The upper bounds of the histogram of how long syncs take."""
@@ -34,159 +30,190 @@ SYNC_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 class Background(Protocol):
     """Where jobs are done that wait for the disk."""
 
-    def run(self, job: Callable[[], Job], done: Callable[[Union[Job, OSError]], None]) -> None:
+    def run(self, job: Callable[[], R], done: Callable[[Union[R, OSError]], None]) -> None:
         """Does a job in a thread, then calls `done` in the event loop's. One at a time."""
         ...
 
-    def soon(self, call: Callable[[], None]) -> None:
-        """Calls once the clients that wait have been served."""
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Calls once that time has passed and the clients that wait have been served."""
         ...
 
 
-class Job(NamedTuple):
-    """What a batch has come to: the file to go on with, the time that the sync took."""
+class Step(enum.IntEnum):
+    """How far a job goes; each includes those before it."""
+
+    WRITE = 0
+    SYNC = 1
+    ROTATE = 2
+
+
+class Segment(NamedTuple):
+    """The file that is written, its number among the journals and its header."""
 
     file: File
+    journal: int
+    header: Header
+
+
+class Outcome(NamedTuple):
+    """What a job has come to: the file to go on with, how long the sync took, if there was one, and
+    the bytes that there is room for."""
+
+    segment: Segment
     synced: Optional[float]
+    room: int
+
+
+@dataclass
+class WriterFigures:
+    """Bytes of the file that is written, of those before it that are still needed, and of the
+    disk's room when it was last asked for; syncs by how long they took; the time of the last one by
+    the writer's clock."""
+
+    last_durable: float
+    room: int = RESERVE
+    size: int = 0
+    old_size: int = 0
+    syncs: List[int] = field(default_factory=lambda: [0] * (len(SYNC_SECONDS) + 1))
+
+    def note_sync(self, seconds: float, now: float) -> None:
+        """Counts a sync."""
+        self.last_durable = now
+        self.syncs[bisect_left(SYNC_SECONDS, seconds)] += 1
+
+    def histogram(self) -> Dict[str, int]:
+        """How many syncs took up to so many seconds."""
+        return dict(zip([f"{bound:g}" for bound in SYNC_SECONDS] + ["more"], self.syncs))
 
 
 class Writer:
-    """`sync_each` has every batch synced. `failed` is called when a batch could not be written.
-    `clock` returns seconds."""
+    """Writes a queue. `sync_each` has every job synced. `failed` is called when something could not
+    be written. `clock` returns seconds, `wall` those since 1970."""
 
     def __init__(
         self,
         disk: Disk,
+        queue: Queue,
         background: Background,
         sync_each: bool,
         failed: Callable[[OSError], None],
         clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._disk = disk
+        self._queue = queue
         self._background = background
-        self._sync_each = sync_each
+        self._usual = Step.SYNC if sync_each else Step.WRITE
+        self._wanted = Step.WRITE
         self._failed = failed
         self._clock = clock
-        self._file: File
-        self._uuid = b""
-        self._pending: List[bytes] = []
-        self._waiting: Deque[Tuple[int, Callable[[], None]]] = deque()
-        self._is_scheduled = self._is_busy = self._has_failed = False
-        self._wants_sync = self._wants_rotation = False
-        self._clearing = 0
-        self.pending_keys: Set[str] = set()
-        self.written_keys: Set[str] = set()
-        """Keys of the next batch and of the one that is being written."""
-        self.pending_bytes = 0
-        self.index = 0
-        """Of the file that is written."""
-        self.number = self.durable = 0
-        """Of the last frame, and of the last one that is on the disk."""
-        self.first = 0
-        """The number before the first frame of the file that is written."""
-        self.size = self.old_size = 0
-        """Bytes of the file that is written, and of those before it that are still needed."""
-        self.syncs = [0] * (len(SYNC_SECONDS) + 1)
-        self.last_durable = clock()
+        self._wall = wall
+        self.segment: Segment
+        self.durable = 0
+        """The number of the last frame that is on the disk."""
+        self.figures = WriterFigures(clock())
+        self._sealed = -1
+        self._is_scheduled = self._is_busy = False
 
-    def start(self, file: File, index: int, header: Header, number: int) -> None:
-        """Writes behind the frame with a number, which is on the disk, the last one in a file."""
-        self._file, self.index, self._uuid = file, index, header.uuid
-        self.first, self.number, self.durable = header.number, number, number
+    def start(self, segment: Segment, number: int) -> None:
+        """Writes behind the frame with a number, which is on the disk."""
+        self.segment, self.durable = segment, number
+        self._queue.restart(number)
 
     @property
-    def waiting(self) -> int:
-        """How many wait for the disk."""
-        return len(self._waiting)
+    def is_idle(self) -> bool:
+        """Whether everything is on the disk, and nothing is being done."""
+        queue = self._queue
+        return not self._is_busy and self.durable == queue.number and not queue.newest(None)
 
-    def append(self, payload: bytes, keys: Iterable[str] = (), clears: bool = False) -> None:
-        """Has a frame written. Its `keys`, or all of them if it `clears`, are dirty until then."""
-        self.number += 1
-        self._pending.append(payload)
-        self.pending_bytes += len(payload)
-        self.pending_keys.update(keys)
-        if clears:
-            self._clearing = self.number
+    def schedule(self) -> None:
+        """Has written what is in the queue, soon."""
         if not self._is_scheduled:
             self._is_scheduled = True
-            self._background.soon(self.commit)
+            seconds = 0 if self._usual is Step.SYNC else WRITE_AFTER
+            self._background.after(seconds, self._commit_scheduled)
 
-    def dirty(self, keys: Iterable[str]) -> bool:
-        """Whether what is known of any of `keys` is not on the disk yet."""
-        if self.durable >= self.number:
-            return False
-        pending, written = self.pending_keys, self.written_keys
-        return self._clearing > self.durable or any(
-            key in pending or key in written for key in keys
-        )
-
-    def when_durable(self, number: int, wake: Callable[[], None]) -> None:
-        """Calls `wake` once all frames up to `number` are on the disk. Numbers never go down."""
-        self._waiting.append((number, wake))
-
-    def sync_soon(self) -> None:
+    def sync(self) -> None:
         """Has what there is synced, whatever is usual."""
-        if self.durable < self.number:
-            self._wants_sync = True
-            self.commit()
+        self._commit(Step.SYNC)
+
+    def seal(self) -> None:
+        """Has a frame with no changes written, which proves that all before it were on the disk;
+        there is none to prove right behind another."""
+        if self._queue.number > self._sealed:
+            self._queue.close_batch()
+            self._sealed = self._queue.number
+            self.schedule()
 
     def rotate(self) -> None:
         """Has a new file begun, behind all that there is."""
-        self._wants_rotation = True
-        self.commit()
-
-    def commit(self) -> None:
-        """Begins the next batch, unless one is being written."""
-        self._is_scheduled = False
-        rotates = self._wants_rotation
-        syncs = self._sync_each or self._wants_sync or rotates
-        if self._is_busy or self._has_failed or not (self._pending or self._wants_sync or rotates):
-            return
-        self._is_busy, self._wants_sync, self._wants_rotation = True, False, False
-        payloads, self._pending, self.pending_bytes = self._pending, [], 0
-        self.written_keys, self.pending_keys = self.pending_keys, set()
-        data = encode_frames(payloads, self.number - len(payloads), self.durable)
-        size = len(data)
-        job = partial(self._write, data, syncs, self.number if rotates else None)
-        self._background.run(job, partial(self._done, self.number, size, rotates))
-
-    def _write(self, data: bytes, syncs: bool, rotates_at: Optional[int]) -> Job:
-        file, took = self._file, None
-        if data:
-            file.write(data)
-        if syncs:
-            began = self._clock()
-            file.sync()
-            took = self._clock() - began
-        if rotates_at is not None:
-            new = self._disk.create(journal_name(self.index + 1))
-            new.write(encode_header(Header(self._uuid, rotates_at)))
-            new.sync()
-            self._disk.sync()
-            file.close()
-            file = new
-        return Job(file, took)
-
-    def _done(self, number: int, size: int, rotated: bool, outcome: Union[Job, OSError]) -> None:
-        if isinstance(outcome, OSError):
-            self._has_failed = True  # and stays busy: nothing is written behind a gap
-            self._failed(outcome)
-            return
-        self._is_busy = False
-        self._file = outcome.file
-        self.size += size
-        if rotated:
-            self.index, self.first = self.index + 1, number
-            self.old_size, self.size = self.old_size + self.size, HEADER_SIZE
-        if outcome.synced is not None:
-            self.durable = number
-            self.last_durable = self._clock()
-            self.syncs[bisect_left(SYNC_SECONDS, outcome.synced)] += 1
-            while self._waiting and self._waiting[0][0] <= number:
-                self._waiting.popleft()[1]()
-        self.written_keys = set()
-        self.commit()
+        self._commit(Step.ROTATE)
 
     def close(self) -> None:
-        """Frees the file."""
-        self._file.close()
+        """Frees the file; to be called when the writer is idle."""
+        self.segment.file.close()
+
+    def _commit_scheduled(self) -> None:
+        self._is_scheduled = False
+        self._commit()
+
+    def _commit(self, wanted: Step = Step.WRITE) -> None:
+        """Begins the next job, or has it go as far as `wanted` when the one before it is done."""
+        self._wanted = step = max(self._wanted, wanted)
+        if self._is_busy:
+            return
+        batches = self._queue.take()
+        if self._queue.has_more:
+            step = self._usual  # and what is wanted comes with the last of it
+        else:
+            self._wanted = Step.WRITE
+        number = batches[-1].number if batches else self._queue.number
+        if step < Step.ROTATE:
+            step = max(step, self._usual) if self.durable < number else Step.WRITE
+        if batches or step:
+            self._is_busy = True
+            data = b"".join(map(self._frame, batches))
+            job = partial(self._write, data, step, number)
+            self._background.run(job, partial(self._done, number, len(data)))
+
+    def _frame(self, batch: Batch) -> bytes:
+        unsynced = batch.number - self.durable
+        return encode_frame(batch.records(), batch.number, unsynced, self._wall())
+
+    def _write(self, data: bytes, step: Step, number: int) -> Outcome:
+        segment, took = self.segment, None
+        if data:
+            segment.file.write(data)
+        if step >= Step.SYNC:
+            began = self._clock()
+            segment.file.sync()
+            took = self._clock() - began
+        if step is Step.ROTATE:
+            segment.file.close()
+            segment = self._begin_file(segment.journal + 1, segment.header._replace(number=number))
+        return Outcome(segment, took, self._disk.free())
+
+    def _begin_file(self, index: int, header: Header) -> Segment:
+        file = self._disk.create(journal_name(index))
+        file.write(encode_header(header))
+        file.sync()
+        self._disk.sync()
+        return Segment(file, index, header)
+
+    def _done(self, number: int, size: int, outcome: Union[Outcome, OSError]) -> None:
+        if isinstance(outcome, OSError):
+            self._failed(outcome)  # it stays busy: nothing is written behind a gap
+            return
+        figures = self.figures
+        figures.size += size
+        if outcome.segment is not self.segment:
+            figures.old_size += figures.size
+            figures.size = HEADER_SIZE
+        self.segment, figures.room = outcome.segment, outcome.room
+        if outcome.synced is not None:
+            self.durable = number
+            figures.note_sync(outcome.synced, self._clock())
+        self._is_busy = False
+        self._queue.done()
+        if not self._is_scheduled:
+            self._commit()

@@ -112,7 +112,7 @@ async function display(key, isChosen = false) {
   tree.select(key);
   element("key").textContent = key || '""';
   const size = new Blob([shown.text]).size;
-  const ttl = shown.ttl === null ? "lives for ever" : `${shown.ttl.toLocaleString()} s to live`;
+  const ttl = shown.ttl === null ? "lives for ever" : `${shown.ttl.toLocaleString(undefined, { maximumFractionDigits: shown.ttl < 10 ? 1 : 0 })} s to live`;
   element("facts").textContent = `${kindOf(shown.text)} · ${bytes(size)} · ${ttl}`;
   element("ttl").value = shown.ttl ?? "";
   element("edit").disabled = shown.text.length > SHOWN;

@@ -5,7 +5,7 @@ import { bytes } from "./json.js";
 
 const SECONDS = 60;
 const sum = (counts) => Object.values(counts || {}).reduce((total, count) => total + count, 0);
-const short = (number) => (number >= 10_000 ? `${(number / 1000).toFixed(number < 1e5 ? 1 : 0)}k` : number.toFixed(0));
+const short = (number) => (number >= 10_000 ? `${+(number / 1000).toFixed(number < 1e5 ? 1 : 0)}k` : number.toFixed(0));
 
 // Each figure: its name, its value from this report, the one before and the seconds between, and how it is told.
 const FIGURES = [

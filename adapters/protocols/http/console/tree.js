@@ -12,7 +12,22 @@ class Group {
     this.keys = [];
     this.count = 0;
     this.isOpen = false;
+    this.isSorted = true;
     this.rows = ROWS;
+  }
+
+  /** What the group shows: groups, and then keys, as many as there are rows. */
+  nodes(path) {
+    if (!this.isSorted) {
+      this.groups = new Map([...this.groups].sort(([a], [b]) => compare(a, b)));
+      this.keys.sort(([a], [b]) => compare(a, b));
+      this.isSorted = true;
+    }
+    const groups = [...this.groups.values()].slice(0, this.rows);
+    return [
+      ...groups.map((group) => ({ path: path + group.label, group, label: group.label })),
+      ...this.keys.slice(0, this.rows - groups.length).map(([key, label]) => ({ key, label })),
+    ];
   }
 
   add(key) {
@@ -24,12 +39,14 @@ class Group {
       let inner = group.groups.get(label);
       if (!inner) {
         group.groups.set(label, (inner = new Group(label)));
+        group.isSorted = false;
       }
       inner.count++;
       group = inner;
       from = index + 1;
     }
     group.keys.push([key, key.slice(from) || '""']);
+    group.isSorted = false;
   }
 }
 
@@ -45,7 +62,6 @@ export class Tree {
 
   clear() {
     this.root = new Group("");
-    this.open = new Set();
   }
 
   add(keys) {
@@ -74,12 +90,7 @@ export class Tree {
 
   level(group, path, depth) {
     const fragment = document.createDocumentFragment();
-    const groups = [...group.groups.values()].sort((a, b) => compare(a.label, b.label));
-    const nodes = [
-      ...groups.map((inner) => ({ path: path + inner.label, group: inner, label: inner.label })),
-      ...group.keys.sort(([a], [b]) => compare(a, b)).map(([key, label]) => ({ key, label })),
-    ];
-    for (const node of nodes.slice(0, group.rows)) {
+    for (const node of group.nodes(path)) {
       fragment.append(this.row(node, depth));
       if (node.group?.isOpen) {
         const inside = document.createElement("div");
@@ -88,8 +99,9 @@ export class Tree {
         fragment.append(inside);
       }
     }
-    if (nodes.length > group.rows) {
-      const label = `${(nodes.length - group.rows).toLocaleString()} more here`;
+    const hidden = group.groups.size + group.keys.length - group.rows;
+    if (hidden > 0) {
+      const label = `${hidden.toLocaleString()} more here`;
       fragment.append(this.row({ more: group, label }, depth));
     }
     return fragment;

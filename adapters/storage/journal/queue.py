@@ -1,0 +1,139 @@
+"""The changes that are not on the disk yet, in batches.
+
+Rule: a batch holds whole requests, the last change of each key, and becomes one frame: after a
+crash all of it is there, or nothing of it. Replies that tell of a key in a batch wait for the
+newest such batch, and no others wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence
+
+from adapters.storage.journal.frames import Change, Record, records_of
+from domain.effects import Cleared, Effect, Put
+
+FRAME_BYTES = 1 << 18
+"""Of keys and texts, after which a batch is closed."""
+
+AT_ONCE = 16
+"""How many batches are taken at once, which takes some milliseconds to encode."""
+
+MAX_BATCHES = 256
+"""How many may be behind before all replies wait."""
+
+
+class Batch:
+    """What becomes one frame; `number` is the frame's."""
+
+    __slots__ = ("changes", "is_cleared", "number", "size", "waiting")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.changes: Dict[str, Change] = {}
+        self.is_cleared = False
+        self.size = 0
+        self.waiting: List[Callable[[], None]] = []
+
+    def records(self) -> List[Record]:
+        """The payload of the frame."""
+        return records_of(self.changes, self.is_cleared)
+
+
+class Queue:
+    """The batches in their order. The last one takes what comes; those taken to be written stay
+    until they are `done`. `offset` makes a deadline a time since 1970; `filled` is called when
+    there is something in a batch that was empty."""
+
+    def __init__(self, offset: Callable[[], float], filled: Callable[[], None]) -> None:
+        self._offset = offset
+        self._filled = filled
+        self._batches: Deque[Batch] = deque()
+        self._taken = 0
+        self.restart(0)
+
+    @property
+    def number(self) -> int:
+        """Of the last frame that there is anything for."""
+        return self._open.number - 1
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(len(batch.waiting) for batch in self._batches)
+
+    def restart(self, number: int) -> None:
+        """Goes on behind the frame with a number."""
+        self._batches.clear()
+        self._begin(number + 1)
+
+    def add(self, effects: Sequence[Effect]) -> None:
+        """Adds what one request did."""
+        batch = self._open
+        changes = batch.changes
+        if not changes:
+            self._filled()
+        size = 0
+        for effect in effects:
+            if type(effect) is Put:
+                key, text, due = effect
+                changes[key] = text if due is None else (text, due + self._offset())
+                size += len(key) + len(text)
+            elif type(effect) is Cleared:
+                changes.clear()
+                batch.is_cleared = True
+            else:
+                changes[effect.key] = None  # type: ignore[union-attr]  # `Removed`
+                size += len(effect.key)  # type: ignore[union-attr]
+        batch.size += size
+        if batch.size > FRAME_BYTES:
+            self.close_batch()
+
+    def close_batch(self) -> None:
+        """Ends the last batch, which becomes a frame even if it is empty."""
+        self._begin(self._open.number + 1)
+
+    def _begin(self, number: int) -> None:
+        self._open = Batch(number)
+        self._batches.append(self._open)
+
+    def newest(self, keys: Optional[Collection[str]]) -> int:
+        """The number of the newest batch that changes any of `keys`, or anything for None; 0 for
+        none."""
+        for batch in reversed(self._batches):
+            changes = batch.changes
+            touched = changes if keys is None else not changes.keys().isdisjoint(keys)
+            if touched or batch.is_cleared:
+                return batch.number
+        return 0
+
+    def backlog(self) -> int:
+        """The number of the last closed batch, when over `MAX_BATCHES` are not done; 0 else."""
+        return self.number if len(self._batches) > MAX_BATCHES else 0
+
+    def when_done(self, number: int, wake: Callable[[], None]) -> bool:
+        """Calls `wake` once the batch with a number is done; false when it is done already."""
+        index = number - self._batches[0].number
+        if index >= 0:
+            self._batches[index].waiting.append(wake)
+        return index >= 0
+
+    def take(self) -> List[Batch]:
+        """What is to be written next."""
+        if self._open.changes or self._open.is_cleared:
+            self.close_batch()
+        self._taken = min(len(self._batches) - 1, AT_ONCE)
+        return list(islice(self._batches, self._taken))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is more to write than was taken."""
+        return self._taken < len(self._batches) - 1
+
+    def done(self) -> None:
+        """What was taken is written, and on the disk if it has to be."""
+        batches = [self._batches.popleft() for _ in range(self._taken)]
+        for batch in batches:
+            for wake in batch.waiting:
+                wake()

@@ -1,0 +1,260 @@
+"""What durability costs, beside Redis with its append-only file.
+
+The rules it keeps: the servers take turns inside every round, under the same load, and the median
+over the rounds counts; every server has a new directory among the system's temporary files. What a
+figure needs that users cannot set, such as a slow disk, is set in the server's process before it
+starts.
+
+    python -m benchmarks.durable rates | start | rewrite | reader
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import click
+import msgspec
+import psutil
+
+from benchmarks import load
+from benchmarks.environment import machine, say
+from benchmarks.pinger import waits_during
+from benchmarks.resident import MIB
+from benchmarks.servers import BY_NAME, HOST, PROJECT, AbsentError, Running, Server, started
+
+KEYS = 100_000
+CASES: dict[str, dict[str, load.Flag]] = {
+    "1 connection": {"connections": 1},
+    "50 connections": {"connections": 50},
+    "500 connections": {"connections": 500},
+    "50 connections, 16 pipelined": {"connections": 50, "pipeline": 16},
+}
+RATIOS = {
+    ("always", "redis always"): 0.7,
+    ("everysec", "memory"): 0.8,
+    ("everysec", "redis everysec"): None,
+    ("no", "memory"): None,
+}
+"""What is compared, and the least that it should be with 50 connections."""
+
+RUN = "from entrypoints.server.__main__ import main; main()"
+SLOW_SYNC = f"""
+import time
+from adapters.storage.journal import disk
+sync = disk._sync_data
+disk._sync_data = lambda descriptor: (time.sleep({{seconds}}), sync(descriptor))
+{RUN}
+"""
+ONE_REWRITE = f"""
+from adapters.storage.journal.upkeep import Upkeep
+Upkeep.is_due = lambda self: self._rewritten is None
+{RUN}
+"""
+
+READY_POLL_SECONDS = 0.01
+
+
+def ours(*arguments: str, program: str = RUN) -> Server:
+    """Our server with settings of its own."""
+    command = [sys.executable, "-c", program, "--port", "0", *arguments]
+    return Server("ours", "json", lambda: "", lambda port: command, PROJECT, True)
+
+
+def redis(fsync: str, directory: str) -> Server:
+    """Redis with its append-only file."""
+    base = BY_NAME["redis"]
+    settings = ["--appendonly", "yes", "--appendfsync", fsync, "--dir", directory]
+    command = base.command
+    return Server("redis", "resp", base.version, lambda port: [*command(port), *settings])
+
+
+def ask(server: Running, line: bytes) -> object:
+    """The result of one request, asked for until the server has loaded its data."""
+    with socket.create_connection((HOST, server.port)) as sock, sock.makefile("rb") as lines:
+        while True:
+            sock.sendall(line + b"\n")
+            reply = msgspec.json.decode(lines.readline())
+            if reply["ok"]:
+                return reply["result"]
+            time.sleep(READY_POLL_SECONDS)
+
+
+def filled(program: Path, directory: str, keys: int) -> None:
+    """Has a server leave so many keys in a directory."""
+    with started(ours("--data-dir", directory, "--fsync", "no")) as server:
+        load.run(program, "--load", port=server.port, keys=keys)
+
+
+@click.group(help=__doc__)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Build the load generator, and have a directory, for one of the measurements."""
+    folder = context.with_resource(tempfile.TemporaryDirectory())
+    context.obj = load.build(Path(folder)), folder
+    click.echo(f"{machine()['cpu']}, {machine()['cores']} cores")
+
+
+@main.command()
+@click.option("--rounds", default=7, help="Of each case.")
+@click.option("--seconds", default=1.0, help="Of each run.")
+@click.pass_obj
+def rates(given: tuple[Path, str], rounds: int, seconds: float) -> None:
+    """SETs a second: on the disk before the reply, once a second, and in memory alone."""
+    program, folder = given
+    servers = {
+        "memory": ours(),
+        "always": ours("--data-dir", f"{folder}/always"),
+        "everysec": ours("--data-dir", f"{folder}/everysec", "--fsync", "everysec"),
+        "no": ours("--data-dir", f"{folder}/no", "--fsync", "no"),
+    }
+    for fsync in ("always", "everysec"):
+        path = Path(folder, f"redis-{fsync}")
+        path.mkdir()
+        servers[f"redis {fsync}"] = redis(fsync, str(path))
+    with ExitStack() as stack:
+        running: dict[str, Running] = {}
+        for name, server in servers.items():
+            try:
+                running[name] = stack.enter_context(started(server))
+            except AbsentError as reason:
+                say(f"{name} is absent: {reason}")
+        for case, flags in CASES.items():
+            runs: dict[str, list[Run]] = {name: [] for name in running}
+            for number in range(rounds):
+                first = number % len(running)
+                for name in [*running][first:] + [*running][:first]:
+                    runs[name].append(_run(program, running[name], seconds, flags))
+            _tell(case, runs)
+
+
+@dataclass(frozen=True)
+class Run:
+    """SETs a second, and microseconds of processor time that the server takes for each."""
+
+    rate: float
+    cost: float
+
+
+def _run(program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]) -> Run:
+    before = _processor_seconds(server)
+    given: dict[str, load.Flag] = {"port": server.port, "protocol": server.protocol, **flags}
+    outcome = load.run(program, command="SET", keys=KEYS, seconds=seconds, warmup=0, **given)
+    spent = _processor_seconds(server) - before
+    return Run(outcome.requests_per_second, spent / outcome.requests * 1e6)
+
+
+def _processor_seconds(server: Running) -> float:
+    times = psutil.Process(server.pid).cpu_times()
+    return times.user + times.system
+
+
+def _tell(case: str, runs: dict[str, list[Run]]) -> None:
+    click.echo(f"\n{case}")
+    for name, each in runs.items():
+        rate, cost = median(run.rate for run in each), median(run.cost for run in each)
+        click.echo(f"  {name:15} {rate:10,.0f} SETs/s  {cost:6.2f} us of a processor each")
+    for (one, other), least in RATIOS.items():
+        if one in runs and other in runs:
+            pairs = list(zip(runs[one], runs[other], strict=True))
+            rates = median(a.rate / b.rate for a, b in pairs)
+            costs = median(b.cost / a.cost for a, b in pairs)
+            wanted = f", wanted {least} with 50" if least else ""
+            click.echo(f"  {one} / {other}: {rates:.2f}; by processor time {costs:.2f}{wanted}")
+
+
+@main.command()
+@click.option("--keys", default=1_000_000)
+@click.pass_obj
+def start(given: tuple[Path, str], keys: int) -> None:
+    """From the start of a process to its first answer, by what is in the directory."""
+    program, folder = given
+    where = f"{folder}/start"
+    filled(program, where, keys)
+    for what, code in (("a journal", ONE_REWRITE), ("a snapshot", RUN)):
+        began = time.perf_counter()
+        with started(ours("--data-dir", where, program=code)) as server:
+            count = ask(server, b'{"type":"COUNT"}')
+            took = time.perf_counter() - began
+            used = _processor_seconds(server)
+            click.echo(f"{count:,} keys from {what}: {took:.2f} s, {used:.2f} s of a processor")
+            _wait_for_rewrite(server, code)
+
+
+def _wait_for_rewrite(server: Running, code: str) -> None:
+    while code == ONE_REWRITE and _journal(server)["since_rewrite"] is None:
+        time.sleep(READY_POLL_SECONDS)
+
+
+def _journal(server: Running) -> dict[str, object]:
+    return ask(server, b'{"type":"INFO"}')["journal"]  # type: ignore[index,no-any-return]
+
+
+@main.command()
+@click.option("--keys", default=5_000_000)
+@click.pass_obj
+def rewrite(given: tuple[Path, str], keys: int) -> None:
+    """What a rewrite costs the others: the longest wait, and memory."""
+    program, folder = given
+    where = f"{folder}/rewrite"
+    filled(program, where, keys)
+    with started(ours("--data-dir", where, program=ONE_REWRITE)) as server:
+        ask(server, b'{"type":"COUNT"}')
+        resident: list[int] = []
+
+        def watch() -> None:
+            while _journal(server)["since_rewrite"] is None:
+                info: dict[str, dict[str, int]] = ask(server, b'{"type":"INFO"}')  # type: ignore[assignment]
+                resident.append(info["server"]["resident_memory"])
+
+        waits = waits_during(server.port, watch)
+        grown = (max(resident) - resident[0]) / MIB
+        click.echo(f"{keys:,} keys, {_journal(server)['snapshot']:,} bytes")
+        click.echo(f"longest wait of a ping: {waits.longest:.1f} ms (at most 10)")
+        click.echo(f"memory grew by {grown:.0f} MiB (at most 64)")
+
+
+@main.command()
+@click.option("--seconds", default=0.05, help="That each sync takes.")
+@click.option("--reads", default=1000)
+@click.pass_obj
+def reader(given: tuple[Path, str], seconds: float, reads: int) -> None:
+    """A reader of other keys, while 50 writers wait for a slow disk."""
+    program, folder = given
+    slow = SLOW_SYNC.format(seconds=seconds)
+    with started(ours("--data-dir", f"{folder}/reader", program=slow)) as server:
+        ask(server, b'{"type":"SET","key":"other","value":1}')
+        flags = ["--port", str(server.port), "--protocol", "json", "--command", "SET"]
+        writers = subprocess.Popen(
+            [str(program), *flags, "--connections", "50", "--seconds", "3600"],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            waits = sorted(_reads(server.port, reads))
+        finally:
+            writers.kill()
+            writers.wait()
+    click.echo(f"p50 {median(waits):.2f} ms, longest {waits[-1]:.1f} ms (p50 at most 1)")
+
+
+def _reads(port: int, count: int) -> Sequence[float]:
+    waits = []
+    with socket.create_connection((HOST, port)) as sock, sock.makefile("rb") as lines:
+        for _ in range(count):
+            began = time.perf_counter()
+            sock.sendall(b'{"type":"GET","key":"other"}\n')
+            lines.readline()
+            waits.append((time.perf_counter() - began) * 1e3)
+    return waits
+
+
+if __name__ == "__main__":
+    main()
