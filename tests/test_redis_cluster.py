@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
@@ -24,7 +28,7 @@ from entrypoints.engine import new_store
 from entrypoints.engine_address import EngineAddress
 from entrypoints.socket_apis import threads_api
 from tests.engines import Cluster, kill, programs, running_cluster, shared_cluster, until
-from tests.support import TIMEOUT, running_server
+from tests.support import ROOT, TIMEOUT, running_server
 
 PROGRAM = next(iter(programs().values()), "")
 
@@ -222,3 +226,14 @@ def attempt(use: Callable[[], object]) -> object:
         return use()
     except Unavailable as error:
         return error
+
+
+@pytest.mark.skipif(not shutil.which("redis-cli"), reason="redis-cli makes the cluster")
+def test_the_demonstration_of_a_cluster_runs() -> None:
+    script = ["sh", str(ROOT / "docs" / "demo-cluster.sh"), str(Path(sys.executable).parent)]
+    done = subprocess.run(script, capture_output=True, text=True, cwd=ROOT, timeout=TIMEOUT)
+    assert done.returncode == 0
+    assert done.stdout.count("listens on") == 2
+    results = [line for line in done.stdout.splitlines()[3:] if line[0] != "$"]
+    assert results == ["true", '{"name": "Ada"}', "1", "2", "true", "4"]
+    assert done.stderr.startswith("CROSS_SLOT: ")
