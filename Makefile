@@ -34,7 +34,8 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 # Without the tests whose subject is the machine, and with fewer examples of those drawn at random.
 BRIEF = --hypothesis-profile brief --ignore tests/torture --ignore tests/test_benchmarks.py \
     --ignore tests/test_resident_memory.py --ignore tests/test_linearizability.py \
-    --ignore tests/test_console.py
+    --ignore tests/test_console.py --ignore tests/test_engine_programs.py \
+    --ignore tests/test_redis_cluster.py
 
 test-brief:                       ## the tests on one more Python: make test-brief VENV=... PYTHON=...
 	$(MAKE) test TESTS="$(BRIEF)"
