@@ -63,8 +63,7 @@ def versions(servers: Iterable[str], packages: Iterable[str] = PACKAGES) -> dict
     for name in servers:
         with suppress(AbsentError):
             found[name] = BY_NAME[name].version()
-    found.pop(OURS, None)
-    return found
+    return {name: version for name, version in found.items() if not name.startswith(OURS)}
 
 
 def start_servers(

@@ -29,13 +29,15 @@ One run starts every server on the same machine, fills it with the same keys and
 servers take turns: in each of {rounds} rounds every case is run for {seconds:g} s on one server
 after the other. A number is the median over the rounds. The load comes from `benchmarks/load.c`,
 one thread that keeps every connection busy with requests for random keys and checks each reply;
-our server is spoken to in JSON, greendb in its own form of RESP, the others in RESP. redis and
-valkey save nothing; greendb, by its design, keeps its data in a mapped file, which is not synced.
+our server is spoken to in JSON, and once more in RESP (`ours-resp`), greendb in its own form of
+RESP, the others in RESP. redis and valkey save nothing; greendb, by its design, keeps its data in a
+mapped file, which is not synced.
 
 A case is named by its command (`x100`: one request holds 100 keys), the size of a value, the
 connections (`c`) and the requests that a connection sends before it waits for their replies (`p`).
 `/native` is our rate over that of the faster of redis and valkey, `/greendb` and `/fakeredis` are
-our rate over theirs: above 1 our server is the faster one.
+our rate over theirs: above 1 our server is the faster one. `/resp` is its rate in JSON over that in
+RESP.
 
 ![Ratios of the rates]({picture})
 

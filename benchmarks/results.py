@@ -20,6 +20,7 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "native": ("redis", "valkey"),
     "greendb": ("greendb",),
     "fakeredis": ("fakeredis",),
+    "resp": ("ours-resp",),
 }
 
 

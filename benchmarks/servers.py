@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -107,15 +107,18 @@ TcpFakeServer(({HOST!r}, {{port}})).serve_forever()
 """
 _GREENDB = ("-m", "greendb", "-H", HOST, "-p", "{port}", "-m", "4G", "--max-clients", "2048", "-e")
 
+_OURS = Server(
+    "ours",
+    "json",
+    lambda: "this tree",
+    _python_command("-m", "entrypoints.server", "--port", "0"),
+    directory=PROJECT,
+    announces_address=True,
+)
+
 SERVERS = (
-    Server(
-        "ours",
-        "json",
-        lambda: "this tree",
-        _python_command("-m", "entrypoints.server", "--port", "0"),
-        directory=PROJECT,
-        announces_address=True,
-    ),
+    _OURS,
+    replace(_OURS, name="ours-resp", protocol="resp"),
     Server("redis", "resp", _program_version(_redis_program), _redis_command(_redis_program)),
     Server("valkey", "resp", _program_version(_valkey_program), _redis_command(_valkey_program)),
     Server("greendb", "greendb", _package_version("greendb"), _python_command(*_GREENDB)),
