@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-cluster check test test-brief test-wheel torture format lint layers types bench bench-quick fuzz
+.PHONY: help demo demo-cluster check test test-versioned test-wheel torture format lint layers types bench bench-quick fuzz
 
 help:                             ## what can be made, this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,21 +31,20 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 	$(BIN)/python -m pytest -n auto -m "not timing" $(TESTS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
 
-# Without the tests whose subject is the machine, and with fewer examples of those drawn at random.
-BRIEF = --hypothesis-profile brief --ignore tests/torture --ignore tests/test_benchmarks.py \
-    --ignore tests/test_resident_memory.py --ignore tests/test_linearizability.py \
-    --ignore tests/test_console.py --ignore tests/test_engine_programs.py \
-    --ignore tests/test_redis_cluster.py
+# What the version of Python, and of the packages that it gets, may change.
+VERSIONED = tests/contracts tests/library tests/test_client_program.py tests/test_docs.py \
+    tests/test_exact_integers.py tests/test_gate.py tests/test_http.py tests/test_json_lines.py \
+    tests/test_json_text.py tests/test_resp.py tests/test_server_process.py \
+    tests/test_settings.py tests/test_shell.py tests/test_tls.py tests/test_tools.py
 
-test-brief:                       ## the tests on one more Python: make test-brief VENV=... PYTHON=...
-	$(MAKE) test TESTS="$(BRIEF)"
+test-versioned:                   ## those tests on one more Python: make test-versioned VENV=... PYTHON=...
+	$(MAKE) test TESTS="--hypothesis-profile brief $(VERSIONED)"
 
-# What an import that was rewritten wrongly would break; `make test-wheel WHEEL_TESTS=tests` runs all.
-WHEEL_TESTS = tests/contracts tests/library tests/test_client_program.py \
-    tests/test_server_process.py tests/test_docs.py
+# What an import that was rewritten wrongly would break; WHEEL_TESTS=tests runs all.
+WHEEL_TESTS = $(VERSIONED)
 
 test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
-	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" $(BRIEF) $(WHEEL_TESTS)
+	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" --hypothesis-profile brief $(WHEEL_TESTS)
 
 # SUITES="--short" is what CI runs; SUITES="cachelib Django" names some.
 suites: $(VENV)/ready-test        ## other projects' tests of their Redis backends, fetched, against a server
