@@ -160,6 +160,16 @@ class TestProcess:
         done = kv(0, "export", "--data-dir", where, "-")
         assert done.stdout == '{"key":"k","value":[1]}\n'
 
+    def test_an_export_without_a_server_says_what_it_left_out(self, tmp_path: Path) -> None:
+        where = str(tmp_path / "d")
+        with running_server("--data-dir", where) as server:
+            server.ask(b'{"type":"SET","key":"zero","value":0}\n')
+            server.ask(b"SELECT 3\r\nSET three 3\r\n")
+            assert server.stop() == 0
+        done = kv(0, "export", "--data-dir", where, "-")
+        assert (done.returncode, done.stdout) == (1, '{"key":"zero","value":0}\n')
+        assert "left out: 1 key of databases other than 0" in done.stderr
+
     @pytest.mark.parametrize("tls", [False, True])
     @pytest.mark.parametrize("program", [SERVER, IN_GREENLETS])
     def test_a_client_that_pipelines_gets_all_replies_in_order(
