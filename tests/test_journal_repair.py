@@ -125,12 +125,27 @@ def test_a_missing_snapshot_and_a_missing_journal_are_both_named(
     assert (done.keys, done.lost) == (2, len(files[SECOND]))
 
 
-def test_a_repair_of_what_is_whole_changes_no_key(tmp_path: Path, files: Files) -> None:
-    where = placed(tmp_path / "e", files)
-    done = repaired(where)
-    assert not done.damages
-    assert done.lost == 0
+def test_a_repair_of_what_is_whole_writes_nothing(tmp_path: Path, files: Files) -> None:
+    disk = FaultyDisk(str(placed(tmp_path / "e", files)))
+    assert repaired(tmp_path / "e", disk) == ([], 0, 0, len({**WHOLE, **BEHIND}))
+    assert disk.operations == 0
+    assert disk.killed() == files
+
+
+def test_a_repair_of_an_incomplete_end_cuts_it_and_no_more(tmp_path: Path, files: Files) -> None:
+    where = placed(tmp_path / "e", {**files, SECOND: files[SECOND] + b"torn"})
+    assert repaired(where) == ([], 0, 4, len({**WHOLE, **BEHIND}))
+    assert FaultyDisk(str(where)).killed() == files
     assert World(where).load().contents() == {**WHOLE, **BEHIND}
+
+
+@pytest.mark.parametrize("left", [b"", b"kvjson"])
+def test_a_repair_of_an_incomplete_header_leaves_what_can_be_loaded(
+    tmp_path: Path, left: bytes
+) -> None:
+    where = placed(tmp_path / "e", {"journal-0000000001": left})
+    assert repaired(where).cut == len(left)
+    assert World(where).load().contents() == {}
 
 
 @pytest.mark.parametrize("lost", [{FIRST: b""}, {SECOND: b"kvjson"}])

@@ -1,6 +1,7 @@
 """`kv-server --check DIR` and `--repair DIR`: a journal's directory without a server.
 
-Rule: the directory is locked meanwhile; a check changes nothing in it.
+Rule: the directory is locked meanwhile; a check changes nothing in it, and a repair only what is
+damaged or incomplete.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from typing import Any, Callable, Optional, TypeVar
 
 import click
 
-from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.repair import check, repair
 from domain.memory import InMemoryStore
-from entrypoints.data_directory import readable
+from entrypoints.data_directory import UNREADABLE, locked, readable
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -41,9 +41,7 @@ def maintenance_options(command: F) -> F:
 def _check(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
     if where is None:
         return
-    directory = Directory(where)
-    with readable(where):
-        directory.open(create=False)
+    with locked(where) as directory, readable(where):
         found = check(directory, InMemoryStore(time.time), time.time)
     click.echo(f"{found.keys:,} keys in {found.frames:,} frames, {found.bytes:,} bytes")
     if found.written is not None:
@@ -57,14 +55,15 @@ def _check(context: click.Context, parameter: click.Parameter, where: Optional[s
 def _repair(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
     if where is None:
         return
-    directory = Directory(where)
-    with readable(where):
-        directory.open(create=False)
+    with locked(where) as directory, readable(where, UNREADABLE):
         done = repair(directory, InMemoryStore(time.time), time.time)
+    there = f"{done.keys:,} keys are there"
     for damage in done.damages:
         click.echo(f"{damage}")
     if done.damages:
-        click.echo(f"left out {done.lost:,} bytes; {done.keys:,} keys are there")
+        click.echo(f"left out {done.lost:,} bytes; {there}")
+    elif done.cut:
+        click.echo(f"cut the last {done.cut:,} bytes, which a crash left incomplete; {there}")
     else:
-        click.echo("nothing is damaged")
+        click.echo(f"nothing is damaged; {there}")
     context.exit()

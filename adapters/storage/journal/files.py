@@ -46,6 +46,11 @@ class Files(NamedTuple):
     sizes: Dict[str, int]
 
     @property
+    def is_journal(self) -> bool:
+        """Whether any of them belongs to a journal."""
+        return any(_matches(self.sizes))
+
+    @property
     def next_index(self) -> int:
         """The first number that no file has had."""
         return 1 + max((int(match[2]) for match in _matches(self.sizes)), default=0)
