@@ -7,7 +7,7 @@ damaged or incomplete.
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, List, Mapping, Optional, Tuple, TypeVar
 
 import click
 
@@ -16,6 +16,17 @@ from domain.memory import InMemoryStore
 from entrypoints.data_directory import UNREADABLE, locked, readable
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+class _Exclusive(click.Option):
+    """One of `--check` and `--repair`; both together are refused before anything is done."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: List[str]
+    ) -> Tuple[Any, List[str]]:
+        if {"check", "repair"} <= opts.keys():
+            raise click.UsageError("--check and --repair exclude each other: give one of them", ctx)
+        return super().handle_parse_result(ctx, opts, args)
 
 
 def maintenance_options(command: F) -> F:
@@ -27,6 +38,7 @@ def maintenance_options(command: F) -> F:
     ):
         option: Any = click.option(
             name,
+            cls=_Exclusive,
             type=existing,
             callback=callback,
             is_eager=True,
