@@ -291,6 +291,23 @@ def test_the_write_that_fills_the_disk_is_the_last_one_accepted(world: World) ->
     assert b"the disk is full" in client.send(SET)
 
 
+def test_a_disk_that_is_full_and_one_with_room_again_are_logged_once_each_at_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(world)
+    world.disk.room = RESERVE - 1
+    client.send(SET)
+    world.background.work()
+    assert [record.message for record in caplog.records] == ["the disk is full: writes are refused"]
+    world.journal.upkeep.tick()
+    world.disk.room = RESERVE
+    for _ in range(2):
+        world.journal.upkeep.tick()
+        world.background.work()
+    messages = [(record.levelname, record.message) for record in caplog.records]
+    assert messages[1:] == [("WARNING", "there is room again: writes are accepted")]
+
+
 def test_a_client_that_is_gone_while_it_waits_harms_no_other(world: World) -> None:
     gone, other = Client(world), Client(world)
     assert gone.send(SET) == other.send(SET) == b""
