@@ -93,8 +93,8 @@ def _export(executor: Pipelined, file: str, prefix: str) -> None:
                 out.writelines(lines)
                 keys += len(lines)
                 advance(len(lines), len(lines))
-        if not prefix:
-            left_out = sum(map(len, keys_with(executor, MARK)))
+            if not prefix:
+                left_out = sum(map(len, keys_with(executor, MARK)))
     except KvError as error:
         _say_stopped(keys, file)
         raise failure(error) from error
