@@ -12,20 +12,22 @@ from typing import Iterator
 import click
 
 from adapters.storage.journal.disk import Directory, InUse
-from adapters.storage.journal.files import Damage
+from adapters.storage.journal.files import Damage, files_in
 from adapters.storage.journal.repair import check
 from domain.memory import InMemoryStore
 
 DAMAGED = "restore the backup, or keep what can be read: kv-server --repair {}"
+UNREADABLE = "nothing of it can be read: restore the backup"
 
 
 @contextlib.contextmanager
-def readable(where: str) -> Iterator[None]:
-    """End the program with one line when a journal cannot be used."""
+def readable(where: str, advice: str = DAMAGED) -> Iterator[None]:
+    """End the program with one line when a journal cannot be used; `advice` is what to do about
+    damage."""
     try:
         yield
     except Damage as error:
-        raise click.ClickException(f"{error} ({DAMAGED.format(where)})") from error
+        raise click.ClickException(f"{error} ({advice.format(where)})") from error
     except InUse as error:
         raise click.ClickException(str(error)) from error
     except ValueError as error:
@@ -35,13 +37,25 @@ def readable(where: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def loaded(where: str) -> Iterator[InMemoryStore]:
-    """A store with what a directory holds, which is locked meanwhile and stays as it is."""
-    directory, store = Directory(where), InMemoryStore(time.time)
+def locked(where: str) -> Iterator[Directory]:
+    """A directory that holds a journal, which no server uses meanwhile; any other is refused, and
+    stays as it is."""
+    directory = Directory(where)
     with readable(where):
+        if not files_in(directory).is_journal:
+            raise click.ClickException(f"{where} is no data directory: it holds no journal")
         directory.open(create=False)
-        check(directory, store, time.time)
     try:
-        yield store
+        yield directory
     finally:
         directory.close()
+
+
+@contextlib.contextmanager
+def loaded(where: str) -> Iterator[InMemoryStore]:
+    """A store with what a directory holds, which is locked meanwhile and stays as it is."""
+    store = InMemoryStore(time.time)
+    with locked(where) as directory:
+        with readable(where):
+            check(directory, store, time.time)
+        yield store

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Iterator, NamedTuple, Optional, cast
 
 import pytest
+from gevent.event import Event
 
 from adapters.client.loopback import LoopbackLink
-from adapters.storage.journal import queue
+from adapters.storage.journal import background, queue
 from adapters.storage.journal.disk import RESERVE
+from adapters.storage.journal.journal import Journal
 from application.admission import LongRequests
 from application.conversation import Service
 from application.durability import SMALL, DurableConversation
@@ -20,7 +22,7 @@ from application.stats import ServerStats
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from tests.journal_world import World
-from tests.support import Clock, finish, server_container, wanted
+from tests.support import TIMEOUT, Clock, finish, server_container, wanted
 
 SET = b'{"type":"SET","key":"k","value":1}\n'
 GET = b'{"type":"GET","key":"k"}\n'
@@ -291,9 +293,62 @@ def test_the_write_that_fills_the_disk_is_the_last_one_accepted(world: World) ->
     assert b"the disk is full" in client.send(SET)
 
 
+def test_a_disk_that_is_full_and_one_with_room_again_are_logged_once_each_at_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(world)
+    world.disk.room = RESERVE - 1
+    client.send(SET)
+    world.background.work()
+    assert [record.message for record in caplog.records] == ["the disk is full: writes are refused"]
+    world.journal.upkeep.tick()
+    world.disk.room = RESERVE
+    for _ in range(2):
+        world.journal.upkeep.tick()
+        world.background.work()
+    messages = [(record.levelname, record.message) for record in caplog.records]
+    assert messages[1:] == [("WARNING", "there is room again: writes are accepted")]
+
+
 def test_a_client_that_is_gone_while_it_waits_harms_no_other(world: World) -> None:
     gone, other = Client(world), Client(world)
     assert gone.send(SET) == other.send(SET) == b""
     gone.conversation.close()
     world.background.work()
     assert other.receive() == TRUE
+
+
+class EndlessRewrite:
+    """A journal, and its upkeep, with a rewrite that comes to no end; `ticked` is set by a tick
+    while it is under way."""
+
+    def __init__(self) -> None:
+        self.upkeep = self
+        self.ticked = Event()
+        self._is_rewriting = False
+
+    def is_due(self) -> bool:
+        return True
+
+    def rewrite(self) -> Iterator[None]:
+        self._is_rewriting = True
+        while True:
+            yield None
+
+    def tick(self) -> None:
+        if self._is_rewriting:
+            self.ticked.set()
+
+    def close(self) -> Iterator[None]:
+        return iter(())
+
+
+def test_a_journal_is_synced_while_it_is_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "TICK", 0)
+    journal = EndlessRewrite()
+    keeper = background.JournalKeeper(cast(Journal, journal))
+    keeper.start()
+    try:
+        assert journal.ticked.wait(TIMEOUT)
+    finally:
+        keeper.stop()

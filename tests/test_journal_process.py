@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import pytest
 
@@ -159,6 +159,61 @@ class TestProcess:
             assert server.stop() == 0
         done = kv(0, "export", "--data-dir", where, "-")
         assert done.stdout == '{"key":"k","value":[1]}\n'
+
+    def test_an_export_without_a_server_says_what_it_left_out(self, tmp_path: Path) -> None:
+        where = str(tmp_path / "d")
+        with running_server("--data-dir", where) as server:
+            server.ask(b'{"type":"SET","key":"zero","value":0}\n')
+            server.ask(b"SELECT 3\r\nSET three 3\r\n")
+            assert server.stop() == 0
+        done = kv(0, "export", "--data-dir", where, "-")
+        assert (done.returncode, done.stdout) == (1, '{"key":"zero","value":0}\n')
+        assert "left out: 1 key of databases other than 0" in done.stderr
+
+    @pytest.mark.parametrize("names", [[], ["notes.txt"]])
+    def test_a_directory_without_a_journal_is_refused_and_stays_as_it_is(
+        self, tmp_path: Path, names: List[str]
+    ) -> None:
+        for name in names:
+            (tmp_path / name).write_text("mine")
+        where = str(tmp_path)
+        for ended in (
+            start("--check", where),
+            start("--repair", where),
+            kv(0, "export", "--data-dir", where, "-"),
+        ):
+            assert ended.returncode == 1
+            assert f"{where} is no data directory" in ended.stderr
+        assert [path.name for path in tmp_path.iterdir()] == names
+
+    def test_a_repair_that_can_read_nothing_does_not_advise_a_repair(self, tmp_path: Path) -> None:
+        (tmp_path / "journal-0000000002").write_bytes(b"")
+        ended = start("--repair", str(tmp_path))
+        assert ended.returncode == 1
+        assert "snapshot-0000000002" in ended.stderr
+        assert "nothing of it can be read: restore the backup" in ended.stderr
+        assert "--repair" not in ended.stderr
+
+    @pytest.mark.parametrize("names", [("--check", "--repair"), ("--repair", "--check")])
+    def test_a_check_together_with_a_repair_is_refused_by_name(
+        self, tmp_path: Path, names: Tuple[str, str]
+    ) -> None:
+        first, second = names
+        ended = start(first, str(tmp_path), second, str(tmp_path))
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "--check and --repair exclude each other" in ended.stderr
+
+    def test_a_repair_of_a_torn_end_says_one_thing(self, tmp_path: Path) -> None:
+        where = str(tmp_path / "d")
+        with running_server("--data-dir", where) as server:
+            server.ask(b'{"type":"SET","key":"k","value":1}\n')
+            assert server.stop() == 0
+        with next(Path(where).glob("journal-*")).open("ab") as journal:
+            journal.write(b"torn")
+        cut = start("--repair", where)
+        said = "cut the last 4 bytes, which a crash left incomplete; 1 keys are there\n"
+        assert (cut.stdout, cut.stderr) == (said, "")
+        assert start("--repair", where).stdout == "nothing is damaged; 1 keys are there\n"
 
     @pytest.mark.parametrize("tls", [False, True])
     @pytest.mark.parametrize("program", [SERVER, IN_GREENLETS])

@@ -8,6 +8,7 @@ from typing import Callable, Dict
 
 import pytest
 
+from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.files import Damage
 from adapters.storage.journal.frames import HEADER_SIZE, decode_header, encode_header
 from adapters.storage.journal.repair import check
@@ -74,6 +75,7 @@ DAMAGES: Dict[str, Callable[[Files], Files]] = {
     "the last journal's header": lambda f: {**f, SECOND: flipped(f[SECOND], 3)},
     "the last journal's first frame": lambda f: {**f, SECOND: flipped(f[SECOND], HEADER_SIZE + 2)},
     "a journal that is missing": lambda f: {name: f[name] for name in (SNAPSHOT, SECOND)},
+    "a snapshot that is missing": lambda f: {name: f[name] for name in (FIRST, SECOND)},
     "another journal's file": lambda f: {**f, SECOND: of_another_journal(f[SECOND])},
 }
 
@@ -92,7 +94,7 @@ def test_damage_is_refused_and_a_repair_keeps_the_rest(
     assert len(found) == done.keys
     if "snapshot" in name:
         assert BEHIND.items() <= found.items()
-        assert len(found) > KEYS / 4
+        assert len(found) > KEYS / 4 or "missing" in name
     else:
         assert "last" not in found
         assert len(found) >= KEYS
@@ -103,12 +105,47 @@ def test_damage_is_refused_and_a_repair_keeps_the_rest(
     assert World(where).load().contents().keys() >= {*found, "more"}
 
 
-def test_a_repair_of_what_is_whole_changes_no_key(tmp_path: Path, files: Files) -> None:
-    where = placed(tmp_path / "e", files)
+def test_a_missing_snapshot_is_named_and_a_repair_keeps_the_journals(
+    tmp_path: Path, files: Files
+) -> None:
+    where = placed(tmp_path / "e", {name: files[name] for name in (FIRST, SECOND)})
+    with pytest.raises(Damage, match=f"^{SNAPSHOT} .*the file is missing"):
+        check(Directory(str(where)), InMemoryStore(Clock()), lambda: 5e8)
     done = repaired(where)
-    assert not done.damages
-    assert done.lost == 0
+    assert [str(damage).split()[0] for damage in done.damages] == [SNAPSHOT]
+    assert World(where).load().contents() == {**BEHIND, "k0": b"2"}
+
+
+def test_a_missing_snapshot_and_a_missing_journal_are_both_named(
+    tmp_path: Path, files: Files
+) -> None:
+    fourth = "journal-0000000004"
+    done = repaired(placed(tmp_path / "e", {FIRST: files[FIRST], fourth: files[SECOND]}))
+    assert [str(damage).split()[0] for damage in done.damages] == [SNAPSHOT, SECOND]
+    assert (done.keys, done.lost) == (2, len(files[SECOND]))
+
+
+def test_a_repair_of_what_is_whole_writes_nothing(tmp_path: Path, files: Files) -> None:
+    disk = FaultyDisk(str(placed(tmp_path / "e", files)))
+    assert repaired(tmp_path / "e", disk) == ([], 0, 0, len({**WHOLE, **BEHIND}))
+    assert disk.operations == 0
+    assert disk.killed() == files
+
+
+def test_a_repair_of_an_incomplete_end_cuts_it_and_no_more(tmp_path: Path, files: Files) -> None:
+    where = placed(tmp_path / "e", {**files, SECOND: files[SECOND] + b"torn"})
+    assert repaired(where) == ([], 0, 4, len({**WHOLE, **BEHIND}))
+    assert FaultyDisk(str(where)).killed() == files
     assert World(where).load().contents() == {**WHOLE, **BEHIND}
+
+
+@pytest.mark.parametrize("left", [b"", b"kvjson"])
+def test_a_repair_of_an_incomplete_header_leaves_what_can_be_loaded(
+    tmp_path: Path, left: bytes
+) -> None:
+    where = placed(tmp_path / "e", {"journal-0000000001": left})
+    assert repaired(where).cut == len(left)
+    assert World(where).load().contents() == {}
 
 
 @pytest.mark.parametrize("lost", [{FIRST: b""}, {SECOND: b"kvjson"}])

@@ -286,6 +286,17 @@ class TestFiles:
         said = kv(server.port, "export", str(tmp_path / "none")).stderr
         assert said == "the server has no keys\n0 keys exported\n"
 
+    def test_an_export_says_how_many_keys_of_other_databases_it_left_out(
+        self, server: Server
+    ) -> None:
+        assert server.ask(b"SELECT 3\r\nSET three 3\r\n") == b"+OK\r\n+OK\r\n"
+        done = kv(server.port, "export", "-")
+        said = "left out: 1 key of databases other than 0\n0 keys exported\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+        kv(server.port, "set", "zero", "0")
+        done = kv(server.port, "export", "--prefix", "z", "-")
+        assert (done.returncode, done.stderr) == (0, "1 key exported\n")
+
     def test_a_file_that_is_no_gzip_file_is_reported_in_one_line(
         self, server: Server, tmp_path: Path
     ) -> None:

@@ -1,21 +1,32 @@
 """`kv-server --check DIR` and `--repair DIR`: a journal's directory without a server.
 
-Rule: the directory is locked meanwhile; a check changes nothing in it.
+Rule: the directory is locked meanwhile; a check changes nothing in it, and a repair only what is
+damaged or incomplete.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, List, Mapping, Optional, Tuple, TypeVar
 
 import click
 
-from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.repair import check, repair
 from domain.memory import InMemoryStore
-from entrypoints.data_directory import readable
+from entrypoints.data_directory import UNREADABLE, locked, readable
 
 F = TypeVar("F", bound=Callable[..., object])
+
+
+class _Exclusive(click.Option):
+    """One of `--check` and `--repair`; both together are refused before anything is done."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: List[str]
+    ) -> Tuple[Any, List[str]]:
+        if {"check", "repair"} <= opts.keys():
+            raise click.UsageError("--check and --repair exclude each other: give one of them", ctx)
+        return super().handle_parse_result(ctx, opts, args)
 
 
 def maintenance_options(command: F) -> F:
@@ -27,6 +38,7 @@ def maintenance_options(command: F) -> F:
     ):
         option: Any = click.option(
             name,
+            cls=_Exclusive,
             type=existing,
             callback=callback,
             is_eager=True,
@@ -41,9 +53,7 @@ def maintenance_options(command: F) -> F:
 def _check(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
     if where is None:
         return
-    directory = Directory(where)
-    with readable(where):
-        directory.open(create=False)
+    with locked(where) as directory, readable(where):
         found = check(directory, InMemoryStore(time.time), time.time)
     click.echo(f"{found.keys:,} keys in {found.frames:,} frames, {found.bytes:,} bytes")
     if found.written is not None:
@@ -57,14 +67,15 @@ def _check(context: click.Context, parameter: click.Parameter, where: Optional[s
 def _repair(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
     if where is None:
         return
-    directory = Directory(where)
-    with readable(where):
-        directory.open(create=False)
+    with locked(where) as directory, readable(where, UNREADABLE):
         done = repair(directory, InMemoryStore(time.time), time.time)
+    there = f"{done.keys:,} keys are there"
     for damage in done.damages:
         click.echo(f"{damage}")
     if done.damages:
-        click.echo(f"left out {done.lost:,} bytes; {done.keys:,} keys are there")
+        click.echo(f"left out {done.lost:,} bytes; {there}")
+    elif done.cut:
+        click.echo(f"cut the last {done.cut:,} bytes, which a crash left incomplete; {there}")
     else:
-        click.echo("nothing is damaged")
+        click.echo(f"nothing is damaged; {there}")
     context.exit()

@@ -70,7 +70,7 @@ class GeventBackground:
 
 
 class JournalKeeper:
-    """Looks after an open journal: syncs it once a second, and rewrites it."""
+    """Looks after an open journal: syncs it once a second, also while it rewrites it."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -86,27 +86,20 @@ class JournalKeeper:
         return True
 
     def start(self) -> None:
-        """Begin, in a greenlet of its own."""
-        self._greenlet = gevent.spawn(self._run)
+        """Begin, in greenlets of its own: a rewrite may take minutes, and a sync must not wait."""
+        jobs = self._upkeep.tick, self._rewrite_if_due
+        self._greenlets = [gevent.spawn(_repeat, job) for job in jobs]
 
     def stop(self) -> None:
         """End, with everything on the disk."""
-        self._greenlet.kill()
+        gevent.killall(self._greenlets)
         self._thread.kill()
         for _ in self._journal.close():
             gevent.sleep(PAUSE)
 
-    def _run(self) -> None:
-        while True:
-            gevent.sleep(TICK)
-            try:
-                self._upkeep.tick()
-                if self._upkeep.is_due():
-                    self._rewrite()
-            except Exception:
-                log.exception("the journal's upkeep failed")
-
-    def _rewrite(self) -> None:
+    def _rewrite_if_due(self) -> None:
+        if not self._upkeep.is_due():
+            return
         for job in self._upkeep.rewrite():
             if job:
                 outcome = self._thread.apply(_caught, (job,))
@@ -114,6 +107,16 @@ class JournalKeeper:
                     self._upkeep.abandon_rewrite(outcome)
                     return
             gevent.sleep(PAUSE)
+
+
+def _repeat(job: Callable[[], None]) -> None:
+    """Does a job once a tick, whatever it raises."""
+    while True:
+        gevent.sleep(TICK)
+        try:
+            job()
+        except Exception:
+            log.exception("the journal's upkeep failed")
 
 
 def _caught(job: Callable[[], R]) -> Union[R, OSError]:

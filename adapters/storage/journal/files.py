@@ -36,14 +36,19 @@ def snapshot_name(index: int) -> str:
 
 class Files(NamedTuple):
     """The files of a directory: those to read, in order; what is left of a rewrite; those behind a
-    file that is missing, and its name. `sizes` are those of all files."""
+    journal that is missing; the names of missing files. `sizes` are those of all files."""
 
     snapshot: Optional[int]
     journals: List[int]
     leftovers: List[str]
     unreachable: List[str]
-    missing: Optional[str]
+    missing: List[str]
     sizes: Dict[str, int]
+
+    @property
+    def is_journal(self) -> bool:
+        """Whether any of them belongs to a journal."""
+        return any(_matches(self.sizes))
 
     @property
     def next_index(self) -> int:
@@ -66,10 +71,14 @@ def files_in(disk: Disk) -> Files:
     leftovers += [snapshot_name(index) for index in found["snapshot"] if index < first]
     leftovers += [journal_name(index) for index in found["journal"] if index < first]
     needed = [index for index in found["journal"] if index >= first]
+    missing = []
+    if snapshot is None and needed and needed[0] > first:
+        first = needed[0]
+        missing.append(snapshot_name(first))
     journals = [index for at, index in enumerate(needed, first) if index == at]
     behind = [journal_name(index) for index in needed[len(journals) :]]
-    is_missing = bool(behind) or (snapshot is not None and not journals)
-    missing = journal_name(first + len(journals)) if is_missing else None
+    if behind or (snapshot is not None and not journals):
+        missing.append(journal_name(first + len(journals)))
     return Files(snapshot, journals, leftovers, behind, missing, sizes)
 
 

@@ -87,14 +87,14 @@ class Reader:
         """The records, a frame at a time. Raises `Damage`, unless it salvages anything, `OSError`,
         and `ValueError` for a format that this version cannot read."""
         files, needed, is_whole = self.files, 0, True
-        if files.missing:
-            self.lost = sum(files.sizes[name] for name in files.unreachable)
-            self._damaged(files.missing, 0, "the file is missing")
+        self.lost = sum(files.sizes[name] for name in files.unreachable)
+        for name in files.missing:
+            self._damaged(name, 0, "the file is missing")
         if files.snapshot is not None:
             needed = yield from self._snapshot(snapshot_name(files.snapshot))
         for index in files.journals:
             if is_whole:
-                is_last = index == files.journals[-1] and not files.missing
+                is_last = index == files.journals[-1] and not files.unreachable
                 is_whole = yield from self._journal(index, is_last)
             else:
                 self.lost += files.sizes[journal_name(index)]
@@ -156,7 +156,7 @@ class Reader:
         """Why a journal cannot follow what was read before; "" if it can."""
         if self.uuid not in (None, header.uuid):
             return "it belongs to another journal"
-        if header.number == self.number or (self.uuid is None and self.files.snapshot is not None):
+        if header.number == self.number or (self.uuid is None and self.damages):
             return ""
         return f"it begins behind number {header.number}, and {self.number} was the last"
 

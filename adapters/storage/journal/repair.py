@@ -2,7 +2,7 @@
 
 Rule: a check changes nothing. A repair keeps what can be read and is complete for its time: what is
 whole of a snapshot, and each journal up to its first damage. It writes that anew, and removes the
-damaged files only then.
+damaged files only then. An end that a crash left incomplete is cut. What is whole is not written.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Callable, List, NamedTuple, Optional, TypeVar, Union
 
 from adapters.storage.journal.disk import Disk
-from adapters.storage.journal.files import Damage
+from adapters.storage.journal.files import Damage, journal_name
 from adapters.storage.journal.journal import Journal, JournalledStore
-from adapters.storage.journal.reader import Reader
+from adapters.storage.journal.reader import Reader, Tail
 from adapters.storage.journal.replay import Replay
 
 R = TypeVar("R")
@@ -40,28 +40,50 @@ def check(disk: Disk, store: JournalledStore, wall: Callable[[], float]) -> Foun
 
 
 class Repaired(NamedTuple):
-    """What was damaged, the bytes that were left out, and the keys that were kept."""
+    """What was damaged, and the bytes that were left out; those of an incomplete end that were cut;
+    the keys that were kept."""
 
     damages: List[Damage]
     lost: int
+    cut: int
     keys: int
 
 
 def repair(disk: Disk, store: JournalledStore, wall: Callable[[], float]) -> Repaired:
-    """Brings a journal to a whole state, if it is not in one, with the help of an empty store.
-    Raises `Damage` where nothing of it can be read, `OSError` and `ValueError` as `load` does."""
+    """Brings a journal to a whole state, with the help of an empty store; one that is in it is not
+    written to. Raises `Damage` where nothing can be read, `OSError` and `ValueError` as `load`
+    does."""
+    reader = Reader(disk, salvages=True)
+    replay = Replay(store, wall, wall)
+    for frame in reader.run():
+        replay(frame)
+    cut = 0
+    if reader.damages:
+        store.clear()
+        _write_anew(disk, store, wall)
+    elif reader.tail.torn:
+        cut = _cut(disk, reader.tail)
+    return Repaired(reader.damages, reader.lost, cut, store.count())
+
+
+def _cut(disk: Disk, tail: Tail) -> int:
+    """Removes the incomplete end of the last file; returns its size."""
+    file = disk.append_to(journal_name(tail.journal), tail.end)
+    file.sync()
+    file.close()
+    return tail.torn
+
+
+def _write_anew(disk: Disk, store: JournalledStore, wall: Callable[[], float]) -> None:
+    """Puts a snapshot of what can be read in the place of all files."""
     journal = Journal(disk, "no", store, _Immediate(), wall, wall, failed=_raise)
     for _ in journal.load(salvages=True):
         pass
-    reader = journal.reader
-    assert reader
-    if reader.damages:
-        for job in journal.upkeep.rewrite():
-            if job:
-                job()
+    for job in journal.upkeep.rewrite():
+        if job:
+            job()
     for _ in journal.close():
         pass
-    return Repaired(reader.damages, reader.lost, store.count())
 
 
 def _raise(why: str) -> None:

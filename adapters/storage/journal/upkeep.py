@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Callable, Optional
 
-from adapters.storage.journal.disk import RESERVE, Disk
+from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.queue import Queue
 from adapters.storage.journal.rewrite import Rewrite, Steps
 from adapters.storage.journal.writer import Writer
@@ -48,13 +48,12 @@ class Upkeep:
         self._rewrite: Optional[Rewrite] = None
         self._rewritten: Optional[float] = None
         self._pause = 0
-        self._was_full = False
         self.snapshot_bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Whether the disk has too little room for more writes; known after each of them."""
-        return self._writer.figures.room < RESERVE
+        return self._writer.figures.is_full
 
     def tick(self) -> None:
         """Syncs with `everysec`, seals what is on the disk, and looks whether there is room."""
@@ -63,10 +62,7 @@ class Upkeep:
             self._writer.seal()
         if self._fsync == "everysec":
             self._writer.sync()
-        self._writer.figures.room = self._disk.free()
-        if self.is_full != self._was_full:
-            self._was_full = self.is_full
-            log.warning("the disk is full: writes are refused" if self.is_full else "there is room")
+        self._writer.figures.note_room(self._disk.free())
 
     def size(self) -> int:
         """Bytes of all files that are needed."""

@@ -8,6 +8,7 @@ have dropped what it could not write: nothing of it is ever said to be durable.
 from __future__ import annotations
 
 import enum
+import logging
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,8 @@ from adapters.storage.journal.files import journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
 from adapters.storage.journal.queue import Batch, Queue
 
+log = logging.getLogger(__name__)
+
 R = TypeVar("R")
 
 WRITE_AFTER = 0.01
@@ -25,6 +28,11 @@ WRITE_AFTER = 0.01
 
 SYNC_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """The upper bounds of the histogram of how long syncs take."""
+
+_FULLNESS = {
+    True: "the disk is full: writes are refused",
+    False: "there is room again: writes are accepted",
+}
 
 
 class Background(Protocol):
@@ -75,6 +83,17 @@ class WriterFigures:
     size: int = 0
     old_size: int = 0
     syncs: List[int] = field(default_factory=lambda: [0] * (len(SYNC_SECONDS) + 1))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has too little room for more writes."""
+        return self.room < RESERVE
+
+    def note_room(self, room: int) -> None:
+        """Takes the bytes that there is room for; logs when that makes the disk full or ends it."""
+        was_full, self.room = self.is_full, room
+        if self.is_full != was_full:
+            log.warning(_FULLNESS[self.is_full], extra={"free": room, "needed": RESERVE})
 
     def note_sync(self, seconds: float, now: float) -> None:
         """Counts a sync."""
@@ -209,7 +228,8 @@ class Writer:
         if outcome.segment is not self.segment:
             figures.old_size += figures.size
             figures.size = HEADER_SIZE
-        self.segment, figures.room = outcome.segment, outcome.room
+        self.segment = outcome.segment
+        figures.note_room(outcome.room)
         if outcome.synced is not None:
             self.durable = number
             figures.note_sync(outcome.synced, self._clock())

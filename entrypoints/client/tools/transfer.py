@@ -20,10 +20,12 @@ from msgspec import Raw
 
 from adapters.client.redis_source import Source
 from application.commands import Command, Count
+from application.databases import MARK
 from application.executor import LocalExecutor
 from application.ports import Pipelined
 from domain.errors import KvError
 from domain.store import Store
+from entrypoints.client.keys import keys_with
 from entrypoints.client.output import failure
 from entrypoints.client.streams import INTERRUPTED, TERMINATED
 from entrypoints.client.target import Target
@@ -44,7 +46,10 @@ R = TypeVar("R")
 )
 @click.pass_obj
 def export_command(target: Target, file: str, prefix: str, data_dir: Optional[str]) -> None:
-    """Write all keys to FILE, as JSON lines of key, value and ttl.
+    """Write all keys of database 0 to FILE, as JSON lines of key, value and ttl.
+
+    Keys of the databases that clients of Redis select are left out: how many is said, and the exit
+    code is 1 then.
 
     FILE may be - for standard output; one that ends with .gz is compressed. Only its owner can read
     it. An existing FILE is replaced when all keys are written, and kept when that fails.
@@ -80,7 +85,7 @@ def _raw(result: object) -> object:
 
 
 def _export(executor: Pipelined, file: str, prefix: str) -> None:
-    keys = 0
+    keys = left_out = 0
     try:
         total = None if prefix else executor.execute(Count())
         with written(file) as out, progress("exporting", total) as advance:
@@ -88,6 +93,8 @@ def _export(executor: Pipelined, file: str, prefix: str) -> None:
                 out.writelines(lines)
                 keys += len(lines)
                 advance(len(lines), len(lines))
+            if not prefix:
+                left_out = sum(map(len, keys_with(executor, MARK)))
     except KvError as error:
         _say_stopped(keys, file)
         raise failure(error) from error
@@ -99,9 +106,13 @@ def _export(executor: Pipelined, file: str, prefix: str) -> None:
     except OSError as error:
         _say_stopped(keys, file)
         raise click.ClickException(f"{file}: {error.strerror or error}") from error
-    if not keys:
+    if left_out:
+        click.echo(f"left out: {counted(left_out)} of databases other than 0", err=True)
+    elif not keys:
         click.echo("no key has this prefix" if prefix else "the server has no keys", err=True)
     click.echo(f"{counted(keys)} exported", err=True)
+    if left_out:
+        raise click.exceptions.Exit(1)
 
 
 def _say_stopped(keys: int, file: str) -> None:
