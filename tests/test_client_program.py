@@ -397,7 +397,7 @@ class TestStreams:
     def test_a_closed_standard_stream_is_not_reused_for_a_socket(self, server: Server) -> None:
         program = (
             "import os, sys\n"
-            "from entrypoints.client import streams\n"
+            "from entrypoints import streams\n"
             "streams.prepare()\n"
             "file = os.open('/dev/null', os.O_RDONLY)\n"
             "sys.exit(0 if file > 2 else 9)\n"

@@ -19,7 +19,7 @@ from msgspec import UNSET
 
 from application.json_text import raw
 from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
-from entrypoints.client.streams import styled, write
+from entrypoints.streams import styled, write
 
 NOTHING_THERE = 4
 """The exit code of `--exit-status` for a key that is missing."""

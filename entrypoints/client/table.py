@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from entrypoints.client.names import answer, understood
-from entrypoints.client.streams import PipeClosed
+from entrypoints.streams import PipeClosed
 
 
 def names_like(begun: str, names: Iterable[str]) -> List[str]:

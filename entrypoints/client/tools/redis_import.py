@@ -17,10 +17,10 @@ from application.byte_values import to_text
 from domain.errors import KvError
 from entrypoints.client.output import failure
 from entrypoints.client.param_type import ParamType
-from entrypoints.client.streams import INTERRUPTED
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
 from entrypoints.client.tools.progress import progress
+from entrypoints.streams import INTERRUPTED
 
 PASSWORD = "REDISCLI_AUTH"
 TIMEOUT = 30.0
