@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, List, Optional, Tuple
 
 import click
 
@@ -33,6 +33,19 @@ nothing there (with --exit-status), {streams.INTERRUPTED} ended by Ctrl-C.
 
 class Program(streams.Program, CommandTable):
     """The group of all commands, as a program."""
+
+    lists_all = "`kv --help`"
+
+    def resolve_command(
+        self, ctx: click.Context, args: List[str]
+    ) -> Tuple[Optional[str], Optional[click.Command], List[str]]:
+        """See `CommandTable`; `help` is `--help`, and `help GET` is `GET --help`."""
+        if args[0].lower() != "help" or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if len(args) == 1:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().resolve_command(ctx, [args[1], "--help"])
 
 
 @click.group(
