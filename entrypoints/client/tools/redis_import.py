@@ -23,7 +23,6 @@ from entrypoints.client.tools.progress import progress
 from entrypoints.streams import INTERRUPTED
 
 PASSWORD = "REDISCLI_AUTH"
-TIMEOUT = 30.0
 
 
 class RedisAddress(ParamType):
@@ -71,7 +70,9 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
 
     job = Import(target.executor, report)
     try:
-        with connected(source, os.environ.get(PASSWORD, ""), TIMEOUT) as keys:
+        password = os.environ.get(PASSWORD, "")
+        connect_timeout, timeout = target.connect_timeout or None, target.timeout or None
+        with connected(source, password, connect_timeout, timeout) as keys:
             lines = Lines(keys)
             names = lines.names
             with progress("importing", keys.count()) as advance:
