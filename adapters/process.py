@@ -58,20 +58,6 @@ def allow_descriptors(wanted: int) -> int:
     return allowed
 
 
-def open_standard_streams() -> None:
-    """Open the null device as each standard stream that is closed.
-
-    To be called before anything else is opened: a socket or a file that got descriptor 0, 1 or 2
-    would receive the stream's output.
-    """
-    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
-            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
-
-
 def notify(state: str) -> None:
     """Send a state such as "READY=1" to the service manager, if there is one (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
 
-import msgspec
-
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_place, settings_of
 from entrypoints.engine_address import is_engine, parts_of
+from entrypoints.settings.checks import check_tls_files, check_values
 from entrypoints.settings.ranges import COUNT, PORT, SECONDS, SIZE, Range
 
 
@@ -91,7 +90,9 @@ def client_settings(host: str, port: Optional[int], options: Mapping[str, Any]) 
         raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
     where = _where(host, port)
     settings = {**DEFAULTS, **where, **options}
-    _check_values(options)
+    check_values(options, ClientOptions, _RANGES)
+    if "password" in where and settings["password"] != where["password"]:
+        raise ValueError("password= contradicts the address, which has another password")
     _check_tls(settings, asked_for=bool(where.get("tls")))
     return settings
 
@@ -113,16 +114,6 @@ def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
     return {"host": place.host, "port": port, "unix_path": None}
 
 
-def _check_values(options: Mapping[str, Any]) -> None:
-    try:
-        msgspec.convert(dict(options), ClientOptions)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
-    for name, range in _RANGES.items():
-        if name in options and not range.holds(options[name]):
-            raise ValueError(f"{name}={options[name]!r} is not {range}")
-
-
 def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:
     if asked_for and not settings["tls"]:
         raise ValueError("tls=False contradicts the address, which is kvs:// or rediss://")
@@ -133,3 +124,4 @@ def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:
             raise ValueError(f"{name} needs TLS: kvs://, or tls=True")
     if settings["tls_key"] is not None and settings["tls_cert"] is None:
         raise ValueError("tls_key needs tls_cert")
+    check_tls_files(settings, "tls_ca")

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from application.commands import COMMANDS, name_of
 from entrypoints.client.__main__ import main as program
 from entrypoints.client.durations import Duration, seconds_of
+from tests.certificates import Files
 from tests.support import ROOT, TIMEOUT, Server, environment, kv, running_server
 
 
@@ -122,7 +123,8 @@ class TestOneCommand:
         ("typed", "says"),
         [
             (["GTE", "a"], "the closest is GET."),
-            (["xyzzy"], "help lists them all."),
+            (["xyzzy"], "`kv --help` lists them all."),
+            (["help", "xyzzy"], "`kv --help` lists them all."),
             (["quit"], "the shell ends with exit"),
             (["hgetall", "k"], "there are no lists, sets or hashes"),
             (["save"], "kv export FILE"),
@@ -158,6 +160,11 @@ class TestOneCommand:
         ended = kv(port, "PING")
         assert (ended.returncode, ended.stdout) == (3, "")
         assert ended.stderr == f"UNAVAILABLE: 127.0.0.1:{port}: Connection refused\n"
+
+    def test_help_is_a_command_too(self) -> None:
+        assert kv(1, "help").stdout == kv(1, "--help").stdout
+        assert kv(1, "help", "get").stdout == kv(1, "GET", "--help").stdout
+        assert kv(1, "help", "get").stdout.startswith("Usage: kv GET")
 
     def test_help_has_every_commands_docstring_and_the_rule_for_values(self) -> None:
         shown = kv(1, "--help").stdout
@@ -210,6 +217,14 @@ class TestHowAResultIsPrinted:
             thread.join()
         assert "if it speaks TLS, the address is kvs://" in said
         assert "without it the address is kv://" in _tls_spoken_to_a_plain_server()
+
+    def test_a_certificate_for_another_name_has_advice_of_its_own(self, files: Files) -> None:
+        certificate, key = files.server
+        with running_server("--tls-cert", certificate, "--tls-key", key) as server:
+            options = ["--tls", "--tls-ca", files.authority, "--tls-server-name", "a.example"]
+            said = kv(server.port, *options, "PING").stderr
+        assert "--tls-server-name" in said
+        assert "--tls-ca" not in said
 
 
 def _tls_spoken_to_a_plain_server() -> str:
@@ -397,7 +412,7 @@ class TestStreams:
     def test_a_closed_standard_stream_is_not_reused_for_a_socket(self, server: Server) -> None:
         program = (
             "import os, sys\n"
-            "from entrypoints.client import streams\n"
+            "from entrypoints import streams\n"
             "streams.prepare()\n"
             "file = os.open('/dev/null', os.O_RDONLY)\n"
             "sys.exit(0 if file > 2 else 9)\n"

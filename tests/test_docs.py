@@ -109,6 +109,13 @@ def test_a_python_example_runs(server: Server, block: str) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=TIMEOUT)
 
 
+@pytest.mark.parametrize("block", blocks("python", [ROOT / "README.md"]))
+def test_an_example_of_the_readme_can_be_run_again(server: Server, block: str) -> None:
+    for _ in range(2):
+        program = block.replace("7379", str(server.port))
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, timeout=TIMEOUT)
+
+
 @pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="needs Node.js")
 def test_a_program_on_node_shares_keys_with_json_clients(server: Server, tmp_path: Path) -> None:
     (block,) = blocks("js", [ROOT / "docs" / "redis.md"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import Any, Dict, Iterator, List, Sequence
@@ -115,6 +116,27 @@ def test_a_peer_that_is_no_redis_is_an_error(sent: bytes) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         place = Source("127.0.0.1", listener.getsockname()[1])
-        with pytest.raises(Unavailable), connected(place, "", 10) as keys:
+        with pytest.raises(Unavailable), connected(place, "", 10, 10) as keys:
             list(keys.pages())
         thread.join()
+
+
+@pytest.mark.parametrize("sent", [b"", b"-ERR unknown command\r\n"])
+def test_tls_spoken_to_a_redis_without_is_told_in_time(sent: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(ConnectionResetError):
+                peer.sendall(sent)
+                while peer.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"rediss://127.0.0.1:{listener.getsockname()[1]}"
+        done = kv(1, "--connect-timeout", "0.3", "import", "--from", address)
+        thread.join()
+    assert done.returncode == 3
+    assert "without TLS the address is redis://" in " ".join(done.stderr.split())
+    assert "kv://" not in done.stderr

@@ -45,6 +45,22 @@ def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize("option", ["--version", "--help", "--check", "--repair"])
+def test_a_full_standard_output_costs_one_line(tmp_path: Path, option: str) -> None:
+    words = [option, str(tmp_path)] if option in ("--check", "--repair") else [option]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "entrypoints.server", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            cwd=ROOT,
+            env=environment(),
+            timeout=TIMEOUT,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "Error: No space left on device\n")
+
+
 def test_a_session_typed_line_by_line(server: Server) -> None:
     with server.connect() as sock, sock.makefile("rwb") as stream:
         for request, reply in SESSION:

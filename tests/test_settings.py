@@ -496,6 +496,16 @@ class TestWithoutEffect:
             (["--max-memory", "0", "--memory-policy", "evict"], {}, ["'--memory-policy'"]),
             (["--tls"], {}, ["'--tls'", "--tls-cert"]),
             ([], {"KV_TLS": "1"}, ["KV_TLS", "--tls-cert"]),
+            (
+                ["--protocols", "json,resp", "--http-hosts", "a.example"],
+                {},
+                ["'--http-hosts'", "http among the --protocols"],
+            ),
+            (
+                [],
+                {"KV_PROTOCOLS": "json", "KV_HTTP_ALLOW_ORIGIN": "https://a.example"},
+                ["KV_HTTP_ALLOW_ORIGIN", "http among the --protocols"],
+            ),
         ],
     )
     def test_a_setting_of_the_server_is_refused_by_name(
@@ -515,6 +525,8 @@ class TestWithoutEffect:
     ) -> None:
         policy = 'max_memory = "1gb"\nmemory_policy = "evict"'
         assert sources.server("--max-memory", "0", file=policy).values["max_memory"] == 0
+        hosts = sources.server("--protocols", "json", KV_HTTP_HOSTS="a.example")
+        assert hosts.values["protocols"] == ("json",)
 
 
 class TestOneFileAndOneEnvironmentForBoth:

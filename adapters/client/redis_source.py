@@ -103,16 +103,19 @@ class RedisKeys:
 
 
 @contextlib.contextmanager
-def connected(source: Source, password: str, timeout: float) -> Iterator[RedisKeys]:
-    """The keys of a server. Raises `Unavailable` when it cannot be asked."""
+def connected(
+    source: Source, password: str, connect_timeout: Optional[float], timeout: Optional[float]
+) -> Iterator[RedisKeys]:
+    """The keys of a server, of which each piece of a reply arrives within `timeout` seconds. Raises
+    `Unavailable` when it cannot be asked."""
     try:
         with contextlib.ExitStack() as stack:
             sock = stack.enter_context(
-                socket.create_connection((source.host, source.port), timeout)
+                socket.create_connection((source.host, source.port), connect_timeout)
             )
             if source.has_tls:
-                context = ssl.create_default_context()
-                sock = stack.enter_context(context.wrap_socket(sock, server_hostname=source.host))
+                sock = stack.enter_context(_encrypted(sock, source.host))
+            sock.settimeout(timeout)
             wire = _Wire(sock, stack.enter_context(sock.makefile("rb")))
             keys = RedisKeys(wire.ask)
             if password:
@@ -123,6 +126,20 @@ def connected(source: Source, password: str, timeout: float) -> Iterator[RedisKe
             yield keys
     except OSError as error:
         raise Unavailable(f"Redis at {source.host}:{source.port}: {error}") from error
+
+
+def _encrypted(sock: socket.socket, host: str) -> ssl.SSLSocket:
+    """The socket, once the TLS handshake is done; a Redis without TLS may never answer it."""
+    try:
+        return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+    except ssl.SSLCertVerificationError:
+        raise
+    except (socket.timeout, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or "timed out"
+        why = reason.replace("_", " ").lower()
+        raise OSError(
+            f"the TLS handshake failed ({why}); without TLS the address is redis://"
+        ) from error
 
 
 class _Wire:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, List, Optional, Tuple
 
 import click
 
-from entrypoints.client import streams
+from entrypoints import streams
 from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.connecting import target_of
 from entrypoints.client.options import connection_options
@@ -31,25 +31,21 @@ nothing there (with --exit-status), {streams.INTERRUPTED} ended by Ctrl-C.
 """
 
 
-class Program(CommandTable):
-    """The group of all commands, as a program that owns its standard streams."""
+class Program(streams.Program, CommandTable):
+    """The group of all commands, as a program."""
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the program; see `streams` for how it ends."""
-        streams.prepare()
-        kwargs.setdefault("terminal_width", streams.help_width())
-        if not kwargs.get("standalone_mode", True):
-            return super().main(*args, **kwargs)
-        with streams.ending_quietly():
-            try:
-                code = super().main(*args, **{**kwargs, "standalone_mode": False})
-            except click.ClickException as error:
-                error.show()
-                sys.exit(error.exit_code)
-            except click.exceptions.Exit as error:
-                sys.exit(error.exit_code)
-            sys.stdout.flush()
-            sys.exit(code if isinstance(code, int) else 0)
+    lists_all = "`kv --help`"
+
+    def resolve_command(
+        self, ctx: click.Context, args: List[str]
+    ) -> Tuple[Optional[str], Optional[click.Command], List[str]]:
+        """See `CommandTable`; `help` is `--help`, and `help GET` is `GET --help`."""
+        if args[0].lower() != "help" or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        if len(args) == 1:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().resolve_command(ctx, [args[1], "--help"])
 
 
 @click.group(

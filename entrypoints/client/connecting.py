@@ -31,6 +31,8 @@ def target_of(context: click.Context, **overrides: Any) -> Target:
         executor=executor,
         connect=container.connection,
         keep_password=keep_password,
+        connect_timeout=settings["connect_timeout"],
+        timeout=settings["timeout"],
     )
 
 

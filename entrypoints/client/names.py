@@ -84,7 +84,7 @@ def understood(name: str, words: List[str]) -> Optional[List[str]]:
 
 
 def answer(name: str, names: Iterable[str]) -> str:
-    """The answer to an unknown name, from the known `names`."""
+    """The answer to an unknown name, from the known `names`; empty when there is none."""
     known = name[:40].upper()
     if known in ANSWERS:
         return ANSWERS[known]
@@ -92,4 +92,4 @@ def answer(name: str, names: Iterable[str]) -> str:
         return _COLLECTIONS
     by_upper = {name.upper(): name for name in names}
     close = difflib.get_close_matches(known, by_upper, n=1, cutoff=0.6)
-    return f"the closest is {by_upper[close[0]]}" if close else "help lists them all"
+    return f"the closest is {by_upper[close[0]]}" if close else ""

@@ -19,7 +19,7 @@ from msgspec import UNSET
 
 from application.json_text import raw
 from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
-from entrypoints.client.streams import styled, write
+from entrypoints.streams import styled, write
 
 NOTHING_THERE = 4
 """The exit code of `--exit-status` for a key that is missing."""
@@ -133,12 +133,13 @@ _PASSWORD = "; give --password-file or --askpass, or set KV_PASSWORD"
 _ADVICE = {
     "WRONG_VERSION_NUMBER": "; does the server speak TLS? without it the address is kv://",
     "RECORD_LAYER_FAILURE": "; does the server speak TLS? without it the address is kv://",
+    "certificate is not valid for": "; --tls-server-name is the name that it must have",
     "CERTIFICATE_VERIFY_FAILED": "; --tls-ca names the authority to trust",
     "NO_CERTIFICATE_OR_CRL_FOUND": "; the file of --tls-ca holds no certificate",
     "PEM lib": "; the file of --tls-cert has no key: give --tls-key",
     "the server closed the connection": "; if it speaks TLS, the address is kvs://",
 }
-"""By a part of what the network says."""
+"""By a part of what the network says; the first that is in it counts."""
 
 
 def show(result: object, style: Style) -> None:

@@ -13,7 +13,7 @@ import click
 
 from application.commands import Auth, Info
 from domain.errors import KvError, Unauthenticated
-from entrypoints.client import streams
+from entrypoints import streams
 from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.command_line import syntax_of
 from entrypoints.client.keys import keys_command

@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from entrypoints.client.names import answer, understood
-from entrypoints.client.streams import PipeClosed
+from entrypoints.streams import PipeClosed
 
 
 def names_like(begun: str, names: Iterable[str]) -> List[str]:
@@ -30,6 +30,9 @@ def names_like(begun: str, names: Iterable[str]) -> List[str]:
 class CommandTable(click.Group):
     """All commands, in the order of their table; names may be typed in either case, and those that
     people know from other stores are understood."""
+
+    lists_all = "help"
+    """What a user types to see all commands."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run what the command line names."""
@@ -57,7 +60,7 @@ class CommandTable(click.Group):
                 ctx.fail(f"{name.upper()} is typed {name.upper()} {error}".rstrip() + ".")
             command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
-            known = answer(name, self.commands)
+            known = answer(name, self.commands) or f"{self.lists_all} lists them all"
             ctx.fail(f"No such command {name!r}; {known}.")
         return (command.name if command else None), command, words
 

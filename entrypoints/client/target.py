@@ -25,6 +25,10 @@ class Target:
     """Makes a connection of one's own; takes `timeout` and `connect_timeout` in seconds."""
     keep_password: Callable[[str], None]
     """Makes later connections log in with a password."""
+    connect_timeout: float = 0.0
+    """The seconds to wait for a connection; 0 is no limit."""
+    timeout: float = 0.0
+    """The seconds to wait for a piece of a reply; 0 is no limit."""
     style: Style = field(default_factory=Style)
     reads_commands: bool = False
     """Whether commands come from standard input, which cannot be a value then."""

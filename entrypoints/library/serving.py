@@ -14,6 +14,8 @@ import msgspec
 from application.limits import Limits
 from entrypoints.address import ListenAddress
 from entrypoints.library.client import Client
+from entrypoints.settings.checks import check_tls_files, check_values
+from entrypoints.settings.ranges import SIZE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -151,6 +153,7 @@ def serve(
     unknown = set(options) - {*_DEFAULTS, "limits"}
     if unknown:
         raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+    check_values(options, ServerOptions, {"max_memory": SIZE._replace(zero=True)})
     limits = options.get("limits", Limits())
     settings = {**_DEFAULTS, **msgspec.structs.asdict(limits), **options}
     settings.update(host=host, port=port)
@@ -166,6 +169,7 @@ def _check(settings: Dict[str, Any]) -> None:
         raise ValueError('memory_policy="evict" needs max_memory')
     if settings["tls_cert"] is None and (settings["tls_key"] or settings["tls_client_ca"]):
         raise ValueError("tls_key and tls_client_ca need tls_cert")
+    check_tls_files(settings, "tls_client_ca")
     address = ListenAddress("tcp", settings["host"], settings["port"])
     is_local = all(each.is_local for each in address.resolved())
     if not (settings["password"] or settings["tls_client_ca"] or is_local):

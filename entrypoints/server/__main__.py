@@ -18,7 +18,7 @@ from gevent.event import Event
 from adapters import logs
 from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
-from adapters.process import allow_descriptors, keep_buffers, notify, open_standard_streams
+from adapters.process import allow_descriptors, keep_buffers, notify
 from domain.errors import Misconfigured, Unavailable
 from entrypoints.address import ListenAddress
 from entrypoints.data_directory import readable
@@ -26,6 +26,7 @@ from entrypoints.server.container import ServerContainer
 from entrypoints.server.maintenance import maintenance_options
 from entrypoints.server.options import server_options, server_settings
 from entrypoints.settings.sources import CONTEXT
+from entrypoints.streams import Program
 from entrypoints.version import PACKAGE, version
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ DESCRIPTORS = 64
 """How many descriptors the process may need beside those of its clients."""
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=Program, context_settings=CONTEXT)
 @server_options
 @maintenance_options
 @click.version_option(package_name=PACKAGE, prog_name="kv-server")
@@ -45,7 +46,6 @@ def main(context: click.Context, /, **_: Any) -> None:
     Every option can also be set by an environment variable (KV_PORT for --port) or in the file
     named by --config (port = 7379). The command line wins, then the environment, then the file.
     """
-    open_standard_streams()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     settings, addresses, warnings = server_settings(context)
     end_log = logs.start(logs.to_standard_error, settings["log_level"], settings["log_format"])

@@ -214,12 +214,15 @@ _OPTIONS = [
     ),
 ]
 
+_HTTP = "http among the --protocols"
 _ENGINE = "the engine's address, --store"
 
 _NEEDS = [
     Needs("tls", "tls_cert", "a certificate, --tls-cert"),
     Needs("tls_key", "tls_cert", "--tls-cert"),
     Needs("tls_client_ca", "tls_cert", "--tls-cert"),
+    Needs("http_hosts", "protocols", _HTTP, member="http"),
+    Needs("http_allow_origin", "protocols", _HTTP, member="http"),
     Needs("fsync", "data_dir", "a directory, --data-dir"),
     Needs("memory_policy", "max_memory", "a bound, --max-memory"),
     Needs("store_prefix", "store", _ENGINE),

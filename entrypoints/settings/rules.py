@@ -7,7 +7,7 @@ were given. TLS that any source asks for is used, or refused; only `--no-tls` tu
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 import click
 
@@ -16,11 +16,18 @@ from entrypoints.settings.sources import Given
 
 
 class Needs(NamedTuple):
-    """A setting that has no effect without another, which `words` describe."""
+    """A setting that has no effect without another, or without a `member` of another that has
+    several values; `words` describe it."""
 
     name: str
     needed: str
     words: str
+    member: Optional[str] = None
+
+    def is_met(self, result: Mapping[str, Any]) -> bool:
+        """Whether the needed setting is in the `result`."""
+        found = result[self.needed]
+        return bool(found) if self.member is None else self.member in found
 
 
 class Excludes(NamedTuple):
@@ -44,11 +51,11 @@ def refuse_without_effect(
 ) -> None:
     """Raise `click.UsageError` for a setting whose `needed` one is missing in the `result`, unless
     a higher source turned that off."""
-    for name, needed, words in rules:
-        one = settings[name]
-        turned_off = settings[needed].rank > one.rank
-        if one.rank and one.value and not result[needed] and not turned_off:
-            raise click.UsageError(f"{one.origin} has no effect without {words}")
+    for rule in rules:
+        one = settings[rule.name]
+        turned_off = settings[rule.needed].rank > one.rank
+        if one.rank and one.value and not rule.is_met(result) and not turned_off:
+            raise click.UsageError(f"{one.origin} has no effect without {rule.words}")
 
 
 def client_address(settings: Mapping[str, Given]) -> Dict[str, Any]:

@@ -161,9 +161,9 @@ class TestListenAddress:
         assert ListenAddress.parse(text).is_local == local
 
 
-def test_a_keyword_argument_wins_over_the_address() -> None:
-    understood = client_settings("kv://:old@h", None, {"password": "new", "tls": True})
-    assert (understood["password"], understood["tls"]) == ("new", True)
+def test_a_keyword_argument_adds_tls_to_an_address() -> None:
+    understood = client_settings("kv://:old@h", None, {"tls": True})
+    assert (understood["password"], understood["tls"]) == ("old", True)
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
@@ -284,4 +284,4 @@ def test_a_host_that_can_be_none_is_unreachable() -> None:
 
 def test_building_a_client_connects_to_nothing() -> None:
     Client("kv://nowhere.invalid:1")
-    AsyncClient("kvs://nowhere.invalid:1", tls_ca="/no/such/file")
+    AsyncClient("kvs://nowhere.invalid:1")

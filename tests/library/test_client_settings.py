@@ -61,3 +61,12 @@ def test_tls_asked_for_by_any_source_is_used() -> None:
         Client("kvs://h", tls_key="key.pem")
     assert client_settings("kvs://h", None, {})["tls"] is True
     assert client_settings("h", 1, {"tls": True})["tls"] is True
+
+
+@pytest.mark.parametrize("url", ["kvs://:right@h", "kv+unix://:right@/run/kv", "redis://:right@h"])
+@pytest.mark.parametrize("password", ["other", ""])
+def test_a_password_beside_an_address_with_another_is_refused(url: str, password: str) -> None:
+    with pytest.raises(ValueError, match="password= contradicts the address") as refused:
+        client_settings(url, None, {"password": password})
+    assert "right" not in str(refused.value)
+    assert client_settings(url, None, {"password": "right"})["password"] == "right"

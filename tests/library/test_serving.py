@@ -110,6 +110,12 @@ def test_an_address_that_is_taken_is_told_where_the_server_is_started() -> None:
         ({"memory_policy": "evict"}, "max_memory"),
         ({"memory_policy": "forget", "max_memory": 1}, "forget"),
         ({"tls_key": "key.pem"}, "tls_cert"),
+        ({"tls_cert": "none.pem"}, "tls_cert='none.pem' cannot be used: No such file"),
+        ({"max_memory": -1}, "max_memory=-1 is not 0, or from 1"),
+        ({"max_memory": "64mb"}, "max_memory"),
+        ({"max_memory": True}, "max_memory"),
+        ({"password": 5}, "password"),
+        ({"limits": 5}, "limits"),
     ],
 )
 def test_bad_arguments_of_serve_are_refused_before_anything_starts(

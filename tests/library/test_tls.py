@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
 from kvjson import KvError, Unauthenticated, Unavailable, Unreachable
 
+from tests.certificates import Files
 from tests.library.crowd import at_once
 from tests.library.kinds import Kind
 from tests.support import running_server
@@ -126,9 +128,24 @@ def test_a_tls_server_is_unavailable_without_tls(kind: Kind, guarded: Guarded) -
     assert isinstance(error, Unavailable)
 
 
-def test_a_missing_tls_file_is_reported_by_the_first_command(
-    kind: Kind, guarded: Guarded, tmp_path: Path
+def test_a_tls_file_that_cannot_be_used_is_refused_by_name(
+    kind: Kind, files: Files, tmp_path: Path
 ) -> None:
-    error = refusal(kind, guarded.address(), tls_ca=str(tmp_path / "none.pem"))
-    assert type(error) is Unreachable
-    assert "No such file" in str(error)
+    no_pem = tmp_path / "text.pem"
+    no_pem.write_text("no certificate")
+    missing = str(tmp_path / "none.pem")
+    certificate, key = files.client
+    refused: List[Tuple[Dict[str, str], str]] = [
+        ({"tls_ca": missing}, f"tls_ca='{missing}' cannot be used: No such file"),
+        ({"tls_ca": str(no_pem)}, f"tls_ca='{no_pem}' cannot be used: the file holds no cert"),
+        ({"tls_cert": missing}, f"tls_cert='{missing}' cannot be used: No such file"),
+        ({"tls_cert": certificate}, f"tls_cert='{certificate}' cannot be used"),
+        ({"tls_cert": certificate, "tls_key": missing}, f"tls_key='{missing}' cannot be used"),
+        ({"tls_cert": certificate, "tls_key": files.protected_key}, "tls_key='"),
+        ({"tls_cert": certificate, "tls_key": files.server.key}, "not that of the certificate"),
+    ]
+    for options, why in refused:
+        with pytest.raises(ValueError, match=re.escape(why)):
+            kind(0, host="kvs://127.0.0.1:1", **options).__enter__()
+    with kind(0, host="kvs://127.0.0.1:1", tls_cert=certificate, tls_key=key):
+        pass

@@ -23,10 +23,10 @@ from application.commands import Command, Get, Incr, MDelete, Ping, Set
 from application.ports import Pipelined
 from domain.errors import KvError
 from entrypoints.client.output import Style, chosen_style, failure, style_options
-from entrypoints.client.streams import INTERRUPTED, can_show
 from entrypoints.client.target import Target
 from entrypoints.settings.kinds import COUNT, Number
 from entrypoints.settings.ranges import Range
+from entrypoints.streams import INTERRUPTED, can_show
 
 PREFIX, KEYS, TTL = "kv-bench:", 1000, 600.0
 PERCENTILES = (50, 90, 99, 99.9, 100)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any, List, Tuple
 
-from entrypoints.client.streams import can_show
 from entrypoints.client.tools.sample import Sample
+from entrypoints.streams import can_show
 
 
 def view(look: Sample, past: List[float], name: str, width: int, lost: str = "") -> Any:

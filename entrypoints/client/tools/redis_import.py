@@ -17,13 +17,12 @@ from application.byte_values import to_text
 from domain.errors import KvError
 from entrypoints.client.output import failure
 from entrypoints.client.param_type import ParamType
-from entrypoints.client.streams import INTERRUPTED
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
 from entrypoints.client.tools.progress import progress
+from entrypoints.streams import INTERRUPTED
 
 PASSWORD = "REDISCLI_AUTH"
-TIMEOUT = 30.0
 
 
 class RedisAddress(ParamType):
@@ -71,7 +70,9 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
 
     job = Import(target.executor, report)
     try:
-        with connected(source, os.environ.get(PASSWORD, ""), TIMEOUT) as keys:
+        password = os.environ.get(PASSWORD, "")
+        connect_timeout, timeout = target.connect_timeout or None, target.timeout or None
+        with connected(source, password, connect_timeout, timeout) as keys:
             lines = Lines(keys)
             names = lines.names
             with progress("importing", keys.count()) as advance:

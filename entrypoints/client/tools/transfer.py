@@ -27,11 +27,11 @@ from domain.errors import KvError
 from domain.store import Store
 from entrypoints.client.keys import keys_with
 from entrypoints.client.output import failure
-from entrypoints.client.streams import INTERRUPTED, TERMINATED
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
+from entrypoints.streams import INTERRUPTED, TERMINATED
 
 R = TypeVar("R")
 

@@ -1,4 +1,4 @@
-"""The standard streams, and how the program ends when they, or the user, end it.
+"""The standard streams, and how a program ends when they, or the user, end it.
 
 Rule: a stream that is closed, full, or without a character never costs a traceback. A descriptor
 below 3 is never free, so that no socket or file takes the place of a standard stream.
@@ -48,8 +48,29 @@ class PipeClosed(Exception):
     """The reader of the output has ended. `BrokenPipeError` would not get past click."""
 
 
+class Program(click.Command):
+    """A command that owns the standard streams of its process."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program; it ends with its exit code, and a line at most for a stream's error."""
+        prepare()
+        kwargs.setdefault("terminal_width", help_width())
+        if not kwargs.get("standalone_mode", True):
+            return super().main(*args, **kwargs)
+        with _ending_quietly():
+            try:
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            except click.ClickException as error:
+                error.show()
+                sys.exit(error.exit_code)
+            except click.exceptions.Exit as error:
+                sys.exit(error.exit_code)
+            sys.stdout.flush()
+            sys.exit(code if isinstance(code, int) else 0)
+
+
 @contextlib.contextmanager
-def ending_quietly() -> Iterator[None]:
+def _ending_quietly() -> Iterator[None]:
     """Ends the program with its exit code, and a line at most, when a stream or the user does."""
     try:
         yield
