@@ -48,11 +48,9 @@ class CommandCompleter(Completer):
         if begun.startswith("-"):
             yield from _options(command, typed, begun)
         elif _takes_key(command, typed):
-            yield from ((_quoted(key), "") for key in self._keys(begun))
-
-    def _keys(self, begun: str) -> List[str]:
-        begun = begun[1:] if begun.startswith('"') else begun
-        return [key for key in some_keys(self._target.executor, begun) if key]
+            in_quotes = begun.startswith('"')
+            for key in filter(None, some_keys(self._target.executor, begun[in_quotes:])):
+                yield _quoted(key, in_quotes), ""
 
 
 def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[Tuple[str, str]]:
@@ -63,9 +61,9 @@ def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[T
                     yield name, param.help or ""
 
 
-def _quoted(key: str) -> str:
-    """A key as it is typed: in quotes where it would not be one word without."""
-    if words(key) == [key] and not key.startswith("-"):
+def _quoted(key: str, in_quotes: bool) -> str:
+    """A key as it is typed: in quotes where it is begun so, or would not be one word without."""
+    if words(key) == [key] and not key.startswith("-") and not in_quotes:
         return key
     return msgspec.json.encode(key).decode()
 
