@@ -19,6 +19,7 @@ import msgspec
 
 from domain.errors import KvError
 from entrypoints.client.output import failure
+from entrypoints.client.streams import terminated_in_order
 from entrypoints.client.target import Target
 from entrypoints.client.tools.monitor_view import view
 from entrypoints.client.tools.sample import Look, Lost, Sample, looks, report_of
@@ -50,7 +51,7 @@ def monitor_command(target: Target, interval: float, count: Optional[int]) -> No
     try:
         first = report_of(target)
         if sys.stdout.isatty():
-            with _keys() as quit_or_wait:
+            with terminated_in_order(), _keys() as quit_or_wait:
                 _show(looks(target, first, interval, count, quit_or_wait), target.name)
         else:
             _print(looks(target, first, interval, count, _wait))
