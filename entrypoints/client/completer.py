@@ -26,7 +26,7 @@ class CommandCompleter(Completer):
         self._table = table
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        """The names of commands first, then options, choices and keys, as the command takes them."""
+        """The names of commands first, then what the command takes: options, choices and keys."""
         # The mark keeps the space before the cursor, and a new line a command of its own.
         before = (commands_in(document.text_before_cursor + "\0") or [""])[-1][:-1]
         typed = list(scan(before))
