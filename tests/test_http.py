@@ -579,6 +579,19 @@ def test_no_command_is_executed_without_the_password(
     assert Peer(guarded).ask("POST", target, body, **JSON).status == 401
 
 
+def test_a_request_without_a_password_is_told_where_it_goes(guarded: ServerContainer) -> None:
+    right: Any = {"authorization": "Bearer secret"}
+    peer = Peer(guarded)
+    assert peer.ask("GET", "/v1/keys", **right).status == 200
+    for found in (
+        peer.ask("GET", "/v1/keys"),
+        Peer(guarded).ask("POST", "/", b'["GET","k"]', **JSON),
+    ):
+        assert found.status == 401
+        assert "Authorization: Bearer" in found.json["detail"]
+        assert "AUTH with" not in found.json["detail"]
+
+
 def test_health_alone_is_open(guarded: ServerContainer) -> None:
     assert Peer(guarded).ask("GET", "/healthz").body == b"ok\n"
     for target in ("/metrics", "/readyz", "/v1/keys"):
