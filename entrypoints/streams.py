@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from typing import IO, Any, Iterator, Optional, Tuple, Union
+from typing import IO, Any, Iterator, NoReturn, Optional, Tuple, Union
 
 import click
 
@@ -84,6 +84,21 @@ def _ending_quietly() -> Iterator[None]:
         with contextlib.suppress(OSError):
             click.echo(f"Error: {error.strerror or error}", err=True)
         _leave(1)
+
+
+@contextlib.contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the program as an exception does, so that nothing is left behind."""
+
+    def leave(*_: Any) -> NoReturn:
+        raise SystemExit(TERMINATED)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave(code: int) -> None:

@@ -244,8 +244,14 @@ class Server(NamedTuple):
 
 
 def environment(**variables: str) -> Dict[str, str]:
-    """This environment without settings of ours, and with `variables`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KV_")}
+    """This environment without settings of ours and the size of its terminal, and with
+    `variables`."""
+    foreign = ("COLUMNS", "LINES")
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("KV_") and name not in foreign
+    }
     return {**inherited, **variables}
 
 

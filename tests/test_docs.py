@@ -212,6 +212,13 @@ def test_every_command_is_explained_with_an_example_and_listed_in_the_readme() -
         assert f"`{name}" in readme
 
 
+def test_every_code_of_an_error_is_explained() -> None:
+    protocol = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    codes = {kind.code for kind in vars(errors).values() if hasattr(kind, "code")}
+    assert "UNAVAILABLE" in codes
+    assert {code for code in codes if f"| `{code}` |" not in protocol} == set()
+
+
 def test_every_link_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):

@@ -269,7 +269,11 @@ REST: List[Tuple[str, Any, int, Any]] = [
     ("/pipeline", [], 200, []),
     ("/pipeline", [["HELLO", 3], ["GET", "none"], ["CLIENT", "ID"], ["SUBSCRIBE", "c"], ["PING"]],
      200, None),
-    ("/", ["CLIENT", "REPLY", "OFF"], 200, {"result": None}),
+    ("/pipeline", [["client", "Reply", "OFF"], ["GET", "none"]], 200,
+     [{"error": "ERR unknown command 'client over HTTP', with args beginning with: 'Reply' 'OFF' "},
+      {"result": None}]),
+    ("/multi-exec", [["SET", "k", 1], ["EXEC"], ["INCR", "k"]], 400,
+     {"error": "EXECABORT Transaction discarded because of previous errors."}),
     ("/", ["QUIT"], 200, {"result": "OK"}),
     ("/", ["INFO"], 200, None),
     ("/", ["COMMAND"], 200, None),
@@ -285,6 +289,25 @@ def test_redis_commands_are_told_as_json(
     assert found.status == status
     assert expected is None or found.json == expected
     assert not peer.is_open or peer.ask("GET", "/readyz").status == 200
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("SUBSCRIBE c", "UNSUBSCRIBE", "PSUBSCRIBE c", "PUNSUBSCRIBE"),
+        *("MULTI", "EXEC", "DISCARD", "WATCH k", "UNWATCH"),
+        *("HELLO 3", "SELECT 1", "RESET", "CLIENT REPLY ON", "CLIENT SETNAME x"),
+    ],
+)
+def test_a_redis_command_on_the_state_of_a_connection_is_refused(peer: Peer, command: str) -> None:
+    words = command.split()
+    name = f"ERR unknown command '{words[0]} over HTTP'"
+    found = peer.ask("POST", "/", json.dumps(words).encode(), **JSON)
+    assert found.status == 400
+    assert found.json["error"].startswith(name)
+    bearer: Any = {"authorization": "Bearer x"}
+    in_path = peer.ask("GET", "/" + "/".join(words).lower(), **bearer)
+    assert in_path.json["error"].startswith(name.replace(words[0], words[0].lower()))
 
 
 def test_redis_replies_come_in_base64_when_asked(peer: Peer) -> None:
@@ -554,6 +577,19 @@ def test_no_command_is_executed_without_the_password(
     guarded: ServerContainer, target: str, body: bytes
 ) -> None:
     assert Peer(guarded).ask("POST", target, body, **JSON).status == 401
+
+
+def test_a_request_without_a_password_is_told_where_it_goes(guarded: ServerContainer) -> None:
+    right: Any = {"authorization": "Bearer secret"}
+    peer = Peer(guarded)
+    assert peer.ask("GET", "/v1/keys", **right).status == 200
+    for found in (
+        peer.ask("GET", "/v1/keys"),
+        Peer(guarded).ask("POST", "/", b'["GET","k"]', **JSON),
+    ):
+        assert found.status == 401
+        assert "Authorization: Bearer" in found.json["detail"]
+        assert "AUTH with" not in found.json["detail"]
 
 
 def test_health_alone_is_open(guarded: ServerContainer) -> None:

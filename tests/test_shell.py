@@ -271,12 +271,37 @@ def test_tab_completes_commands_options_and_keys(shell: Terminal, server: Server
     shell.wait_for("> get user:ada")
     shell.type("\x15set k v --kee\t")
     shell.wait_for("> set k v --keep-ttl")
+    shell.type("\x15set k v --if p\t")
+    shell.wait_for("> set k v --if present")
+    shell.type("\x15set k v --if \t")
+    shell.wait_for("absent\n")
     shell.type("\x15help pers\t")
     shell.wait_for("> help persist")
     shell.type("\x15get spa\t")
     shell.wait_for('> get "spaced key"')
     shell.type("\x15get\t")
     shell.wait_for("Remove a key and return the value")
+
+
+@pytest.mark.parametrize(
+    ("typed", "chosen", "result"),
+    [
+        ("GET x", "GET xa", "11"),
+        ('GET "x', 'GET "xa"', "11"),
+        ("GETDEL y", 'GETDEL "y a"', "33"),
+    ],
+)
+def test_enter_accepts_what_is_chosen_and_runs_it_then(
+    shell: Terminal, server: Server, typed: str, chosen: str, result: str
+) -> None:
+    kv(server.port, "MSET", "xa", "11", "xb", "22", "y a", "33", "y b", "44")
+    shell.type(f"{typed}\t")
+    shell.wait_for("y b" if "y" in typed else "xb")
+    shell.type("\t")
+    shell.wait_for(f"> {chosen}")
+    shell.type("\r\r")
+    lines = shell.wait_for(result)
+    assert not any(line.startswith("...") for line in lines)
 
 
 def test_keys_are_found_behind_many_others(server: Server) -> None:

@@ -469,6 +469,17 @@ class TestMonitor:
             terminal.type(key)
             assert terminal.exit_status() == 0
 
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_a_monitor_that_a_signal_ends_restores_the_terminal(
+        self, server: Server, tmp_path: Path, number: int
+    ) -> None:
+        arguments = ["--port", str(server.port), "monitor", "--interval", "0.05"]
+        with on_terminal(tmp_path, *arguments) as terminal:
+            terminal.wait_for("evicted / s")
+            terminal.child.kill(number)
+            assert terminal.exit_status() == 143
+            assert "\x1b[?1049l" in str(terminal.child.before)
+
 
 def report(
     hits: int, misses: int, gets: int, infos: int = 1, uptime: float = 10.0

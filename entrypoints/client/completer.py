@@ -1,11 +1,11 @@
-"""Completion at the prompt: commands, options and keys, as they may come at the cursor.
+"""Completion at the prompt: commands, options, choices and keys, as they may come at the cursor.
 
 Rule: completion never fails and never waits long.
 """
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 import click
 import msgspec
@@ -26,7 +26,7 @@ class CommandCompleter(Completer):
         self._table = table
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        """The names of commands first, then options and keys, as the command takes them."""
+        """The names of commands first, then what the command takes: options, choices and keys."""
         # The mark keeps the space before the cursor, and a new line a command of its own.
         before = (commands_in(document.text_before_cursor + "\0") or [""])[-1][:-1]
         typed = list(scan(before))
@@ -45,14 +45,34 @@ class CommandCompleter(Completer):
         command = command_of(self._table, typed[0])
         if command is None:
             return
-        if begun.startswith("-"):
+        option = _option_before_value(command, typed[-1])
+        if option is not None:
+            yield from _choices(option, begun)
+        elif begun.startswith("-"):
             yield from _options(command, typed, begun)
         elif _takes_key(command, typed):
-            yield from ((_quoted(key), "") for key in self._keys(begun))
+            in_quotes = begun.startswith('"')
+            for key in filter(None, some_keys(self._target.executor, begun[in_quotes:])):
+                yield _quoted(key, in_quotes), ""
 
-    def _keys(self, begun: str) -> List[str]:
-        begun = begun[1:] if begun.startswith('"') else begun
-        return [key for key in some_keys(self._target.executor, begun) if key]
+
+def _option_before_value(command: click.Command, word: str) -> Optional[click.Option]:
+    """The option that a word names whose value is the next word."""
+    return next(
+        (
+            param
+            for param in command.params
+            if isinstance(param, click.Option) and word in param.opts and not param.is_flag
+        ),
+        None,
+    )
+
+
+def _choices(option: click.Option, begun: str) -> Iterator[Tuple[str, str]]:
+    if isinstance(option.type, click.Choice):
+        for choice in option.type.choices:
+            if choice.startswith(begun):
+                yield choice, ""
 
 
 def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[Tuple[str, str]]:
@@ -63,9 +83,9 @@ def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[T
                     yield name, param.help or ""
 
 
-def _quoted(key: str) -> str:
-    """A key as it is typed: in quotes where it would not be one word without."""
-    if words(key) == [key] and not key.startswith("-"):
+def _quoted(key: str, in_quotes: bool) -> str:
+    """A key as it is typed: in quotes where it is begun so, or would not be one word without."""
+    if words(key) == [key] and not key.startswith("-") and not in_quotes:
         return key
     return msgspec.json.encode(key).decode()
 

@@ -13,7 +13,6 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit import prompt as ask
 from prompt_toolkit.application import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.filters import completion_is_selected
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
@@ -98,13 +97,15 @@ class Prompt:
 
 
 def _bindings() -> KeyBindings:
-    """Enter runs what is whole, and starts a new line in what is not."""
+    """Enter accepts what is chosen, runs what is whole, and starts a new line in what is not."""
     bindings = KeyBindings()
 
-    @bindings.add("enter", filter=~completion_is_selected)
+    @bindings.add("enter")
     def enter(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
-        if is_open(buffer.text):
+        if buffer.complete_state and buffer.complete_state.current_completion:
+            buffer.complete_state = None
+        elif is_open(buffer.text):
             buffer.newline()
         else:
             buffer.validate_and_handle()

@@ -36,6 +36,9 @@ _HEAD_BYTES = 16 * 1024
 """Bytes of a head beside those of a key, whose bytes may take three each."""
 
 _CLOSE = Settled(UNSET, Closing(), is_fatal=True)
+_NO_PASSWORD = refusal(
+    LoginRequired("the request has no password; it goes into `Authorization: Bearer PASSWORD`")
+)
 _NO_BODY = (204, 304)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _CAN_RESPOND = (h11.IDLE, h11.SEND_RESPONSE)
@@ -191,7 +194,7 @@ class HttpCodec(Codec):
         if isinstance(found, Response):
             return _final(found)
         if not is_trusted:
-            return _final(refusal(LoginRequired("the request has no password")))
+            return _final(_NO_PASSWORD)
         found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
@@ -207,7 +210,8 @@ class HttpCodec(Codec):
 
     def _respond(self, request: Request, outcome: object) -> bytes:
         if isinstance(outcome, Unauthenticated) and not self._is_begun:
-            return self._send(refusal(outcome), closes=True)
+            no_password = isinstance(outcome, LoginRequired)
+            return self._send(_NO_PASSWORD if no_password else refusal(outcome), closes=True)
         if isinstance(request, Auth) and not isinstance(outcome, KvError):
             self._password = request.password
             if self._unchecked:

@@ -1,7 +1,8 @@
 """Redis commands as JSON, in the form that Upstash's REST clients speak.
 
 Rule: what a command is and does, RESP's codec knows: it is given the arguments as a Redis client
-would send them, and its replies are sent as JSON.
+would send them, and its replies are sent as JSON. Commands on the state of a connection, which a
+request has none of, are unknown here.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def _in_path(head: Head, body: bytes) -> Commands:
         arguments.append(body)
     for each in filter(None, head.query.split("&")):
         arguments += [unquoted(word).encode() for word in each.split("=", 1) if word]
-    return [arguments]
+    return [_renamed(arguments)]
 
 
 def _elements(text: Any) -> List[Raw]:
@@ -130,7 +131,26 @@ def _arguments(text: Union[bytes, Raw]) -> Arguments:
     arguments = list(map(_argument, _elements(text)))
     if not arguments:
         raise BadRequest("a command is an array of at least its name")
-    return arguments
+    return _renamed(arguments)
+
+
+_OF_A_CONNECTION = frozenset(
+    (
+        *(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE"),
+        *(b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH"),
+        *(b"HELLO", b"SELECT", b"RESET", b"CLIENT REPLY", b"CLIENT SETNAME"),
+    )
+)
+"""What changes how the commands after it on the connection are executed or answered. AUTH is
+not here, so that each attempt is delayed and counted."""
+
+
+def _renamed(arguments: Arguments) -> Arguments:
+    """The command, under a name that is refused in its place if it is `_OF_A_CONNECTION`."""
+    name = arguments[0]
+    if _OF_A_CONNECTION.isdisjoint((name.upper(), b" ".join(arguments[:2]).upper())):
+        return arguments
+    return [name + b" over HTTP", *arguments[1:]]
 
 
 def _argument(text: Raw) -> bytes:
@@ -204,7 +224,7 @@ def _as_member(value: Any) -> Dict[str, Any]:
 
 
 def _encode_one(replies: List[Any]) -> Tuple[int, Any]:
-    reply = replies[0] if replies else None  # CLIENT REPLY may silence it
+    reply = replies[0]
     return 400 if isinstance(reply, Refused) else 200, _as_member(reply)
 
 
@@ -213,7 +233,7 @@ def _encode_many(replies: List[Any]) -> Tuple[int, Any]:
 
 
 def _encode_transaction(replies: List[Any]) -> Tuple[int, Any]:
-    last = replies[-1] if replies else None
+    last = replies[-1]
     return _encode_many(last) if isinstance(last, list) else _encode_one([last])
 
 

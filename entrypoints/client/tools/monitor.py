@@ -24,6 +24,7 @@ from entrypoints.client.tools.monitor_view import view
 from entrypoints.client.tools.sample import Look, Lost, Sample, looks, report_of
 from entrypoints.settings.kinds import COUNT, seconds
 from entrypoints.settings.ranges import Range
+from entrypoints.streams import terminated_in_order
 
 HISTORY = 120
 """How many looks are kept to draw the past."""
@@ -50,7 +51,7 @@ def monitor_command(target: Target, interval: float, count: Optional[int]) -> No
     try:
         first = report_of(target)
         if sys.stdout.isatty():
-            with _keys() as quit_or_wait:
+            with terminated_in_order(), _keys() as quit_or_wait:
                 _show(looks(target, first, interval, count, quit_or_wait), target.name)
         else:
             _print(looks(target, first, interval, count, _wait))

@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import signal
 import stat
 import sys
 import tempfile
-from typing import Any, BinaryIO, Iterator, List, NoReturn, Optional, Sequence, Tuple, TypeVar, cast
+from typing import Any, BinaryIO, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
 
 import click
 from msgspec import Raw
@@ -31,7 +30,7 @@ from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
-from entrypoints.streams import INTERRUPTED, TERMINATED
+from entrypoints.streams import INTERRUPTED, terminated_in_order
 
 R = TypeVar("R")
 
@@ -221,7 +220,7 @@ def _is_special(file: str) -> bool:
 def _replaced(path: str) -> Iterator[BinaryIO]:
     """A new file beside `path`, for its owner alone, that takes its place at the end."""
     folder, name = os.path.split(path)
-    with _terminated_in_order():
+    with terminated_in_order():
         descriptor, beside = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".part", dir=folder)
         try:
             with open(descriptor, "wb") as out:
@@ -233,21 +232,6 @@ def _replaced(path: str) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):
                 os.unlink(beside)
             raise
-
-
-@contextlib.contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program as an exception does, so that nothing is left behind."""
-
-    def leave(*_: Any) -> NoReturn:
-        raise SystemExit(TERMINATED)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -20,20 +20,30 @@ export function words(line) {
   return found;
 }
 
-const isJson = (text) => {
+/** What is wrong with a text as JSON; nothing when it is JSON. */
+const faultOf = (text) => {
   try {
     JSON.parse(text);
-    return true;
-  } catch {
-    return false;
+    return "";
+  } catch (error) {
+    return error.message;
   }
 };
+
+/** The text of a value: JSON as it is, anything else as a string, but not what only begins like JSON. */
+function valueOf({ text, quoted }) {
+  const fault = quoted || faultOf(text);
+  if (!quoted && fault && /^\s*[{[]/.test(text)) {
+    throw new Error(`it looks like JSON and is not: ${fault}; double quotes store it as text`);
+  }
+  return fault ? JSON.stringify(text) : text;
+}
 
 // How a word is told in a request, by the kind of its member.
 const TOLD = {
   text: ({ text }) => JSON.stringify(text),
-  number: ({ text }) => (isJson(text) ? text : JSON.stringify(text)),
-  json: ({ text, quoted }) => (!quoted && isJson(text) ? text : JSON.stringify(text)),
+  number: ({ text }) => (faultOf(text) ? JSON.stringify(text) : text),
+  json: valueOf,
 };
 
 /** The request that a line is, in JSON. Throws an Error that says what is wrong. */
