@@ -45,6 +45,13 @@ def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize("typed", [["--port", "5"], ["--insecure"], ["--repair", "."]])
+def test_what_has_no_effect_beside_a_check_is_refused(tmp_path: Path, typed: List[str]) -> None:
+    ended = start("--check", str(tmp_path), *typed)
+    assert ended.returncode == 2
+    assert f"'{typed[0]}' has no effect with --check" in ended.stderr
+
+
 @pytest.mark.parametrize("option", ["--version", "--help", "--check", "--repair"])
 def test_a_full_standard_output_costs_one_line(tmp_path: Path, option: str) -> None:
     words = [option, str(tmp_path)] if option in ("--check", "--repair") else [option]

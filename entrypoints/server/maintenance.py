@@ -1,12 +1,13 @@
 """`kv-server --check DIR` and `--repair DIR`: a journal's directory without a server.
 
-Rule: the directory is locked meanwhile; a check changes nothing in it.
+Rule: the directory is locked meanwhile; a check changes nothing in it. A setting of the
+server that is typed beside one of them has no effect, and is refused.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, TypeVar
 
 import click
 
@@ -14,33 +15,37 @@ from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.repair import check, repair
 from domain.memory import InMemoryStore
 from entrypoints.data_directory import readable
+from entrypoints.settings.sources import COMMAND_LINE_RANK, given
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
 def maintenance_options(command: F) -> F:
     """Give a command `--check` and `--repair`."""
-    existing = click.Path(exists=True, file_okay=False)
-    for name, callback, text in (
-        ("--repair", _repair, "Keep what can be read of a damaged directory, and end."),
-        ("--check", _check, "Read all of a journal, tell what is in it, and end."),
+    existing: Any = click.Path(exists=True, file_okay=False)
+    for name, text in (
+        ("--repair", "Keep what can be read of a damaged directory, and end."),
+        ("--check", "Read all of a journal, tell what is in it, and end."),
     ):
-        option: Any = click.option(
-            name,
-            type=existing,
-            callback=callback,
-            is_eager=True,
-            expose_value=False,
-            metavar="DIR",
-            help=text,
-        )
-        command = option(command)
+        command = click.option(name, type=existing, metavar="DIR", help=text)(command)
     return command
 
 
-def _check(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
-    if where is None:
+def maintain(context: click.Context) -> None:
+    """Do what `--check` or `--repair` asks for, and end. Raises `click.UsageError` for a setting
+    that was typed beside it."""
+    asked = [name for name in _ACTIONS if context.params[name] is not None]
+    if not asked:
         return
+    name, *others = asked
+    typed = [one.origin for one in given(context).values() if one.rank == COMMAND_LINE_RANK]
+    for unused in [*(f"'--{other}'" for other in others), *typed]:
+        raise click.UsageError(f"{unused} has no effect with --{name}")
+    _ACTIONS[name](context.params[name])
+    context.exit()
+
+
+def _check(where: str) -> None:
     directory = Directory(where)
     with readable(where):
         directory.open(create=False)
@@ -51,12 +56,9 @@ def _check(context: click.Context, parameter: click.Parameter, where: Optional[s
         click.echo(f"last written at {moment}, {time.time() - found.written:,.0f} s ago")
     if found.torn:
         click.echo(f"the last {found.torn:,} bytes are incomplete, as a crash leaves them")
-    context.exit()
 
 
-def _repair(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
-    if where is None:
-        return
+def _repair(where: str) -> None:
     directory = Directory(where)
     with readable(where):
         directory.open(create=False)
@@ -67,4 +69,6 @@ def _repair(context: click.Context, parameter: click.Parameter, where: Optional[
         click.echo(f"left out {done.lost:,} bytes; {done.keys:,} keys are there")
     else:
         click.echo("nothing is damaged")
-    context.exit()
+
+
+_ACTIONS = {"check": _check, "repair": _repair}
