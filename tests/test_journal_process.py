@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import pytest
 
@@ -193,15 +193,6 @@ class TestProcess:
         assert "snapshot-0000000002" in ended.stderr
         assert "nothing of it can be read: restore the backup" in ended.stderr
         assert "--repair" not in ended.stderr
-
-    @pytest.mark.parametrize("names", [("--check", "--repair"), ("--repair", "--check")])
-    def test_a_check_together_with_a_repair_is_refused_by_name(
-        self, tmp_path: Path, names: Tuple[str, str]
-    ) -> None:
-        first, second = names
-        ended = start(first, str(tmp_path), second, str(tmp_path))
-        assert (ended.returncode, ended.stdout) == (2, "")
-        assert "--check and --repair exclude each other" in ended.stderr
 
     def test_a_repair_of_a_torn_end_says_one_thing(self, tmp_path: Path) -> None:
         where = str(tmp_path / "d")

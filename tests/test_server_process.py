@@ -45,9 +45,21 @@ def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize("typed", [["--port", "5"], ["--insecure"], ["--repair", "."]])
+def test_what_has_no_effect_beside_a_check_is_refused(tmp_path: Path, typed: List[str]) -> None:
+    ended = start("--check", str(tmp_path), *typed)
+    assert ended.returncode == 2
+    assert f"'{typed[0]}' has no effect with --check" in ended.stderr
+
+
 @pytest.mark.parametrize("option", ["--version", "--help", "--check", "--repair"])
 def test_a_full_standard_output_costs_one_line(tmp_path: Path, option: str) -> None:
-    words = [option, str(tmp_path)] if option in ("--check", "--repair") else [option]
+    words = [option]
+    if option in ("--check", "--repair"):
+        words.append(str(tmp_path))
+        with running_server("--data-dir", str(tmp_path)) as server:
+            while b'"ok":true' not in server.ask(b'{"type":"SET","key":"k","value":1}\n'):
+                time.sleep(0.01)  # it loads
     with open("/dev/full", "wb") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "entrypoints.server", *words],

@@ -23,7 +23,7 @@ from domain.errors import Misconfigured, Unavailable
 from entrypoints.address import ListenAddress
 from entrypoints.data_directory import readable
 from entrypoints.server.container import ServerContainer
-from entrypoints.server.maintenance import maintenance_options
+from entrypoints.server.maintenance import maintain, maintenance_options
 from entrypoints.server.options import server_options, server_settings
 from entrypoints.settings.sources import CONTEXT
 from entrypoints.streams import Program
@@ -46,6 +46,7 @@ def main(context: click.Context, /, **_: Any) -> None:
     Every option can also be set by an environment variable (KV_PORT for --port) or in the file
     named by --config (port = 7379). The command line wins, then the environment, then the file.
     """
+    maintain(context)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     settings, addresses, warnings = server_settings(context)
     end_log = logs.start(logs.to_standard_error, settings["log_level"], settings["log_format"])

@@ -1,58 +1,51 @@
 """`kv-server --check DIR` and `--repair DIR`: a journal's directory without a server.
 
 Rule: the directory is locked meanwhile; a check changes nothing in it, and a repair only what is
-damaged or incomplete.
+damaged or incomplete. A setting of the server that is typed beside one of them has no effect, and
+is refused; so is the one beside the other.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, List, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, TypeVar
 
 import click
 
 from adapters.storage.journal.repair import check, repair
 from domain.memory import InMemoryStore
 from entrypoints.data_directory import UNREADABLE, locked, readable
+from entrypoints.settings.sources import COMMAND_LINE_RANK, given
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class _Exclusive(click.Option):
-    """One of `--check` and `--repair`; both together are refused before anything is done."""
-
-    def handle_parse_result(
-        self, ctx: click.Context, opts: Mapping[str, Any], args: List[str]
-    ) -> Tuple[Any, List[str]]:
-        if {"check", "repair"} <= opts.keys():
-            raise click.UsageError("--check and --repair exclude each other: give one of them", ctx)
-        return super().handle_parse_result(ctx, opts, args)
-
-
 def maintenance_options(command: F) -> F:
     """Give a command `--check` and `--repair`."""
-    existing = click.Path(exists=True, file_okay=False)
-    for name, callback, text in (
-        ("--repair", _repair, "Keep what can be read of a damaged directory, and end."),
-        ("--check", _check, "Read all of a journal, tell what is in it, and end."),
+    existing: Any = click.Path(exists=True, file_okay=False)
+    for name, text in (
+        ("--repair", "Keep what can be read of a damaged directory, and end."),
+        ("--check", "Read all of a journal, tell what is in it, and end."),
     ):
-        option: Any = click.option(
-            name,
-            cls=_Exclusive,
-            type=existing,
-            callback=callback,
-            is_eager=True,
-            expose_value=False,
-            metavar="DIR",
-            help=text,
-        )
-        command = option(command)
+        command = click.option(name, type=existing, metavar="DIR", help=text)(command)
     return command
 
 
-def _check(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
-    if where is None:
+def maintain(context: click.Context) -> None:
+    """Do what `--check` or `--repair` asks for, and end. Raises `click.UsageError` for a setting
+    that was typed beside it."""
+    asked = [name for name in _ACTIONS if context.params[name] is not None]
+    if not asked:
         return
+    name, *others = asked
+    typed = [one.origin for one in given(context).values() if one.rank == COMMAND_LINE_RANK]
+    for unused in [*(f"'--{other}'" for other in others), *typed]:
+        raise click.UsageError(f"{unused} has no effect with --{name}")
+    _ACTIONS[name](context.params[name])
+    context.exit()
+
+
+def _check(where: str) -> None:
     with locked(where) as directory, readable(where):
         found = check(directory, InMemoryStore(time.time), time.time)
     click.echo(f"{found.keys:,} keys in {found.frames:,} frames, {found.bytes:,} bytes")
@@ -61,12 +54,9 @@ def _check(context: click.Context, parameter: click.Parameter, where: Optional[s
         click.echo(f"last written at {moment}, {time.time() - found.written:,.0f} s ago")
     if found.torn:
         click.echo(f"the last {found.torn:,} bytes are incomplete, as a crash leaves them")
-    context.exit()
 
 
-def _repair(context: click.Context, parameter: click.Parameter, where: Optional[str]) -> None:
-    if where is None:
-        return
+def _repair(where: str) -> None:
     with locked(where) as directory, readable(where, UNREADABLE):
         done = repair(directory, InMemoryStore(time.time), time.time)
     there = f"{done.keys:,} keys are there"
@@ -78,4 +68,6 @@ def _repair(context: click.Context, parameter: click.Parameter, where: Optional[
         click.echo(f"cut the last {done.cut:,} bytes, which a crash left incomplete; {there}")
     else:
         click.echo(f"nothing is damaged; {there}")
-    context.exit()
+
+
+_ACTIONS = {"check": _check, "repair": _repair}

@@ -59,6 +59,7 @@ _RANK = {
     ParameterSource.DEFAULT_MAP: 1,
 }
 
+COMMAND_LINE_RANK = _RANK[ParameterSource.COMMANDLINE]
 ENVIRONMENT_RANK = _RANK[ParameterSource.ENVIRONMENT]
 
 _OF_A_CONTAINER = re.compile(r"(tcp|udp|sctp)://")
