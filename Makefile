@@ -32,10 +32,10 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
 
 # What the version of Python, and of the packages that it gets, may change.
-VERSIONED = tests/contracts tests/library tests/test_client_program.py tests/test_docs.py \
+VERSIONED = tests/contracts tests/library tests/test_client_program.py \
     tests/test_exact_integers.py tests/test_gate.py tests/test_http.py tests/test_json_lines.py \
     tests/test_json_text.py tests/test_resp.py tests/test_server_process.py \
-    tests/test_settings.py tests/test_shell.py tests/test_tls.py tests/test_tools.py
+    tests/test_settings.py tests/test_shell.py
 
 test-versioned:                   ## those tests on one more Python: make test-versioned VENV=... PYTHON=...
 	$(MAKE) test TESTS="--hypothesis-profile brief $(VERSIONED)"

@@ -226,7 +226,8 @@ def table() -> Iterator[Dict[str, Dict[str, float]]]:
 
 
 ALIKE = ("SET of 15 MiB", "GETSET", "DELETE if_equals")
-"""What takes long before it comes to the store, so that one kind of store tells of all."""
+"""What takes long before it comes to the store, so that one kind of store tells of all; and in
+short, the worst of the documents."""
 
 
 @pytest.mark.timing
@@ -239,7 +240,7 @@ def test_no_step_of_any_request_takes_long(
     too_long = {}
     for name, before, line in costly_requests():
         assert any(f'"{command}"'.encode() in line[:60] or command in name for command in NAMES)
-        if name.startswith(ALIKE) and kind != "unbounded" and not long:
+        if name.startswith(ALIKE) and not long and (kind != "unbounded" or "deep" not in name):
             continue
         server.fill()
         times = []
