@@ -27,7 +27,7 @@ class Limits(Struct, frozen=True):
     max_reply_bytes: int = 64 * 1024 * 1024
     max_key_bytes: int = 64 * 1024
     max_keys_per_request: int = 100_000
-    max_batch_cost: int = 10_000
+    max_batch_cost: int = 5_000
     """Of the commands of a batch together: 1 is the work of about one SET."""
     max_opened_bytes: int = 1024 * 1024
     """Of stored and sent JSON that one request decodes to compare it or to count with it."""

@@ -314,14 +314,14 @@ class TestWork:
     @pytest.mark.parametrize(
         ("commands", "outcome"),
         [
-            ([SCAN] * 9, True),
-            ([SCAN] * 10, "TOO_LARGE"),
-            ([FLUSH] * 9, True),
-            ([FLUSH] * 10, "TOO_LARGE"),
-            ([PING] * 10_000, True),
-            ([PING] * 10_001, "TOO_LARGE"),
-            ([SCAN] * 9 + [PING] * 991, True),
-            ([SCAN] * 9 + [PING] * 992, "TOO_LARGE"),
+            ([SCAN] * 4, True),
+            ([SCAN] * 5, "TOO_LARGE"),
+            ([FLUSH] * 4, True),
+            ([FLUSH] * 5, "TOO_LARGE"),
+            ([PING] * 5_000, True),
+            ([PING] * 5_001, "TOO_LARGE"),
+            ([SCAN] * 4 + [PING] * 996, True),
+            ([SCAN] * 4 + [PING] * 997, "TOO_LARGE"),
         ],
         ids=[f"{number}" for number in range(8)],
     )
