@@ -16,6 +16,7 @@ from adapters.protocols.resp.entries import Entry
 from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
+    HEAD_OF,
     OK,
     REPLY,
     TEXT,
@@ -25,10 +26,20 @@ from adapters.protocols.resp.replies import (
     error_line,
     spelled,
 )
-from adapters.protocols.resp.runs import MAX_BYTES, read_one, read_run
+from adapters.protocols.resp.runs import (
+    GET_STARTS,
+    GETS,
+    LENGTHS,
+    MAX_BYTES,
+    SET,
+    SETS,
+    TWO,
+    read_run,
+)
 from adapters.protocols.resp.session import Shared
 from application.byte_values import to_bytes
-from application.commands import Command
+from application.commands import Command, Get
+from application.commands.strings import Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
 
@@ -106,15 +117,31 @@ class RespCodec(Codec):
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        if self.buffered:
+        """A short GET or SET."""
+        session, size = self._session, len(data)
+        if not session.is_usual or self.buffered or size > MAX_BYTES or data[-2:] != b"\r\n":
             return None
-        self.longest = len(data)
-        return read_one(self._session, data)
+        try:
+            if data[1] == TWO:
+                start = GET_STARTS[size]
+                if GETS.get(data[:start]) != size:
+                    return None
+                session.command = "get"
+                return Get(data[start:-2].decode(), id=TEXT + session.version)
+            if data[: len(SET)] not in SETS:
+                return None
+            key_length, key, length, value = data[len(SET) : -2].split(b"\r\n", 3)
+            if LENGTHS[len(key)] == key_length and LENGTHS[len(value)] == length:
+                session.command = "set"
+                return Put(key.decode(), value, id=DONE + session.version)
+        except (LookupError, ValueError):
+            pass
+        return None
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         if type(outcome) is bytes and request.id in _TEXTS:
-            if outcome[0] == _QUOTE and b"\\" not in outcome:  # the usual value
-                return b"$%d\r\n%b\r\n" % (len(outcome) - 2, outcome[1:-1])
+            if outcome[0] == _QUOTE and _BACKSLASH not in outcome:  # the usual value
+                return b"".join((HEAD_OF[len(outcome)], outcome[1:-1], b"\r\n"))
             return bulk(to_bytes(outcome))
         if outcome is True and request.id in _DONE:
             return OK
@@ -155,7 +182,7 @@ class RespCodec(Codec):
             return Settled(session.spelling(REPLY), refusal(error))
 
 
-_QUOTE = ord('"')
+_QUOTE, _BACKSLASH = b'"\\'
 _id_of = attrgetter("id")
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 

@@ -57,21 +57,35 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
-class _Lengths(Dict[int, bytes]):
-    """The lines that tell a length, behind the end of a line; those of long ones are made as they
-    are asked for."""
+class _ByLength(Dict[int, bytes]):
+    """What is made of a length; for long ones it is made as it is asked for."""
+
+    def __init__(self, make: Callable[[int], bytes]) -> None:
+        super().__init__((size, make(size)) for size in range(1024))
+        self._make = make
 
     def __missing__(self, size: int) -> bytes:
-        return b"\r\n$%d\r\n" % size
+        return self._make(size)
 
 
-_LENGTHS = _Lengths({size: b"\r\n$%d\r\n" % size for size in range(1024)})
-_QUOTE = ord('"')
+HEAD_OF = _ByLength(lambda size: b"$%d\r\n" % (size - len(b'""')))
+"""What stands before the bytes of a string, by the length of its text."""
+
+_LENGTHS = _ByLength(lambda size: b"\r\n$%d\r\n" % size)
+"""What stands between two bulks, by the length of the second."""
+
+_QUOTE, _BACKSLASH = b'"\\'
 
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
     """The replies that the texts of values are, one after another."""
-    datas = _datas_of(texts, b"\n".join(texts))
+    lines = b"\n".join(texts)
+    if len(set(map(len, texts))) == 1 and lines[0] == _QUOTE and _BACKSLASH not in lines:
+        head = HEAD_OF[len(texts[0])]
+        replies = lines.replace(b'"\n"', b"\r\n" + head)
+        if len(replies) == len(lines) + (len(texts) - 1) * (len(head) - 1):  # all were strings
+            return b"".join((head, replies[1:-1], b"\r\n"))
+    datas = _datas_of(texts, lines)
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
     parts[1::2] = datas
@@ -80,7 +94,7 @@ def bulks_of(texts: Sequence[bytes]) -> bytes:
 
 def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
     """The bytes that texts stand for; they are often all strings, and seldom have escapes."""
-    if b"\\" in lines:
+    if _BACKSLASH in lines:
         return list(map(to_bytes, texts))
     datas = lines[1:-1].split(b'"\n"')
     if len(datas) == len(texts) and lines[0] == _QUOTE:
