@@ -71,10 +71,9 @@ def ns_per_request(target: Conversation, payloads: list[bytes]) -> float:
 
 def payloads(command: str, pipeline: int, draw: random.Random) -> tuple[list[bytes], list[bytes]]:
     """Those of a round, for both protocols; their keys are drawn at random."""
-    drawn = [
-        [key(draw.randrange(KEYS)) for _ in range(pipeline)] for _ in range(ROUND // pipeline)
-    ]
-    return [as_json(command, names) for names in drawn], [as_resp(command, names) for names in drawn]
+    drawn = [[key(draw.randrange(KEYS)) for _ in range(pipeline)] for _ in range(ROUND // pipeline)]
+    lines = [as_json(command, names) for names in drawn]
+    return lines, [as_resp(command, names) for names in drawn]
 
 
 def main() -> None:

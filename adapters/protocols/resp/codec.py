@@ -16,7 +16,6 @@ from adapters.protocols.resp.entries import Entry
 from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
-    HEAD_OF,
     OK,
     REPLY,
     TEXT,
@@ -27,12 +26,10 @@ from adapters.protocols.resp.replies import (
     spelled,
 )
 from adapters.protocols.resp.runs import (
-    GET_STARTS,
     GETS,
     LENGTHS,
     MAX_BYTES,
-    SET,
-    SETS,
+    MAX_ONE,
     TWO,
     read_run,
 )
@@ -57,6 +54,8 @@ class RespCodec(Codec):
         self._few = MAX_BYTES if limits.max_request_bytes >= MAX_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
+        self._run: Sequence[Request] = ()
+        """The last requests that all have their results spelled alike."""
         self._error: Optional[KvError] = None
         self.has_more = False
         self.buffered = 0
@@ -84,8 +83,9 @@ class RespCodec(Codec):
         if len(data) <= self._few and not self.buffered and session.is_plain:
             run = read_run(session, data)
             if run:
-                self.longest = BLOCK
-                return run  # type: ignore[return-value]  # a list of commands is one of requests
+                self.longest, self._run = BLOCK, run
+                return run
+        self._run = ()
         self._parser.is_restricted = not session.is_authenticated
         cut, self._waiting = self._waiting, []
         try:
@@ -117,23 +117,30 @@ class RespCodec(Codec):
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        """A short GET or SET."""
-        session, size = self._session, len(data)
-        if not session.is_usual or self.buffered or size > MAX_BYTES or data[-2:] != b"\r\n":
+        """A short GET or SET, byte for byte; all else is left to `decode`."""
+        session, length = self._session, len(data)
+        version = session.usual
+        if version is None or self.buffered or length >= MAX_ONE:
             return None
         try:
             if data[1] == TWO:
-                start = GET_STARTS[size]
-                if GETS.get(data[:start]) != size:
-                    return None
-                session.command = "get"
-                return Get(data[start:-2].decode(), id=TEXT + session.version)
-            if data[: len(SET)] not in SETS:
+                text, head = data.decode(), GETS[length]
+                key = text[len(head) : -2]
+                if f"{head}{key}\r\n" == text or f"{head.lower()}{key}\r\n" == text:
+                    session.command = "get"
+                    return Get(key, id=TEXT + version)
                 return None
-            key_length, key, length, value = data[len(SET) : -2].split(b"\r\n", 3)
-            if LENGTHS[len(key)] == key_length and LENGTHS[len(value)] == length:
+            count, size, name, key_size, its, value_size, value, rest = data.split(b"\r\n", 7)
+            if (
+                (name == b"SET" or name == b"set")
+                and key_size == LENGTHS[len(its)]
+                and value_size == LENGTHS[len(value)]
+                and count == b"*3"
+                and size == b"$3"
+                and not rest
+            ):
                 session.command = "set"
-                return Put(key.decode(), value, id=DONE + session.version)
+                return Put(its.decode(), value, id=DONE + version)
         except (LookupError, ValueError):
             pass
         return None
@@ -141,7 +148,10 @@ class RespCodec(Codec):
     def encode_one(self, request: Request, outcome: object) -> bytes:
         if type(outcome) is bytes and request.id in _TEXTS:
             if outcome[0] == _QUOTE and _BACKSLASH not in outcome:  # the usual value
-                return b"".join((HEAD_OF[len(outcome)], outcome[1:-1], b"\r\n"))
+                try:
+                    return _HEADS[len(outcome)] + outcome[_INNER] + b"\r\n"
+                except IndexError:
+                    pass
             return bulk(to_bytes(outcome))
         if outcome is True and request.id in _DONE:
             return OK
@@ -149,7 +159,8 @@ class RespCodec(Codec):
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
-            ids = set(map(_id_of, requests))
+            ids = {requests[0].id} if requests is self._run else set(map(_id_of, requests))
+            self._run = ()
             if ids <= _TEXTS and set(map(type, outcomes)) == {bytes}:
                 return bulks_of(outcomes)  # type: ignore[arg-type]
             if ids <= _DONE and all(outcome is True for outcome in outcomes):
@@ -183,6 +194,9 @@ class RespCodec(Codec):
 
 
 _QUOTE, _BACKSLASH = b'"\\'
+_INNER = slice(1, -1)
+_HEADS = [b"$%d\r\n" % max(size - len(b'""'), 0) for size in range(1024)]
+"""What stands before the bytes of a string, by the length of its text."""
 _id_of = attrgetter("id")
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 

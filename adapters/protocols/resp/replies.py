@@ -57,34 +57,31 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
-class _ByLength(Dict[int, bytes]):
-    """What is made of a length; for long ones it is made as it is asked for."""
-
-    def __init__(self, make: Callable[[int], bytes]) -> None:
-        super().__init__((size, make(size)) for size in range(1024))
-        self._make = make
+class _Lengths(Dict[int, bytes]):
+    """The lines that tell a length, behind the end of a line; those of long ones are made as they
+    are asked for."""
 
     def __missing__(self, size: int) -> bytes:
-        return self._make(size)
+        return b"\r\n$%d\r\n" % size
 
 
-HEAD_OF = _ByLength(lambda size: b"$%d\r\n" % (size - len(b'""')))
-"""What stands before the bytes of a string, by the length of its text."""
-
-_LENGTHS = _ByLength(lambda size: b"\r\n$%d\r\n" % size)
-"""What stands between two bulks, by the length of the second."""
-
+_LENGTHS = _Lengths({size: b"\r\n$%d\r\n" % size for size in range(1024)})
 _QUOTE, _BACKSLASH = b'"\\'
 
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
     """The replies that the texts of values are, one after another."""
-    lines = b"\n".join(texts)
-    if len(set(map(len, texts))) == 1 and lines[0] == _QUOTE and _BACKSLASH not in lines:
-        head = HEAD_OF[len(texts[0])]
-        replies = lines.replace(b'"\n"', b"\r\n" + head)
-        if len(replies) == len(lines) + (len(texts) - 1) * (len(head) - 1):  # all were strings
-            return b"".join((head, replies[1:-1], b"\r\n"))
+    lines, size, more = b"\n".join(texts), len(texts[0]), len(texts) - 1
+    if (
+        len(lines) + 1 == (size + 1) * len(texts)
+        and lines[size :: size + 1] == b"\n" * more
+        and lines[0] == _QUOTE
+        and _BACKSLASH not in lines
+    ):
+        between = _LENGTHS[size - len(b'""')]
+        replies = lines.replace(b'"\n"', between)
+        if len(replies) == len(lines) + more * (len(between) - len(b'"\n"')):
+            return between[2:] + replies[1:-1] + b"\r\n"  # all are strings of one length
     datas = _datas_of(texts, lines)
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))

@@ -7,40 +7,41 @@ and between two requests stands what the next begins with. All else is left to t
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import List, Optional
 
 from adapters.protocols.resp.commands import HEADS
 from adapters.protocols.resp.session import Session
-from application.commands import Command
+from application.ports import Request
 
 MAX_BYTES = 4 * 1024
 """Bytes of a read that may be a few dozen usual requests."""
 
 TWO = ord("2")
-SET = b"*3\r\n$3\r\nSET\r\n"
-SETS = frozenset((SET, SET.lower()))
-"""What a SET without options begins with."""
 
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
 
 _SIZES = {length.decode(): size for size, length in enumerate(LENGTHS)}
 _NAME = len(b"*2\r\n$3\r\n")
-_GET = b"*2\r\n$3\r\nGET\r\n"
-GETS = {
-    head + length + b"\r\n": len(head + length) + size + len(b"\r\n\r\n")
-    for head in (_GET, _GET.lower())
-    for size, length in enumerate(LENGTHS)
-}
-"""What a GET begins with, up to its key, and how long it is as a whole."""
-
-GET_STARTS = [0] * (max(GETS.values()) + 1)
-"""By how long a GET is, where its key begins."""
-for _head, _size in GETS.items():
-    GET_STARTS[_size] = len(_head)
 
 
-def read_run(session: Session, data: bytes) -> Optional[List[Command[Any]]]:
+def _get_heads(most: int) -> List[str]:
+    heads = ["\ud800"] * most  # which no decoded text begins with
+    for size in range(most):
+        head = f"*2\r\n$3\r\nGET\r\n${size}\r\n"
+        if len(head) + size + len("\r\n") < most:
+            heads[len(head) + size + len("\r\n")] = head
+    return heads
+
+
+MAX_ONE = 512
+"""Bytes of a GET or SET for the shortest way; what is longer is often a run."""
+
+GETS = _get_heads(MAX_ONE)
+"""What a GET has before its key, by how long it is as a whole."""
+
+
+def read_run(session: Session, data: bytes) -> Optional[List[Request]]:
     """The commands; None when `data` is no run, or a key is not UTF-8."""
     end = data.find(b"\r\n", _NAME) + 2
     head = data[:end]
@@ -56,13 +57,13 @@ def read_run(session: Session, data: bytes) -> Optional[List[Command[Any]]]:
             if prefix:
                 keys = [prefix + key for key in keys]
             return [kind(key, id=id) for key in keys]
-        commands = []
-        lengths = LENGTHS
+        commands: List[Request] = []
+        add, lengths = commands.append, LENGTHS
         for piece in data[end:-2].split(b"\r\n" + head):
             key_length, key, length, value = piece.split(b"\r\n", 3)
             if lengths[len(key)] != key_length or lengths[len(value)] != length:
                 return None
-            commands.append(kind(prefix + key.decode(), value, id=id))
+            add(kind(prefix + key.decode(), value, id=id))
         return commands
     except (LookupError, ValueError):
         return None

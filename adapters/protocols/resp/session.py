@@ -71,10 +71,10 @@ class Session:
         self._reply_mode = "ON"
         self.is_plain = True
         """Whether a command is executed where it is read, and answered as ever."""
-        self.is_usual = True
-        """Whether keys are those of database 0, too."""
         self.version = 0
         """What is added to the number of a spelling to have it in the client's version."""
+        self.usual: Optional[int] = 0
+        """The same, where keys are stored as they come, too; else None."""
 
     @property
     def address(self) -> str:
@@ -117,6 +117,7 @@ class Session:
         """Has the replies that follow in a version of the protocol."""
         self.is_version_3 = version == 3
         self.version = replies.VERSION_3 if self.is_version_3 else 0
+        self.update()
 
     def select(self, database: int) -> None:
         """Has the commands that follow use another database."""
@@ -152,7 +153,7 @@ class Session:
     def update(self) -> None:
         """To be called once the state has changed."""
         self.is_plain = self.queue is None and self._reply_mode == "ON" and not self.is_subscribed
-        self.is_usual = self.is_plain and not self.prefix
+        self.usual = self.version if self.is_plain and not self.prefix else None
 
 
 class Queue:
