@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, Generator, List, NamedTuple, Optional
 
 from application.budget import Budget
 from application.commands.base import Command, register
 from application.commands.keyspace import Scan
 from application.databases import Databases, keys_of, visible
 from application.glob import glob
+from application.snapshot_read import SteppedStore
 from domain.errors import BadRequest, TooLarge
 from domain.store import Store
 
@@ -34,6 +35,9 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
     def run(self, store: Store, budget: Budget) -> int:
         return self.databases.count(store, self.prefix)
 
+    def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, int]:
+        return self.databases.count_in_steps(store, self.prefix)
+
 
 @register
 class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
@@ -41,6 +45,9 @@ class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
 
     def run(self, store: Store, budget: Budget) -> int:
         return self.databases.clear(store, self.prefix)
+
+    def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, int]:
+        return self.databases.clear_in_steps(store, self.prefix)
 
 
 @register
