@@ -54,7 +54,7 @@ class RespCodec(Codec):
         self._few = MAX_BYTES if limits.max_request_bytes >= MAX_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
-        self._run: Sequence[Request] = ()
+        self._run: List[Request] = []
         """The last requests that all have their results spelled alike."""
         self._error: Optional[KvError] = None
         self.has_more = False
@@ -79,41 +79,20 @@ class RespCodec(Codec):
         return self._parser.partial_number
 
     def decode(self, data: bytes) -> List[Request]:
-        session = self._session
-        if len(data) <= self._few and not self.buffered and session.is_plain:
-            run = read_run(session, data)
-            if run:
-                self.longest, self._run = BLOCK, run
-                return run
-        self._run = ()
-        self._parser.is_restricted = not session.is_authenticated
-        cut, self._waiting = self._waiting, []
-        try:
-            if self._error is None and (data or not cut):
-                cut += self._parser.take(data)
-        except (BadRequest, TooLarge) as error:
-            self._error = error
-            self._parser.close()
-        requests: List[Request] = []
         self.longest = BLOCK
-        for index, arguments in enumerate(cut):
-            entry = entry_of(arguments)
-            if entry is None and arguments[0].upper() in CLOSERS:
-                self._error, cut = BadRequest("Protocol error: this is no HTTP server"), []
-                break
-            requests.append(self._request(entry, arguments))
-            if len(cut) == 1:
-                self.longest = sum(map(len, arguments)) + 16
-            if entry and entry.changes_state:
-                self._waiting = cut[index + 1 :]
-                break
+        self._run = self._read_run(data)
+        if self._run:
+            return self._run
+        cut = self._cut(data)
+        if len(cut) == 1:
+            self.longest = sum(map(len, cut[0])) + 16
+        requests = self._read_each(cut)
         if self._error and not self._waiting:
             requests.append(Settled(0, self._error, is_fatal=True))
         self.has_more = bool(self._waiting) or self._parser.has_more
         waiting = sum(sum(map(len, each)) + len(each) for each in self._waiting)
-        self.buffered = (
-            self._parser.buffered + waiting + (session.queue.size if session.queue else 0)
-        )
+        queue = self._session.queue
+        self.buffered = self._parser.buffered + waiting + (queue.size if queue else 0)
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
@@ -160,7 +139,7 @@ class RespCodec(Codec):
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
             ids = {requests[0].id} if requests is self._run else set(map(_id_of, requests))
-            self._run = ()
+            self._run = []
             if ids <= _TEXTS and set(map(type, outcomes)) == {bytes}:
                 return bulks_of(outcomes)  # type: ignore[arg-type]
             if ids <= _DONE and all(outcome is True for outcome in outcomes):
@@ -184,6 +163,38 @@ class RespCodec(Codec):
         self.has_more = False
         self.buffered = 0
         self._session.close()
+
+    def _read_run(self, data: bytes) -> List[Request]:
+        session = self._session
+        if len(data) > self._few or self.buffered or not session.is_plain:
+            return []
+        return read_run(session, data) or []
+
+    def _cut(self, data: bytes) -> List[Arguments]:
+        """The next requests, those first that waited."""
+        self._parser.is_restricted = not self._session.is_authenticated
+        cut, self._waiting = self._waiting, []
+        try:
+            if self._error is None and (data or not cut):
+                cut += self._parser.take(data)
+        except (BadRequest, TooLarge) as error:
+            self._error = error
+            self._parser.close()
+        return cut
+
+    def _read_each(self, cut: List[Arguments]) -> List[Request]:
+        """The commands, up to one that changes what those after it mean: they wait."""
+        requests: List[Request] = []
+        for index, arguments in enumerate(cut):
+            entry = entry_of(arguments)
+            if entry is None and arguments[0].upper() in CLOSERS:
+                self._error = BadRequest("Protocol error: this is no HTTP server")
+                break
+            requests.append(self._request(entry, arguments))
+            if entry and entry.changes_state:
+                self._waiting = cut[index + 1 :]
+                break
+        return requests
 
     def _request(self, entry: Optional[Entry], arguments: Arguments) -> Request:
         session = self._session
