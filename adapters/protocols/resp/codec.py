@@ -80,9 +80,11 @@ class RespCodec(Codec):
 
     def decode(self, data: bytes) -> List[Request]:
         self.longest = BLOCK
-        self._run = self._read_run(data)
-        if self._run:
-            return self._run
+        self._run = []
+        if len(data) <= self._few and not self.buffered and self._session.is_plain:
+            self._run = read_run(self._session, data)
+            if self._run:
+                return self._run
         cut = self._cut(data)
         if len(cut) == 1:
             self.longest = sum(map(len, cut[0])) + 16
@@ -125,25 +127,27 @@ class RespCodec(Codec):
         return None
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        if type(outcome) is bytes and request.id in _TEXTS:
-            if outcome[0] == _QUOTE and _BACKSLASH not in outcome:  # the usual value
+        if type(outcome) is bytes:  # of a GET
+            if outcome[0] == _QUOTE and _BACKSLASH not in outcome:
                 try:
                     return _HEADS[len(outcome)] + outcome[_INNER] + b"\r\n"
                 except IndexError:
                     pass
             return bulk(to_bytes(outcome))
-        if outcome is True and request.id in _DONE:
-            return OK
-        return spelled(request, outcome)
+        return OK if outcome is True else spelled(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
-            ids = {requests[0].id} if requests is self._run else set(map(_id_of, requests))
-            self._run = []
-            if ids <= _TEXTS and set(map(type, outcomes)) == {bytes}:
-                return bulks_of(outcomes)  # type: ignore[arg-type]
-            if ids <= _DONE and all(outcome is True for outcome in outcomes):
+            is_run, self._run = requests is self._run, []
+            ids = {requests[0].id} if is_run else set(map(_id_of, requests))
+            if ids <= _DONE and outcomes.count(True) == len(outcomes):
                 return OK * len(outcomes)
+            kinds = {type(outcomes[0])} if is_run else set(map(type, outcomes))
+            if ids <= _TEXTS and kinds == {bytes}:
+                try:
+                    return bulks_of(outcomes)  # type: ignore[arg-type]
+                except TypeError:  # a key is missing
+                    pass
         reply = b"".join(map(spelled, requests, outcomes))
         if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
             most = self._limits.max_reply_bytes
@@ -163,12 +167,6 @@ class RespCodec(Codec):
         self.has_more = False
         self.buffered = 0
         self._session.close()
-
-    def _read_run(self, data: bytes) -> List[Request]:
-        session = self._session
-        if len(data) > self._few or self.buffered or not session.is_plain:
-            return []
-        return read_run(session, data) or []
 
     def _cut(self, data: bytes) -> List[Arguments]:
         """The next requests, those first that waited."""
@@ -205,10 +203,10 @@ class RespCodec(Codec):
 
 
 _QUOTE, _BACKSLASH = b'"\\'
+_id_of = attrgetter("id")
 _INNER = slice(1, -1)
 _HEADS = [b"$%d\r\n" % max(size - len(b'""'), 0) for size in range(1024)]
 """What stands before the bytes of a string, by the length of its text."""
-_id_of = attrgetter("id")
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 

@@ -7,7 +7,7 @@ and between two requests stands what the next begins with. All else is left to t
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import List
 
 from adapters.protocols.resp.commands import HEADS
 from adapters.protocols.resp.session import Session
@@ -41,13 +41,13 @@ GETS = _get_heads(MAX_ONE)
 """What a GET has before its key, by how long it is as a whole."""
 
 
-def read_run(session: Session, data: bytes) -> Optional[List[Request]]:
-    """The commands; None when `data` is no run, or a key is not UTF-8."""
+def read_run(session: Session, data: bytes) -> List[Request]:
+    """The commands; none when `data` is no run, or a key is not UTF-8."""
     end = data.find(b"\r\n", _NAME) + 2
     head = data[:end]
     plain = HEADS.get(head)
     if plain is None or data[-2:] != b"\r\n":
-        return None
+        return []
     (kind, spelling), name = plain
     session.command = name
     id, prefix = spelling + session.version, session.prefix
@@ -62,11 +62,11 @@ def read_run(session: Session, data: bytes) -> Optional[List[Request]]:
         for piece in data[end:-2].split(b"\r\n" + head):
             key_length, key, length, value = piece.split(b"\r\n", 3)
             if lengths[len(key)] != key_length or lengths[len(value)] != length:
-                return None
+                return []
             add(kind(prefix + key.decode(), value, id=id))
         return commands
     except (LookupError, ValueError):
-        return None
+        return []
 
 
 def _keys(text: str, end: int) -> List[str]:
