@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import Any, Callable, FrozenSet, Generator, List, Optional
+from typing import AbstractSet, Any, Callable, Generator, List, Optional
 
-from application.admission import Gate, LongRequests
-from application.commands import PLAIN, Auth, Command, Results, name_of
+from application.admission import Gate, LongRequests, Pause
+from application.commands import Auth, Command, Results, name_of
 from application.limits import Limits
 from application.password import Password
 from application.ports import (
@@ -68,6 +68,7 @@ class Service:
         stats: ServerStats,
         long_requests: LongRequests,
         password: Optional[Password] = None,
+        pause: Optional[Pause] = None,
     ) -> None:
         self.executor = executor
         self.protocols = protocols
@@ -75,6 +76,7 @@ class Service:
         self.stats = stats
         self.long_requests = long_requests
         self.password = password
+        self.pause = pause or Pause(stats.clock)
         # A request of up to this many bytes can name neither too long a key nor too many keys; a
         # short one has no need for turns of its own, either.
         harmless = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
@@ -121,6 +123,7 @@ class Conversation:
         self._executor = executor or service.executor
         self._execute = self._executor.execute
         self._counts = service.stats.commands
+        self._plain: AbstractSet[type] = service.pause.plain
         self._link = link
         self._small = 0
         """Bytes of a request that needs no closer look; 0 while early."""
@@ -148,7 +151,7 @@ class Conversation:
             request = self._codec.decode_one(data)
             if request is None:
                 self._requests = self._codec.decode(data)
-            elif type(request) in PLAIN:
+            elif type(request) in self._plain:
                 return self._answer_one(request)
             else:
                 self._requests = [request]
@@ -239,12 +242,16 @@ class Conversation:
         if delay == inf:
             self._end(Unauthenticated("too many attempts wait; try again later"))
         elif delay:
-            self._requests.insert(0, request)
-            self._link.wake_after(delay)
-            self.wants = Wants.WAKE
+            self._park(request, delay)
         elif isinstance(request, Auth):
             self._small = self._service.harmless_bytes
         return not delay
+
+    def _park(self, request: Request, delay: float) -> None:
+        """Has a request wait, with all that comes after it."""
+        self._requests.insert(0, request)
+        self._link.wake_after(delay)
+        self.wants = Wants.WAKE
 
     # One turn.
 
@@ -296,7 +303,7 @@ class Conversation:
         return b""
 
     def _execute_all(
-        self, window: List[Request], plain: FrozenSet[type], turn: Turn
+        self, window: List[Request], plain: AbstractSet[type], turn: Turn
     ) -> List[object]:
         """The outcomes of requests, up to one that takes turns of its own or ends the turn; those
         after it are kept for later."""
@@ -326,7 +333,7 @@ class Conversation:
         if not self._final:
             self._requests += requests
 
-    def _execute_run(self, window: List[Request], plain: FrozenSet[type]) -> Optional[Results]:
+    def _execute_run(self, window: List[Request], plain: AbstractSet[type]) -> Optional[Results]:
         """Executes requests of one kind at once; None when they are to be executed one by one."""
         kinds = set(map(type, window))
         if len(kinds) > 1 or not kinds <= plain:
@@ -347,15 +354,19 @@ class Conversation:
     def _told(self, request: Request, outcome: object) -> object:
         return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
-    def _plain_kinds(self) -> FrozenSet[type]:
+    def _plain_kinds(self) -> AbstractSet[type]:
         """The commands that need no closer look."""
-        return PLAIN if self._codec.longest <= self._small else frozenset()
+        return self._plain if self._codec.longest <= self._small else frozenset()
 
     def _execute_special(self, request: Request, turn: Turn) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
         if isinstance(request, Settled):
             return self._settle(request)
         if self._gate and not self._pass(self._gate, request):
+            return _BEGUN
+        delay = self._service.pause.delay(request, self._link.wake)
+        if delay:
+            self._park(request, delay)
             return _BEGUN
         turn.is_over()
         is_short = self._codec.longest <= self._service.short_bytes

@@ -16,10 +16,12 @@ from adapters.protocols.resp.codec import begins_resp
 from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import bulk, bulks_of
+from application.admission import Pause
 from application.byte_values import to_bytes, to_text
+from application.commands import Get, MSet
 from application.ports import Conversation, Wants
 from entrypoints.server.container import ServerContainer
-from tests.support import answer, server_container
+from tests.support import Clock, answer, finish, server_container
 
 
 def request(*arguments: bytes) -> bytes:
@@ -429,3 +431,82 @@ def test_a_transaction_is_bounded_as_a_batch_is(
     )
     assert setting in replies
     assert (b"-EXECABORT" in replies) == (setting == b"max_batch_cost")
+
+
+class ParkedLink(LoopbackLink):
+    """Notes how it is woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delays: List[float] = []
+        self.n_wakes = 0
+
+    def wake(self) -> None:
+        self.n_wakes += 1
+
+    def wake_after(self, seconds: float) -> None:
+        self.delays.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("mode", "held", "others"),
+    [
+        ([b"WRITE"], b'{"type":"SET","key":"k","value":1}\n', b'{"type":"GET","key":"k"}\n'),
+        ([b"WRITE"], request(b"INCR", b"k"), request(b"GET", b"k")),
+        ([b"WRITE"], request(b"SET", b"k", b"2") * 3, request(b"GET", b"k") * 3),
+        ([b"ALL"], request(b"GET", b"k"), None),
+        ([], b'{"type":"PING"}\n' * 2, None),
+    ],
+)
+def test_a_pause_holds_the_commands_of_all_clients_until_it_is_over(
+    mode: List[bytes], held: bytes, others: Optional[bytes]
+) -> None:
+    container, clock = server_container(), Clock()
+    container.clock.override(providers.Object(clock))
+    admin, other = conversation(container), conversation(container)
+    link = ParkedLink()
+    talk: Conversation = container.plain_conversation(link)
+    expected = answer(conversation(container), [held])
+    answer(conversation(container), [request(b"DEL", b"k")])
+
+    assert admin.receive(request(b"CLIENT", b"PAUSE", b"2000", *mode)) == b"+OK\r\n"
+    assert answer(talk, [held]) == b""
+    assert talk.wants is Wants.WAKE
+    assert link.delays == [2.0]
+    if others:
+        assert answer(other, [others])
+        assert answer(admin, [request(b"CLIENT", b"UNPAUSE")]) == b"+OK\r\n"
+        assert link.n_wakes == 1
+    else:
+        assert answer(admin, [request(b"CLIENT", b"UNPAUSE")]) == b""
+        clock.now += 2.0
+    talk_said = talk.advance() + finish(talk)
+    assert talk_said == expected
+    assert answer(talk, [held])
+
+
+def test_a_pause_is_not_made_less_by_another() -> None:
+    clock = Clock()
+    pause = Pause(clock)
+    pause.begin(5.0, writes_only=True)
+    pause.begin(1.0, writes_only=True)
+    get, put = Get("k"), MSet({})
+    assert [pause.delay(get, print), pause.delay(put, print)] == [0.0, 5.0]
+    pause.begin(1.0, writes_only=False)
+    pause.begin(1.0, writes_only=True)
+    assert pause.delay(get, print) == 5.0
+    clock.now += 5.0
+    assert pause.delay(put, print) == 0.0
+    assert pause.plain
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([b"x"], b"-ERR timeout is not an integer or out of range\r\n"),
+        ([b"-1"], b"-ERR timeout is negative\r\n"),
+        ([b"1", b"READ"], b"-ERR syntax error\r\n"),
+    ],
+)
+def test_a_pause_of_no_time_is_refused(arguments: List[bytes], error: bytes) -> None:
+    assert said(request(b"CLIENT", b"PAUSE", *arguments)) == error

@@ -25,7 +25,7 @@ from adapters.storage.journal.background import GeventBackground, JournalKeeper
 from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.journal import Journal
 from application import conversation as conversations
-from application.admission import LongRequests
+from application.admission import LongRequests, Pause
 from application.durability import DurableConversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
@@ -163,6 +163,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
+    pause = providers.Singleton(Pause, clock)
     resp = providers.Singleton(
         Shared,
         limits,
@@ -170,6 +171,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Object(time.time),
         providers.Callable(bool, config.password),
         providers.Callable(bool, config.data_dir),
+        pause,
     )
     http = providers.Singleton(
         Site,
@@ -196,7 +198,7 @@ class ServerContainer(containers.DeclarativeContainer):
         yes=providers.Singleton(Password, config.password, clock),
     )
     service = providers.Singleton(
-        conversations.Service, executor, protocols, limits, stats, long_requests, password
+        conversations.Service, executor, protocols, limits, stats, long_requests, password, pause
     )
     plain_conversation: providers.Provider[Conversation] = providers.Selector(
         providers.Callable(_whether, config.data_dir),

@@ -267,6 +267,34 @@ def _reply_mode(session: Session, arguments: Arguments) -> Action:
     return action
 
 
+def _pause(session: Session, arguments: Arguments) -> Action:
+    """CLIENT PAUSE milliseconds [WRITE | ALL]."""
+    mode = arguments[3].upper() if len(arguments) == 4 else b"ALL"
+    if len(arguments) > 4 or mode not in (b"WRITE", b"ALL"):
+        raise ReplyError(SYNTAX)
+    if not arguments[2].lstrip(b"-").isdigit() or len(arguments[2]) > 15:
+        raise ReplyError("ERR timeout is not an integer or out of range")
+    milliseconds = int(arguments[2])
+    if milliseconds < 0:
+        raise ReplyError("ERR timeout is negative")
+
+    def action(store: Store, budget: Budget) -> Status:
+        session.shared.pause.begin(milliseconds / 1000, mode == b"WRITE")
+        return OK
+
+    return action
+
+
+def _unpause(session: Session, arguments: Arguments) -> Action:
+    """CLIENT UNPAUSE."""
+
+    def action(store: Store, budget: Budget) -> Status:
+        session.shared.pause.end()
+        return OK
+
+    return action
+
+
 def _switch(session: Session, arguments: Arguments) -> Action:
     """What is switched on or off, and has no effect here."""
     if arguments[2].upper() not in (b"ON", b"OFF"):
@@ -307,6 +335,8 @@ TABLE = (
         Entry("info", 2, "", NONE, does(lambda s, a: lambda store, budget: _described(s))),
         Entry("list", -2, "admin", NONE, does(_list_clients)),
         Entry("kill", -3, "admin", NONE, does(_kill)),
+        Entry("pause", -3, "admin", NONE, does(_pause)),
+        Entry("unpause", 2, "admin", NONE, does(_unpause)),
         Entry("reply", 3, "fast", NONE, does(_reply_mode), True),
         Entry("no-evict", 3, "admin", NONE, does(_switch)),
         Entry("no-touch", 3, "fast", NONE, does(_switch)),

@@ -10,6 +10,7 @@ import random
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from adapters.protocols.resp import replies
+from application.admission import Pause
 from application.channels import Channels, Subscriber
 from application.commands import Command
 from application.databases import Databases
@@ -29,12 +30,14 @@ class Shared:
         wall: Callable[[], float],
         has_password: bool = False,
         is_durable: bool = False,
+        pause: Optional[Pause] = None,
     ) -> None:
         self.limits = limits
         self.version = version
         self.wall = wall
         self.has_password = has_password
         self.is_durable = is_durable
+        self.pause = pause or Pause(wall)
         self.databases = Databases(are_restored=is_durable)
         self.choose: Callable[[List[str]], str] = random.Random().choice
         self.watches = Watches()
