@@ -149,11 +149,10 @@ class ServerStats:
             cut_clients=self.killed,
             loop_lag=self.loop_lag,
         )
-        report.commands = {
-            str(kind.__struct_config__.tag): count  # type: ignore[attr-defined]
-            for kind, count in self.commands.items()
-            if count
-        }
+        commands: Counter[str] = Counter()
+        for kind, count in self.commands.items():
+            commands[str(kind.__struct_config__.tag)] += count  # type: ignore[attr-defined]
+        report.commands = {name: count for name, count in commands.items() if count}
         report.errors = dict(self.errors)
         report.limits = self._limits
         if self._journal:

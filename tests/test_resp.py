@@ -380,9 +380,27 @@ def test_info_has_the_sections_that_are_asked_for() -> None:
     assert some.count(b"# ") == 2
     assert b"db0:keys=1,expires=0,avg_ttl=0\r\n" in some
     assert b"connected_clients:1\r\n" in some
-    assert b"cmdstat_redis.put:calls=1\r\n" in said(
-        request(b"SET", b"k", b"v") + request(b"INFO", b"commandstats")
-    )
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(b"SET k 1", b"SET k 1 XX", b"SETEX k 9 1", b"PSETEX k 9 1", b"SETNX k 1", b"GETEX k"),
+        *(b"GETEX k EX 9", b"MSETNX a 1", b"MGET a", b"INCR k", b"DECR k", b"INCRBY k 1"),
+        *(b"DECRBY k 1", b"DEL k", b"UNLINK k", b"EXISTS k", b"TOUCH k", b"TYPE k", b"TTL k"),
+        *(b"PTTL k", b"EXPIRE k 9", b"PEXPIRE k 9", b"EXPIREAT k 9", b"PEXPIREAT k 9", b"DBSIZE"),
+        *(b"FLUSHDB", b"FLUSHALL", b"SCAN 0", b"SCAN 0 TYPE list", b"SUBSTR k 0 1", b"ECHO x"),
+        *(b"PING", b"PING x", b"TIME", b"CLIENT ID", b"HELLO", b"INFO server", b"CONFIG GET save"),
+    ],
+)
+def test_a_command_is_counted_by_the_name_that_was_sent(sent: bytes) -> None:
+    words = sent.lower().split()
+    name = b"|".join(words[: 2 if words[0] in (b"client", b"config") else 1])
+    info = request(b"INFO", b"commandstats")
+    for count in (1, 16):
+        answered = said(*[request(*sent.split()) * count, info])
+        assert b"cmdstat_%b:calls=%d\r\n" % (name, count) in answered
+        assert answered.count(b"cmdstat_") == 1
 
 
 def test_commands_and_settings_are_told_from_the_one_table() -> None:

@@ -158,6 +158,12 @@ def register(kind: C) -> C:
     return kind
 
 
+def renamed(kind: Any, name: str, module: str) -> Any:
+    """A kind of a module that differs from another in its name alone."""
+    namespace = {"__module__": module, "__doc__": kind.__doc__}
+    return type(kind)(kind.__name__, (kind,), namespace, tag=name, gc=False)
+
+
 def registered(*families: ModuleType) -> Tuple[Type[Command[Any]], ...]:
     """The commands of the families, in the order of their definition."""
     return tuple(kind for family in families for kind in _REGISTERED[family.__name__])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Callable, Dict, NamedTuple, Set, Union
 
 from adapters.protocols.resp import replies
-from adapters.protocols.resp.entries import NONE, Action, Entry, does, family, text_of
+from adapters.protocols.resp.entries import NONE, Action, Does, Entry, family, text_of
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
@@ -90,7 +90,7 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
 
         return action
 
-    return Entry(name, arity, "pubsub noscript", NONE, does(make), True)
+    return Entry(name, arity, "pubsub noscript", NONE, Does(make), True)
 
 
 def _publish(session: Session, arguments: Arguments) -> Action:
@@ -114,12 +114,12 @@ TABLE = (
     _entry("", "unsubscribe", -1),
     _entry("p", "subscribe", -2),
     _entry("p", "unsubscribe", -1),
-    Entry("publish", 3, "pubsub fast", NONE, does(_publish)),
+    Entry("publish", 3, "pubsub fast", NONE, Does(_publish)),
     family(
         "pubsub",
         "pubsub",
-        Entry("channels", -2, "", NONE, does(_channels)),
-        Entry("numsub", -2, "", NONE, does(_count_subscribers)),
-        Entry("numpat", 2, "", NONE, does(lambda s, a: lambda *_: s.shared.channels.n_patterns)),
+        Entry("channels", -2, "", NONE, Does(_channels)),
+        Entry("numsub", -2, "", NONE, Does(_count_subscribers)),
+        Entry("numpat", 2, "", NONE, Does(lambda s, a: lambda *_: s.shared.channels.n_patterns)),
     ),
 )

@@ -18,12 +18,13 @@ from adapters.protocols.resp import (
     string_commands,
     transactions,
 )
-from adapters.protocols.resp.entries import Do, Entry, Plain
+from adapters.protocols.resp.entries import Do, Does, Entry, Plain
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
 from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget
 from application.commands import Command
+from application.commands.base import renamed
 from application.ports import Closing, Request, Settled
 from domain.errors import KvError
 from domain.store import Store
@@ -116,8 +117,19 @@ _FAMILIES = {
     "pubsub": channels.TABLE,
     "scripting": scripts.TABLE,
 }
+
+
+def _named(entry: Entry) -> Entry:
+    """The entry with its name in the records that it makes, by which they are counted."""
+    make = entry.make
+    if isinstance(make, Does):
+        make = make._replace(record=renamed(Do, entry.name.upper(), __name__))
+    subcommands = {name: _named(each) for name, each in entry.subcommands.items()}
+    return entry._replace(make=make, subcommands=subcommands)
+
+
 TABLE = tuple(
-    entry._replace(group=group) for group, entries in _FAMILIES.items() for entry in entries
+    _named(entry)._replace(group=group) for group, entries in _FAMILIES.items() for entry in entries
 )
 _ENTRIES: Dict[bytes, Entry] = {
     spelling: entry

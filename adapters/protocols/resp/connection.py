@@ -15,11 +15,11 @@ from adapters.protocols.resp.entries import (
     SYNTAX,
     Action,
     Do,
+    Does,
     Entry,
     Made,
     constant,
     database_of,
-    does,
     family,
     returns,
     shown,
@@ -30,6 +30,7 @@ from adapters.protocols.resp.replies import Members, ReplyError, Status
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.commands import Auth, Ping
+from application.commands.base import renamed
 from application.databases import database_number
 from application.ports import Encoded
 from domain.errors import InvalidPassword
@@ -39,7 +40,7 @@ REDIS_VERSION = "7.2.4"
 """The version whose commands these are, for clients that look at it."""
 
 
-class Login(Auth, tag="REDIS.AUTH", kw_only=False):
+class Login(Auth, tag="AUTH", kw_only=False):
     """AUTH, or HELLO with a password, which is answered by what `then` returns. It is executed when
     the password is the right one."""
 
@@ -63,6 +64,9 @@ class Login(Auth, tag="REDIS.AUTH", kw_only=False):
 
 _NO_USER = "\0"
 """Begins what is compared with the password for a user that does not exist."""
+
+
+_Hello, _Ping = (renamed(Do, name, __name__) for name in ("HELLO", "PING"))
 
 
 def _hello(session: Session, arguments: Arguments) -> Made:
@@ -103,7 +107,7 @@ def _hello(session: Session, arguments: Arguments) -> Made:
         return Encoded(replies.reply_3(reply) if version == 3 else replies.reply_2(reply))
 
     if password is None:
-        return Do(greet), replies.REPLY
+        return _Hello(greet), replies.REPLY
     return Login(_secret(user, password), session, greet), replies.REPLY
 
 
@@ -154,9 +158,9 @@ def _ping(session: Session, arguments: Arguments) -> Made:
     if len(arguments) > 2:
         raise ReplyError("ERR wrong number of arguments for 'ping' command")
     if session.is_subscribed:
-        return Do(constant([b"pong", *(arguments[1:] or [b""])])), replies.REPLY
+        return _Ping(constant([b"pong", *(arguments[1:] or [b""])])), replies.REPLY
     if len(arguments) == 2:
-        return Do(constant(arguments[1])), replies.REPLY
+        return _Ping(constant(arguments[1])), replies.REPLY
     return Ping(), replies.PONG
 
 
@@ -319,27 +323,27 @@ _NOT_TRACKING = {"flags": Members(["off"]), "redirect": -1, "prefixes": []}
 
 TABLE = (
     Entry("ping", -1, "fast", NONE, _ping),
-    Entry("echo", 2, "fast", NONE, does(lambda session, arguments: constant(arguments[1]))),
+    Entry("echo", 2, "fast", NONE, Does(lambda session, arguments: constant(arguments[1]))),
     Entry("hello", -1, "noscript fast no_auth", NONE, _hello, True),
     Entry("auth", -2, "noscript fast no_auth", NONE, _login, True),
-    Entry("select", 2, "fast", NONE, does(_select), True),
+    Entry("select", 2, "fast", NONE, Does(_select), True),
     Entry("quit", -1, "noscript fast no_auth", NONE, _ping),
-    Entry("reset", 1, "noscript fast no_auth", NONE, does(_reset), True),
+    Entry("reset", 1, "noscript fast no_auth", NONE, Does(_reset), True),
     family(
         "client",
         "noscript",
-        Entry("id", 2, "fast", NONE, does(lambda session, arguments: constant(session.id))),
-        Entry("getname", 2, "", NONE, does(lambda s, a: lambda store, budget: s.name or None)),
-        Entry("setname", 3, "fast", NONE, does(_set_name)),
-        Entry("setinfo", 4, "fast", NONE, does(_set_info)),
-        Entry("info", 2, "", NONE, does(lambda s, a: lambda store, budget: _described(s))),
-        Entry("list", -2, "admin", NONE, does(_list_clients)),
-        Entry("kill", -3, "admin", NONE, does(_kill)),
-        Entry("pause", -3, "admin", NONE, does(_pause)),
-        Entry("unpause", 2, "admin", NONE, does(_unpause)),
-        Entry("reply", 3, "fast", NONE, does(_reply_mode), True),
-        Entry("no-evict", 3, "admin", NONE, does(_switch)),
-        Entry("no-touch", 3, "fast", NONE, does(_switch)),
+        Entry("id", 2, "fast", NONE, Does(lambda session, arguments: constant(session.id))),
+        Entry("getname", 2, "", NONE, Does(lambda s, a: lambda store, budget: s.name or None)),
+        Entry("setname", 3, "fast", NONE, Does(_set_name)),
+        Entry("setinfo", 4, "fast", NONE, Does(_set_info)),
+        Entry("info", 2, "", NONE, Does(lambda s, a: lambda store, budget: _described(s))),
+        Entry("list", -2, "admin", NONE, Does(_list_clients)),
+        Entry("kill", -3, "admin", NONE, Does(_kill)),
+        Entry("pause", -3, "admin", NONE, Does(_pause)),
+        Entry("unpause", 2, "admin", NONE, Does(_unpause)),
+        Entry("reply", 3, "fast", NONE, Does(_reply_mode), True),
+        Entry("no-evict", 3, "admin", NONE, Does(_switch)),
+        Entry("no-touch", 3, "fast", NONE, Does(_switch)),
         Entry("trackinginfo", 2, "", NONE, returns(_NOT_TRACKING)),
         Entry("getredir", 2, "", NONE, returns(-1)),
     ),

@@ -32,7 +32,7 @@ SYNTAX = "ERR syntax error"
 NO_INTEGER = "ERR value is not an integer or out of range"
 
 
-class Do(Command[Any], tag="REDIS.CONNECTION", kw_only=False, gc=False):
+class Do(Command[Any], tag="CONNECTION", kw_only=False, gc=False):
     """Does something about the connection or the server, and returns a reply."""
 
     readonly = True
@@ -54,6 +54,17 @@ class Plain(NamedTuple):
         return self.kind(key_of(session, arguments[1]), *arguments[2:]), self.spelling
 
 
+class Does(NamedTuple):
+    """Makes a `Do` of an action that is made of the arguments; one of the command's own name once
+    it is in the table."""
+
+    action: Callable[[Session, Arguments], Action]
+    record: Callable[[Action], Do] = Do
+
+    def __call__(self, session: Session, arguments: Arguments) -> Made:
+        return self.record(self.action(session, arguments)), replies.REPLY
+
+
 class Entry(NamedTuple):
     """A Redis command. One with `subcommands` is each of these; it stands for those not there."""
 
@@ -61,7 +72,7 @@ class Entry(NamedTuple):
     arity: int
     flags: str
     keys: Tuple[int, int, int]
-    make: Union[Make, Plain]
+    make: Union[Make, Plain, Does]
     changes_state: bool = False
     """Whether what follows is read as it has left things."""
     group: str = ""
@@ -86,14 +97,9 @@ def _refuse_subcommand(session: Session, arguments: Arguments) -> Made:
     raise ReplyError(f"ERR unknown subcommand '{shown}'. Try {name} HELP.")
 
 
-def does(action: Callable[[Session, Arguments], Action]) -> Make:
-    """What makes a `Do` of an action that is made of the arguments."""
-    return lambda session, arguments: (Do(action(session, arguments)), replies.REPLY)
-
-
-def returns(value: Any) -> Make:
+def returns(value: Any) -> Does:
     """What makes a command that does nothing and returns a value."""
-    return does(lambda session, arguments: constant(value))
+    return Does(lambda session, arguments: constant(value))
 
 
 def constant(value: Any) -> Action:

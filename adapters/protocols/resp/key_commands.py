@@ -29,8 +29,9 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
-from application.commands import Count, Exists, Flush, GetTtl, MDelete, Persist, strings
-from application.commands.strings import Lifetime
+from application.commands import Persist, strings
+from application.commands.base import renamed
+from application.commands.strings import NAMED, Lifetime
 
 
 def _expire(name: str, scale: float, is_instant: bool) -> Make:
@@ -48,7 +49,7 @@ def _expire(name: str, scale: float, is_instant: bool) -> Make:
             raise ReplyError(f"ERR invalid expire time in '{name}' command")
         lifetime = Lifetime(number * scale, session.shared.wall if is_instant else None)
         key = key_of(session, arguments[1])
-        return strings.ExpireBytes(key, lifetime, sorted(only)), replies.INTEGER
+        return NAMED[name.upper()](key, lifetime, sorted(only)), replies.INTEGER
 
     return make
 
@@ -70,6 +71,9 @@ def _copy(session: Session, arguments: Arguments) -> Made:
     return strings.Copy(source, target, replace), replies.INTEGER
 
 
+_Scan = renamed(Do, "SCAN", __name__)
+
+
 def _scan(session: Session, arguments: Arguments) -> Made:
     if not arguments[1].isdigit() or len(arguments[1]) > 400_000:
         raise ReplyError("ERR invalid cursor")
@@ -87,7 +91,7 @@ def _scan(session: Session, arguments: Arguments) -> Made:
         elif integer_of(value) < 1:
             raise ReplyError(SYNTAX)
     if kind != b"string":
-        return Do(lambda store, budget: [b"0", []]), replies.REPLY
+        return _Scan(lambda store, budget: [b"0", []]), replies.REPLY
     if len(arguments[1]) > 4000:
         raise ReplyError("ERR invalid cursor")
     return strings.ScanMatching(session.prefix, pattern, int(arguments[1])), replies.PAGE
@@ -106,7 +110,7 @@ def _count(session: Session, arguments: Arguments) -> Made:
     databases = session.shared.databases
     if databases.has_others:
         return strings.CountKeys(session.prefix, databases), replies.INTEGER
-    return Count(), replies.INTEGER
+    return NAMED["DBSIZE"](), replies.INTEGER
 
 
 def _flush(session: Session, arguments: Arguments) -> Made:
@@ -115,17 +119,15 @@ def _flush(session: Session, arguments: Arguments) -> Made:
     databases = session.shared.databases
     if arguments[0].upper() == b"FLUSHDB" and databases.has_others:
         return strings.ClearKeys(session.prefix, databases), replies.DONE
-    return Flush(), replies.DONE
+    return NAMED[arguments[0].decode().upper()](), replies.DONE
 
 
-def _exists(session: Session, arguments: Arguments) -> Made:
-    return strings.CountExisting(keys_of(session, arguments[1:])), replies.INTEGER
+def _expire_time(name: str) -> Make:
+    spelling = replies.SECONDS if name == "EXPIRETIME" else replies.MILLISECONDS
 
-
-def _expire_time(spelling: int) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
         key = key_of(session, arguments[1])
-        return strings.ExpireTime(key, session.shared.wall), spelling
+        return NAMED[name](key, session.shared.wall), spelling
 
     return make
 
@@ -162,15 +164,15 @@ def _frequency(key: str, text: bytes) -> Any:
 
 
 TABLE = (
-    Entry("del", -2, "write", ALL, many(MDelete, replies.INTEGER)),
-    Entry("unlink", -2, "write fast", ALL, many(MDelete, replies.INTEGER)),
-    Entry("exists", -2, "readonly fast", ALL, _exists),
-    Entry("touch", -2, "readonly fast", ALL, _exists),
-    Entry("type", 2, "readonly fast", ONE, Plain(Exists, replies.TYPE)),
-    Entry("ttl", 2, "readonly fast", ONE, Plain(GetTtl, replies.SECONDS)),
-    Entry("pttl", 2, "readonly fast", ONE, Plain(GetTtl, replies.MILLISECONDS)),
-    Entry("expiretime", 2, "readonly fast", ONE, _expire_time(replies.SECONDS)),
-    Entry("pexpiretime", 2, "readonly fast", ONE, _expire_time(replies.MILLISECONDS)),
+    Entry("del", -2, "write", ALL, many(NAMED["DEL"], replies.INTEGER)),
+    Entry("unlink", -2, "write fast", ALL, many(NAMED["UNLINK"], replies.INTEGER)),
+    Entry("exists", -2, "readonly fast", ALL, many(NAMED["EXISTS"], replies.INTEGER)),
+    Entry("touch", -2, "readonly fast", ALL, many(NAMED["TOUCH"], replies.INTEGER)),
+    Entry("type", 2, "readonly fast", ONE, Plain(NAMED["TYPE"], replies.TYPE)),
+    Entry("ttl", 2, "readonly fast", ONE, Plain(NAMED["TTL"], replies.SECONDS)),
+    Entry("pttl", 2, "readonly fast", ONE, Plain(NAMED["PTTL"], replies.MILLISECONDS)),
+    Entry("expiretime", 2, "readonly fast", ONE, _expire_time("EXPIRETIME")),
+    Entry("pexpiretime", 2, "readonly fast", ONE, _expire_time("PEXPIRETIME")),
     Entry("expire", -3, "write fast", ONE, _expire("expire", 1, False)),
     Entry("pexpire", -3, "write fast", ONE, _expire("pexpire", 0.001, False)),
     Entry("expireat", -3, "write fast", ONE, _expire("expireat", 1, True)),

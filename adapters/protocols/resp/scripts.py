@@ -15,9 +15,9 @@ from adapters.protocols.resp.entries import (
     NONE,
     OK,
     Action,
+    Does,
     Entry,
     Made,
-    does,
     family,
     integer_of,
     key_of,
@@ -156,8 +156,8 @@ TABLE = (
     family(
         "script",
         "noscript",
-        Entry("load", 3, "", NONE, does(_load)),
-        Entry("exists", -3, "", NONE, does(_exists)),
-        Entry("flush", -2, "", NONE, does(_flush)),
+        Entry("load", 3, "", NONE, Does(_load)),
+        Entry("exists", -3, "", NONE, Does(_exists)),
+        Entry("flush", -2, "", NONE, Does(_flush)),
     ),
 )

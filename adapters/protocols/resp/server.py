@@ -18,10 +18,10 @@ from adapters.protocols.resp.entries import (
     NONE,
     OK,
     Action,
+    Does,
     Entry,
     Made,
     constant,
-    does,
     family,
     returns,
     text_of,
@@ -39,7 +39,7 @@ from domain.store import Store
 Lines = Dict[str, object]
 
 
-class InfoText(Info, tag="REDIS.INFO", kw_only=False):
+class InfoText(Info, tag="INFO", kw_only=False):
     """Return figures about the server and its keys as lines in sections."""
 
     shared: Shared
@@ -233,15 +233,15 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
     parts = family(
         "command",
         "",
-        Entry("count", 2, "", NONE, does(lambda session, arguments: constant(len(known())))),
-        Entry("docs", -2, "", NONE, does(docs)),
-        Entry("getkeys", -4, "", NONE, does(keys)),
-        Entry("info", -2, "", NONE, does(infos)),
-        Entry("list", 2, "", NONE, does(lambda session, arguments: constant(list(known())))),
+        Entry("count", 2, "", NONE, Does(lambda session, arguments: constant(len(known())))),
+        Entry("docs", -2, "", NONE, Does(docs)),
+        Entry("getkeys", -4, "", NONE, Does(keys)),
+        Entry("info", -2, "", NONE, Does(infos)),
+        Entry("list", 2, "", NONE, Does(lambda session, arguments: constant(list(known())))),
     )
 
     def make(session: Session, arguments: Arguments) -> Made:
-        return (does(infos) if len(arguments) == 1 else parts.make)(session, arguments)
+        return (Does(infos) if len(arguments) == 1 else parts.make)(session, arguments)
 
     return parts._replace(arity=-1, make=make)
 
@@ -263,12 +263,12 @@ def _documented(entry: Entry) -> Dict[str, Any]:
 
 TABLE = (
     Entry("info", -1, "", NONE, _info),
-    Entry("time", 1, "fast", NONE, does(_time)),
+    Entry("time", 1, "fast", NONE, Does(_time)),
     family(
         "config",
         "admin noscript",
-        Entry("get", -3, "", NONE, does(_config_get)),
-        Entry("set", -4, "", NONE, does(_config_set)),
+        Entry("get", -3, "", NONE, Does(_config_get)),
+        Entry("set", -4, "", NONE, Does(_config_set)),
         Entry("resetstat", 2, "", NONE, returns(OK)),
     ),
     family(

@@ -29,8 +29,8 @@ from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.byte_values import to_text
-from application.commands import Get, GetDel, GetSet, MSet, Set, strings
-from application.commands.strings import Condition, Lifetime
+from application.commands import Get, GetDel, GetSet, MSet, strings
+from application.commands.strings import NAMED, Condition, Lifetime
 
 
 def _set(session: Session, arguments: Arguments) -> Made:
@@ -61,13 +61,14 @@ def _set(session: Session, arguments: Arguments) -> Made:
 
 def _set_if_absent(session: Session, arguments: Arguments) -> Made:
     text: Any = to_text(arguments[2])
-    return Set(key_of(session, arguments[1]), text, if_="absent"), replies.INTEGER
+    return NAMED["SETNX"](key_of(session, arguments[1]), text, if_="absent"), replies.INTEGER
 
 
 def _set_for(unit: bytes, command: str) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
         lifetime = lifetime_of(session, unit, arguments[2], command)
-        return strings.SetBytes(key_of(session, arguments[1]), arguments[3], lifetime), replies.SET
+        key = key_of(session, arguments[1])
+        return NAMED[command.upper()](key, arguments[3], lifetime), replies.SET
 
     return make
 
@@ -75,7 +76,7 @@ def _set_for(unit: bytes, command: str) -> Make:
 def _getex(session: Session, arguments: Arguments) -> Made:
     key, options = key_of(session, arguments[1]), arguments[2:]
     if not options:
-        return Get(key), replies.TEXT
+        return NAMED["GETEX"](key), replies.TEXT
     unit = options[0].upper()
     if unit == b"PERSIST" and len(options) == 1:
         return strings.GetEx(key), replies.REPLY
@@ -90,12 +91,12 @@ def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
     return dict(zip(keys_of(session, arguments[1::2]), map(to_text, arguments[2::2])))
 
 
-def _incr(sign: int) -> Make:
+def _incr(name: str, sign: int) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
         by = sign * integer_of(arguments[2])
         if by > strings.MAX_INTEGER:
             raise ReplyError("ERR decrement would overflow")
-        return strings.IncrBy(key_of(session, arguments[1]), by), replies.INTEGER
+        return NAMED[name](key_of(session, arguments[1]), by), replies.INTEGER
 
     return make
 
@@ -114,9 +115,12 @@ def _setrange(session: Session, arguments: Arguments) -> Made:
     return strings.SetRange(key_of(session, arguments[1]), offset, arguments[3]), replies.INTEGER
 
 
-def _getrange(session: Session, arguments: Arguments) -> Made:
-    start, end = map(integer_of, arguments[2:])
-    return strings.GetRange(key_of(session, arguments[1]), start, end), replies.REPLY
+def _getrange(name: str) -> Make:
+    def make(session: Session, arguments: Arguments) -> Made:
+        start, end = map(integer_of, arguments[2:])
+        return NAMED[name](key_of(session, arguments[1]), start, end), replies.REPLY
+
+    return make
 
 
 def _lcs(session: Session, arguments: Arguments) -> Made:
@@ -142,7 +146,9 @@ def _mget(session: Session, arguments: Arguments) -> Made:
     return strings.MGetEach(keys, most), replies.VALUES
 
 
-_INCR, _DECR = (Plain(partial(strings.IncrBy, by=by), replies.INTEGER) for by in (1, -1))
+_INCR, _DECR = (
+    Plain(partial(NAMED[name], by=by), replies.INTEGER) for name, by in (("INCR", 1), ("DECR", -1))
+)
 PUT = Plain(strings.Put, replies.DONE)
 
 TABLE = (
@@ -169,17 +175,17 @@ TABLE = (
         -3,
         "write denyoom",
         PAIRS,
-        lambda s, a: (MSet(_items(s, a, "msetnx"), if_="absent"), replies.INTEGER),
+        lambda s, a: (NAMED["MSETNX"](_items(s, a, "msetnx"), if_="absent"), replies.INTEGER),
     ),
     Entry("append", 3, "write denyoom fast", ONE, Plain(strings.Append, replies.INTEGER)),
     Entry("strlen", 2, "readonly fast", ONE, Plain(strings.StrLen, replies.INTEGER)),
-    Entry("getrange", 4, "readonly", ONE, _getrange),
-    Entry("substr", 4, "readonly", ONE, _getrange),
+    Entry("getrange", 4, "readonly", ONE, _getrange("GETRANGE")),
+    Entry("substr", 4, "readonly", ONE, _getrange("SUBSTR")),
     Entry("setrange", 4, "write denyoom", ONE, _setrange),
     Entry("incr", 2, "write denyoom fast", ONE, _INCR),
-    Entry("incrby", 3, "write denyoom fast", ONE, _incr(1)),
+    Entry("incrby", 3, "write denyoom fast", ONE, _incr("INCRBY", 1)),
     Entry("decr", 2, "write denyoom fast", ONE, _DECR),
-    Entry("decrby", 3, "write denyoom fast", ONE, _incr(-1)),
+    Entry("decrby", 3, "write denyoom fast", ONE, _incr("DECRBY", -1)),
     Entry(
         "incrbyfloat",
         3,

@@ -17,9 +17,9 @@ from adapters.protocols.resp.entries import (
     NONE,
     OK,
     Action,
+    Does,
     Entry,
     Made,
-    does,
     keys_of,
 )
 from adapters.protocols.resp.parser import Arguments
@@ -152,9 +152,9 @@ def _exec(session: Session, arguments: Arguments) -> Made:
 
 
 TABLE = (
-    Entry("multi", 1, "noscript fast", NONE, does(_multi), True),
+    Entry("multi", 1, "noscript fast", NONE, Does(_multi), True),
     Entry("exec", 1, "noscript", NONE, _exec, True),
-    Entry("discard", 1, "noscript fast", NONE, does(_discard), True),
+    Entry("discard", 1, "noscript fast", NONE, Does(_discard), True),
     Entry("watch", -2, "noscript fast", ALL, _watch, True),
-    Entry("unwatch", 1, "noscript fast", NONE, does(_unwatch)),
+    Entry("unwatch", 1, "noscript fast", NONE, Does(_unwatch)),
 )

@@ -8,7 +8,7 @@ A result of type `bytes` is bytes here and no JSON text; None is the absence of 
 
 from __future__ import annotations
 
-from application.commands.strings import counters, keys, keyspace, lcs, parts, values
+from application.commands.strings import counters, keys, keyspace, lcs, names, parts, values
 from application.commands.strings.base import Condition, Lifetime
 from application.commands.strings.counters import (
     MAX_INTEGER,
@@ -38,6 +38,7 @@ from application.commands.strings.keyspace import (
     ScanMatching,
 )
 from application.commands.strings.lcs import Lcs, LcsMatches
+from application.commands.strings.names import NAMED
 from application.commands.strings.parts import Append, GetRange, SetRange, StrLen
 from application.commands.strings.values import (
     DelIfEq,
@@ -48,12 +49,13 @@ from application.commands.strings.values import (
     SetBytes,
 )
 
-FAMILIES = (values, parts, counters, keys, lcs, keyspace)
+FAMILIES = (values, parts, counters, keys, lcs, keyspace, names)
 
 __all__ = [
     "FAMILIES",
     "MAX_INTEGER",
     "MIN_INTEGER",
+    "NAMED",
     "Append",
     "ClearKeys",
     "Condition",

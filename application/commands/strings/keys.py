@@ -19,7 +19,7 @@ class NoSuchKey(BadRequest):
 
 
 @register
-class ExpireBytes(OneKey[bool], tag="REDIS.EXPIRE", gc=False):
+class ExpireBytes(OneKey[bool], tag="EXPIRE", gc=False):
     """Set how long a key lives, if `only` holds: `nx` it has no ttl, `xx` it has one, `gt` it is
     longer than the one it has, `lt` it is shorter."""
 

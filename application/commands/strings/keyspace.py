@@ -83,7 +83,7 @@ class MatchingPage(NamedTuple):
 
 
 @register
-class ScanMatching(Command[MatchingPage], tag="REDIS.SCAN", kw_only=False, gc=False):
+class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
     """Return some of the keys of a database that match a pattern."""
 
     readonly = True

@@ -15,7 +15,7 @@ from domain.store import Entry, Store
 
 
 @register
-class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
+class Put(OneKey[bool], tag="SET", gc=False):
     """Store bytes at a key, without a ttl; true."""
 
     data: bytes
@@ -36,7 +36,7 @@ class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
 
 
 @register
-class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
+class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="SET", gc=False):
     """Store bytes under conditions; whether it did, and what was there before."""
 
     data: bytes
@@ -60,7 +60,7 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
 
 
 @register
-class MGetEach(MGet, tag="REDIS.MGET", gc=False):
+class MGetEach(MGet, tag="MGET", gc=False):
     """The same as MGET; its reply has a value for each key that is named, also for one that is
     named twice, and is refused over `max_reply_bytes`."""
 
