@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import Any, Callable, FrozenSet, Generator, List, Optional
+from typing import Any, Callable, Dict, FrozenSet, Generator, List, Optional
 
 from application.admission import Gate, LongRequests
 from application.commands import PLAIN, Auth, Command, Results, name_of
@@ -47,6 +47,9 @@ LONG_BYTES, LONG_KEYS = 256 * 1024, 4000
 """Bytes of a request or of its reply, and keys of a request, above which it has turns of its own,
 as one that touches the whole keyspace always has."""
 
+_NONE: FrozenSet[type] = frozenset()
+"""The commands that need no closer look, of a long request."""
+
 _LOGIN = -1
 """The number of the request that everything is up to the right password, for its time-out."""
 
@@ -83,22 +86,18 @@ class Service:
 
 
 class Turn:
-    """What a turn has spent: `size` is about how many bytes its replies have."""
+    """What a turn that begins now has spent: `size` is about how many bytes its replies have."""
 
-    __slots__ = ("_clock", "_end", "size")
+    __slots__ = ("_clock", "began", "size")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._end = 0.0
+        self.began = clock()
         self.size = 0
 
     def is_over(self) -> bool:
-        """Whether it has spent enough; asked first, its time begins."""
-        if self.size > TURN_BYTES:
-            return True
-        now = self._clock()
-        self._end = self._end or now + TURN_SECONDS
-        return now > self._end
+        """Whether it has spent enough."""
+        return self.size > TURN_BYTES or self._clock() - self.began > TURN_SECONDS
 
     def is_over_after(self, outcome: object) -> bool:
         """The same, once a request has an outcome; what cannot have taken long costs no look at
@@ -120,7 +119,8 @@ class Conversation:
         self._service = service
         self._executor = executor or service.executor
         self._execute = self._executor.execute
-        self._counts = service.stats.commands
+        self._counts: Dict[type, int] = {}
+        """How many commands of each kind were carried out, of all clients of the protocol."""
         self._link = link
         self._small = 0
         """Bytes of a request that needs no closer look; 0 while early."""
@@ -146,26 +146,18 @@ class Conversation:
     def receive(self, data: bytes) -> bytes:
         if len(data) <= self._small:
             request = self._codec.decode_one(data)
-            if request is None:
-                self._requests = self._codec.decode(data)
-            elif type(request) in PLAIN:
-                return self._answer_one(request)
-            else:
-                self._requests = [request]
+            if type(request) in PLAIN:
+                return self._answer_one(request)  # type: ignore[arg-type]  # a command
         elif self._small:
-            self._requests = self._codec.decode(data)
+            request = None
         else:
             return self._receive_early(data)
-        return self.advance()
+        turn = Turn(self._service.stats.clock)
+        self._requests = self._codec.decode(data) if request is None else [request]
+        return self._take_turn(turn)
 
     def advance(self) -> bytes:
-        output = self._continue() if self._work else b""
-        if not (self._work or self._final):
-            output += self._answer()
-        if self._final:
-            output += self._finish(self._final)
-        self._link.account.buffer(self._codec.buffered)
-        return output
+        return self._take_turn(Turn(self._service.stats.clock))
 
     def time_out(self) -> None:
         limit = self._service.limits.request_timeout
@@ -195,6 +187,17 @@ class Conversation:
         if outcome is False:  # a condition did not hold, for which a document may have been opened
             self.wants = Wants.TURN
         return self._codec.encode_one(request, outcome)
+
+    def _take_turn(self, turn: Turn) -> bytes:
+        output = self._continue() if self._work else b""
+        if not (self._work or self._final):
+            output += self._answer(turn)
+        if self._final:
+            output += self._finish(self._final)
+        self._link.account.buffer(self._codec.buffered)
+        stats = self._service.stats
+        stats.turns.note(stats.clock() - turn.began)
+        return output
 
     # From the first bytes to the right password.
 
@@ -228,6 +231,7 @@ class Conversation:
             return b""
         codec.open(self._link)
         self._codec, self._first = codec, None
+        self._counts = self._service.stats.commands[codec.protocol]
         if self._gate is None:
             self._small = self._service.harmless_bytes
         return first
@@ -248,11 +252,10 @@ class Conversation:
 
     # One turn.
 
-    def _answer(self) -> bytes:
+    def _answer(self, turn: Turn) -> bytes:
         """Executes requests until the turn is over or none is left; returns their replies, and then
         what was pushed to the client."""
         codec = self._codec
-        turn = Turn(self._service.stats.clock)
         self.wants = Wants.INPUT
         output = self._answer_some(turn) if self._requests else b""
         while (self._requests or codec.has_more) and self._may_go_on(turn):
@@ -276,7 +279,7 @@ class Conversation:
         window, self._requests = self._requests, []
         if not self._small:
             return self._answer_early(window, turn)
-        plain = self._plain_kinds()
+        plain = PLAIN if self._codec.longest <= self._small else _NONE
         run = self._execute_run(window, plain) if len(window) > 1 else None
         if run:
             if turn.size + run.size <= TURN_BYTES:
@@ -289,7 +292,7 @@ class Conversation:
         """Executes one request only, since the next may be beyond what a client without the
         password may be told."""
         window, self._requests = window[:1], window[1:]
-        reply = self._codec.encode(window, self._execute_all(window, frozenset(), turn))
+        reply = self._codec.encode(window, self._execute_all(window, _NONE, turn))
         if self._small or self._gate is None or self._gate.may_say(reply):
             return reply
         self._end(Unauthenticated(f"{Gate.bounds} reached"))
@@ -347,17 +350,12 @@ class Conversation:
     def _told(self, request: Request, outcome: object) -> object:
         return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
-    def _plain_kinds(self) -> FrozenSet[type]:
-        """The commands that need no closer look."""
-        return PLAIN if self._codec.longest <= self._small else frozenset()
-
     def _execute_special(self, request: Request, turn: Turn) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
         if isinstance(request, Settled):
             return self._settle(request)
         if self._gate and not self._pass(self._gate, request):
             return _BEGUN
-        turn.is_over()
         is_short = self._codec.longest <= self._service.short_bytes
         if request.touches_keyspace() or (not is_short and self._is_long(request)):
             return self._start_long_request(self._execute_in_steps(request))
@@ -385,7 +383,7 @@ class Conversation:
         if type(result) is Report:
             self._service.stats.complete(result)
         reply = self._codec.encode([request], [result])
-        self._service.stats.commands[type(request)] += 1
+        self._counts[type(request)] += 1
         return reply
 
     def _refused(self, request: Request, error: Exception) -> KvError:
@@ -438,7 +436,7 @@ class Conversation:
         try:
             if size > LONG_BYTES:
                 pieces = yield from self._codec.encode_in_steps(command, result)
-                self._service.stats.commands[type(command)] += 1
+                self._counts[type(command)] += 1
                 yield from pieces
             else:
                 yield self._encode(command, result)

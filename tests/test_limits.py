@@ -448,6 +448,18 @@ class TestTurns:
         assert len(said) > 20
         assert replies(b"".join(said)) == [PONG, {"ok": True, "result": result}, PONG]
 
+    def test_the_times_of_turns_are_counted_but_for_those_of_one_plain_command(self) -> None:
+        service = service_of(LocalExecutor(InMemoryStore(Clock())), clock=Ticking())
+        session = Conversation(service, LoopbackLink())
+        one = b'{"type":"GET","key":"n"}\n'
+        answer(session, [PING])
+        turns = service.stats.turns
+        counts, seconds = dict(turns.counts), turns.sum
+        answer(session, [PING, one, one * 2, PING, one * 10])
+        assert sum(turns.counts.values()) - sum(counts.values()) == 2
+        assert turns.sum - seconds == pytest.approx(0.002)
+        assert turns.counts["0.0001"] == 0
+
     def test_a_long_reply_comes_in_pieces_which_make_up_the_whole(self) -> None:
         stored = {f"key:{number}": "x" * (number % 50) for number in range(10_000)}
         mset = json.dumps({"type": "MSET", "items": stored}).encode() + b"\n"

@@ -51,6 +51,8 @@ class _Interim(bytes):
 class HttpCodec(Codec):
     """The requests of one connection, and their responses."""
 
+    protocol = "http"
+
     def __init__(self, site: Site) -> None:
         self._site = site
         head_bytes = _HEAD_BYTES + 3 * site.limits.max_key_bytes
