@@ -592,6 +592,37 @@ def test_a_request_without_a_password_is_told_where_it_goes(guarded: ServerConta
         assert "AUTH with" not in found.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "body", "headers"),
+    [
+        ("POST", "/", b'["NOSUCH"]', JSON),
+        ("POST", "/", b"no JSON", JSON),
+        ("POST", "/pipeline", b'[["NOSUCH"]]', JSON),
+        ("POST", "/v1/commands", b"no JSON\n", JSON),
+        ("PUT", "/v1/keys/k", b"no JSON", JSON),
+        ("GET", "/v1/keys?no=1", b"", {}),
+        ("GET", "/v1/keys/%ff", b"", {}),
+        ("GET", "/nothing", b"", {}),
+        ("PUT", "/healthz", b"", {}),
+        ("POST", "/", b"[]", {}),
+    ],
+)
+def test_nothing_of_a_request_is_judged_before_its_password(
+    guarded: ServerContainer, method: str, target: str, body: bytes, headers: Any
+) -> None:
+    peer = Peer(guarded)
+    found = peer.ask(method, target, body, **headers)
+    assert (found.status, found.json["code"]) == (401, "UNAUTHENTICATED")
+    assert not peer.is_open
+    assert guarded.stats().errors == {"UNAUTHENTICATED": 1}
+
+
+def test_a_body_that_is_too_long_needs_the_password_first(guarded: ServerContainer) -> None:
+    sent = b"PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+    (reply,) = replies_in(Peer(guarded).send(sent), ["PUT"])
+    assert reply.status == 401
+
+
 def test_health_alone_is_open(guarded: ServerContainer) -> None:
     assert Peer(guarded).ask("GET", "/healthz").body == b"ok\n"
     for target in ("/metrics", "/readyz", "/v1/keys"):

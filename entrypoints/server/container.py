@@ -179,6 +179,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Factory(JsonLinesCodec, limits).provider,
         providers.Factory(RespCodec, resp, is_trusted=True).provider,
         providers.Singleton(pages),
+        providers.Callable(bool, config.password),
     )
     protocols = providers.Singleton(
         FirstBytes,

@@ -36,9 +36,7 @@ _HEAD_BYTES = 16 * 1024
 """Bytes of a head beside those of a key, whose bytes may take three each."""
 
 _CLOSE = Settled(UNSET, Closing(), is_fatal=True)
-_NO_PASSWORD = refusal(
-    LoginRequired("the request has no password; it goes into `Authorization: Bearer PASSWORD`")
-)
+_NO_PASSWORD = "the request has no password; it goes into `Authorization: Bearer PASSWORD`"
 _NO_BODY = (204, 304)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _CAN_RESPOND = (h11.IDLE, h11.SEND_RESPONSE)
@@ -186,17 +184,17 @@ class HttpCodec(Codec):
         if refused:
             return _final(refused)
         password = head.password
+        if password is None and not self._site.is_open_to(head):
+            raise LoginRequired(_NO_PASSWORD)
         if password is None or password == self._password:
-            return self._open(head, is_trusted=password == self._password)
+            return self._open(head)
         self._unchecked = head
         return Auth(password)
 
-    def _open(self, head: Head, is_trusted: bool = True) -> Optional[Request]:
+    def _open(self, head: Head) -> Optional[Request]:
         found = opened(self._site, head)
         if isinstance(found, Response):
             return _final(found)
-        if not is_trusted:
-            return _final(_NO_PASSWORD)
         found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
@@ -212,8 +210,7 @@ class HttpCodec(Codec):
 
     def _respond(self, request: Request, outcome: object) -> bytes:
         if isinstance(outcome, Unauthenticated) and not self._is_begun:
-            no_password = isinstance(outcome, LoginRequired)
-            return self._send(_NO_PASSWORD if no_password else refusal(outcome), closes=True)
+            return self._send(refusal(outcome), closes=True)
         if isinstance(request, Auth) and not isinstance(outcome, KvError):
             self._password = request.password
             if self._unchecked:
