@@ -11,6 +11,8 @@ import logging
 from math import inf
 from typing import Any, Callable, Dict, FrozenSet, Generator, List, Optional
 
+from msgspec import UNSET
+
 from application.admission import Gate, LongRequests
 from application.commands import PLAIN, Auth, Command, Results, name_of
 from application.limits import Limits
@@ -46,6 +48,10 @@ TURN_SECONDS = 0.001
 LONG_BYTES, LONG_KEYS = 256 * 1024, 4000
 """Bytes of a request or of its reply, and keys of a request, above which it has turns of its own,
 as one that touches the whole keyspace always has."""
+
+REFUSED_AFTER = 1.0
+"""Seconds for a client over the maximum to send its first bytes, so that it is refused in its own
+protocol; after that it is refused in the default one."""
 
 _NONE: FrozenSet[type] = frozenset()
 """The commands that need no closer look, of a long request."""
@@ -112,7 +118,8 @@ class Turn:
 class Conversation:
     """One client's conversation with an executor; see `ports.Conversation`.
 
-    It is early until the protocol is known and the password, if there is one, was right.
+    It is early until the protocol is known and the password, if there is one, was right. A client
+    over the maximum stays so: its first bytes are the last that are read.
     """
 
     def __init__(self, service: Service, link: Link, executor: Optional[Executor] = None) -> None:
@@ -135,11 +142,13 @@ class Conversation:
         self._is_admitted = service.stats.admit()
         if not self._is_admitted:
             limit = service.limits.max_clients
-            self._end(TooManyClients(f"max number of clients reached ({limit}, max_clients)"))
+            why = TooManyClients(f"max number of clients reached ({limit}, max_clients)")
+            self._requests = [Settled(UNSET, why, is_fatal=True)]
+            link.wake_after(REFUSED_AFTER)
 
     @property
     def partial_request_id(self) -> int:
-        if not self._small and (self._gate or self._first):
+        if not self._small and (self._gate or self._first or not self._is_admitted):
             return _LOGIN
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
@@ -208,7 +217,10 @@ class Conversation:
             data, beyond = self._gate.admit(data)
         if self._first is not None:
             data = self._detect(self._first + data)
-        self._requests = self._codec.decode(data)
+        if self._is_admitted:
+            self._requests = self._codec.decode(data)
+        elif self._first is not None and not self._final:
+            return b""
         output = self.advance()
         if beyond and self.wants is not Wants.END:
             if self._small:

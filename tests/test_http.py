@@ -732,6 +732,38 @@ def test_a_page_of_this_server_may_ask(peer: Peer) -> None:
 # Which protocols are served.
 
 
+@pytest.mark.parametrize(
+    ("sent", "status_line"),
+    [
+        (b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 503 "),
+        (b"HEAD / HTTP/1.1\r\n", b"HTTP/1.1 503 "),
+        (b"*1\r\n$4\r\nPING\r\n", b"-ERR max number of clients reached (1, max_clients)\r\n"),
+        (b"GET k\r\n", b"-ERR max number of clients reached (1, max_clients)\r\n"),
+        (b'{"type":"PING"}\n', b'{"ok":false,"error":{"code":"TOO_MANY_CLIENTS",'),
+    ],
+)
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_a_client_over_the_maximum_is_refused_in_its_own_protocol(
+    sent: bytes, status_line: bytes, password: str
+) -> None:
+    container = server_container(max_clients=1, password=password)
+    Peer(container)
+    for pieces in ([sent], [sent[at : at + 1] for at in range(len(sent))]):
+        talk: Conversation = container.plain_conversation(LoopbackLink())
+        said = answer(talk, pieces)
+        assert said.startswith(status_line)
+        assert talk.wants is Wants.END
+        if b"503" in status_line:
+            assert b"\r\nretry-after: 1\r\n" in said.lower()
+            assert b"\r\nconnection: close\r\n" in said.lower()
+
+
+def test_the_first_bytes_that_leave_the_protocol_open_are_few() -> None:
+    talk: Conversation = server_container().plain_conversation(LoopbackLink())
+    assert b"BAD_JSON" in answer(talk, [b"GET" + b" " * 200, b" " * 200, b"k\r\n"])
+    assert talk.wants is Wants.END
+
+
 def test_a_protocol_that_is_not_served_is_none() -> None:
     sent = {
         "json": b'{"type":"PING"}\n',

@@ -517,14 +517,23 @@ class TestClients:
         house = House(Limits(max_clients=2))
         first, _ = house.session(), house.session()
         third = house.session()
-        assert wanted(third) is Wants.TURN
-        assert replies(answer(third, [b""])) == ["TOO_MANY_CLIENTS"]
+        assert wanted(third) is Wants.INPUT
+        assert third.partial_request_id, "its first bytes are waited for, within a time-out"
+        assert replies(answer(third, [PING])) == ["TOO_MANY_CLIENTS"]
         assert wanted(third) is Wants.END
         third.close()
         assert (house.stats.connected, house.stats.refused) == (2, 1)
         first.close()
         assert replies(answer(house.session(), [PING])) == [PONG]
         assert (house.stats.connected, house.stats.accepted) == (2, 3)
+
+    def test_a_client_over_the_maximum_that_says_nothing_is_refused_after_a_time(self) -> None:
+        house = House(Limits(max_clients=0))
+        session = house.session()
+        assert session.receive(b" \r\n") == b""
+        assert wanted(session) is Wants.INPUT
+        assert replies(session.advance()) == ["TOO_MANY_CLIENTS"]
+        assert wanted(session) is Wants.END
 
     @pytest.mark.parametrize(
         "end",
