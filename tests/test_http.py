@@ -374,6 +374,14 @@ def test_head_has_the_headers_of_get_and_no_body(peer: Peer) -> None:
     assert peer.ask("HEAD", "/v1/keys/none").status == 404
 
 
+@pytest.mark.parametrize("password", ["", "secret"])
+@pytest.mark.parametrize("target", ["/v1/keys?no=1", "/v1/keys/%ff", "/nothing", "/v1/commands"])
+def test_head_that_is_refused_has_no_body_either(target: str, password: str) -> None:
+    found = Peer(server_container(password=password)).ask("HEAD", target)
+    assert 400 <= found.status < 500
+    assert found.body == b""
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     asked: List[Tuple[str, str, bytes]] = [
         ("PUT", "/v1/keys/k", b"1"),
