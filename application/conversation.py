@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import Any, Callable, Dict, FrozenSet, Generator, List, Optional
+from typing import Any, Dict, FrozenSet, Generator, List, Optional
 
 from msgspec import UNSET
 
@@ -92,18 +92,27 @@ class Service:
 
 
 class Turn:
-    """What a turn that begins now has spent: `size` is about how many bytes its replies have."""
+    """What a turn has spent: `size` is about how many bytes its replies have. The next one begins
+    anew."""
 
-    __slots__ = ("_clock", "began", "size")
+    __slots__ = ("_began", "_clock", "_note", "size")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self.began = clock()
+    def __init__(self, stats: ServerStats) -> None:
+        self._clock = stats.clock
+        self._note = stats.turns.note
+
+    def begin(self) -> None:
+        """Begins now."""
+        self._began = self._clock()
         self.size = 0
+
+    def end(self) -> None:
+        """Counts how long it took."""
+        self._note(self._clock() - self._began)
 
     def is_over(self) -> bool:
         """Whether it has spent enough."""
-        return self.size > TURN_BYTES or self._clock() - self.began > TURN_SECONDS
+        return self.size > TURN_BYTES or self._clock() - self._began > TURN_SECONDS
 
     def is_over_after(self, outcome: object) -> bool:
         """The same, once a request has an outcome; what cannot have taken long costs no look at
@@ -136,6 +145,7 @@ class Conversation:
         self._codec = service.protocols.default()
         self._gate = Gate(service.password, link.name) if service.password else None
         self._requests: List[Request] = []
+        self._turn = Turn(service.stats)
         self._work: Optional[Work] = None
         self._final: Optional[KvError] = None
         self.wants = Wants.INPUT
@@ -161,12 +171,13 @@ class Conversation:
             request = None
         else:
             return self._receive_early(data)
-        turn = Turn(self._service.stats.clock)
+        self._turn.begin()
         self._requests = self._codec.decode(data) if request is None else [request]
-        return self._take_turn(turn)
+        return self._take_turn()
 
     def advance(self) -> bytes:
-        return self._take_turn(Turn(self._service.stats.clock))
+        self._turn.begin()
+        return self._take_turn()
 
     def time_out(self) -> None:
         limit = self._service.limits.request_timeout
@@ -197,15 +208,14 @@ class Conversation:
             self.wants = Wants.TURN
         return self._codec.encode_one(request, outcome)
 
-    def _take_turn(self, turn: Turn) -> bytes:
+    def _take_turn(self) -> bytes:
         output = self._continue() if self._work else b""
         if not (self._work or self._final):
-            output += self._answer(turn)
+            output += self._answer()
         if self._final:
             output += self._finish(self._final)
         self._link.account.buffer(self._codec.buffered)
-        stats = self._service.stats
-        stats.turns.note(stats.clock() - turn.began)
+        self._turn.end()
         return output
 
     # From the first bytes to the right password.
@@ -264,15 +274,15 @@ class Conversation:
 
     # One turn.
 
-    def _answer(self, turn: Turn) -> bytes:
+    def _answer(self) -> bytes:
         """Executes requests until the turn is over or none is left; returns their replies, and then
         what was pushed to the client."""
         codec = self._codec
         self.wants = Wants.INPUT
-        output = self._answer_some(turn) if self._requests else b""
-        while (self._requests or codec.has_more) and self._may_go_on(turn):
+        output = self._answer_some() if self._requests else b""
+        while (self._requests or codec.has_more) and self._may_go_on():
             self._requests = self._requests or codec.decode(b"")
-            output += self._answer_some(turn)
+            output += self._answer_some()
         return output + self._take_pushed() if codec.has_pushed else output
 
     def _take_pushed(self) -> bytes:
@@ -281,38 +291,36 @@ class Conversation:
             self.wants = Wants.TURN
         return output
 
-    def _may_go_on(self, turn: Turn) -> bool:
-        if self.wants is Wants.INPUT and turn.is_over():
+    def _may_go_on(self) -> bool:
+        if self.wants is Wants.INPUT and self._turn.is_over():
             self.wants = Wants.TURN
         return self.wants is Wants.INPUT
 
-    def _answer_some(self, turn: Turn) -> bytes:
+    def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
         window, self._requests = self._requests, []
         if not self._small:
-            return self._answer_early(window, turn)
+            return self._answer_early(window)
         plain = PLAIN if self._codec.longest <= self._small else _NONE
         run = self._execute_run(window, plain) if len(window) > 1 else None
         if run:
-            if turn.size + run.size <= TURN_BYTES:
-                turn.size += run.size
+            if self._turn.size + run.size <= TURN_BYTES:
+                self._turn.size += run.size
                 return self._codec.encode(window, run.results)
             window = [Settled(request.id, result) for request, result in zip(window, run.results)]
-        return self._codec.encode(window, self._execute_all(window, plain, turn))
+        return self._codec.encode(window, self._execute_all(window, plain))
 
-    def _answer_early(self, window: List[Request], turn: Turn) -> bytes:
+    def _answer_early(self, window: List[Request]) -> bytes:
         """Executes one request only, since the next may be beyond what a client without the
         password may be told."""
         window, self._requests = window[:1], window[1:]
-        reply = self._codec.encode(window, self._execute_all(window, _NONE, turn))
+        reply = self._codec.encode(window, self._execute_all(window, _NONE))
         if self._small or self._gate is None or self._gate.may_say(reply):
             return reply
         self._end(Unauthenticated(f"{Gate.bounds} reached"))
         return b""
 
-    def _execute_all(
-        self, window: List[Request], plain: FrozenSet[type], turn: Turn
-    ) -> List[object]:
+    def _execute_all(self, window: List[Request], plain: FrozenSet[type]) -> List[object]:
         """The outcomes of requests, up to one that takes turns of its own or ends the turn; those
         after it are kept for later."""
         outcomes: List[object] = []
@@ -323,14 +331,14 @@ class Conversation:
                     outcome = self._execute(request)  # type: ignore[arg-type]  # a command
                     self._counts[kind] += 1
                 else:
-                    outcome = self._execute_special(request, turn)
+                    outcome = self._execute_special(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 outcome = self._refused(request, error)
             if outcome is _BEGUN:
                 self._keep(window[len(outcomes) + 1 :])
                 break
             outcomes.append(outcome)
-            if turn.is_over_after(outcome):
+            if self._turn.is_over_after(outcome):
                 self.wants = Wants.TURN
                 self._keep(window[len(outcomes) :])
                 break
@@ -362,7 +370,7 @@ class Conversation:
     def _told(self, request: Request, outcome: object) -> object:
         return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
-    def _execute_special(self, request: Request, turn: Turn) -> object:
+    def _execute_special(self, request: Request) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
         if isinstance(request, Settled):
             return self._settle(request)

@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Callable, DefaultDict, Dict, Optional, Tuple, Union
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from application.limits import Limits
@@ -20,21 +19,33 @@ BOUNDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Seconds, the upper bounds of a histogram's counts but the last."""
 
 _LABELS: Tuple[str, ...] = (*(f"{bound:g}" for bound in BOUNDS), "more")
-_LEAST = _LABELS[0]
 
 
 class Histogram(Struct, gc=False):
     """How many times something took up to so many seconds, each counted once, and all of the
     seconds together."""
 
-    counts: Dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(_LABELS, 0))
-    sum: float = 0.0
+    counts: Dict[str, int]
+    sum: float
+
+
+class Times:
+    """Counts seconds for a histogram."""
+
+    __slots__ = ("_counts", "_sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * len(_LABELS)
+        self._sum = 0.0
 
     def note(self, seconds: float) -> None:
-        """Counts one; cheaply, when it took as little as most turns do."""
-        label = _LEAST if seconds <= 0.0001 else _LABELS[bisect_left(BOUNDS, seconds)]
-        self.counts[label] += 1
-        self.sum += seconds
+        """Counts one; at the least cost, when it took as little as most turns do."""
+        self._counts[0 if seconds <= 0.0001 else bisect_left(BOUNDS, seconds)] += 1
+        self._sum += seconds
+
+    def histogram(self) -> Histogram:
+        """All of them until now."""
+        return Histogram(dict(zip(_LABELS, self._counts)), self._sum)
 
 
 class Server(Struct, gc=False):
@@ -49,8 +60,8 @@ class Server(Struct, gc=False):
     accepted_clients: int
     refused_clients: int
     cut_clients: int
-    loop_lag: Histogram = msgspec.field(default_factory=Histogram)
-    turns: Histogram = msgspec.field(default_factory=Histogram)
+    loop_lag: Histogram
+    turns: Histogram
 
 
 class Journal(Struct, gc=False):
@@ -129,8 +140,8 @@ class ServerStats:
         self.accepted = 0
         self.refused = 0
         self.killed = 0
-        self.loop_lag = Histogram()
-        self.turns = Histogram()
+        self.loop_lag = Times()
+        self.turns = Times()
         self.commands: DefaultDict[str, DefaultDict[type, int]] = defaultdict(_counts)
         """How many of each kind were carried out, by protocol."""
         self.errors: Counter[str] = Counter()
@@ -154,8 +165,8 @@ class ServerStats:
             accepted_clients=self.accepted,
             refused_clients=self.refused,
             cut_clients=self.killed,
-            loop_lag=self.loop_lag,
-            turns=self.turns,
+            loop_lag=self.loop_lag.histogram(),
+            turns=self.turns.histogram(),
         )
         report.protocols = {name: _named(counts) for name, counts in self.commands.items()}
         report.commands = dict(sum(map(Counter, report.protocols.values()), Counter()))
