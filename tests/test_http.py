@@ -382,6 +382,13 @@ def test_head_that_is_refused_has_no_body_either(target: str, password: str) -> 
     assert found.body == b""
 
 
+def test_what_is_no_request_after_head_is_told_so(peer: Peer) -> None:
+    sent = peer.send(request("HEAD", "/v1/keys/k") + b"5\r\n12345\r\n0\r\n\r\n")
+    missing, bad = replies_in(sent, ["HEAD", "GET"])
+    assert (missing.status, missing.body, bad.status) == (404, b"", 400)
+    assert "no legal HTTP" in bad.json["detail"]
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     asked: List[Tuple[str, str, bytes]] = [
         ("PUT", "/v1/keys/k", b"1"),

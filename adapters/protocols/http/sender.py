@@ -30,8 +30,8 @@ class Sender:
         """Whether no further request is answered."""
 
     def expect(self, headers: Headers, is_head: bool) -> None:
-        """The next response is to a request of which `is_head` tells whether it is HEAD; it has
-        some more headers."""
+        """Prepares for one response, with some more headers; `is_head` tells whether it is to
+        HEAD."""
         self._headers = headers
         self._is_head = is_head
         self.is_begun = False
@@ -87,6 +87,7 @@ class Sender:
     def _end(self) -> bytes:
         """The end of a response, after which the next request may be read, if there can be one."""
         sent = self._write(h11.EndOfMessage())
+        self.expect(COMMON, False)
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         else:
