@@ -10,8 +10,10 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from typing import Callable, DefaultDict, Dict, Optional, Tuple, Union
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from application.ledger import Ledger
 from application.limits import Limits
 from domain.store import Stats
 
@@ -25,8 +27,8 @@ class Histogram(Struct, gc=False):
     """How many times something took up to so many seconds, each counted once, and all of the
     seconds together."""
 
-    counts: Dict[str, int]
-    sum: float
+    counts: Dict[str, int] = {}
+    sum: float = 0.0
 
 
 class Times:
@@ -50,8 +52,9 @@ class Times:
 
 class Server(Struct, gc=False):
     """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
-    refused because there were too many, and ever cut because they took too long; how late the event
-    loop was for what it should have done; how long clients' turns took."""
+    refused because there were too many, and ever cut because they took too long; the bytes that
+    are kept for clients between their turns; how late the event loop was for what it should have
+    done; how long clients' turns took."""
 
     version: str
     uptime: float
@@ -60,8 +63,9 @@ class Server(Struct, gc=False):
     accepted_clients: int
     refused_clients: int
     cut_clients: int
-    loop_lag: Histogram
-    turns: Histogram
+    client_buffers: int = 0
+    loop_lag: Histogram = msgspec.field(default_factory=Histogram)
+    turns: Histogram = msgspec.field(default_factory=Histogram)
 
 
 class Journal(Struct, gc=False):
@@ -128,6 +132,7 @@ class ServerStats:
         resident_memory: Callable[[], int],
         journal: Optional[Callable[[], Journal]] = None,
         engine: Optional[Callable[[], Engine]] = None,
+        ledger: Optional[Ledger] = None,
     ) -> None:
         self._version = version
         self._limits = limits
@@ -135,6 +140,7 @@ class ServerStats:
         self._resident_memory = resident_memory
         self._journal = journal
         self._engine = engine
+        self._ledger = ledger
         self._started = clock()
         self.connected = 0
         self.accepted = 0
@@ -165,6 +171,7 @@ class ServerStats:
             accepted_clients=self.accepted,
             refused_clients=self.refused,
             cut_clients=self.killed,
+            client_buffers=self._ledger.held if self._ledger else 0,
             loop_lag=self.loop_lag.histogram(),
             turns=self.turns.histogram(),
         )

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support import ROOT, TIMEOUT, Server, running_server
+from tests.torture.peers import eventually
 
 PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
 
@@ -45,6 +46,16 @@ def test_every_figure_is_there(measured: Server) -> None:
     assert 'kvjson_loop_lag_seconds_bucket{le="+Inf"}' in text
     assert 'kvjson_turn_seconds_bucket{le="+Inf"}' in text
     assert {"kvjson_journal_frames_total", "kvjson_memory_used_bytes"} <= families(text)
+
+
+def test_bytes_that_are_kept_for_clients_are_counted(measured: Server) -> None:
+    def kept() -> float:
+        return float(re.findall("^kvjson_client_buffers_bytes (.+)", exposition(measured), re.M)[0])
+
+    with measured.connect() as client:
+        client.sendall(b'{"type":"SET","key":"k","value":"' + b"x" * 5000)
+        eventually(lambda: 5000 < kept() < 10_000)
+    eventually(lambda: kept() == 0)
 
 
 def test_commands_are_counted_by_protocol(measured: Server) -> None:

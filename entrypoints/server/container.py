@@ -148,6 +148,7 @@ class ServerContainer(containers.DeclarativeContainer):
         no=providers.Object(None),
         yes=store.provided.describe,
     )
+    ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     stats = providers.Singleton(
         ServerStats,
         providers.Callable(version),
@@ -160,8 +161,8 @@ class ServerContainer(containers.DeclarativeContainer):
             yes=journal.provided.figures,
         ),
         engine=describe_engine,
+        ledger=ledger,
     )
-    ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
     resp = providers.Singleton(
         Shared,

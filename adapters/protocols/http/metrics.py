@@ -78,6 +78,8 @@ FIGURES = (
     Figure("refused_clients", "Clients over the bound.", lambda r: r.server.refused_clients, True),
     Figure("cut_clients", "Clients that took too long.", lambda r: r.server.cut_clients, True),
     Figure("max_clients", "Bound on clients.", lambda r: r.limits.max_clients),
+    Figure("client_buffers_bytes", "Kept for clients.", lambda r: r.server.client_buffers),
+    Figure("client_buffers_max_bytes", "Bound on it.", lambda r: r.limits.max_input_bytes),
     Figure("engine_servers", "Servers that keep the keys.", lambda r: _engine(r, "servers")),
     Figure("journal_size_bytes", "The journal's files.", lambda r: _journal(r, "size")),
     Figure("journal_frames", "Journal frames.", lambda r: _journal(r, "frames"), True),
