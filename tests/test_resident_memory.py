@@ -71,7 +71,7 @@ def wide(template: str, store: BoundedStore) -> None:
 
 def stored_again(template: str, store: BoundedStore) -> None:
     count = store._max_memory // (2 * len(template) + 1000)
-    for turn in range(12):
+    for turn in range(6):
         for number in range(count):
             store.set_many({template % number: text()}, DAY - 100 * turn)
             if turn % 3 == 2:
@@ -79,7 +79,7 @@ def stored_again(template: str, store: BoundedStore) -> None:
 
 
 def deleted(template: str, store: BoundedStore) -> None:
-    for _ in range(3):
+    for _ in range(2):
         count = fill(store, template, DAY)
         store.delete([template % number for number in range(count)])
 
