@@ -193,13 +193,22 @@ def _growth_of(
     items: Mapping[str, bytes], slots: Sequence[Optional[Slot]], due: Optional[float]
 ) -> int:
     """By how many bytes a store grows when `items` are stored in place of `slots`."""
-    new = [key for key, slot in zip(items, slots) if slot is None]
-    growth = costs(new, items.values()) - sum(map(len, texts_in(slots)))
+    there = texts_in(slots)
+    new: Collection[str] = items
+    if there:
+        new = [key for key, slot in zip(items, slots) if slot is None]
+    growth = costs(new, items.values()) - sum(map(len, there))
     if due is not None:
-        growth += DEADLINE * sum(type(slot) is not tuple for slot in slots)
+        growth += DEADLINE * (len(slots) - list(map(type, slots)).count(tuple))
     return growth
 
 
 def texts_in(slots: Iterable[Optional[Slot]]) -> List[bytes]:
     """The texts in those slots that there are."""
+    slots = list(slots)
+    kinds = set(map(type, slots))
+    if kinds == {type(None)}:
+        return []
+    if kinds == {bytes}:
+        return slots  # type: ignore[return-value]
     return [slot[0] if isinstance(slot, tuple) else slot for slot in slots if slot is not None]
