@@ -126,7 +126,7 @@ def void(_: object) -> None:
 def test_resident_growth_is_accounted_memory_within_a_fifth_of_the_bound(
     policy: str, scenario: str, long: bool
 ) -> None:
-    size = (100 if long else 20) * MB
+    size = (100 if long else 12) * MB
     done = subprocess.run(
         [sys.executable, "-m", "tests.test_resident_memory", policy, scenario, str(size)],
         capture_output=True,
