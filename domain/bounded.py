@@ -45,6 +45,8 @@ class BoundedStore(InMemoryStore):
     """Refuses with `OutOfMemory` what there is no room for; `max_memory` is in bytes."""
 
     _counting = True
+    _touch: Optional[Callable[[int], None]] = None
+    """Notes that the key with a hash was used, where that decides what is evicted."""
 
     def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
         super().__init__(clock)
@@ -64,8 +66,21 @@ class BoundedStore(InMemoryStore):
         return self._contents.memory + self._contents.deadlines.bytes
 
     def _write(self, key: str, text: bytes, due: Optional[float]) -> None:
-        growth = self._growth(key, text, due)
         contents = self._contents
+        if due is None and not self._noting:
+            # The usual case, said again here: `_put` would look up and add up the same once more.
+            hashed = hash(key)
+            shard = self._shards[hashed & MASK]
+            slot = shard.get(key)
+            if type(slot) is not tuple:
+                growth = len(text) - len(slot) if slot is not None else cost(key, text)
+                if contents.memory + contents.deadlines.bytes + growth <= self._max_memory:
+                    shard[key] = text
+                    contents.memory += growth
+                    if slot is not None and self._touch:
+                        self._touch(hashed)
+                    return
+        growth = self._growth(key, text, due)
         if contents.memory + contents.deadlines.bytes + growth > self._max_memory:
             self._make_room({key: text}, due, growth)
         self._put(key, text, due)
