@@ -1,8 +1,9 @@
 """A cluster of Valkey or Redis servers: each command goes to the server that has its key.
 
 Rule: a server that says MOVED or ASK has done nothing, so the command follows; no other command is
-sent again but reads. Which server has which slot is asked again once one of them is lost. Nothing
-here sleeps or repeats by itself, as redis-py's own client of clusters does.
+sent again but reads. Which server has which slot is asked again once one of them is lost, or knows
+of no cluster any more; that one is asked last. Nothing here sleeps or repeats by itself, as
+redis-py's own client of clusters does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
-from adapters.storage.redis.engine import Keyed, Node, Reply, Words, checked
+from adapters.storage.redis.engine import ASKING, Keyed, Node, Reply, Words, checked
 from domain.errors import Unavailable, Unreachable
 
 MAX_REDIRECTS = 5
@@ -33,8 +34,9 @@ class ClusterEngine:
 
     def __init__(self, new_node: Callable[[str, int], Node], seeds: Sequence[Server]) -> None:
         self._new_node = new_node
+        self._seeds = list(seeds)
         self._sources = list(seeds)
-        """Servers to ask about the others, the last that answered first."""
+        """Servers to ask about the others, the last that answered first, those that failed last."""
         self._nodes: Dict[Server, Node] = {}
         self._owners: List[Optional[Server]] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._primaries: List[Server] = []
@@ -51,9 +53,9 @@ class ClusterEngine:
         except Unreachable as error:  # another server may have the slots now
             if len(commands) > 1 and not repeat:
                 raise Unavailable(f"some keys may have been changed: {error}") from error
-            before = self._owner(commands[0][0])
+            before = self._owners_of(commands)
             self._refresh_if_stale()
-            if self._owner(commands[0][0]) == before:
+            if self._owners_of(commands) == before:
                 raise
             return checked(self._routed(commands, repeat))
 
@@ -85,21 +87,22 @@ class ClusterEngine:
         for server, some in indexes.items():
             sent = [commands[index][1] for index in some]
             for index, words, reply in zip(some, sent, self._send(server, sent, repeat)):
-                replies[index] = self._followed(reply, words, repeat)
+                replies[index] = self._followed(server, reply, words, repeat)
         return replies
 
-    def _followed(self, reply: Reply, words: Words, repeat: bool) -> Reply:
-        """The reply of the server that a reply redirects to; the reply itself if it does not."""
+    def _followed(self, server: Server, reply: Reply, words: Words, repeat: bool) -> Reply:
+        """The reply of the server that another's reply redirects to; the reply itself if it does
+        not."""
         for _ in range(MAX_REDIRECTS):
             if not isinstance(reply, AskError):
                 return reply
-            server = Server(reply.host, reply.port)
+            server = Server(reply.host or server.host, reply.port)
             commands: List[Words] = [words]
             if isinstance(reply, MovedError):
                 self._owners[reply.slot_id] = server
                 self._is_stale = self._is_stale or server not in self._primaries
             else:
-                commands = [("ASKING",), words]
+                commands = [ASKING, words]
             reply = self._send(server, commands, repeat)[-1]
         self._is_stale = True  # the servers do not agree yet on which of them has the slot
         raise Unavailable(f"the cluster redirected a command over {MAX_REDIRECTS} times")
@@ -111,12 +114,22 @@ class ClusterEngine:
         try:
             replies = node.exchange(commands, repeat)
         except Unavailable:
-            self._is_stale = True
+            self._distrust(server)
             raise
         for reply in replies:
-            if isinstance(reply, (ClusterDownError, TryAgainError)):
+            if isinstance(reply, ClusterDownError):
+                self._distrust(server)
+            elif isinstance(reply, TryAgainError):
                 self._is_stale = True
         return replies
+
+    def _distrust(self, server: Server) -> None:
+        """Asks the others first which of them has which slot, as that server may not know."""
+        self._sources = sorted(self._sources, key=server.__eq__)
+        self._is_stale = True
+
+    def _owners_of(self, commands: Sequence[Keyed]) -> List[Server]:
+        return [self._owner(name) for name, _ in commands]
 
     def _owner(self, name: bytes) -> Server:
         server = self._owners[self.slot(name)]
@@ -137,6 +150,11 @@ class ClusterEngine:
             return
         raise Unreachable("no server of the cluster can be reached")
 
+    def _forget(self, server: Server) -> None:
+        node = self._nodes.pop(server, None)
+        if node:
+            node.close()
+
     def _learn(self, source: Server, slots: Sequence[Sequence[Reply]]) -> None:
         """Keeps what a server says of the others: ranges of slots, with their primaries first."""
         owners: List[Optional[Server]] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -149,5 +167,7 @@ class ClusterEngine:
             known.update(dict.fromkeys(group))
         self._owners = owners
         self._primaries = sorted({owner for owner in owners if owner})
-        self._sources = list(dict.fromkeys([*known, *self._sources]))
+        self._sources = list(dict.fromkeys([*known, *self._seeds]))
         self._is_stale = False
+        for server in set(self._nodes).difference(self._sources):
+            self._forget(server)
