@@ -66,12 +66,12 @@ def store_for_greenlets(
     prefix: Optional[str],
     size: int,
     timeout: float,
-    tls_ca: Optional[str],
+    tls: TlsConfig,
     allow_partial: bool = False,
     wait_replicas: int = 0,
 ) -> RedisStore:
     """A server's store, whose waiting lets other greenlets run."""
-    network = Network(gevent_api(), TlsConfig(tls_ca) if address.tls else None)
+    network = Network(gevent_api(), tls if address.tls else None)
     address = address._replace(prefix=address.prefix if prefix is None else prefix)
     return new_store(
         address,

@@ -33,7 +33,7 @@ from typing import (
 import redis
 from redis.crc import key_slot
 
-from adapters.client.network import Network
+from adapters.client.network import Network, TlsConfig
 from adapters.storage.redis.store import RedisStore
 from domain.store import Change, Entry, Stats, Store
 from entrypoints.engine import new_store, store_for_greenlets
@@ -386,4 +386,4 @@ def _on_cluster(clock: Callable[[], float]) -> EngineStore:
 
 
 def _store(url: str, prefix: Optional[str] = None) -> RedisStore:
-    return store_for_greenlets(EngineAddress.parse(url), prefix, 8, TIMEOUT, None)
+    return store_for_greenlets(EngineAddress.parse(url), prefix, 8, TIMEOUT, TlsConfig())
