@@ -38,7 +38,10 @@ echo "Three primaries: $engine"
 for server in one other; do
     "$bin/kv-server" --port 0 --store "$engine" > "$dir/$server" 2> "$dir/$server.log" &
     pids="$pids $!"
-    until [ -s "$dir/$server" ]; do kill -0 $!; sleep 0.1; done
+done
+for server in one other; do
+    # shellcheck disable=SC2086 # each process is an argument
+    until [ -s "$dir/$server" ]; do kill -0 $pids; sleep 0.1; done
     cat "$dir/$server"
 done
 one=$(sed 's/.*://' "$dir/one")

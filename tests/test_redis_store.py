@@ -38,10 +38,15 @@ from tests.fake_engine import Words, fake_engine
 from tests.library.proxy import Proxy, passed_on, reply_cut, reply_lost, request_cut, request_lost
 from tests.support import TIMEOUT
 
+NAME, PROGRAM = next(reversed(list(programs().items())), ("", ""))
+"""The newest engine. The contracts of stores and executors run over each of them."""
 
-@pytest.fixture(params=list(programs()))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return shared(request.param)
+
+@pytest.fixture
+def engine() -> Engine:
+    if not NAME:
+        pytest.skip("no Redis or Valkey is here")
+    return shared(NAME)
 
 
 @pytest.fixture
@@ -402,15 +407,14 @@ class TestAnEngineThatFails:
 
 
 def test_an_engine_that_is_killed_and_started_again_is_used_again() -> None:
-    program = next(iter(programs().values()))
-    first = start(program)
+    first = start(PROGRAM)
     with opened(first.url) as store:
         store.set("k", b"1")
         stop(first)
         for use in (partial(store.get, "k"), partial(store.set, "k", b"1")):
             with pytest.raises(Unreachable):
                 use()
-        with running(program, port=first.port):
+        with running(PROGRAM, port=first.port):
             assert store.get("k") is None
             store.update("k", lambda _: Entry(b"2"))
             assert store.get("k") == b"2"
@@ -478,15 +482,19 @@ def _outcome(executor: LocalExecutor, command: Command[Any]) -> object:
         return error
 
 
+MANY = 9000
+"""More than a program of the engine can pass to one command."""
+
+
 def test_many_keys_at_once_are_stored_and_read(store: RedisStore) -> None:
     executor = InProcess(LocalExecutor(store), Limits(), store.close)
-    items = {str(number): Raw(b"%d" % number) for number in range(20_000)}
+    items = {str(number): Raw(b"%d" % number) for number in range(MANY)}
     assert executor.execute(MSet(items)) is True
     assert executor.execute(MSet(items, ttl=100)) is True
-    assert len(executor.execute(MGet(list(items)))) == 20_000
+    assert len(executor.execute(MGet(list(items)))) == MANY
     outcomes = executor.execute_all([Get(key) for key in items] + [Get("no")])
-    assert outcomes[:20_000] == [b"%d" % number for number in range(20_000)]
-    assert executor.execute(MDelete(list(items))) == 20_000
+    assert outcomes[:MANY] == [b"%d" % number for number in range(MANY)]
+    assert executor.execute(MDelete(list(items))) == MANY
 
 
 def test_a_store_in_the_program_keeps_the_bounds_on_keys(store: RedisStore) -> None:
