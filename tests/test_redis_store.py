@@ -17,7 +17,7 @@ from msgspec import Raw
 from adapters.storage.redis import store as redis_store
 from adapters.storage.redis.engine import Lost
 from adapters.storage.redis.store import RedisStore
-from adapters.storage.redis.texts import MARK, Names, from_engine, to_engine
+from adapters.storage.redis.texts import MARK, Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import MAX_NAMES
 from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MGet, MSet, Set
 from application.executor import InProcess, LocalExecutor
@@ -96,6 +96,10 @@ class TestTexts:
         text = from_engine(data)
         assert b"\n" not in text
         json.loads(text)
+
+    @given(st.lists(st.binary() | st.sampled_from([MARK + b"true", b"1", b'{"a":1}', b"[", b""])))
+    def test_many_become_what_each_becomes(self, datas: List[bytes]) -> None:
+        assert many_from_engine(datas) == [from_engine(data) for data in datas]
 
     @given(st.binary() | st.binary().map(MARK.__add__))
     def test_bytes_that_are_stored_as_a_value_come_back(self, data: bytes) -> None:

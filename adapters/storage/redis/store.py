@@ -33,7 +33,7 @@ from redis.exceptions import NoScriptError
 from adapters.storage.redis import scripts
 from adapters.storage.redis.engine import Keyed, Words
 from adapters.storage.redis.scripts import Script
-from adapters.storage.redis.texts import Names, from_engine, to_engine
+from adapters.storage.redis.texts import Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import State, View, Write, put
 from application.stats import Engine as EngineReport
 from domain.errors import BadRequest, CrossSlot, KvError, Misconfigured, TooLarge, Unavailable
@@ -127,13 +127,10 @@ class RedisStore:
         names = {self._name(key): key for key in keys}
         groups = self._by_slot(names)
         commands: List[Keyed] = [(group[0], ("MGET", *group)) for group in groups]
-        there = {
-            name: data
-            for group, values in zip(groups, self._engine.run(commands, repeat=True))
-            for name, data in zip(group, values)
-            if data is not None
-        }
-        found = {key: from_engine(there[name]) for name, key in names.items() if name in there}
+        replies = dict(zip(chain(*groups), chain(*self._engine.run(commands, repeat=True))))
+        there = [(key, replies[name]) for name, key in names.items() if replies[name] is not None]
+        texts = many_from_engine([data for _, data in there])
+        found = {key: text for (key, _), text in zip(there, texts)}
         hits = sum(key in found for key in keys)
         self._hits += hits
         self._misses += len(keys) - hits
