@@ -29,7 +29,7 @@ def run(module: str, *arguments: str) -> str:
 
 
 def test_commands_are_timed_in_process() -> None:
-    shown = run("benchmarks.in_process", "--repeats", "1")
+    shown = run("benchmarks.in_process", "--repeats", "1", "--keys", "2000")
     for name in ("GET", "SET", "MGET", "MSET"):
         assert f"\n{name} " in shown
 
