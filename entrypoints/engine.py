@@ -37,8 +37,9 @@ def new_store(
     Times are in seconds, 0 for as long as it takes. Raises `Misconfigured` without redis-py.
     """
     try:
-        from adapters.storage.redis.cluster import ClusterEngine, Server
+        from adapters.storage.redis.cluster import ClusterEngine
         from adapters.storage.redis.engine import Connection, Node, Place, SingleEngine, Wait
+        from adapters.storage.redis.slots import Server
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
         why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
+import redis
 from msgspec import Raw
 from redis.crc import key_slot
 
@@ -22,7 +23,7 @@ from application.commands.strings import Rename
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from domain.errors import BadRequest, CrossSlot, Unavailable
-from tests.engines import Cluster, opened, programs, shared_cluster, until
+from tests.engines import Cluster, Engine, opened, programs, shared_cluster, until
 from tests.fake_engine import Reply, fake_engine
 from tests.support import ROOT, TIMEOUT, running_server
 
@@ -161,21 +162,71 @@ def test_counters_count_exactly_while_slots_move(cluster: Cluster, store: RedisS
 
 def move(cluster: Cluster, slot: int) -> None:
     """Moves a slot that has keys to the next server."""
-    ids = [server.client.execute_command("CLUSTER MYID").decode() for server in cluster.servers]
-    words = ("CLUSTER GETKEYSINSLOT", slot, 100)
+    words = ("CLUSTER GETKEYSINSLOT", slot, 1)
     (source,) = [i for i, each in enumerate(cluster.servers) if each.client.execute_command(*words)]
-    target = (source + 1) % len(ids)
-    old, new = (cluster.servers[index].client for index in (source, target))
-    new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
-    old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
-    where = ("127.0.0.1", cluster.servers[target].port, "", 0, 5000, "KEYS")
+    target = cluster.servers[(source + 1) % len(cluster.servers)]
+    move_keys(slot, cluster.servers[source], target)
+    hand_over(cluster, slot, target)
+
+
+def move_keys(slot: int, old: Engine, new: Engine) -> None:
+    """Moves the keys of a slot; the old server still owns it, and redirects."""
+    new.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", identity(old))
+    old.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", identity(new))
     while True:
-        names = old.execute_command(*words)
+        names = old.client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
         if not names:
             break
-        old.execute_command("MIGRATE", *where, *names)
-    for client in (new, old, *(server.client for server in cluster.servers)):
-        client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+        old.client.execute_command("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *names)
+
+
+def hand_over(cluster: Cluster, slot: int, new: Engine) -> None:
+    """Lets a server own a slot whose keys it has."""
+    others = [server for server in cluster.servers if server is not new]
+    for server in (new, *others):
+        server.client.execute_command("CLUSTER SETSLOT", slot, "NODE", identity(new))
+
+
+def identity(server: Engine) -> str:
+    name: bytes = server.client.execute_command("CLUSTER MYID")
+    return name.decode()
+
+
+def test_a_scan_ends_with_an_error_when_a_key_moved_to_a_server_that_it_has_left(
+    cluster: Cluster, store: RedisStore
+) -> None:
+    first, *_, last = sorted(cluster.servers, key=lambda server: server.port)
+    name = next(f"{{moved {n}}}" for n in range(99) if on(last, f"kv:{{moved {n}}}"))
+    slot = key_slot(name.encode())
+    store.set(name, b"1")
+    cursor = store.scan(None, "", 10).cursor
+    assert cursor
+    assert cursor.split("-")[1] == "1"
+    move_keys(slot, last, first)
+    for is_handed_over in (False, True):
+        if is_handed_over:
+            hand_over(cluster, slot, first)
+        with pytest.raises((Unavailable, BadRequest), match="start the scan again"):
+            scan_to_the_end(store, cursor)
+    until(cluster.is_agreed)
+    assert scan_to_the_end(store, None) == [name]
+
+
+def on(server: Engine, name: str) -> bool:
+    """Whether a server would have a key."""
+    try:
+        return server.client.get(name) is None
+    except redis.ResponseError:
+        return False
+
+
+def scan_to_the_end(store: RedisStore, cursor: Optional[str]) -> List[str]:
+    page = store.scan(cursor, "", 10)
+    keys = list(page.keys)
+    while page.cursor is not None:
+        page = store.scan(page.cursor, "", 10)
+        keys += page.keys
+    return keys
 
 
 def test_a_server_stands_before_a_cluster(cluster: Cluster) -> None:

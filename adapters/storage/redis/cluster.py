@@ -8,23 +8,16 @@ redis-py's own client of clusters does.
 
 from __future__ import annotations
 
-import hashlib
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, Sequence
 
-from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
 
 from adapters.storage.redis.engine import ASKING, Keyed, Node, Reply, Words, checked
+from adapters.storage.redis.slots import Server, Slots, own_slots
 from domain.errors import Unavailable, Unreachable
 
 MAX_REDIRECTS = 5
-
-
-class Server(NamedTuple):
-    """The address of one server of the cluster."""
-
-    host: str
-    port: int
 
 
 class ClusterEngine:
@@ -38,8 +31,7 @@ class ClusterEngine:
         self._sources = list(seeds)
         """Servers to ask about the others, the last that answered first, those that failed last."""
         self._nodes: Dict[Server, Node] = {}
-        self._owners: List[Optional[Server]] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        self._primaries: List[Server] = []
+        self._slots = Slots(self._seeds[0], [])
         self._is_stale = True
 
     def slot(self, name: bytes) -> int:
@@ -61,17 +53,23 @@ class ClusterEngine:
 
     def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
         self._refresh_if_stale()
-        return [checked(self._send(each, [words], repeat))[0] for each in list(self._primaries)]
+        return [checked(self._send(each, [words], repeat))[0] for each in self._slots.primaries]
 
-    def layout(self) -> str:
+    def layout(self, anew: bool) -> str:
+        self._is_stale = self._is_stale or anew
         self._refresh_if_stale()
-        return hashlib.blake2b(repr(self._primaries).encode(), digest_size=4).hexdigest()
+        return self._slots.layout().mark
 
     def read_at(self, index: int, words: Words) -> Reply:
-        primaries = self._primaries
-        if index >= len(primaries):
+        slots = self._slots
+        if index >= len(slots.primaries):
             return None
-        return checked(self._send(primaries[index], [words], repeat=True))[0]
+        server = slots.primaries[index]
+        reply, nodes = checked(self._send(server, [words, ("CLUSTER", "NODES")], repeat=True))
+        if own_slots(nodes) != slots.layout().slots.get(server):
+            self._is_stale = True
+            raise Unavailable("slots of the cluster are moving: start the scan again")
+        return reply
 
     def close(self) -> None:
         """Closes the idle connections; the next command opens one again."""
@@ -99,8 +97,8 @@ class ClusterEngine:
             server = Server(reply.host or server.host, reply.port)
             commands: List[Words] = [words]
             if isinstance(reply, MovedError):
-                self._owners[reply.slot_id] = server
-                self._is_stale = self._is_stale or server not in self._primaries
+                self._slots.move(reply.slot_id, server)
+                self._is_stale = self._is_stale or server not in self._slots.primaries
             else:
                 commands = [ASKING, words]
             reply = self._send(server, commands, repeat)[-1]
@@ -132,7 +130,7 @@ class ClusterEngine:
         return [self._owner(name) for name, _ in commands]
 
     def _owner(self, name: bytes) -> Server:
-        server = self._owners[self.slot(name)]
+        server = self._slots.owner(self.slot(name))
         if server is None:
             self._is_stale = True
             raise Unavailable("no server of the cluster has the slot of the key")
@@ -146,7 +144,7 @@ class ClusterEngine:
                 (slots,) = checked(self._send(server, [("CLUSTER", "SLOTS")], repeat=True))
             except Unavailable:
                 continue
-            self._learn(server, slots)
+            self._learn(Slots(server, slots))
             return
         raise Unreachable("no server of the cluster can be reached")
 
@@ -155,19 +153,9 @@ class ClusterEngine:
         if node:
             node.close()
 
-    def _learn(self, source: Server, slots: Sequence[Sequence[Reply]]) -> None:
-        """Keeps what a server says of the others: ranges of slots, with their primaries first."""
-        owners: List[Optional[Server]] = [None] * REDIS_CLUSTER_HASH_SLOTS
-        known: Dict[Server, None] = {source: None}
-        for first, last, *servers in slots:
-            group = [
-                Server(host.decode() if host else source.host, port) for host, port, *_ in servers
-            ]
-            owners[first : last + 1] = [group[0]] * (last + 1 - first)
-            known.update(dict.fromkeys(group))
-        self._owners = owners
-        self._primaries = sorted({owner for owner in owners if owner})
-        self._sources = list(dict.fromkeys([*known, *self._seeds]))
+    def _learn(self, slots: Slots) -> None:
+        self._slots = slots
+        self._sources = list(dict.fromkeys([*slots.servers, *self._seeds]))
         self._is_stale = False
         for server in set(self._nodes).difference(self._sources):
             self._forget(server)

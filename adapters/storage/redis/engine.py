@@ -270,7 +270,7 @@ class SingleEngine:
     def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
         return checked(self._node.exchange([words], repeat))
 
-    def layout(self) -> str:
+    def layout(self, anew: bool) -> str:
         return ""
 
     def read_at(self, index: int, words: Words) -> Reply:

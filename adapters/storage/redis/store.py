@@ -82,12 +82,14 @@ class Engine(Protocol):
         """The replies of all servers with keys."""
         ...
 
-    def layout(self) -> str:
-        """A mark, empty or of 8 hexadecimal digits, that changes when the servers do."""
+    def layout(self, anew: bool) -> str:
+        """A mark, empty or of 8 hexadecimal digits, that changes when slots move; `anew` asks for
+        what is so now."""
         ...
 
     def read_at(self, index: int, words: Words) -> Any:
-        """The reply of one of the servers, counted from 0; None behind the last."""
+        """The reply of one of the servers, counted from 0; None behind the last. Raises
+        `Unavailable` when its slots are others than in the layout."""
         ...
 
     def close(self) -> None: ...
@@ -176,7 +178,7 @@ class RedisStore:
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
         """The engine returns whole buckets of its table. When one has more keys than fit, the
         cursor says which of them were on a page already, as digests, and stays there."""
-        at = Position.of(cursor, self._engine.layout())
+        at = Position.of(cursor, self._engine.layout(anew=cursor is None))
         pattern, count = self.names.pattern(prefix), 1 if at.shown else min(limit, PAGE)
         while True:
             words = ("SCAN", at.position, "MATCH", pattern, "COUNT", count)
