@@ -40,8 +40,11 @@ for server in one other; do
     pids="$pids $!"
 done
 for server in one other; do
-    # shellcheck disable=SC2086 # each process is an argument
-    until [ -s "$dir/$server" ]; do kill -0 $pids; sleep 0.1; done
+    until [ -s "$dir/$server" ]; do
+        # shellcheck disable=SC2086 # each process is an argument
+        kill -0 $pids 2> /dev/null || { cat "$dir"/*.log >&2; exit 1; }
+        sleep 0.1
+    done
     cat "$dir/$server"
 done
 one=$(sed 's/.*://' "$dir/one")
