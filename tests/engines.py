@@ -316,7 +316,8 @@ class EngineStore(BlockingStore):
     def _waited(self) -> Store:
         now = self._clock()
         passed, self._now = now - self._now, now
-        self._expired += self._client.eval(_PASS, 0, _ms(passed), _ms(QUANTUM))
+        if passed:
+            self._expired += self._client.eval(_PASS, 0, _ms(passed), _ms(QUANTUM))
         return self._engine
 
 
