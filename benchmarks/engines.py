@@ -119,7 +119,8 @@ def calls_a_second(call: Callable[[], object], seconds: float) -> float:
 @click.option("--rounds", default=9)
 @click.option("--seconds", default=1.0, help="Of each run.")
 @click.option("--most", default=4, help="Servers before the engine.")
-def servers(rounds: int, seconds: float, most: int) -> None:
+@click.option("--connections", default=CONNECTIONS, help="To all of the servers together.")
+def servers(rounds: int, seconds: float, most: int, connections: int) -> None:
     """Servers before one engine, beside one with the keys in its memory, and the engine itself."""
     with ExitStack() as stack:
         program = load.build(Path(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -134,15 +135,15 @@ def servers(rounds: int, seconds: float, most: int) -> None:
             load.run(program, "--load", port=server.port, protocol="resp", keys=READ)
         for command in ("GET", "SET"):
             cases = {
-                name: partial(requests_a_second, program, group, command, seconds)
+                name: partial(requests_a_second, program, group, command, connections, seconds)
                 for name, group in groups.items()
             }
             shown = [f"{name} {ratio:.2f}" for name, ratio in ratios(cases, rounds).items()]
-            click.echo(f"{command}, {CONNECTIONS} connections: " + ", ".join(shown))
+            click.echo(f"{command}, {connections} connections: " + ", ".join(shown))
 
 
 def requests_a_second(
-    program: Path, group: Sequence[Running], command: str, seconds: float
+    program: Path, group: Sequence[Running], command: str, connections: int, seconds: float
 ) -> float:
     """The rate of some servers that are used at the same time."""
 
@@ -152,7 +153,7 @@ def requests_a_second(
             port=server.port,
             protocol=server.protocol,
             command=command,
-            connections=CONNECTIONS // len(group),
+            connections=connections // len(group),
             keys=READ,
             seconds=seconds,
             warmup=0.1,
