@@ -10,20 +10,25 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 import redis
 from msgspec import Raw
 from redis.crc import key_slot
+from redis.exceptions import ClusterDownError
 
+from adapters.storage.redis.cluster import ClusterEngine
+from adapters.storage.redis.engine import Node
+from adapters.storage.redis.engine import Words as EngineWords
+from adapters.storage.redis.slots import Server
 from adapters.storage.redis.store import RedisStore
 from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MSet, Set
 from application.commands.strings import Rename
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from domain.errors import BadRequest, CrossSlot, Unavailable
-from tests.engines import Cluster, Engine, opened, programs, shared_cluster, until
+from tests.engines import SLOTS, Cluster, Engine, opened, programs, shared_cluster, until
 from tests.fake_engine import Reply, fake_engine
 from tests.support import ROOT, TIMEOUT, running_server
 
@@ -265,6 +270,41 @@ def test_a_server_that_lost_the_others_is_asked_last_which_has_a_key(reply: Any)
             with pytest.raises(Unavailable):
                 store.get("k")
             assert store.get("k") == b"1"
+
+
+class FakeNode(Node):
+    """Replies by itself, and tells whether it was closed."""
+
+    def __init__(self, reply: Callable[[EngineWords], Any]) -> None:
+        self._reply = reply
+        self.is_closed = False
+
+    def exchange(self, commands: Sequence[EngineWords], repeat: bool) -> List[Any]:
+        return list(map(self._reply, commands))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_the_connections_to_a_server_that_left_the_cluster_are_closed() -> None:
+    nodes: Dict[str, FakeNode] = {}
+    owner = "old"
+
+    def new_node(host: str, port: int) -> Node:
+        def reply(words: EngineWords) -> Any:
+            if words[0] == "CLUSTER":
+                return [[0, SLOTS - 1, [owner.encode(), port]]]
+            return b"1" if host == owner else ClusterDownError("CLUSTERDOWN")
+
+        return nodes.setdefault(host, FakeNode(reply))
+
+    store = RedisStore(ClusterEngine(new_node, [Server("seed", 1)]), "kv:")
+    assert store.get("k") == b"1"
+    owner = "new"
+    with pytest.raises(Unavailable):
+        store.get("k")
+    assert store.get("k") == b"1"
+    assert [host for host, node in nodes.items() if node.is_closed] == ["old"]
 
 
 def test_a_redirection_without_a_host_is_to_the_host_that_sent_it() -> None:

@@ -1,9 +1,9 @@
 """A cluster of Valkey or Redis servers: each command goes to the server that has its key.
 
 Rule: a server that says MOVED or ASK has done nothing, so the command follows; no other command is
-sent again but reads. Which server has which slot is asked again once one of them is lost, or knows
-of no cluster any more; that one is asked last. Nothing here sleeps or repeats by itself, as
-redis-py's own client of clusters does.
+sent again but reads. Once a server fails, or says that the cluster is down, the slots are asked for
+again, and that server is asked last. Nothing here sleeps or repeats by itself, as redis-py's own
+client of clusters does.
 """
 
 from __future__ import annotations
@@ -112,17 +112,17 @@ class ClusterEngine:
         try:
             replies = node.exchange(commands, repeat)
         except Unavailable:
-            self._distrust(server)
+            self._ask_last(server)
             raise
         for reply in replies:
             if isinstance(reply, ClusterDownError):
-                self._distrust(server)
+                self._ask_last(server)
             elif isinstance(reply, TryAgainError):
                 self._is_stale = True
         return replies
 
-    def _distrust(self, server: Server) -> None:
-        """Asks the others first which of them has which slot, as that server may not know."""
+    def _ask_last(self, server: Server) -> None:
+        """Has the slots asked for again, of the other servers first: this one may not know."""
         self._sources = sorted(self._sources, key=server.__eq__)
         self._is_stale = True
 
@@ -148,7 +148,7 @@ class ClusterEngine:
             return
         raise Unreachable("no server of the cluster can be reached")
 
-    def _forget(self, server: Server) -> None:
+    def _drop_node(self, server: Server) -> None:
         node = self._nodes.pop(server, None)
         if node:
             node.close()
@@ -158,4 +158,4 @@ class ClusterEngine:
         self._sources = list(dict.fromkeys([*slots.servers, *self._seeds]))
         self._is_stale = False
         for server in set(self._nodes).difference(self._sources):
-            self._forget(server)
+            self._drop_node(server)
