@@ -21,12 +21,18 @@ from application.json_text import validated, validated_in_steps
 from application.limits import DEFAULTS
 from domain.errors import BadRequest, TooLarge
 
+_MAY_BE_JSON = b"-0123456789[{"
 
-def to_text(data: bytes) -> bytes:
-    """The JSON text that stands for `data`."""
-    if data[:1] in _MAY_BE_JSON and _is_stored_unchanged(data):
+
+def to_text(data: bytes, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
+    """The JSON text that stands for `data`, which is only taken for JSON itself when it begins with
+    one of `may_be_json`."""
+    if data and data[0] in may_be_json and _is_stored_unchanged(data):
         return data
-    return _as_string(data)
+    try:
+        return _encode(data.decode())
+    except UnicodeDecodeError:
+        return _BINARY % base64.b64encode(data)
 
 
 def to_text_in_steps(data: bytes) -> Generator[None, None, bytes]:
@@ -37,7 +43,7 @@ def to_text_in_steps(data: bytes) -> Generator[None, None, bytes]:
             text = yield from validated_in_steps(data, _BUDGET)
             if text == data and to_bytes(data) == data:
                 return data
-        return _as_string(data)
+        return to_text(data, may_be_json=b"")
     return to_text(data)
 
 
@@ -45,11 +51,10 @@ def to_texts(datas: Sequence[bytes]) -> List[bytes]:
     """The JSON texts that stand for many; quicker than one by one where all are alike."""
     lines = b"\n" + b"\n".join(datas)
     if not _begins_as_json(lines):
-        is_plain = lines.isascii() and len(lines.translate(None, _ESCAPED)) + len(datas) == len(
-            lines
-        )
-        if is_plain:
-            return (b'"' + b'"\n"'.join(datas) + b'"').split(b"\n")
+        try:
+            return list(map(_encode, map(bytes.decode, datas)))
+        except UnicodeDecodeError:
+            pass
     elif all(map(_is_document, datas)):
         together = b",".join(datas)
         if b'"$binary"' not in together and _is_storable(together):
@@ -61,7 +66,7 @@ def to_bytes(text: bytes) -> bytes:
     """The bytes that the JSON text of a stored value stands for."""
     first = text[0]
     if first == _QUOTE:
-        return text[1:-1] if b"\\" not in text else _decode_string(text).encode()
+        return text[1:-1] if _BACKSLASH not in text else _decode_string(text).encode()
     if first == _BRACE and b'"$binary"' in text:
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, ValueError):
             return base64.b64decode(_decode_binary(text).binary.base64, validate=True)
@@ -77,31 +82,19 @@ class _Binary(Struct, forbid_unknown_fields=True):
     binary: _Payload = msgspec.field(name="$binary")
 
 
-_QUOTE, _BRACE = b'"{'
+_QUOTE, _BRACE, _BACKSLASH = b'"{\\'
 _OPENING, _CLOSING = frozenset((b"[", b"{")), frozenset((b"]", b"}"))
-_MAY_BE_JSON = _OPENING.union(bytes([first]) for first in b"-0123456789")
 _SHORT = 18
 _BUDGET = Budget(DEFAULTS)
 """For the numbers in a text that are decoded to see whether they are in range: one with more of
 them becomes a string, whatever the server's bounds are."""
 _is_number = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 _begins_as_json = re.compile(rb"\n[-0-9\[{]").search
-_ESCAPED = bytes(range(0x20)) + b'"\\'
 _BINARY = b'{"$binary":{"base64":"%b","subType":"00"}}'
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(Raw).decode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_binary = msgspec.json.Decoder(_Binary).decode
-
-
-def _as_string(data: bytes) -> bytes:
-    """The text of a string, or of the form of bytes that are not UTF-8."""
-    if data.isascii() and len(data.translate(None, _ESCAPED)) == len(data):
-        return b'"%b"' % data
-    try:
-        return _encode(data.decode())
-    except UnicodeDecodeError:
-        return _BINARY % base64.b64encode(data)
 
 
 def _is_stored_unchanged(data: bytes) -> bool:

@@ -36,6 +36,8 @@ class Subscriber:
         self._link = link
         self._max_bytes = max_bytes
         self._messages: Deque[Message] = deque()
+        self.has_messages = False
+        """Whether `take` has something."""
         self._is_cut = False
         self.held = 0
         """Bytes that are charged for it."""
@@ -47,15 +49,11 @@ class Subscriber:
         """How many subscriptions it has."""
         return len(self.channels) + len(self.patterns)
 
-    @property
-    def has_messages(self) -> bool:
-        """Whether `take` has something."""
-        return bool(self._messages)
-
     def add(self, message: Message) -> None:
         """Keeps a message, and wakes the connection."""
         if not self._is_cut and self.charge(_size(message)):
             self._messages.append(message)
+            self.has_messages = True
             self._link.wake()
 
     def take(self, max_bytes: int) -> List[Message]:
@@ -65,6 +63,7 @@ class Subscriber:
         while self._messages and size < max_bytes:
             taken.append(self._messages.popleft())
             size += _size(taken[-1])
+        self.has_messages = bool(self._messages)
         self.charge(-size)
         return taken
 
@@ -76,6 +75,7 @@ class Subscriber:
             return True
         self._is_cut = True
         self._messages.clear()
+        self.has_messages = False
         self._link.account.abort(
             f"it did not take what was pushed to it: {self.held} bytes, "
             f"at most {self._max_bytes} (max_push_bytes)"

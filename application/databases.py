@@ -1,14 +1,17 @@
 """Several databases in one store: those above 0 are the keys with a prefix.
 
 Rule: a key of database 0 is itself. What bounds, saves and counts the keys of a store does so for
-those of all databases; what lists or removes the keys of one leaves the others alone.
+those of all databases; what lists or removes the keys of one leaves the others alone. In steps, a
+count is that of one moment; keys are removed some at a time, each with all that it was until then.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Iterator, List, Optional
+from typing import Generator, Iterator, List, Optional, Sequence, Set
 
+from application.snapshot_read import PART, SteppedStore
+from domain.effects import Cleared, Effect, Put
 from domain.store import Page, Store
 
 DATABASES = 16
@@ -75,6 +78,15 @@ class Databases:
             return sum(1 for _ in keys_of(store, prefix))
         return store.count() - len(self._keys_of_others(store))
 
+    def count_in_steps(self, store: SteppedStore, prefix: str) -> Generator[None, None, int]:
+        """The same in steps."""
+        found = FoundKeys(prefix or MARK)
+        n_keys = yield from found.read(store)
+        count = len(found) if prefix else n_keys - len(found)
+        self._are_restored = self._are_restored and (bool(prefix) or len(found) > 0)
+        yield from found.free()
+        return count
+
     def clear(self, store: Store, prefix: str) -> int:
         """Removes every key of a database; returns how many there were."""
         if prefix:
@@ -87,10 +99,74 @@ class Databases:
             store.delete(list(keys_of(store, prefix)))
         return n_keys
 
+    def clear_in_steps(self, store: SteppedStore, prefix: str) -> Generator[None, None, int]:
+        """The same in steps, of which it is one where few keys are left."""
+        if not prefix:
+            others = FoundKeys(MARK)
+            yield from others.read(store)
+            if len(others) <= PART:
+                return self.clear(store, prefix)
+            yield from others.free()
+        n_keys, cursor = 0, None
+        while True:
+            keys, cursor = page_of(store, prefix, cursor, "", PAGE)
+            n_keys += store.delete(keys)
+            if cursor is None:
+                return n_keys
+            yield
+
     def _keys_of_others(self, store: Store) -> List[str]:
         keys = list(_others(store)) if self.has_others else []
         self._are_restored = bool(keys)
         return keys
+
+
+class FoundKeys:
+    """The keys that begin with a prefix, found in steps and kept up to date from there on. They are
+    in many sets, none of which takes long to grow."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._keys: List[Set[str]] = [set() for _ in range(_SETS)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._keys))
+
+    def read(self, store: SteppedStore) -> Generator[None, None, int]:
+        """Finds the keys; after it they are those of this moment. Returns how many the store has
+        then, of all databases."""
+        unsubscribe = store.subscribe(self._listen)
+        cursor: Optional[str] = None
+        try:
+            while True:
+                keys, cursor = store.scan(cursor, self._prefix, PAGE)
+                for key in keys:
+                    self._keys[hash(key) % _SETS].add(key)
+                if cursor is None:
+                    break
+                yield
+            while store.expire_due(PART) == PART:
+                yield
+            return store.count()
+        finally:
+            unsubscribe()
+
+    def free(self) -> Generator[None, None, None]:
+        """Frees them in steps."""
+        while self._keys:
+            del self._keys[-_SETS_A_STEP:]
+            yield
+
+    def _listen(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Cleared):
+                self._keys = [set() for _ in range(_SETS)]
+            elif effect.key.startswith(self._prefix):
+                keys = self._keys[hash(effect.key) % _SETS]
+                (keys.add if isinstance(effect, Put) else keys.discard)(effect.key)
+
+
+_SETS, _SETS_A_STEP = 1024, 16
 
 
 def _clear_but(keys: List[str], store: Store) -> None:

@@ -11,10 +11,10 @@ from itertools import groupby
 from typing import Any, Callable, List, Optional, Sequence, TypeVar, cast
 
 from application.budget import Budget
-from application.commands import Command, MGet, Results
+from application.commands import Command, Results
 from application.limits import DEFAULTS, Limits
 from application.ports import Executor, Pipelined, Steps
-from application.snapshot_read import PART, SteppedStore, snapshot
+from application.snapshot_read import PART, SteppedStore
 from domain.effects import Observable
 from domain.errors import KvError, Unavailable
 from domain.store import Maintained, Store
@@ -42,16 +42,15 @@ class LocalExecutor(Executor):
             return Results([error] * len(commands), 0, has_errors=True)
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
-        """An MGET reads some keys in each step; before a command on all keys, those that are due
-        are expired in steps; what a command does before it needs the store is in steps, too."""
-        if self._stepped is not None:
-            if isinstance(command, MGet):
-                return cast(R, (yield from snapshot(self._stepped, command.keys)))
-            if command.touches_keyspace():
-                while self._stepped.expire_due(PART) == PART:
-                    yield
-        run = yield from command.prepare(self._budget)
-        return run(self._store, self._budget)
+        """Before a command on all keys, those that are due are expired in steps; what a command
+        does before it needs the store is in steps on any store."""
+        if self._stepped is None:
+            run = yield from command.prepare(self._budget)
+            return run(self._store, self._budget)
+        if command.touches_keyspace():
+            while self._stepped.expire_due(PART) == PART:
+                yield
+        return (yield from command.run_in_steps(self._stepped, self._budget))
 
 
 MAX_RUN = 1000

@@ -200,7 +200,7 @@ class Codec(Protocol):
         ...
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        """The reply to one request; see `encode`."""
+        """The reply to what `decode_one` returned last; see `encode`."""
         ...
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:

@@ -34,6 +34,12 @@ def test_commands_are_timed_in_process() -> None:
         assert f"\n{name} " in shown
 
 
+def test_protocols_are_compared() -> None:
+    shown = run("benchmarks.protocols", "--rounds", "1")
+    assert "\nGET " in shown
+    assert "\nSET " in shown
+
+
 def test_eviction_is_compared() -> None:
     shown = run("benchmarks.eviction", "--requests", "5000")
     assert "Zipf(1.0) with scans" in shown

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, Generator, List, Tuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from application import databases as module
+from application.commands import strings
 from application.databases import Databases, prefix_of
+from application.executor import LocalExecutor
 from domain.memory import InMemoryStore
 from domain.store import Page
 from tests.support import Clock
@@ -64,3 +69,80 @@ def test_a_database_that_was_used_once_is_never_left_out() -> None:
     databases.use(1)
     assert databases.count(filled(3, 0), "") == 3
     assert databases.has_others
+
+
+@pytest.fixture
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", 3)
+    monkeypatch.setattr(module, "PART", 3)
+
+
+def finished(steps: Generator[None, None, Any], between: Any = None) -> Tuple[Any, int]:
+    """The result, and how many steps it took; `between` is called after each."""
+    n_steps = 1
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value, n_steps
+        n_steps += 1
+        if between:
+            between()
+
+
+KEYS = [f"{prefix_of(database)}k{number}" for database in (0, 1, 2) for number in range(12)]
+changes = st.lists(st.sampled_from(KEYS) | st.sampled_from(["clear", "later"]), max_size=60)
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("database", [0, 1])
+def test_a_database_is_counted_in_steps_as_it_is_at_one_moment(database: int) -> None:
+    @settings(max_examples=25)
+    @given(changes)
+    def check(changes: List[str]) -> None:
+        clock = Clock()
+        store = InMemoryStore(clock)
+        store.set_many(dict.fromkeys(KEYS[::2], b"0"))
+        store.set_many(dict.fromkeys(KEYS[1::4], b"0"), ttl=5.0)
+        databases = Databases(are_restored=False)
+        databases.use(1)
+        left = iter(changes)
+
+        counts: List[int] = []
+
+        def between() -> None:
+            for key in [next(left, ""), next(left, "")]:
+                if key == "clear":
+                    store.clear()
+                elif key == "later":
+                    clock.now += 3.0
+                elif key and not store.delete([key]):
+                    store.set(key, b"1")
+            counts.append(databases.count(store, prefix_of(database)))
+
+        counts.append(databases.count(store, prefix_of(database)))
+        command = strings.CountKeys(prefix_of(database), databases)
+        steps = LocalExecutor(store).execute_in_steps(command)
+        count, n_steps = finished(steps, between)
+        assert count in counts
+        assert n_steps > 64  # those that free what was found are among them
+
+    check()
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize(("own", "others"), [(30, 2), (30, 20), (2, 30), (0, 30)])
+@pytest.mark.parametrize("database", [0, 1])
+def test_a_database_is_cleared_in_steps_of_some_keys(own: int, others: int, database: int) -> None:
+    databases = Databases(are_restored=False)
+    databases.use(1)
+    store = filled(own, others)
+    steps = LocalExecutor(store).execute_in_steps(strings.ClearKeys(prefix_of(database), databases))
+    removed = others if database else own
+    counts: List[int] = [store.count()]
+    result, _ = finished(steps, lambda: counts.append(store.count()))
+    counts.append(store.count())
+    assert result == removed
+    assert store.count() == own + others - removed
+    if others > 3:
+        assert max(before - after for before, after in zip(counts, counts[1:])) <= 3

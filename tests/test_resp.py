@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import pytest
 from dependency_injector import providers
@@ -15,6 +15,8 @@ from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.codec import begins_resp
 from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
+from adapters.protocols.resp.replies import bulk, bulks_of
+from application.byte_values import to_bytes, to_text
 from application.ports import Conversation, Wants
 from entrypoints.server.container import ServerContainer
 from tests.support import answer, server_container
@@ -171,6 +173,35 @@ HOSTILE = [
     b"*1\r\n$1\r\nab\r\n",
     b"*2\r\n$3\r\nGET\r\n$" + b"1" * 40,
 ]
+
+
+@given(
+    datas=st.lists(
+        st.binary(max_size=3) | st.sampled_from([b"12", b"[1]", b"a,", b'"', b"\n"]), min_size=2
+    )
+)
+def test_values_that_are_sent_together_are_what_each_is_alone(datas: List[bytes]) -> None:
+    texts = list(map(to_text, datas))
+    assert bulks_of(texts) == b"".join(map(bulk, map(to_bytes, texts)))
+
+
+@given(
+    command=st.sampled_from([b"GET", b"SET", b"get", b"GEt"]),
+    arguments=st.lists(
+        st.sampled_from([b"", b"key", b"a\r\nb", b"\xc3\xa9", b"*3", b"$3"]), max_size=3
+    ),
+    at=st.integers(0, 60),
+    wrong=st.none() | st.sampled_from([b"\r", b"\n", b"$", b"9", b"x"]),
+)
+def test_a_short_request_is_answered_as_bytewise_whatever_is_wrong_in_it(
+    command: bytes, arguments: List[bytes], at: int, wrong: Optional[bytes]
+) -> None:
+    data = request(command, *arguments)
+    if wrong is not None:
+        data = data[:at] + wrong + data[at + 1 :]
+    known = request(b"SET", b"key", b"value")
+    bytewise = [data[index : index + 1] for index in range(len(data))]
+    assert said(known, data, PING) == said(known, *bytewise, PING)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

@@ -50,7 +50,7 @@ COMMANDS: Tuple[Type[Command[Any]], ...] = registered(
     values, counters, expiry, keyspace, batch, connection
 )
 
-BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(strings, documents)
+BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(*strings.FAMILIES, documents)
 """Those on the bytes that values stand for, and on documents with versions, which other protocols
 offer beside them."""
 

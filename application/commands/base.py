@@ -31,6 +31,7 @@ from typing import (
 from msgspec import UNSET, Struct, UnsetType
 
 from application.budget import Budget
+from application.snapshot_read import SteppedStore
 from domain.store import Change, Store, legal_ttl
 
 R = TypeVar("R")
@@ -79,6 +80,12 @@ class Command(
         and return what does the rest of it; by default that is all."""
         return self.run
         yield
+
+    def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, R]:
+        """Execute the command in short steps, between which others use the store; by default, once
+        it is prepared, it is one."""
+        run = yield from self.prepare(budget)
+        return run(store, budget)
 
     @classmethod
     def run_many(

@@ -27,6 +27,7 @@ from application.json_text import (
     validated_items_in_steps,
 )
 from application.json_values import same
+from application.snapshot_read import SteppedStore, snapshot
 from domain.errors import BadRequest
 from domain.store import Change, Entry, Store
 
@@ -155,6 +156,11 @@ class MGet(ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
 
     def run(self, store: Store, budget: Budget) -> Dict[str, bytes]:
         return store.get_many(self.keys)
+
+    def run_in_steps(
+        self, store: SteppedStore, budget: Budget
+    ) -> Generator[None, None, Dict[str, bytes]]:
+        return snapshot(store, self.keys)
 
 
 @register

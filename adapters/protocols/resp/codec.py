@@ -25,10 +25,18 @@ from adapters.protocols.resp.replies import (
     error_line,
     spelled,
 )
-from adapters.protocols.resp.runs import MAX_BYTES, read_one, read_run
+from adapters.protocols.resp.runs import (
+    GETS,
+    LENGTHS,
+    MAX_BYTES,
+    MAX_ONE,
+    TWO,
+    read_run,
+)
 from adapters.protocols.resp.session import Shared
 from application.byte_values import to_bytes
-from application.commands import Command
+from application.commands import Command, Get
+from application.commands.strings import Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
 
@@ -48,6 +56,8 @@ class RespCodec(Codec):
         self._few = MAX_BYTES if limits.max_request_bytes >= MAX_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
+        self._run: List[Request] = []
+        """The last requests that all have their results spelled alike."""
         self._error: Optional[KvError] = None
         self.has_more = False
         self.buffered = 0
@@ -71,64 +81,75 @@ class RespCodec(Codec):
         return self._parser.partial_number
 
     def decode(self, data: bytes) -> List[Request]:
-        session = self._session
-        if len(data) <= self._few and not self.buffered and session.is_plain:
-            run = read_run(session, data)
-            if run:
-                self.longest = BLOCK
-                return run  # type: ignore[return-value]  # a list of commands is one of requests
-        self._parser.is_restricted = not session.is_authenticated
-        cut, self._waiting = self._waiting, []
-        try:
-            if self._error is None and (data or not cut):
-                cut += self._parser.take(data)
-        except (BadRequest, TooLarge) as error:
-            self._error = error
-            self._parser.close()
-        requests: List[Request] = []
         self.longest = BLOCK
-        for index, arguments in enumerate(cut):
-            entry = entry_of(arguments)
-            if entry is None and arguments[0].upper() in CLOSERS:
-                self._error, cut = BadRequest("Protocol error: this is no HTTP server"), []
-                break
-            requests.append(self._request(entry, arguments))
-            if len(cut) == 1:
-                self.longest = sum(map(len, arguments)) + 16
-            if entry and entry.changes_state:
-                self._waiting = cut[index + 1 :]
-                break
+        self._run = []
+        if len(data) <= self._few and not self.buffered and self._session.is_plain:
+            self._run = read_run(self._session, data)
+            if self._run:
+                return self._run
+        cut = self._cut(data)
+        if len(cut) == 1:
+            self.longest = sum(map(len, cut[0])) + 16
+        requests = self._read_each(cut)
         if self._error and not self._waiting:
             requests.append(Settled(0, self._error, is_fatal=True))
         self.has_more = bool(self._waiting) or self._parser.has_more
         waiting = sum(sum(map(len, each)) + len(each) for each in self._waiting)
-        self.buffered = (
-            self._parser.buffered + waiting + (session.queue.size if session.queue else 0)
-        )
+        queue = self._session.queue
+        self.buffered = self._parser.buffered + waiting + (queue.size if queue else 0)
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        if self.buffered:
+        """A short GET or SET, byte for byte; all else is left to `decode`."""
+        session, length = self._session, len(data)
+        version = session.usual
+        if version is None or self.buffered or length >= MAX_ONE:
             return None
-        self.longest = len(data)
-        return read_one(self._session, data)
+        try:
+            if data[1] == TWO:
+                text, head = data.decode(), GETS[length]
+                key = text[len(head) : -2]
+                if f"{head}{key}\r\n" == text or f"{head.lower()}{key}\r\n" == text:
+                    session.command = "get"
+                    return Get(key, id=TEXT + version)
+                return None
+            count, size, name, key_size, its, value_size, value, rest = data.split(b"\r\n", 7)
+            if (
+                (name == b"SET" or name == b"set")
+                and key_size == LENGTHS[len(its)]
+                and value_size == LENGTHS[len(value)]
+                and count == b"*3"
+                and size == b"$3"
+                and not rest
+            ):
+                session.command = "set"
+                return Put(its.decode(), value, id=DONE + version)
+        except (LookupError, ValueError):
+            pass
+        return None
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        if type(outcome) is bytes and request.id in _TEXTS:
-            if outcome[0] == _QUOTE and b"\\" not in outcome:  # the usual value
-                return b"$%d\r\n%b\r\n" % (len(outcome) - 2, outcome[1:-1])
+        if type(outcome) is bytes:  # of a GET
+            if outcome[0] == _QUOTE and _BACKSLASH not in outcome:
+                try:
+                    return _HEADS[len(outcome)] + outcome[_INNER] + b"\r\n"
+                except IndexError:
+                    pass
             return bulk(to_bytes(outcome))
-        if outcome is True and request.id in _DONE:
-            return OK
-        return spelled(request, outcome)
+        return OK if outcome is True else spelled(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
-            ids = set(map(_id_of, requests))
-            if ids <= _TEXTS and set(map(type, outcomes)) == {bytes}:
-                return bulks_of(outcomes)  # type: ignore[arg-type]
-            if ids <= _DONE and all(outcome is True for outcome in outcomes):
+            is_run, self._run = requests is self._run, []
+            ids = {requests[0].id} if is_run else set(map(_id_of, requests))
+            if ids <= _DONE and outcomes.count(True) == len(outcomes):
                 return OK * len(outcomes)
+            kinds = {type(outcomes[0])} if is_run else set(map(type, outcomes))
+            if ids <= _TEXTS and kinds == {bytes}:
+                try:
+                    return bulks_of(outcomes)  # type: ignore[arg-type]
+                except TypeError:  # a key is missing
+                    pass
         reply = b"".join(map(spelled, requests, outcomes))
         if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
             most = self._limits.max_reply_bytes
@@ -149,6 +170,32 @@ class RespCodec(Codec):
         self.buffered = 0
         self._session.close()
 
+    def _cut(self, data: bytes) -> List[Arguments]:
+        """The next requests, those first that waited."""
+        self._parser.is_restricted = not self._session.is_authenticated
+        cut, self._waiting = self._waiting, []
+        try:
+            if self._error is None and (data or not cut):
+                cut += self._parser.take(data)
+        except (BadRequest, TooLarge) as error:
+            self._error = error
+            self._parser.close()
+        return cut
+
+    def _read_each(self, cut: List[Arguments]) -> List[Request]:
+        """The commands, up to one that changes what those after it mean: they wait."""
+        requests: List[Request] = []
+        for index, arguments in enumerate(cut):
+            entry = entry_of(arguments)
+            if entry is None and arguments[0].upper() in CLOSERS:
+                self._error = BadRequest("Protocol error: this is no HTTP server")
+                break
+            requests.append(self._request(entry, arguments))
+            if entry and entry.changes_state:
+                self._waiting = cut[index + 1 :]
+                break
+        return requests
+
     def _request(self, entry: Optional[Entry], arguments: Arguments) -> Request:
         session = self._session
         try:
@@ -157,8 +204,11 @@ class RespCodec(Codec):
             return Settled(session.spelling(REPLY), refusal(error))
 
 
-_QUOTE = ord('"')
+_QUOTE, _BACKSLASH = b'"\\'
 _id_of = attrgetter("id")
+_INNER = slice(1, -1)
+_HEADS = [b"$%d\r\n" % max(size - len(b'""'), 0) for size in range(1024)]
+"""What stands before the bytes of a string, by the length of its text."""
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 

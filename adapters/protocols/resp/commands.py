@@ -6,7 +6,7 @@ Rule: what is not in the table is an unknown command.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, FrozenSet, Optional
+from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from adapters.protocols.resp import (
     channels,
@@ -126,13 +126,14 @@ _ENTRIES: Dict[bytes, Entry] = {
 }
 
 
-def _heads() -> Dict[bytes, Plain]:
-    """What the requests begin with whose arguments are a key, or a key and bytes."""
+def _heads() -> Dict[bytes, Tuple[Plain, str]]:
+    """What the requests begin with whose arguments are a key, or a key and bytes; the commands'
+    names."""
     plain = {entry.name: entry.make for entry in TABLE if isinstance(entry.make, Plain)}
     spelled = [(name, abs(_ENTRIES[name.encode()].arity), each) for name, each in plain.items()]
     spelled.append(("set", 3, string_commands.PUT))
     return {
-        b"*%d\r\n$%d\r\n%b\r\n" % (count, len(name), typed.encode()): each
+        b"*%d\r\n$%d\r\n%b\r\n" % (count, len(name), typed.encode()): (each, name)
         for name, count, each in spelled
         for typed in (name, name.upper())
     }

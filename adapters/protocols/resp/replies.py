@@ -66,12 +66,23 @@ class _Lengths(Dict[int, bytes]):
 
 
 _LENGTHS = _Lengths({size: b"\r\n$%d\r\n" % size for size in range(1024)})
-_QUOTE = ord('"')
+_QUOTE, _BACKSLASH = b'"\\'
 
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
     """The replies that the texts of values are, one after another."""
-    datas = _datas_of(texts, b"\n".join(texts))
+    lines, size, more = b"\n".join(texts), len(texts[0]), len(texts) - 1
+    if (
+        len(lines) + 1 == (size + 1) * len(texts)
+        and lines[size :: size + 1] == b"\n" * more
+        and lines[0] == _QUOTE
+        and _BACKSLASH not in lines
+    ):
+        between = _LENGTHS[size - len(b'""')]
+        replies = lines.replace(b'"\n"', between)
+        if len(replies) == len(lines) + more * (len(between) - len(b'"\n"')):
+            return between[2:] + replies[1:-1] + b"\r\n"  # all are strings of one length
+    datas = _datas_of(texts, lines)
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
     parts[1::2] = datas
@@ -80,7 +91,7 @@ def bulks_of(texts: Sequence[bytes]) -> bytes:
 
 def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
     """The bytes that texts stand for; they are often all strings, and seldom have escapes."""
-    if b"\\" in lines:
+    if _BACKSLASH in lines:
         return list(map(to_bytes, texts))
     datas = lines[1:-1].split(b'"\n"')
     if len(datas) == len(texts) and lines[0] == _QUOTE:
@@ -118,37 +129,54 @@ class Spelling(NamedTuple):
 
 def reply_2(value: Reply, _: object = None) -> bytes:
     """Any reply in version 2."""
-    return _reply(value, False)
+    return _WRITERS[type(value)](value, False)
 
 
 def reply_3(value: Reply, _: object = None) -> bytes:
     """Any reply in version 3."""
-    return _reply(value, True)
+    return _WRITERS[type(value)](value, True)
 
 
-def _reply(value: Reply, is_3: bool) -> bytes:
-    if value is None:
-        return b"_\r\n" if is_3 else b"$-1\r\n"
-    if isinstance(value, bool):
-        return (b"#t\r\n" if value else b"#f\r\n") if is_3 else b":%d\r\n" % value
-    if isinstance(value, int):
-        return b":%d\r\n" % value
-    if isinstance(value, float):
-        return b",%r\r\n" % value if is_3 else bulk(b"%r" % value)
-    if isinstance(value, bytes):
-        return bulk(value)
-    if isinstance(value, Status):
-        return b"+%b\r\n" % value.encode()
-    if isinstance(value, str):
-        return bulk(value.encode())
-    if isinstance(value, dict):
-        mark, size = (b"%", len(value)) if is_3 else (b"*", 2 * len(value))
-        parts = [_reply(part, is_3) for item in value.items() for part in item]
-        return mark + b"%d\r\n" % size + b"".join(parts)
-    if isinstance(value, KvError):
-        return error_line(value)
-    mark = b"~" if is_3 and isinstance(value, Members) else b"*"
-    return mark + b"%d\r\n" % len(value) + b"".join(_reply(part, is_3) for part in value)
+Writer = Callable[[Any, bool], bytes]
+"""Writes values of a type, in version 3 or in 2."""
+
+
+class _Writers(Dict[type, Writer]):
+    """Those of the types of replies; a type that is not there is written as the nearest of its
+    bases."""
+
+    def __missing__(self, kind: type) -> Writer:
+        self[kind] = next(self[base] for base in kind.__mro__ if base in self)
+        return self[kind]
+
+
+def _map(value: Dict[Any, Any], is_3: bool) -> bytes:
+    mark, size = (b"%", len(value)) if is_3 else (b"*", 2 * len(value))
+    return _aggregate(mark, size, [part for item in value.items() for part in item], is_3)
+
+
+def _aggregate(mark: bytes, size: int, parts: Sequence[Any], is_3: bool) -> bytes:
+    written = b"".join([_WRITERS[type(part)](part, is_3) for part in parts])
+    return b"%b%d\r\n%b" % (mark, size, written)
+
+
+_WRITERS = _Writers(
+    {
+        type(None): lambda value, is_3: b"_\r\n" if is_3 else b"$-1\r\n",
+        bool: lambda value, is_3: (
+            (b"#t\r\n" if value else b"#f\r\n") if is_3 else b":%d\r\n" % value
+        ),
+        int: lambda value, is_3: b":%d\r\n" % value,
+        float: lambda value, is_3: b",%r\r\n" % value if is_3 else bulk(b"%r" % value),
+        bytes: lambda value, is_3: bulk(value),
+        Status: lambda value, is_3: b"+%b\r\n" % value.encode(),
+        str: lambda value, is_3: bulk(value.encode()),
+        dict: _map,
+        Members: lambda value, is_3: _aggregate(b"~" if is_3 else b"*", len(value), value, is_3),
+        KvError: lambda value, is_3: error_line(value),
+        object: lambda value, is_3: _aggregate(b"*", len(value), value, is_3),
+    }
+)
 
 
 def array(parts: Sequence[bytes]) -> bytes:

@@ -51,16 +51,6 @@ class Shared:
         return session
 
 
-def _usual(offset: int) -> Dict[bytes, int]:
-    get, set = b"*2\r\n$3\r\nGET\r\n", b"*3\r\n$3\r\nSET\r\n"
-    ids = {get: replies.TEXT + offset, set: replies.DONE + offset}
-    return {**ids, **{head.lower(): id for head, id in ids.items()}}
-
-
-USUAL = {False: _usual(0), True: _usual(replies.VERSION_3)}
-"""What a GET and a SET begin with, and the spelling of their results, by the version."""
-
-
 class Session:
     """The state of one connection."""
 
@@ -81,8 +71,10 @@ class Session:
         self._reply_mode = "ON"
         self.is_plain = True
         """Whether a command is executed where it is read, and answered as ever."""
-        self.usual = USUAL[False]
-        """The spellings of GET and SET, where their keys are as they come, too."""
+        self.version = 0
+        """What is added to the number of a spelling to have it in the client's version."""
+        self.usual: Optional[int] = 0
+        """The same, where keys are stored as they come, too; else None."""
 
     @property
     def address(self) -> str:
@@ -114,7 +106,7 @@ class Session:
 
     def in_version(self, number: int) -> int:
         """The number of a spelling in the version that the client speaks."""
-        return number + replies.VERSION_3 if self.is_version_3 else number
+        return number + self.version
 
     def answer_by(self, mode: str) -> None:
         """Has all commands that follow answered (ON), none (OFF), or all but the next (SKIP)."""
@@ -124,6 +116,7 @@ class Session:
     def speak(self, version: int) -> None:
         """Has the replies that follow in a version of the protocol."""
         self.is_version_3 = version == 3
+        self.version = replies.VERSION_3 if self.is_version_3 else 0
         self.update()
 
     def select(self, database: int) -> None:
@@ -160,7 +153,7 @@ class Session:
     def update(self) -> None:
         """To be called once the state has changed."""
         self.is_plain = self.queue is None and self._reply_mode == "ON" and not self.is_subscribed
-        self.usual = USUAL[self.is_version_3] if self.is_plain and not self.prefix else {}
+        self.usual = self.version if self.is_plain and not self.prefix else None
 
 
 class Queue:

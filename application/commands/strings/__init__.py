@@ -1,0 +1,90 @@
+"""Commands on the bytes that values stand for, for protocols whose values are bytes.
+
+Rule: a value is read and stored by the rule of `byte_values`, so that JSON clients see what was
+stored as JSON. The commands are in a table of their own, `BYTE_COMMANDS`, not offered to JSON.
+
+A result of type `bytes` is bytes here and no JSON text; None is the absence of a value.
+"""
+
+from __future__ import annotations
+
+from application.commands.strings import counters, keys, keyspace, lcs, parts, values
+from application.commands.strings.base import Condition, Lifetime
+from application.commands.strings.counters import (
+    MAX_INTEGER,
+    MIN_INTEGER,
+    IncrBy,
+    IncrByFloat,
+    decimal,
+    integer,
+    is_integer,
+)
+from application.commands.strings.keys import (
+    Copy,
+    CountExisting,
+    Describe,
+    ExpireBytes,
+    ExpireTime,
+    NoSuchKey,
+    Rename,
+    encoding,
+    memory_usage,
+)
+from application.commands.strings.keyspace import (
+    ClearKeys,
+    CountKeys,
+    MatchingKeys,
+    RandomKey,
+    ScanMatching,
+)
+from application.commands.strings.lcs import Lcs, LcsMatches
+from application.commands.strings.parts import Append, GetRange, SetRange, StrLen
+from application.commands.strings.values import (
+    DelIfEq,
+    ExpireIfEq,
+    GetEx,
+    MGetEach,
+    Put,
+    SetBytes,
+)
+
+FAMILIES = (values, parts, counters, keys, lcs, keyspace)
+
+__all__ = [
+    "FAMILIES",
+    "MAX_INTEGER",
+    "MIN_INTEGER",
+    "Append",
+    "ClearKeys",
+    "Condition",
+    "Copy",
+    "CountExisting",
+    "CountKeys",
+    "DelIfEq",
+    "Describe",
+    "ExpireBytes",
+    "ExpireIfEq",
+    "ExpireTime",
+    "GetEx",
+    "GetRange",
+    "IncrBy",
+    "IncrByFloat",
+    "Lcs",
+    "LcsMatches",
+    "Lifetime",
+    "MGetEach",
+    "MatchingKeys",
+    "NoSuchKey",
+    "Put",
+    "RandomKey",
+    "Rename",
+    "ScanMatching",
+    "SetBytes",
+    "SetRange",
+    "StrLen",
+    "decimal",
+    "encoding",
+    "integer",
+    "is_integer",
+    "memory_usage",
+]

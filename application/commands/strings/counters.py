@@ -1,0 +1,88 @@
+"""Counters, whose numbers are within the bounds of Redis's."""
+
+from __future__ import annotations
+
+import re
+from decimal import Context, Decimal
+from typing import Optional
+
+from application.budget import Budget
+from application.byte_values import to_text
+from application.commands.base import OneKey, register
+from application.commands.strings.base import opened
+from domain.errors import NotANumber, OutOfRange
+from domain.store import Entry, Store
+
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
+
+is_integer = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
+"""Whether bytes are a whole number as one writes it; it may be beyond 64 bits still."""
+
+_is_decimal = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
+_EXACT = Context(prec=400)
+_PLACES = Decimal(1).scaleb(-17)
+
+
+@register
+class IncrBy(OneKey[int], tag="INCRBY", gc=False):
+    """Add to the whole number that the bytes of a key are, or to 0."""
+
+    by: int
+
+    def run(self, store: Store, budget: Budget) -> int:
+        total = 0
+
+        def change(before: Optional[Entry]) -> Entry:
+            nonlocal total
+            data = opened(before.text, budget) if before else b"0"
+            total = integer(data) + self.by
+            if not MIN_INTEGER <= total <= MAX_INTEGER:
+                raise OutOfRange("increment or decrement would overflow")
+            return Entry(b"%d" % total, before.ttl if before else None)
+
+        store.update(self.key, change)
+        return total
+
+
+def integer(data: bytes) -> int:
+    """The whole number of 64 bits that bytes are; raises `NotANumber`."""
+    number = int(data) if is_integer(data) else MAX_INTEGER + 1
+    if not MIN_INTEGER <= number <= MAX_INTEGER:
+        raise NotANumber("value is not an integer or out of range")
+    return number
+
+
+@register
+class IncrByFloat(OneKey[bytes], tag="INCRBYFLOAT", gc=False):
+    """Add to the number that the bytes of a key are, or to 0; to 17 places."""
+
+    by: Decimal
+
+    def run(self, store: Store, budget: Budget) -> bytes:
+        total = b""
+
+        def change(before: Optional[Entry]) -> Entry:
+            nonlocal total
+            data = opened(before.text, budget) if before else b"0"
+            total = _plain(_EXACT.add(decimal(data), self.by))
+            return Entry(to_text(total), before.ttl if before else None)
+
+        store.update(self.key, change)
+        return total
+
+
+def decimal(data: bytes) -> Decimal:
+    """The number that bytes are; raises `NotANumber`."""
+    number = Decimal(data.decode()) if len(data) < 256 and _is_decimal(data) else Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) > 308:
+        raise NotANumber("value is not a valid float")
+    return number
+
+
+def _plain(number: Decimal) -> bytes:
+    if number.as_tuple().exponent < -17:  # type: ignore[operator]  # finite, so an int
+        number = number.quantize(_PLACES, context=_EXACT)
+    digits = f"{number:f}"
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return (digits if digits != "-0" else "0").encode()

@@ -1,0 +1,153 @@
+"""Commands on keys, whatever their bytes are."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Collection, Optional
+
+from application.budget import Budget
+from application.byte_values import to_bytes
+from application.commands.base import Command, ManyKeys, OneKey, changed, register
+from application.commands.strings.base import Lifetime
+from application.commands.strings.counters import MAX_INTEGER, MIN_INTEGER, is_integer
+from domain.errors import BadRequest
+from domain.sizes import cost
+from domain.store import Entry, Store
+
+
+class NoSuchKey(BadRequest):
+    """The key that a command needs is missing."""
+
+
+@register
+class ExpireBytes(OneKey[bool], tag="REDIS.EXPIRE", gc=False):
+    """Set how long a key lives, if `only` holds: `nx` it has no ttl, `xx` it has one, `gt` it is
+    longer than the one it has, `lt` it is shorter."""
+
+    lifetime: Lifetime
+    only: Collection[str] = ()
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        left = self.lifetime.left()
+
+        def change(before: Optional[Entry]) -> Optional[Entry]:
+            if before is None or not self._may(before.ttl, left):
+                return before
+            return Entry(before.text, left) if left > 0 else None
+
+        return changed(store, self.key, change)
+
+    def _may(self, before: Optional[float], left: float) -> bool:
+        for only in self.only:
+            if only == "nx" and before is not None:
+                return False
+            if only == "xx" and before is None:
+                return False
+            if only == "gt" and (before is None or left <= before):
+                return False
+            if only == "lt" and before is not None and left >= before:
+                return False
+        return True
+
+
+@register
+class ExpireTime(OneKey[Optional[float]], tag="EXPIRETIME", gc=False):
+    """Return the instant of the clock on the wall at which a key expires, -1 when it never does,
+    -2 when it is missing."""
+
+    readonly = True
+
+    wall: Callable[[], float]
+
+    def run(self, store: Store, budget: Budget) -> float:
+        entry, _ = store.update(self.key, lambda before: before)
+        if entry is None:
+            return -2
+        return -1 if entry.ttl is None else self.wall() + entry.ttl
+
+
+@register
+class CountExisting(ManyKeys[int], tag="TOUCH", gc=False):
+    """Return how many of the keys are there; one that is named twice counts twice."""
+
+    readonly = True
+
+    def run(self, store: Store, budget: Budget) -> int:
+        found = store.get_many(self.keys)
+        return sum(key in found for key in self.keys)
+
+
+@register
+class Describe(OneKey[Any], tag="OBJECT", gc=False):
+    """Return what `describe` tells of a key and its text; None when it is missing."""
+
+    readonly = True
+
+    describe: Callable[[str, bytes], Any]
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        text = store.get(self.key)
+        return None if text is None else self.describe(self.key, text)
+
+
+def memory_usage(key: str, text: bytes) -> int:
+    """The bytes that a key takes, without its ttl."""
+    return cost(key, text)
+
+
+def encoding(key: str, text: bytes) -> str:
+    """What Redis would keep the bytes of a value as."""
+    data = to_bytes(text)
+    if is_integer(data) and MIN_INTEGER <= int(data) <= MAX_INTEGER:
+        return "int"
+    return "embstr" if len(data) <= _MAX_EMBEDDED else "raw"
+
+
+_MAX_EMBEDDED = 44
+
+
+@register
+class Rename(Command[bool], tag="RENAME", kw_only=False, gc=False):
+    """Move a key's value and ttl to another key; false if that must be absent, and is not."""
+
+    source: str
+    target: str
+    if_absent: bool = False
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        return store.atomically(self._move)
+
+    def named_keys(self) -> Collection[str]:
+        return (self.source, self.target)
+
+    def _move(self, store: Store) -> bool:
+        entry, _ = store.update(self.source, lambda before: before)
+        if entry is None:
+            raise NoSuchKey("no such key")
+        if self.if_absent and store.get(self.target) is not None:
+            return False
+        if self.source != self.target:
+            store.delete((self.source,))
+            store.update(self.target, lambda _: entry)
+        return True
+
+
+@register
+class Copy(Command[bool], tag="COPY", kw_only=False, gc=False):
+    """Copy a key's value and ttl to another key, which must be absent unless it is replaced."""
+
+    source: str
+    target: str
+    replace: bool = False
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        return store.atomically(self._copy)
+
+    def named_keys(self) -> Collection[str]:
+        return (self.source, self.target)
+
+    def _copy(self, store: Store) -> bool:
+        entry, _ = store.update(self.source, lambda before: before)
+        if entry is None or (not self.replace and store.get(self.target) is not None):
+            return False
+        store.update(self.target, lambda _: entry)
+        return True

@@ -1,0 +1,150 @@
+"""Commands on all the keys of a database."""
+
+from __future__ import annotations
+
+from typing import Callable, Generator, List, NamedTuple, Optional
+
+from application.budget import Budget
+from application.commands.base import Command, register
+from application.commands.keyspace import Scan
+from application.databases import Databases, keys_of, visible
+from application.glob import glob
+from application.snapshot_read import SteppedStore
+from domain.errors import BadRequest, TooLarge
+from domain.store import Store
+
+
+class InDatabase(Command[int], kw_only=False, gc=False):
+    """A command on all the keys of the database whose keys begin with `prefix`."""
+
+    cost = 1000
+
+    prefix: str
+    databases: Databases
+
+    def touches_keyspace(self) -> bool:
+        return True
+
+
+@register
+class CountKeys(InDatabase, tag="DBSIZE", gc=False):
+    """Return how many keys a database has."""
+
+    readonly = True
+
+    def run(self, store: Store, budget: Budget) -> int:
+        return self.databases.count(store, self.prefix)
+
+    def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, int]:
+        return self.databases.count_in_steps(store, self.prefix)
+
+
+@register
+class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
+    """Remove every key of a database."""
+
+    def run(self, store: Store, budget: Budget) -> int:
+        return self.databases.clear(store, self.prefix)
+
+    def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, int]:
+        return self.databases.clear_in_steps(store, self.prefix)
+
+
+@register
+class MatchingKeys(Command[List[str]], tag="KEYS", kw_only=False, gc=False):
+    """Return the keys of a database that match a pattern, all at once; refused when the store has
+    more keys than a request may name."""
+
+    readonly = True
+    cost = 1000
+
+    prefix: str
+    pattern: str
+
+    def run(self, store: Store, budget: Budget) -> List[str]:
+        n_keys, most = store.stats().keys, budget.limits.max_keys_per_request
+        if n_keys > most:
+            raise TooLarge(f"KEYS looks at {n_keys} keys; at most {most} (max_keys_per_request)")
+        pattern, skip = glob(self.pattern), len(self.prefix)
+        keys = keys_of(store, self.prefix, pattern.literal_prefix)
+        found = [key[skip:] for key in keys if pattern.matches(key[skip:])]
+        budget.reply(sum(map(len, found)))
+        return found
+
+    def touches_keyspace(self) -> bool:
+        return True
+
+
+class MatchingPage(NamedTuple):
+    """Some keys, and the number to go on from; 0 at the end."""
+
+    cursor: int
+    keys: List[str]
+
+
+@register
+class ScanMatching(Command[MatchingPage], tag="REDIS.SCAN", kw_only=False, gc=False):
+    """Return some of the keys of a database that match a pattern."""
+
+    readonly = True
+    cost = 1000
+
+    prefix: str
+    pattern: str
+    cursor: int
+
+    def shown_keys(self) -> None:
+        return None
+
+    def run(self, store: Store, budget: Budget) -> MatchingPage:
+        pattern, skip = glob(self.pattern), len(self.prefix)
+        prefix = self.prefix + pattern.literal_prefix
+        page = Scan(prefix=prefix, cursor=_cursor(self.cursor), limit=SCANNED).run(store, budget)
+        keys = page.keys if self.prefix else visible(page.keys)
+        found = [key[skip:] for key in keys if pattern.matches(key[skip:])]
+        return MatchingPage(_number(page.cursor), found)
+
+
+SCANNED = 100_000
+"""So many keys are on a page at the most: the store ends it before, with a short cursor."""
+
+
+def _number(cursor: Optional[str]) -> int:
+    """The number that stands for a cursor: itself when it is one, or that which its characters are
+    in bytes, with a bit before them."""
+    if cursor is None:
+        return 0
+    if cursor.isdigit() and cursor[0] != "0" and len(cursor) < 10:
+        return int(cursor)
+    return int.from_bytes(b"\1\0\0\0" + cursor.encode(), "big")
+
+
+def _cursor(number: int) -> Optional[str]:
+    if not number:
+        return None
+    if number < 10**9:
+        return str(number)
+    data = number.to_bytes(-(-number.bit_length() // 8), "big")
+    try:
+        return data[4:].decode()
+    except UnicodeDecodeError:
+        raise BadRequest("invalid cursor") from None
+
+
+@register
+class RandomKey(Command[Optional[str]], tag="RANDOMKEY", kw_only=False, gc=False):
+    """Return one of the keys of a database, which `choose` chooses among the first of them."""
+
+    readonly = True
+    cost = 100
+
+    prefix: str
+    choose: Callable[[List[str]], str]
+
+    def shown_keys(self) -> None:
+        return None
+
+    def run(self, store: Store, budget: Budget) -> Optional[str]:
+        keys = keys_of(store, self.prefix)
+        some = [key[len(self.prefix) :] for key, _ in zip(keys, range(1000))]
+        return self.choose(some) if some else None

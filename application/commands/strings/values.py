@@ -1,0 +1,122 @@
+"""Commands that read and store the bytes of a key as a whole."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Dict, Generator, Optional, Sequence, Tuple
+
+from application.budget import Budget
+from application.byte_values import to_text, to_text_in_steps, to_texts
+from application.commands.base import OneKey, Results, Run, changed, register
+from application.commands.strings.base import Condition, Lifetime, entry_of, opened
+from application.commands.values import MGet
+from domain.errors import TooLarge
+from domain.store import Entry, Store
+
+
+@register
+class Put(OneKey[bool], tag="REDIS.PUT", gc=False):
+    """Store bytes at a key, without a ttl; true."""
+
+    data: bytes
+
+    def run(self, store: Store, budget: Budget, text: Optional[bytes] = None) -> bool:
+        store.set(self.key, text or to_text(self.data))
+        return True
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        text = yield from to_text_in_steps(self.data)
+        return partial(self.run, text=text)
+
+    @classmethod
+    def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+        texts = to_texts([command.data for command in commands])
+        store.set_many(dict(zip([command.key for command in commands], texts)))
+        return Results([True] * len(commands), 0)
+
+
+@register
+class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="REDIS.SET", gc=False):
+    """Store bytes under conditions; whether it did, and what was there before."""
+
+    data: bytes
+    lifetime: Optional[Lifetime] = None
+    keep_ttl: bool = False
+    condition: Condition = Condition()
+
+    def run(self, store: Store, budget: Budget) -> Tuple[bool, Optional[bytes]]:
+        text = to_text(self.data)
+
+        def change(before: Optional[Entry]) -> Optional[Entry]:
+            if not self.condition.holds(before, budget):
+                return before
+            if self.keep_ttl:
+                return Entry(text, before.ttl if before else None)
+            return entry_of(text, self.lifetime)
+
+        before, after = store.update(self.key, change)
+        is_set = after is not before or (before is None and self.condition.holds(None, budget))
+        return is_set, opened(before.text, budget) if before else None
+
+
+@register
+class MGetEach(MGet, tag="REDIS.MGET", gc=False):
+    """The same as MGET; its reply has a value for each key that is named, also for one that is
+    named twice, and is refused over `max_reply_bytes`."""
+
+    max_reply_bytes: int = 0
+
+    def check_size(self, found: Dict[str, bytes]) -> None:
+        """Raises `TooLarge` before the reply is made."""
+        sizes = {key: len(text) for key, text in found.items()}
+        size = sum(sizes.get(key, 0) for key in self.keys)
+        if size > self.max_reply_bytes:
+            most = f"at most {self.max_reply_bytes} (max_reply_bytes)"
+            raise TooLarge(f"the values have {size} bytes; a reply has {most}")
+
+
+@register
+class GetEx(OneKey[Optional[bytes]], tag="GETEX", gc=False):
+    """Return the bytes of a key, and set the time that it lives, or that it lives for ever."""
+
+    lifetime: Optional[Lifetime] = None
+
+    def run(self, store: Store, budget: Budget) -> Optional[bytes]:
+        before, _ = store.update(
+            self.key, lambda before: before and entry_of(before.text, self.lifetime)
+        )
+        return opened(before.text, budget) if before else None
+
+
+@register
+class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
+    """Remove a key whose bytes are these."""
+
+    data: bytes
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        holds = Condition(equals=self.data).holds
+        return changed(store, self.key, lambda before: None if holds(before, budget) else before)
+
+
+@register
+class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
+    """Set how many seconds a key lives whose bytes are these, and that has a ttl if it has to;
+    `adds` them to that."""
+
+    data: bytes
+    seconds: float
+    needs_ttl: bool = False
+    adds: bool = False
+
+    def run(self, store: Store, budget: Budget) -> bool:
+        return changed(store, self.key, partial(self._change, budget))
+
+    def _change(self, budget: Budget, before: Optional[Entry]) -> Optional[Entry]:
+        if not Condition(equals=self.data).holds(before, budget):
+            return before
+        assert before
+        if self.needs_ttl and before.ttl is None:
+            return before
+        left = self.seconds + (before.ttl or 0 if self.adds else 0)
+        return Entry(before.text, left) if left > 0 else None
