@@ -134,7 +134,8 @@ def test_a_replica_takes_over_for_a_primary_that_is_killed(tmp_path: Path) -> No
     """What was acknowledged once the replica had it is there, once; keys of the other primaries are
     served all the time; through a server and without."""
     assert [key_slot(tag.encode()) * 3 // SLOTS for tag in (LOST, KEPT)] == [0, 2]
-    options = ("--cluster-require-full-coverage", "no")
+    # A busy machine may stop a process for a second, which is no reason to take over.
+    options = ("--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000")
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(PROGRAM, tmp_path, *options, replicas=1))
         store = LocalExecutor(stack.enter_context(replicated(cluster.url)))
