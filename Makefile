@@ -31,20 +31,21 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 	$(BIN)/python -m pytest -n auto -m "not timing" $(TESTS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
 
-# What the version of Python, and of the packages that it gets, may change.
-VERSIONED = tests/contracts tests/library tests/test_client_program.py \
-    tests/test_exact_integers.py tests/test_gate.py tests/test_http.py tests/test_json_lines.py \
-    tests/test_json_text.py tests/test_resp.py tests/test_server_process.py \
-    tests/test_settings.py tests/test_shell.py
+BRIEFLY = -n auto -m "not timing" --hypothesis-profile brief
 
-test-versioned:                   ## those tests on one more Python: make test-versioned VENV=... PYTHON=...
-	$(MAKE) test TESTS="--hypothesis-profile brief $(VERSIONED)"
+# What the version of Python, and of the packages that it gets, may change.
+VERSIONED = tests/contracts tests/library tests/test_client_program.py tests/test_exact_integers.py \
+    tests/test_http.py tests/test_json_lines.py tests/test_json_text.py tests/test_resp.py \
+    tests/test_server_process.py tests/test_settings.py
+
+test-versioned: $(VENV)/ready-test ## some tests on one more Python: make test-versioned VENV=... PYTHON=...
+	$(BIN)/python -m pytest $(BRIEFLY) $(VERSIONED)
 
 # What an import that was rewritten wrongly would break; WHEEL_TESTS=tests runs all.
-WHEEL_TESTS = $(VERSIONED)
+WHEEL_TESTS = tests/contracts tests/library
 
 test-wheel: $(VENV)/ready-test    ## tests against an installed wheel, away from the checkout
-	.ci/test-wheel $(BIN) $(PYTHON) -n auto -m "not timing" --hypothesis-profile brief $(WHEEL_TESTS)
+	.ci/test-wheel $(BIN) $(PYTHON) $(BRIEFLY) $(WHEEL_TESTS)
 
 # SUITES="--short" is what CI runs; SUITES="cachelib Django" names some.
 suites: $(VENV)/ready-test        ## other projects' tests of their Redis backends, fetched, against a server

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import AbstractSet, Any, Callable, Generator, List, Optional
+from typing import AbstractSet, Any, Dict, Generator, List, Optional
+
+from msgspec import UNSET
 
 from application.admission import Gate, LongRequests, Pause
 from application.commands import Auth, Command, Results, name_of
@@ -46,6 +48,13 @@ TURN_SECONDS = 0.001
 LONG_BYTES, LONG_KEYS = 256 * 1024, 4000
 """Bytes of a request or of its reply, and keys of a request, above which it has turns of its own,
 as one that touches the whole keyspace always has."""
+
+REFUSED_AFTER = 1.0
+"""Seconds for a client over the maximum to send its first bytes, so that it is refused in its own
+protocol; after that it is refused in the default one."""
+
+_NONE: AbstractSet[type] = frozenset()
+"""The commands that need no closer look, of a long request."""
 
 _LOGIN = -1
 """The number of the request that everything is up to the right password, for its time-out."""
@@ -85,22 +94,27 @@ class Service:
 
 
 class Turn:
-    """What a turn has spent: `size` is about how many bytes its replies have."""
+    """What a turn has spent: `size` is about how many bytes its replies have. The next one begins
+    anew."""
 
-    __slots__ = ("_clock", "_end", "size")
+    __slots__ = ("_began", "_clock", "_note", "size")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._end = 0.0
+    def __init__(self, stats: ServerStats) -> None:
+        self._clock = stats.clock
+        self._note = stats.turns.note
+
+    def begin(self) -> None:
+        """Begins now."""
+        self._began = self._clock()
         self.size = 0
 
+    def end(self) -> None:
+        """Counts how long it took."""
+        self._note(self._clock() - self._began)
+
     def is_over(self) -> bool:
-        """Whether it has spent enough; asked first, its time begins."""
-        if self.size > TURN_BYTES:
-            return True
-        now = self._clock()
-        self._end = self._end or now + TURN_SECONDS
-        return now > self._end
+        """Whether it has spent enough."""
+        return self.size > TURN_BYTES or self._clock() - self._began > TURN_SECONDS
 
     def is_over_after(self, outcome: object) -> bool:
         """The same, once a request has an outcome; what cannot have taken long costs no look at
@@ -115,14 +129,16 @@ class Turn:
 class Conversation:
     """One client's conversation with an executor; see `ports.Conversation`.
 
-    It is early until the protocol is known and the password, if there is one, was right.
+    It is early until the protocol is known and the password, if there is one, was right. A client
+    over the maximum stays so: its first bytes are the last that are read.
     """
 
     def __init__(self, service: Service, link: Link, executor: Optional[Executor] = None) -> None:
         self._service = service
         self._executor = executor or service.executor
         self._execute = self._executor.execute
-        self._counts = service.stats.commands
+        self._counts: Dict[type, int] = {}
+        """How many commands of each kind were carried out, of all clients of the protocol."""
         self._plain: AbstractSet[type] = service.pause.plain
         self._link = link
         self._small = 0
@@ -132,43 +148,39 @@ class Conversation:
         self._codec = service.protocols.default()
         self._gate = Gate(service.password, link.name) if service.password else None
         self._requests: List[Request] = []
+        self._turn = Turn(service.stats)
         self._work: Optional[Work] = None
         self._final: Optional[KvError] = None
         self.wants = Wants.INPUT
         self._is_admitted = service.stats.admit()
         if not self._is_admitted:
             limit = service.limits.max_clients
-            self._end(TooManyClients(f"max number of clients reached ({limit}, max_clients)"))
+            why = TooManyClients(f"max number of clients reached ({limit}, max_clients)")
+            self._requests = [Settled(UNSET, why, is_fatal=True)]
+            link.wake_after(REFUSED_AFTER)
 
     @property
     def partial_request_id(self) -> int:
-        if not self._small and (self._gate or self._first):
+        if not self._small and (self._gate or self._first or not self._is_admitted):
             return _LOGIN
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
     def receive(self, data: bytes) -> bytes:
         if len(data) <= self._small:
             request = self._codec.decode_one(data)
-            if request is None:
-                self._requests = self._codec.decode(data)
-            elif type(request) in self._plain:
-                return self._answer_one(request)
-            else:
-                self._requests = [request]
+            if type(request) in self._plain:
+                return self._answer_one(request)  # type: ignore[arg-type]  # a command
         elif self._small:
-            self._requests = self._codec.decode(data)
+            request = None
         else:
             return self._receive_early(data)
-        return self.advance()
+        self._turn.begin()
+        self._requests = self._codec.decode(data) if request is None else [request]
+        return self._take_turn()
 
     def advance(self) -> bytes:
-        output = self._continue() if self._work else b""
-        if not (self._work or self._final):
-            output += self._answer()
-        if self._final:
-            output += self._finish(self._final)
-        self._link.account.buffer(self._codec.buffered)
-        return output
+        self._turn.begin()
+        return self._take_turn()
 
     def time_out(self) -> None:
         limit = self._service.limits.request_timeout
@@ -199,6 +211,16 @@ class Conversation:
             self.wants = Wants.TURN
         return self._codec.encode_one(request, outcome)
 
+    def _take_turn(self) -> bytes:
+        output = self._continue() if self._work else b""
+        if not (self._work or self._final):
+            output += self._answer()
+        if self._final:
+            output += self._finish(self._final)
+        self._link.account.buffer(self._codec.buffered)
+        self._turn.end()
+        return output
+
     # From the first bytes to the right password.
 
     def _receive_early(self, data: bytes) -> bytes:
@@ -208,7 +230,10 @@ class Conversation:
             data, beyond = self._gate.admit(data)
         if self._first is not None:
             data = self._detect(self._first + data)
-        self._requests = self._codec.decode(data)
+        if self._is_admitted:
+            self._requests = self._codec.decode(data)
+        elif self._first is not None and not self._final:
+            return b""
         output = self.advance()
         if beyond and self.wants is not Wants.END:
             if self._small:
@@ -231,6 +256,7 @@ class Conversation:
             return b""
         codec.open(self._link)
         self._codec, self._first = codec, None
+        self._counts = self._service.stats.commands[codec.protocol]
         if self._gate is None:
             self._small = self._service.harmless_bytes
         return first
@@ -259,12 +285,11 @@ class Conversation:
         """Executes requests until the turn is over or none is left; returns their replies, and then
         what was pushed to the client."""
         codec = self._codec
-        turn = Turn(self._service.stats.clock)
         self.wants = Wants.INPUT
-        output = self._answer_some(turn) if self._requests else b""
-        while (self._requests or codec.has_more) and self._may_go_on(turn):
+        output = self._answer_some() if self._requests else b""
+        while (self._requests or codec.has_more) and self._may_go_on():
             self._requests = self._requests or codec.decode(b"")
-            output += self._answer_some(turn)
+            output += self._answer_some()
         return output + self._take_pushed() if codec.has_pushed else output
 
     def _take_pushed(self) -> bytes:
@@ -273,38 +298,36 @@ class Conversation:
             self.wants = Wants.TURN
         return output
 
-    def _may_go_on(self, turn: Turn) -> bool:
-        if self.wants is Wants.INPUT and turn.is_over():
+    def _may_go_on(self) -> bool:
+        if self.wants is Wants.INPUT and self._turn.is_over():
             self.wants = Wants.TURN
         return self.wants is Wants.INPUT
 
-    def _answer_some(self, turn: Turn) -> bytes:
+    def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
         window, self._requests = self._requests, []
         if not self._small:
-            return self._answer_early(window, turn)
-        plain = self._plain_kinds()
+            return self._answer_early(window)
+        plain = self._plain if self._codec.longest <= self._small else _NONE
         run = self._execute_run(window, plain) if len(window) > 1 else None
         if run:
-            if turn.size + run.size <= TURN_BYTES:
-                turn.size += run.size
+            if self._turn.size + run.size <= TURN_BYTES:
+                self._turn.size += run.size
                 return self._codec.encode(window, run.results)
             window = [Settled(request.id, result) for request, result in zip(window, run.results)]
-        return self._codec.encode(window, self._execute_all(window, plain, turn))
+        return self._codec.encode(window, self._execute_all(window, plain))
 
-    def _answer_early(self, window: List[Request], turn: Turn) -> bytes:
+    def _answer_early(self, window: List[Request]) -> bytes:
         """Executes one request only, since the next may be beyond what a client without the
         password may be told."""
         window, self._requests = window[:1], window[1:]
-        reply = self._codec.encode(window, self._execute_all(window, frozenset(), turn))
+        reply = self._codec.encode(window, self._execute_all(window, _NONE))
         if self._small or self._gate is None or self._gate.may_say(reply):
             return reply
         self._end(Unauthenticated(f"{Gate.bounds} reached"))
         return b""
 
-    def _execute_all(
-        self, window: List[Request], plain: AbstractSet[type], turn: Turn
-    ) -> List[object]:
+    def _execute_all(self, window: List[Request], plain: AbstractSet[type]) -> List[object]:
         """The outcomes of requests, up to one that takes turns of its own or ends the turn; those
         after it are kept for later."""
         outcomes: List[object] = []
@@ -315,14 +338,14 @@ class Conversation:
                     outcome = self._execute(request)  # type: ignore[arg-type]  # a command
                     self._counts[kind] += 1
                 else:
-                    outcome = self._execute_special(request, turn)
+                    outcome = self._execute_special(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 outcome = self._refused(request, error)
             if outcome is _BEGUN:
                 self._keep(window[len(outcomes) + 1 :])
                 break
             outcomes.append(outcome)
-            if turn.is_over_after(outcome):
+            if self._turn.is_over_after(outcome):
                 self.wants = Wants.TURN
                 self._keep(window[len(outcomes) :])
                 break
@@ -354,11 +377,7 @@ class Conversation:
     def _told(self, request: Request, outcome: object) -> object:
         return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
-    def _plain_kinds(self) -> AbstractSet[type]:
-        """The commands that need no closer look."""
-        return self._plain if self._codec.longest <= self._small else frozenset()
-
-    def _execute_special(self, request: Request, turn: Turn) -> object:
+    def _execute_special(self, request: Request) -> object:
         """Executes what needs a closer look; `_BEGUN` when it goes on in turns of its own."""
         if isinstance(request, Settled):
             return self._settle(request)
@@ -368,7 +387,6 @@ class Conversation:
         if delay:
             self._park(request, delay)
             return _BEGUN
-        turn.is_over()
         is_short = self._codec.longest <= self._service.short_bytes
         if request.touches_keyspace() or (not is_short and self._is_long(request)):
             return self._start_long_request(self._execute_in_steps(request))
@@ -396,7 +414,7 @@ class Conversation:
         if type(result) is Report:
             self._service.stats.complete(result)
         reply = self._codec.encode([request], [result])
-        self._service.stats.commands[type(request)] += 1
+        self._counts[type(request)] += 1
         return reply
 
     def _refused(self, request: Request, error: Exception) -> KvError:
@@ -449,7 +467,7 @@ class Conversation:
         try:
             if size > LONG_BYTES:
                 pieces = yield from self._codec.encode_in_steps(command, result)
-                self._service.stats.commands[type(command)] += 1
+                self._counts[type(command)] += 1
                 yield from pieces
             else:
                 yield self._encode(command, result)

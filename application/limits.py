@@ -23,7 +23,8 @@ class Limits(Struct, frozen=True):
     Raises `ValueError`, which names the limit, for one that is out of its range.
     """
 
-    max_request_bytes: int = 16 * 1024 * 1024
+    max_request_bytes: int = 8 * 1024 * 1024
+    """One request is decoded in one step."""
     max_reply_bytes: int = 64 * 1024 * 1024
     max_key_bytes: int = 64 * 1024
     max_keys_per_request: int = 100_000

@@ -160,6 +160,9 @@ class Codec(Protocol):
     It does no IO, and knows of no clocks, limits, statistics and passwords.
     """
 
+    protocol: str
+    """The name that statistics count its commands under."""
+
     @property
     def partial_request_id(self) -> int:
         """See `Conversation`."""

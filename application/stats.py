@@ -13,10 +13,11 @@ from typing import Callable, DefaultDict, Dict, Optional, Tuple, Union
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from application.ledger import Ledger
 from application.limits import Limits
 from domain.store import Stats
 
-BOUNDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+BOUNDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Seconds, the upper bounds of a histogram's counts but the last."""
 
 _LABELS: Tuple[str, ...] = (*(f"{bound:g}" for bound in BOUNDS), "more")
@@ -26,19 +27,34 @@ class Histogram(Struct, gc=False):
     """How many times something took up to so many seconds, each counted once, and all of the
     seconds together."""
 
-    counts: Dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(_LABELS, 0))
+    counts: Dict[str, int] = {}
     sum: float = 0.0
 
+
+class Times:
+    """Counts seconds for a histogram."""
+
+    __slots__ = ("_counts", "_sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * len(_LABELS)
+        self._sum = 0.0
+
     def note(self, seconds: float) -> None:
-        """Counts one."""
-        self.counts[_LABELS[bisect_left(BOUNDS, seconds)]] += 1
-        self.sum += seconds
+        """Counts one; at the least cost, when it took as little as most turns do."""
+        self._counts[0 if seconds <= 0.0001 else bisect_left(BOUNDS, seconds)] += 1
+        self._sum += seconds
+
+    def histogram(self) -> Histogram:
+        """All of them until now."""
+        return Histogram(dict(zip(_LABELS, self._counts)), self._sum)
 
 
 class Server(Struct, gc=False):
     """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
-    refused because there were too many, and ever cut because they took too long; how late the event
-    loop was for what it should have done."""
+    refused because there were too many, and ever cut because they took too long; the bytes that
+    are kept for clients between their turns; how late the event loop was for what it should have
+    done; how long clients' turns took."""
 
     version: str
     uptime: float
@@ -47,7 +63,9 @@ class Server(Struct, gc=False):
     accepted_clients: int
     refused_clients: int
     cut_clients: int
+    client_buffers: int = 0
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)
+    turns: Histogram = msgspec.field(default_factory=Histogram)
 
 
 class Journal(Struct, gc=False):
@@ -92,6 +110,8 @@ class Report(Struct):
     server: Union[Server, UnsetType] = UNSET
     commands: Union[Dict[str, int], UnsetType] = UNSET
     """How many of each name were carried out."""
+    protocols: Union[Dict[str, Dict[str, int]], UnsetType] = UNSET
+    """The same by the protocol of the clients."""
     errors: Union[Dict[str, int], UnsetType] = UNSET
     """How many requests were refused with each code."""
     limits: Union[Limits, UnsetType] = UNSET
@@ -112,6 +132,7 @@ class ServerStats:
         resident_memory: Callable[[], int],
         journal: Optional[Callable[[], Journal]] = None,
         engine: Optional[Callable[[], Engine]] = None,
+        ledger: Optional[Ledger] = None,
     ) -> None:
         self._version = version
         self._limits = limits
@@ -119,13 +140,16 @@ class ServerStats:
         self._resident_memory = resident_memory
         self._journal = journal
         self._engine = engine
+        self._ledger = ledger
         self._started = clock()
         self.connected = 0
         self.accepted = 0
         self.refused = 0
         self.killed = 0
-        self.loop_lag = Histogram()
-        self.commands: DefaultDict[type, int] = defaultdict(int)
+        self.loop_lag = Times()
+        self.turns = Times()
+        self.commands: DefaultDict[str, DefaultDict[type, int]] = defaultdict(_counts)
+        """How many of each kind were carried out, by protocol."""
         self.errors: Counter[str] = Counter()
 
     def admit(self) -> bool:
@@ -147,12 +171,12 @@ class ServerStats:
             accepted_clients=self.accepted,
             refused_clients=self.refused,
             cut_clients=self.killed,
-            loop_lag=self.loop_lag,
+            client_buffers=self._ledger.held if self._ledger else 0,
+            loop_lag=self.loop_lag.histogram(),
+            turns=self.turns.histogram(),
         )
-        commands: Counter[str] = Counter()
-        for kind, count in self.commands.items():
-            commands[str(kind.__struct_config__.tag)] += count  # type: ignore[attr-defined]
-        report.commands = {name: count for name, count in commands.items() if count}
+        report.protocols = {name: _named(counts) for name, counts in self.commands.items()}
+        report.commands = dict(sum(map(Counter, report.protocols.values()), Counter()))
         report.errors = dict(self.errors)
         report.limits = self._limits
         if self._journal:
@@ -160,3 +184,15 @@ class ServerStats:
         if self._engine:
             report.engine = self._engine()
         return report
+
+
+def _counts() -> DefaultDict[type, int]:
+    return defaultdict(int)
+
+
+def _named(counts: Dict[type, int]) -> Dict[str, int]:
+    """The counts by the names of kinds, of which some have the same."""
+    named: Counter[str] = Counter()
+    for kind, count in counts.items():
+        named[str(kind.__struct_config__.tag)] += count  # type: ignore[attr-defined]
+    return dict(+named)

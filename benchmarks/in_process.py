@@ -22,7 +22,6 @@ KEYS = 100_000
 VALUE = "abcdefghijklmnopqrst"
 KEYS_PER_COMMAND = {"GET": 1, "SET": 1, "MGET": 100, "MSET": 100}
 PIPELINES = (1, 16, 100)
-KEYS_PER_PASS = 100_000
 FILL_BATCH = 1000
 
 
@@ -62,10 +61,10 @@ def random_payload(draw: random.Random, command: str, pipeline: int) -> bytes:
     return render(REQUESTS[command](list(map(key, numbers))) for numbers in drawn)
 
 
-def random_payloads(command: str, pipeline: int) -> list[bytes]:
-    """As many payloads as one pass over `KEYS_PER_PASS` keys needs."""
+def random_payloads(command: str, pipeline: int, keys: int) -> list[bytes]:
+    """As many payloads as name so many keys."""
     draw = random.Random(1)
-    count = KEYS_PER_PASS // (KEYS_PER_COMMAND[command] * pipeline)
+    count = max(1, keys // (KEYS_PER_COMMAND[command] * pipeline))
     return [random_payload(draw, command, pipeline) for _ in range(count)]
 
 
@@ -102,9 +101,11 @@ def ns_per_payload(target: Conversation, payloads: list[bytes]) -> float:
     return (time.perf_counter_ns() - started) / len(payloads)
 
 
-def ns_per_command(target: Conversation, command: str, pipeline: int, repeats: int) -> float:
-    """The median over the repeats."""
-    payloads = random_payloads(command, pipeline)
+def ns_per_command(
+    target: Conversation, command: str, pipeline: int, keys: int, repeats: int
+) -> float:
+    """The median over the repeats, each of which names so many keys."""
+    payloads = random_payloads(command, pipeline, keys)
     check(answer(target, payloads[0]), pipeline)
     return median(ns_per_payload(target, payloads) for _ in range(repeats)) / pipeline
 
@@ -113,13 +114,14 @@ def main() -> None:
     """Time every command at every depth of pipeline."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.in_process", description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--keys", type=int, default=100_000, help="keys that a repeat names")
     options = parser.parse_args()
     target = conversation()
     fill(target)
     print(f"{'command':8}{'pipeline':>10}{'ns/command':>14}{'ns/key':>10}")
     for command, count in KEYS_PER_COMMAND.items():
         for pipeline in PIPELINES:
-            ns = ns_per_command(target, command, pipeline, options.repeats)
+            ns = ns_per_command(target, command, pipeline, options.keys, options.repeats)
             print(f"{command:8}{pipeline:10}{ns:14,.0f}{ns / count:10,.0f}", flush=True)
 
 

@@ -40,7 +40,7 @@ IDLE_CONNECTIONS = 5_000
 FLUSH_LOOK_SECONDS = 3.0
 """Keys may be removed with rests in between, so that it takes long to see that it is over."""
 
-SIZES = (1, 4, 15)
+SIZES = (1, 4, 7)
 """The sizes of the big values in MiB."""
 
 
@@ -100,14 +100,14 @@ KINDS = {
     "keys.rate": Kind("GET rate at {keys:,} keys / at 1,000", "x", least=0.8),
     "text.1": Kind("SET of a string of 1 MiB, per MiB", "ms"),
     "text.4": Kind("SET of a string of 4 MiB, per MiB", "ms"),
-    "text.15": Kind("SET of a string of 15 MiB, per MiB", "ms"),
+    "text.7": Kind("SET of a string of 7 MiB, per MiB", "ms"),
     "text.ratio": Kind("  the last / the first", "x", most=2),
-    "text.wait": Kind("  longest wait of a ping during that of 15 MiB", "ms"),
+    "text.wait": Kind("  longest wait of a ping during that of 7 MiB", "ms"),
     "records.1": Kind("SET of records of 1 MiB, per MiB", "ms"),
     "records.4": Kind("SET of records of 4 MiB, per MiB", "ms"),
-    "records.15": Kind("SET of records of 15 MiB, per MiB", "ms"),
+    "records.7": Kind("SET of records of 7 MiB, per MiB", "ms"),
     "records.ratio": Kind("  the last / the first", "x", most=2),
-    "records.wait": Kind("  longest wait of a ping during that of 15 MiB", "ms"),
+    "records.wait": Kind("  longest wait of a ping during that of 7 MiB", "ms"),
 }
 
 Found = dict[str, float]

@@ -131,7 +131,7 @@ BY_NAME = {server.name: server for server in SERVERS}
 def started(server: Server) -> Iterator[Running]:
     """The server, running as long as the context lasts; raises `AbsentError`."""
     server.version()
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         log = Path(directory, "output.log")
         process = _spawn(server, port, log)
@@ -142,7 +142,8 @@ def started(server: Server) -> Iterator[Running]:
             _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that no program listens on."""
     with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

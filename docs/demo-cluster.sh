@@ -38,7 +38,13 @@ echo "Three primaries: $engine"
 for server in one other; do
     "$bin/kv-server" --port 0 --store "$engine" > "$dir/$server" 2> "$dir/$server.log" &
     pids="$pids $!"
-    until [ -s "$dir/$server" ]; do kill -0 $!; sleep 0.1; done
+done
+for server in one other; do
+    until [ -s "$dir/$server" ]; do
+        # shellcheck disable=SC2086 # each process is an argument
+        kill -0 $pids 2> /dev/null || { cat "$dir"/*.log >&2; exit 1; }
+        sleep 0.1
+    done
     cat "$dir/$server"
 done
 one=$(sed 's/.*://' "$dir/one")

@@ -45,6 +45,8 @@ class BoundedStore(InMemoryStore):
     """Refuses with `OutOfMemory` what there is no room for; `max_memory` is in bytes."""
 
     _counting = True
+    _touch: Optional[Callable[[int], None]] = None
+    """Notes that the key with a hash was used, where that decides what is evicted."""
 
     def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
         super().__init__(clock)
@@ -64,8 +66,21 @@ class BoundedStore(InMemoryStore):
         return self._contents.memory + self._contents.deadlines.bytes
 
     def _write(self, key: str, text: bytes, due: Optional[float]) -> None:
-        growth = self._growth(key, text, due)
         contents = self._contents
+        if due is None and not self._noting:
+            # The usual case, said again here: `_put` would look up and add up the same once more.
+            hashed = hash(key)
+            shard = self._shards[hashed & MASK]
+            slot = shard.get(key)
+            if type(slot) is not tuple:
+                growth = len(text) - len(slot) if slot is not None else cost(key, text)
+                if contents.memory + contents.deadlines.bytes + growth <= self._max_memory:
+                    shard[key] = text
+                    contents.memory += growth
+                    if slot is not None and self._touch:
+                        self._touch(hashed)
+                    return
+        growth = self._growth(key, text, due)
         if contents.memory + contents.deadlines.bytes + growth > self._max_memory:
             self._make_room({key: text}, due, growth)
         self._put(key, text, due)
@@ -193,13 +208,22 @@ def _growth_of(
     items: Mapping[str, bytes], slots: Sequence[Optional[Slot]], due: Optional[float]
 ) -> int:
     """By how many bytes a store grows when `items` are stored in place of `slots`."""
-    new = [key for key, slot in zip(items, slots) if slot is None]
-    growth = costs(new, items.values()) - sum(map(len, texts_in(slots)))
+    there = texts_in(slots)
+    new: Collection[str] = items
+    if there:
+        new = [key for key, slot in zip(items, slots) if slot is None]
+    growth = costs(new, items.values()) - sum(map(len, there))
     if due is not None:
-        growth += DEADLINE * sum(type(slot) is not tuple for slot in slots)
+        growth += DEADLINE * (len(slots) - list(map(type, slots)).count(tuple))
     return growth
 
 
 def texts_in(slots: Iterable[Optional[Slot]]) -> List[bytes]:
     """The texts in those slots that there are."""
+    slots = list(slots)
+    kinds = set(map(type, slots))
+    if kinds == {type(None)}:
+        return []
+    if kinds == {bytes}:
+        return slots  # type: ignore[return-value]
     return [slot[0] if isinstance(slot, tuple) else slot for slot in slots if slot is not None]

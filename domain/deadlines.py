@@ -74,27 +74,31 @@ class Deadlines:
         self, items: Mapping[str, bytes], due: Optional[float], slots: Iterable[Optional[Slot]]
     ) -> None:
         """The same for many texts, in place of what was in the slots of their keys."""
-        mask, shards, heaps, before = len(self._shards) - 1, self._shards, self._heaps, self.bytes
+        mask, shards, heaps = len(self._shards) - 1, self._shards, self._heaps
+        new = 0
         for (key, text), slot in zip(items.items(), slots):
             index = hash(key) & mask
+            shard = shards[index]
             if type(slot) is tuple:
                 if due is not None and due >= slot[2][0]:
-                    shards[index][key] = (text, due, slot[2])
+                    shard[key] = (text, due, slot[2])
                 else:
                     self.put(index, key, text, due, slot)
             elif due is None:
-                shards[index][key] = text
+                shard[key] = text
             else:
                 if slot is not None:
-                    del shards[index][key]  # as above
+                    del shard[key]  # as above
                 entry = (due, key)
-                shards[index][key] = (text, due, entry)
-                if index in heaps:
-                    heappush(heaps[index], entry)
-                else:
+                shard[key] = (text, due, entry)
+                heap = heaps.get(index)
+                if heap is None:
                     heaps[index] = [entry]
-                self.bytes += DEADLINE
-        if due is not None and self.bytes != before:
+                else:
+                    heappush(heap, entry)
+                new += 1
+        if due is not None and new:
+            self.bytes += new * DEADLINE
             self._next = min(self._next, due)
 
     def drop(self, index: int, key: str, slot: Timed) -> None:

@@ -54,7 +54,7 @@ class EvictingStore(BoundedStore):
     def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
         super().__init__(clock, max_memory)
         self._touched: Deque[int] = deque(maxlen=TOUCHED)
-        self._touch = self._touched.append
+        self._touch: Callable[[int], None] = self._touched.append
 
     def get(self, key: str) -> Optional[bytes]:
         hashed = hash(key)

@@ -37,8 +37,9 @@ def new_store(
     Times are in seconds, 0 for as long as it takes. Raises `Misconfigured` without redis-py.
     """
     try:
-        from adapters.storage.redis.cluster import ClusterEngine, Server
+        from adapters.storage.redis.cluster import ClusterEngine
         from adapters.storage.redis.engine import Connection, Node, Place, SingleEngine, Wait
+        from adapters.storage.redis.slots import Server
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
         why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
@@ -66,12 +67,12 @@ def store_for_greenlets(
     prefix: Optional[str],
     size: int,
     timeout: float,
-    tls_ca: Optional[str],
+    tls: TlsConfig,
     allow_partial: bool = False,
     wait_replicas: int = 0,
 ) -> RedisStore:
     """A server's store, whose waiting lets other greenlets run."""
-    network = Network(gevent_api(), TlsConfig(tls_ca) if address.tls else None)
+    network = Network(gevent_api(), tls if address.tls else None)
     address = address._replace(prefix=address.prefix if prefix is None else prefix)
     return new_store(
         address,

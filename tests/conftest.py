@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 from typing import Iterator, List, Optional
 
@@ -13,6 +14,9 @@ from tests.support import Server, running_server
 hypothesis.settings.register_profile("default", deadline=None)  # a shared machine may stall
 hypothesis.settings.register_profile("brief", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("default")
+
+# Without it, each of the thousand programs that tests start compiles all of its modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Where the tests run in the background it may be ignored, and would be by the programs they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,6 +25,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
 )
@@ -32,10 +33,12 @@ from typing import (
 import redis
 from redis.crc import key_slot
 
+from adapters.client.network import Network, TlsConfig
 from adapters.storage.redis.store import RedisStore
 from domain.store import Change, Entry, Stats, Store
-from entrypoints.engine import store_for_greenlets
+from entrypoints.engine import new_store, store_for_greenlets
 from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import threads_api
 from tests.support import TIMEOUT, BlockingStore
 
 R = TypeVar("R")
@@ -145,7 +148,10 @@ class Cluster(NamedTuple):
     """Servers that share the slots."""
 
     servers: List[Engine]
+    """The primaries."""
     scheme: str = "redis-cluster"
+    replicas: Sequence[Engine] = ()
+    """Of the first primary."""
 
     @property
     def url(self) -> str:
@@ -161,29 +167,67 @@ SLOTS = 16384
 
 
 @contextlib.contextmanager
+def opened(
+    url: str,
+    prefix: str = "kv:",
+    size: int = 8,
+    timeout: float = TIMEOUT,
+    wait: float = TIMEOUT,
+    **settings: Any,
+) -> Iterator[RedisStore]:
+    """A store for threads over an engine."""
+    address = EngineAddress.parse(url)._replace(prefix=prefix)
+    network = Network(threads_api(0.0), None)
+    store = new_store(address, network, size, wait, timeout, **settings)
+    with contextlib.closing(store):
+        yield store
+
+
+@contextlib.contextmanager
 def running_cluster(
-    program: str, folder: Path, *more: str, primaries: int = 3
+    program: str, folder: Path, *more: str, primaries: int = 3, replicas: int = 0
 ) -> Iterator[Cluster]:
-    """A cluster of primaries, on this machine alone."""
+    """A cluster of primaries, on this machine alone; the first has replicas, if any."""
     with contextlib.ExitStack() as stack:
         servers: List[Engine] = []
-        for number in range(primaries):
-            place = folder / str(number)
-            place.mkdir()
-            bus = free_port()
-            options = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
-            options += ["--cluster-node-timeout", "1000", "--dir", str(place), *more]
-            server = stack.enter_context(running(program, *options))
-            first, last = (SLOTS * at // primaries for at in (number, number + 1))
-            server.client.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
-            server.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-            if servers:
-                words = ("CLUSTER MEET", "127.0.0.1", server.port, bus)
-                servers[0].client.execute_command(*words)
-            servers.append(server)
-        cluster = Cluster(servers)
+        for number in range(primaries + replicas):
+            servers.append(stack.enter_context(running_member(program, folder, *more)))
+            execute = servers[-1].client.execute_command
+            execute("CLUSTER SET-CONFIG-EPOCH", number + 1)
+            if number < primaries:
+                first, last = (SLOTS * at // primaries for at in (number, number + 1))
+                execute("CLUSTER ADDSLOTSRANGE", first, last - 1)
+            for other in servers[:-1]:
+                meet(servers[-1], other)
+        for replica in servers[primaries:]:
+            replicate(replica, servers[0])
+        cluster = Cluster(servers[:primaries], replicas=servers[primaries:])
         until(cluster.is_agreed)
         yield cluster
+
+
+@contextlib.contextmanager
+def running_member(program: str, folder: Path, *more: str) -> Iterator[Engine]:
+    """A server that is to be in a cluster, and keeps its files in a new folder."""
+    options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    options += ["--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"]
+    options += ["--dir", tempfile.mkdtemp(dir=folder), *more]
+    with running(program, *options) as server:
+        yield server
+
+
+def meet(server: Engine, other: Engine) -> None:
+    """Has two servers be in the same cluster."""
+    bus = other.client.config_get("cluster-port")["cluster-port"]
+    server.client.execute_command("CLUSTER MEET", "127.0.0.1", other.port, bus)
+
+
+def replicate(replica: Engine, primary: Engine) -> None:
+    """Has a server of a cluster be the replica of another, and copy all that it has."""
+    identity = primary.client.execute_command("CLUSTER MYID").decode()
+    until(lambda: identity in str(replica.client.execute_command("CLUSTER NODES")))
+    replica.client.execute_command("CLUSTER REPLICATE", identity)
+    until(lambda: replica.client.execute_command("ROLE")[3] == b"connected")
 
 
 def _info(server: Engine) -> Dict[str, str]:
@@ -272,7 +316,8 @@ class EngineStore(BlockingStore):
     def _waited(self) -> Store:
         now = self._clock()
         passed, self._now = now - self._now, now
-        self._expired += self._client.eval(_PASS, 0, _ms(passed), _ms(QUANTUM))
+        if passed:
+            self._expired += self._client.eval(_PASS, 0, _ms(passed), _ms(QUANTUM))
         return self._engine
 
 
@@ -342,4 +387,4 @@ def _on_cluster(clock: Callable[[], float]) -> EngineStore:
 
 
 def _store(url: str, prefix: Optional[str] = None) -> RedisStore:
-    return store_for_greenlets(EngineAddress.parse(url), prefix, 8, TIMEOUT, None)
+    return store_for_greenlets(EngineAddress.parse(url), prefix, 8, TIMEOUT, TlsConfig())

@@ -52,6 +52,10 @@ class FakeEngine(socketserver.ThreadingTCPServer):
         self.seen: List[Words] = []
         self.port: int = self.server_address[1]
 
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up is no error."""
 

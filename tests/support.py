@@ -227,6 +227,10 @@ class Server(NamedTuple):
     process: subprocess.Popen[str]
     port: int
 
+    @property
+    def url(self) -> str:
+        return f"kv://127.0.0.1:{self.port}"
+
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
 

@@ -29,7 +29,7 @@ def run(module: str, *arguments: str) -> str:
 
 
 def test_commands_are_timed_in_process() -> None:
-    shown = run("benchmarks.in_process", "--repeats", "1")
+    shown = run("benchmarks.in_process", "--repeats", "1", "--keys", "2000")
     for name in ("GET", "SET", "MGET", "MSET"):
         assert f"\n{name} " in shown
 
@@ -51,3 +51,21 @@ def test_servers_are_compared_and_absent_ones_named() -> None:
     shown = run("benchmarks.compare", *short, "--only", "^GET 20 B c50 p1$")
     assert "GET 20 B c50 p1" in shown
     assert "ours" in shown
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="Redis is the engine")
+def test_programs_with_an_engine_are_compared() -> None:
+    shown = run("benchmarks.engines", "direct", "--rounds", "1", "--seconds", "0.02")
+    assert "\nMGET of 100: " in shown
+
+
+@pytest.mark.skipif(
+    None in map(shutil.which, ("redis-server", "redis-cli", "cc")), reason="it makes a cluster"
+)
+def test_servers_before_an_engine_are_compared_and_a_cluster_grows(long: bool) -> None:
+    if not long:
+        pytest.skip("it takes half a minute")
+    shown = run("benchmarks.engines", "servers", "--rounds", "1", "--seconds", "0.3", "--most", "1")
+    assert "\nSET, 48 connections: one server before an engine 1.00, " in shown
+    shown = run("benchmarks.engines", "growth", "--seconds", "0.3", "--slots", "30")
+    assert "to add a primary and move 30 slots" in shown

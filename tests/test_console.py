@@ -146,6 +146,53 @@ def test_keys_are_a_tree_with_counts_and_a_search(console: Console) -> None:
     console.press("user:1")
     console.until(lambda: "11" in console.labels()[0])
     assert console.text("#count") == "11"
+    assert console.text("#found") == "11 found in 21 keys"
+
+
+def test_a_search_finds_a_text_anywhere_in_a_key_and_shows_what_it_found(console: Console) -> None:
+    console.ask({"type": "SET", "key": "shop/Order:77", "value": 1})
+    console.fill("#search", "R:7")
+    console.until(lambda: console.text("#found") == "2 found in 22 keys")
+    assert [label.split()[-1] for label in console.labels()] == ["1", "1", "77", "1", "7"]
+    console.row("77").click()
+    console.until(lambda: console.text("#key") == "shop/Order:77")
+    console.row("Order:").click()
+    console.until(lambda: len(console.labels()) == 4)
+    console.fill("#search", "")
+    console.press(" ", Keys.BACKSPACE)
+    console.until(lambda: not console.find("#searched").is_displayed())
+
+
+LATE_PAGES = """
+window.real = window.fetch;
+let pages = 0;
+window.held = [];
+window.fetch = (path, how) =>
+  path.startsWith("v1/keys?") && ++pages > 3
+    ? new Promise((done) => window.held.push(done)).then(() => real(path, how))
+    : real(path, how);
+"""
+
+
+def test_a_search_shows_its_progress_stops_and_goes_on(console: Console) -> None:
+    for start in range(0, 100_000, 20_000):
+        console.ask({"type": "MSET", "items": {f"k{n}": n for n in range(start, start + 20_000)}})
+    console.browser.execute_script(LATE_PAGES)
+    console.find("#search").send_keys("9999")
+    console.until(lambda: console.browser.execute_script("return window.held.length"))
+    console.until(lambda: console.text("#found").endswith(" of 100,021 keys"))
+    assert console.find("#stop").is_displayed()
+    progress = console.find("#progress")
+    assert 0 < int(progress.get_property("value")) < int(progress.get_property("max"))
+    console.press(Keys.ESCAPE)
+    console.until(lambda: not console.find("#stop").is_displayed())
+    console.browser.execute_script("window.held.pop()(); window.fetch = real")
+    assert console.find("#search").get_property("value") == "9999"
+    assert not progress.is_displayed()
+    assert console.text("#more") == "Search on"
+    console.click("#more")
+    console.until(lambda: console.text("#found") == "19 found in 100,021 keys")
+    assert not console.find("#more").is_displayed()
 
 
 def test_a_value_is_laid_out_with_its_numbers_as_they_are(console: Console) -> None:
@@ -300,12 +347,24 @@ def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: 
     )
     try:
         console.show("user:", "3")
-        wide = browser.execute_script("return document.documentElement.scrollWidth")
-        assert wide <= width
         assert browser.save_screenshot(str(tmp_path / f"{theme}-{width}.png"))
+        assert _scroll_width(browser) <= width
+        browser.execute_script(LATE_PAGES.replace("> 3", "> 0"))
+        console.fill("#search", "R:1")
+        console.until(lambda: console.find("#stop").is_displayed())
+        assert browser.save_screenshot(str(tmp_path / f"searching-{theme}-{width}.png"))
+        assert _scroll_width(browser) <= width
+        browser.execute_script("window.held.pop()()")
+        console.until(lambda: console.text("#found") == "11 found in 21 keys")
+        assert browser.save_screenshot(str(tmp_path / f"found-{theme}-{width}.png"))
+        assert _scroll_width(browser) <= width
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def _scroll_width(browser: webdriver.Chrome) -> int:
+    return int(browser.execute_script("return document.documentElement.scrollWidth"))
 
 
 ATTACK = """<!doctype html><title>running</title><body>

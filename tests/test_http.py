@@ -331,7 +331,7 @@ def test_figures_are_written_for_prometheus(peer: Peer) -> None:
     peer.ask("PUT", "/v1/keys/k", b"1", **JSON)
     found = peer.ask("GET", "/metrics")
     assert b"kvjson_keys 1.0\n" in found.body
-    assert b'kvjson_commands_total{command="HTTP.PUT"} 1.0\n' in found.body
+    assert b'kvjson_commands_total{command="HTTP.PUT",protocol="http"} 1.0\n' in found.body
     as_open = peer.ask("GET", "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert as_open.body.endswith(b"# EOF\n")
     assert "openmetrics" in as_open.headers["content-type"]
@@ -372,6 +372,21 @@ def test_head_has_the_headers_of_get_and_no_body(peer: Peer) -> None:
     assert head.headers == got.headers
     assert (head.body, head.headers["content-length"]) == (b"", "5")
     assert peer.ask("HEAD", "/v1/keys/none").status == 404
+
+
+@pytest.mark.parametrize("password", ["", "secret"])
+@pytest.mark.parametrize("target", ["/v1/keys?no=1", "/v1/keys/%ff", "/nothing", "/v1/commands"])
+def test_head_that_is_refused_has_no_body_either(target: str, password: str) -> None:
+    found = Peer(server_container(password=password)).ask("HEAD", target)
+    assert 400 <= found.status < 500
+    assert found.body == b""
+
+
+def test_what_is_no_request_after_head_is_told_so(peer: Peer) -> None:
+    sent = peer.send(request("HEAD", "/v1/keys/k") + b"5\r\n12345\r\n0\r\n\r\n")
+    missing, bad = replies_in(sent, ["HEAD", "GET"])
+    assert (missing.status, missing.body, bad.status) == (404, b"", 400)
+    assert "no legal HTTP" in bad.json["detail"]
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
@@ -592,6 +607,37 @@ def test_a_request_without_a_password_is_told_where_it_goes(guarded: ServerConta
         assert "AUTH with" not in found.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "body", "headers"),
+    [
+        ("POST", "/", b'["NOSUCH"]', JSON),
+        ("POST", "/", b"no JSON", JSON),
+        ("POST", "/pipeline", b'[["NOSUCH"]]', JSON),
+        ("POST", "/v1/commands", b"no JSON\n", JSON),
+        ("PUT", "/v1/keys/k", b"no JSON", JSON),
+        ("GET", "/v1/keys?no=1", b"", {}),
+        ("GET", "/v1/keys/%ff", b"", {}),
+        ("GET", "/nothing", b"", {}),
+        ("PUT", "/healthz", b"", {}),
+        ("POST", "/", b"[]", {}),
+    ],
+)
+def test_nothing_of_a_request_is_judged_before_its_password(
+    guarded: ServerContainer, method: str, target: str, body: bytes, headers: Any
+) -> None:
+    peer = Peer(guarded)
+    found = peer.ask(method, target, body, **headers)
+    assert (found.status, found.json["code"]) == (401, "UNAUTHENTICATED")
+    assert not peer.is_open
+    assert guarded.stats().errors == {"UNAUTHENTICATED": 1}
+
+
+def test_a_body_that_is_too_long_needs_the_password_first(guarded: ServerContainer) -> None:
+    sent = b"PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
+    (reply,) = replies_in(Peer(guarded).send(sent), ["PUT"])
+    assert reply.status == 401
+
+
 def test_health_alone_is_open(guarded: ServerContainer) -> None:
     assert Peer(guarded).ask("GET", "/healthz").body == b"ok\n"
     for target in ("/metrics", "/readyz", "/v1/keys"):
@@ -699,6 +745,38 @@ def test_a_page_of_this_server_may_ask(peer: Peer) -> None:
 
 
 # Which protocols are served.
+
+
+@pytest.mark.parametrize(
+    ("sent", "status_line"),
+    [
+        (b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 503 "),
+        (b"HEAD / HTTP/1.1\r\n", b"HTTP/1.1 503 "),
+        (b"*1\r\n$4\r\nPING\r\n", b"-ERR max number of clients reached (1, max_clients)\r\n"),
+        (b"GET k\r\n", b"-ERR max number of clients reached (1, max_clients)\r\n"),
+        (b'{"type":"PING"}\n', b'{"ok":false,"error":{"code":"TOO_MANY_CLIENTS",'),
+    ],
+)
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_a_client_over_the_maximum_is_refused_in_its_own_protocol(
+    sent: bytes, status_line: bytes, password: str
+) -> None:
+    container = server_container(max_clients=1, password=password)
+    Peer(container)
+    for pieces in ([sent], [sent[at : at + 1] for at in range(len(sent))]):
+        talk: Conversation = container.plain_conversation(LoopbackLink())
+        said = answer(talk, pieces)
+        assert said.startswith(status_line)
+        assert talk.wants is Wants.END
+        if b"503" in status_line:
+            assert b"\r\nretry-after: 1\r\n" in said.lower()
+            assert b"\r\nconnection: close\r\n" in said.lower()
+
+
+def test_the_first_bytes_that_leave_the_protocol_open_are_few() -> None:
+    talk: Conversation = server_container().plain_conversation(LoopbackLink())
+    assert b"BAD_JSON" in answer(talk, [b"GET" + b" " * 200, b" " * 200, b"k\r\n"])
+    assert talk.wants is Wants.END
 
 
 def test_a_protocol_that_is_not_served_is_none() -> None:

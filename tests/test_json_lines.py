@@ -222,6 +222,7 @@ def test_info_counts_executed_and_refused_commands() -> None:
     answer(session, [asked, b'{"type":"SET","key":"w","value":"x"}\n{"type":"INCR","key":"w"}\n'])
     report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
     assert report["commands"] == {"GET": 5, "INCR": 2, "SET": 1}
+    assert report["protocols"] == {"json": report["commands"]}
     assert report["errors"] == {"UNKNOWN_COMMAND": 3, "NOT_A_NUMBER": 1}
     assert report["keyspace"]["keys"] == 2
     assert (report["keyspace"]["hits"], report["keyspace"]["misses"]) == (1, 4)

@@ -148,7 +148,6 @@ def connection(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def _collector_off() -> Iterator[None]:
     logging.disable()  # pytest keeps what is logged, and with an exception all that led to it
-    gc.collect()
     gc.disable()
     try:
         yield

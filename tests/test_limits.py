@@ -448,6 +448,18 @@ class TestTurns:
         assert len(said) > 20
         assert replies(b"".join(said)) == [PONG, {"ok": True, "result": result}, PONG]
 
+    def test_the_times_of_turns_are_counted_but_for_those_of_one_plain_command(self) -> None:
+        service = service_of(LocalExecutor(InMemoryStore(Clock())), clock=Ticking())
+        session = Conversation(service, LoopbackLink())
+        one = b'{"type":"GET","key":"n"}\n'
+        answer(session, [PING])
+        before = service.stats.turns.histogram()
+        answer(session, [PING, one, one * 2, PING, one * 10])
+        after = service.stats.turns.histogram()
+        assert sum(after.counts.values()) - sum(before.counts.values()) == 2
+        assert after.sum - before.sum == pytest.approx(0.002)
+        assert after.counts["0.0001"] == 0
+
     def test_a_long_reply_comes_in_pieces_which_make_up_the_whole(self) -> None:
         stored = {f"key:{number}": "x" * (number % 50) for number in range(10_000)}
         mset = json.dumps({"type": "MSET", "items": stored}).encode() + b"\n"
@@ -505,14 +517,23 @@ class TestClients:
         house = House(Limits(max_clients=2))
         first, _ = house.session(), house.session()
         third = house.session()
-        assert wanted(third) is Wants.TURN
-        assert replies(answer(third, [b""])) == ["TOO_MANY_CLIENTS"]
+        assert wanted(third) is Wants.INPUT
+        assert third.partial_request_id, "its first bytes are waited for, within a time-out"
+        assert replies(answer(third, [PING])) == ["TOO_MANY_CLIENTS"]
         assert wanted(third) is Wants.END
         third.close()
         assert (house.stats.connected, house.stats.refused) == (2, 1)
         first.close()
         assert replies(answer(house.session(), [PING])) == [PONG]
         assert (house.stats.connected, house.stats.accepted) == (2, 3)
+
+    def test_a_client_over_the_maximum_that_says_nothing_is_refused_after_a_time(self) -> None:
+        house = House(Limits(max_clients=0))
+        session = house.session()
+        assert session.receive(b" \r\n") == b""
+        assert wanted(session) is Wants.INPUT
+        assert replies(session.advance()) == ["TOO_MANY_CLIENTS"]
+        assert wanted(session) is Wants.END
 
     @pytest.mark.parametrize(
         "end",

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support import ROOT, TIMEOUT, Server, running_server
+from tests.torture.peers import eventually
 
 PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
 
@@ -40,10 +41,38 @@ def families(text: str) -> Set[str]:
 
 def test_every_figure_is_there(measured: Server) -> None:
     text = exposition(measured)
-    assert 'kvjson_commands_total{command="GET"} 1.0' in text
+    assert 'kvjson_commands_total{command="GET",protocol="json"} 1.0' in text
     assert 'kvjson_errors_total{code="UNKNOWN_COMMAND"} 1.0' in text
     assert 'kvjson_loop_lag_seconds_bucket{le="+Inf"}' in text
+    assert 'kvjson_turn_seconds_bucket{le="+Inf"}' in text
     assert {"kvjson_journal_frames_total", "kvjson_memory_used_bytes"} <= families(text)
+
+
+def test_bytes_that_are_kept_for_clients_are_counted(measured: Server) -> None:
+    def kept() -> float:
+        return float(re.findall("^kvjson_client_buffers_bytes (.+)", exposition(measured), re.M)[0])
+
+    with measured.connect() as client:
+        client.sendall(b'{"type":"SET","key":"k","value":"' + b"x" * 5000)
+        eventually(lambda: 5000 < kept() < 10_000)
+    eventually(lambda: kept() == 0)
+
+
+def test_commands_are_counted_by_protocol(measured: Server) -> None:
+    def counted(protocol: str) -> float:
+        pattern = rf'kvjson_commands_total\{{command="(?!INFO)[^"]+",protocol="{protocol}"\}} (.+)'
+        return sum(map(float, re.findall(pattern, exposition(measured))))
+
+    protocols = ("json", "resp", "http")
+    before = list(map(counted, protocols))
+    measured.ask(b'{"type":"INCR","key":"k"}\n')
+    measured.ask(b"INCR k\r\nINCR k\r\n")
+    for path, body in (("/v1/commands", '{"type":"INCR","key":"k"}'), ("/", '["INCR","k"]')) * 2:
+        url = f"http://127.0.0.1:{measured.port}{path}"
+        headers = {"Content-Type": "application/json"}
+        assert httpx.post(url, content=body, headers=headers, timeout=TIMEOUT).status_code == 200
+    after = list(map(counted, protocols))
+    assert [now - then for now, then in zip(after, before)] == [1, 2, 4]
 
 
 def test_the_dashboard_shows_figures_that_there_are(measured: Server) -> None:

@@ -117,12 +117,12 @@ def here(request: pytest.FixtureRequest, tls: Optional[Files]) -> Iterator[Parki
 
 
 def receive(sock: Any, size: int) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < size:
-        piece = sock.recv(size - len(data))
+        piece = sock.recv(min(size - len(data), 65_536))
         assert piece, data
         data += piece
-    return data
+    return bytes(data)
 
 
 def test_replies_come_in_order_each_when_its_conversation_is_woken(here: Parking) -> None:

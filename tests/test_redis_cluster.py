@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import subprocess
@@ -11,23 +10,26 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import pytest
+import redis
 from msgspec import Raw
 from redis.crc import key_slot
+from redis.exceptions import ClusterDownError
 
-from adapters.client.network import Network
+from adapters.storage.redis.cluster import ClusterEngine
+from adapters.storage.redis.engine import Node
+from adapters.storage.redis.engine import Words as EngineWords
+from adapters.storage.redis.slots import Server
 from adapters.storage.redis.store import RedisStore
 from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MSet, Set
 from application.commands.strings import Rename
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from domain.errors import BadRequest, CrossSlot, Unavailable
-from entrypoints.engine import new_store
-from entrypoints.engine_address import EngineAddress
-from entrypoints.socket_apis import threads_api
-from tests.engines import Cluster, kill, programs, running_cluster, shared_cluster, until
+from tests.engines import SLOTS, Cluster, Engine, opened, programs, shared_cluster, until
+from tests.fake_engine import Reply, fake_engine
 from tests.support import ROOT, TIMEOUT, running_server
 
 PROGRAM = next(iter(programs().values()), "")
@@ -37,16 +39,6 @@ pytestmark = pytest.mark.skipif(not PROGRAM, reason="no Redis or Valkey is here"
 KEYS = [f"key:{number}" for number in range(1000)]
 
 
-@contextlib.contextmanager
-def opened(cluster: Cluster, allow_partial: bool = False) -> Iterator[RedisStore]:
-    """A store for threads over a cluster."""
-    address = EngineAddress.parse(cluster.url)
-    network = Network(threads_api(0.0), None)
-    store = new_store(address, network, 8, TIMEOUT, TIMEOUT, allow_partial=allow_partial)
-    with contextlib.closing(store):
-        yield store
-
-
 @pytest.fixture
 def cluster() -> Cluster:
     return shared_cluster()
@@ -54,7 +46,7 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def store(cluster: Cluster) -> Iterator[RedisStore]:
-    with opened(cluster) as store:
+    with opened(cluster.url) as store:
         yield store
 
 
@@ -132,7 +124,7 @@ def test_keys_with_one_tag_are_changed_together(store: RedisStore) -> None:
 
 @pytest.mark.parametrize("ttl", [None, 1000])
 def test_a_plain_mset_may_be_partial_where_that_is_allowed(cluster: Cluster, ttl: Any) -> None:
-    with opened(cluster, allow_partial=True) as store:
+    with opened(cluster.url, allow_partial=True) as store:
         store.set_many(dict.fromkeys(KEYS[:50], b"1"), ttl)
         assert len(store.get_many(KEYS)) == 50
         entry, _ = store.update(KEYS[0], lambda before: before)
@@ -175,21 +167,71 @@ def test_counters_count_exactly_while_slots_move(cluster: Cluster, store: RedisS
 
 def move(cluster: Cluster, slot: int) -> None:
     """Moves a slot that has keys to the next server."""
-    ids = [server.client.execute_command("CLUSTER MYID").decode() for server in cluster.servers]
-    words = ("CLUSTER GETKEYSINSLOT", slot, 100)
+    words = ("CLUSTER GETKEYSINSLOT", slot, 1)
     (source,) = [i for i, each in enumerate(cluster.servers) if each.client.execute_command(*words)]
-    target = (source + 1) % len(ids)
-    old, new = (cluster.servers[index].client for index in (source, target))
-    new.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", ids[source])
-    old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", ids[target])
-    where = ("127.0.0.1", cluster.servers[target].port, "", 0, 5000, "KEYS")
+    target = cluster.servers[(source + 1) % len(cluster.servers)]
+    move_keys(slot, cluster.servers[source], target)
+    hand_over(cluster, slot, target)
+
+
+def move_keys(slot: int, old: Engine, new: Engine) -> None:
+    """Moves the keys of a slot; the old server still owns it, and redirects."""
+    new.client.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", identity(old))
+    old.client.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", identity(new))
     while True:
-        names = old.execute_command(*words)
+        names = old.client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100)
         if not names:
             break
-        old.execute_command("MIGRATE", *where, *names)
-    for client in (new, old, *(server.client for server in cluster.servers)):
-        client.execute_command("CLUSTER SETSLOT", slot, "NODE", ids[target])
+        old.client.execute_command("MIGRATE", "127.0.0.1", new.port, "", 0, 5000, "KEYS", *names)
+
+
+def hand_over(cluster: Cluster, slot: int, new: Engine) -> None:
+    """Lets a server own a slot whose keys it has."""
+    others = [server for server in cluster.servers if server is not new]
+    for server in (new, *others):
+        server.client.execute_command("CLUSTER SETSLOT", slot, "NODE", identity(new))
+
+
+def identity(server: Engine) -> str:
+    name: bytes = server.client.execute_command("CLUSTER MYID")
+    return name.decode()
+
+
+def test_a_scan_ends_with_an_error_when_a_key_moved_to_a_server_that_it_has_left(
+    cluster: Cluster, store: RedisStore
+) -> None:
+    first, *_, last = sorted(cluster.servers, key=lambda server: server.port)
+    name = next(f"{{moved {n}}}" for n in range(99) if on(last, f"kv:{{moved {n}}}"))
+    slot = key_slot(name.encode())
+    store.set(name, b"1")
+    cursor = store.scan(None, "", 10).cursor
+    assert cursor
+    assert cursor.split("-")[1] == "1"
+    move_keys(slot, last, first)
+    for is_handed_over in (False, True):
+        if is_handed_over:
+            hand_over(cluster, slot, first)
+        with pytest.raises((Unavailable, BadRequest), match="start the scan again"):
+            scan_to_the_end(store, cursor)
+    until(cluster.is_agreed)
+    assert scan_to_the_end(store, None) == [name]
+
+
+def on(server: Engine, name: str) -> bool:
+    """Whether a server would have a key."""
+    try:
+        return server.client.get(name) is None
+    except redis.ResponseError:
+        return False
+
+
+def scan_to_the_end(store: RedisStore, cursor: Optional[str]) -> List[str]:
+    page = store.scan(cursor, "", 10)
+    keys = list(page.keys)
+    while page.cursor is not None:
+        page = store.scan(page.cursor, "", 10)
+        keys += page.keys
+    return keys
 
 
 def test_a_server_stands_before_a_cluster(cluster: Cluster) -> None:
@@ -208,16 +250,68 @@ def test_a_server_stands_before_a_cluster(cluster: Cluster) -> None:
     assert info["result"]["engine"]["servers"] == 3
 
 
-def test_without_one_of_its_servers_the_keys_of_the_others_are_served(tmp_path: Any) -> None:
-    options = ["--cluster-require-full-coverage", "no"]
-    with running_cluster(PROGRAM, tmp_path, *options) as cluster, opened(cluster) as store:
-        executor = LocalExecutor(store)
-        for key in KEYS:
-            store.set(key, b"1")
-        kill(cluster.servers[0])
-        outcomes = {key: attempt(partial(executor.execute, Incr(key))) for key in KEYS[:100]}
-    refused = [key for key, outcome in outcomes.items() if isinstance(outcome, Unavailable)]
-    assert refused == [key for key in KEYS[:100] if key_slot(b"kv:" + key.encode()) < 5461]
+def all_slots_at(port: int) -> bytes:
+    """The reply to CLUSTER SLOTS of a server that knows of one with all the slots."""
+    return b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%d\r\n" % port
+
+
+def member(port: int, reply: Optional[bytes]) -> Reply:
+    """What a server of a cluster replies that has all the slots, as far as it knows."""
+    return lambda words: all_slots_at(port) if words[0] == b"CLUSTER" else reply
+
+
+@pytest.mark.parametrize("reply", [b"-CLUSTERDOWN The cluster is down\r\n", None])
+def test_a_server_that_lost_the_others_is_asked_last_which_has_a_key(reply: Any) -> None:
+    """Else one that was cut off from the others, and has the keys no more, would be believed."""
+    with fake_engine(lambda _: None) as old, fake_engine(lambda _: None) as new:
+        old.reply = member(old.port, reply)
+        new.reply = member(new.port, b"$1\r\n1\r\n")
+        with opened(f"redis-cluster://127.0.0.1:{old.port},127.0.0.1:{new.port}") as store:
+            with pytest.raises(Unavailable):
+                store.get("k")
+            assert store.get("k") == b"1"
+
+
+class FakeNode(Node):
+    """Replies by itself, and tells whether it was closed."""
+
+    def __init__(self, reply: Callable[[EngineWords], Any]) -> None:
+        self._reply = reply
+        self.is_closed = False
+
+    def exchange(self, commands: Sequence[EngineWords], repeat: bool) -> List[Any]:
+        return list(map(self._reply, commands))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_the_connections_to_a_server_that_left_the_cluster_are_closed() -> None:
+    nodes: Dict[str, FakeNode] = {}
+    owner = "old"
+
+    def new_node(host: str, port: int) -> Node:
+        def reply(words: EngineWords) -> Any:
+            if words[0] == "CLUSTER":
+                return [[0, SLOTS - 1, [owner.encode(), port]]]
+            return b"1" if host == owner else ClusterDownError("CLUSTERDOWN")
+
+        return nodes.setdefault(host, FakeNode(reply))
+
+    store = RedisStore(ClusterEngine(new_node, [Server("seed", 1)]), "kv:")
+    assert store.get("k") == b"1"
+    owner = "new"
+    with pytest.raises(Unavailable):
+        store.get("k")
+    assert store.get("k") == b"1"
+    assert [host for host, node in nodes.items() if node.is_closed] == ["old"]
+
+
+def test_a_redirection_without_a_host_is_to_the_host_that_sent_it() -> None:
+    with fake_engine(lambda _: b"$1\r\n1\r\n") as new, fake_engine(lambda _: None) as old:
+        old.reply = member(old.port, b"-MOVED 1 :%d\r\n" % new.port)
+        with opened(f"redis-cluster://127.0.0.1:{old.port}") as store:
+            assert store.get("k") == b"1"
 
 
 def attempt(use: Callable[[], object]) -> object:

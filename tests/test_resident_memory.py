@@ -71,7 +71,7 @@ def wide(template: str, store: BoundedStore) -> None:
 
 def stored_again(template: str, store: BoundedStore) -> None:
     count = store._max_memory // (2 * len(template) + 1000)
-    for turn in range(12):
+    for turn in range(6):
         for number in range(count):
             store.set_many({template % number: text()}, DAY - 100 * turn)
             if turn % 3 == 2:
@@ -79,7 +79,7 @@ def stored_again(template: str, store: BoundedStore) -> None:
 
 
 def deleted(template: str, store: BoundedStore) -> None:
-    for _ in range(3):
+    for _ in range(2):
         count = fill(store, template, DAY)
         store.delete([template % number for number in range(count)])
 
@@ -126,7 +126,7 @@ def void(_: object) -> None:
 def test_resident_growth_is_accounted_memory_within_a_fifth_of_the_bound(
     policy: str, scenario: str, long: bool
 ) -> None:
-    size = (100 if long else 20) * MB
+    size = (100 if long else 12) * MB
     done = subprocess.run(
         [sys.executable, "-m", "tests.test_resident_memory", policy, scenario, str(size)],
         capture_output=True,

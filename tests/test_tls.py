@@ -419,7 +419,7 @@ class TestEnding:
         client = Client(session, trusting(files.authority, None, None))
         assert wanted(session) is Wants.INPUT
         client.shake_hands()
-        assert replies(client.read()) == ["TOO_MANY_CLIENTS"]
+        assert replies(client.ask(PING)) == ["TOO_MANY_CLIENTS"]
         assert client.has_received_close_notify()
         assert wanted(session) is Wants.END
 

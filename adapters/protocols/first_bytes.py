@@ -12,6 +12,9 @@ from adapters.protocols.json_lines.requests import ONE_OBJECT
 from application.ports import Codec, Protocols
 from domain.errors import BadJson
 
+MAX_FIRST_BYTES = 256
+"""How many bytes may leave the protocol open, such as a name and blanks."""
+
 
 class Protocol(NamedTuple):
     """`begins` tells whether bytes are the first of its clients; None when more are needed."""
@@ -34,7 +37,7 @@ class FirstBytes(Protocols):
             if begins:
                 return protocol.new_codec()
             is_open = is_open or begins is None
-        if is_open:
+        if is_open and len(first) <= MAX_FIRST_BYTES:
             return None
         raise BadJson(ONE_OBJECT)
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Type
 
 from dependency_injector import containers, providers
 
+from adapters.client.network import TlsConfig
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import Address
@@ -40,7 +41,13 @@ from domain.store import Maintained, Store, Traits
 from entrypoints.engine_address import EngineAddress
 from entrypoints.version import version
 
-NO_ENGINE = {"store": None, "store_prefix": None, "store_tls_ca": None}
+NO_ENGINE = {
+    "store": None,
+    "store_prefix": None,
+    "store_tls_ca": None,
+    "store_tls_cert": None,
+    "store_tls_key": None,
+}
 
 
 def _policy(engine: Optional[EngineAddress], max_memory: int, policy: str) -> str:
@@ -123,7 +130,9 @@ class ServerContainer(containers.DeclarativeContainer):
             config.store_prefix,
             config.store_connections.as_int(),
             config.store_timeout.as_float(),
-            config.store_tls_ca,
+            providers.Factory(
+                TlsConfig, config.store_tls_ca, config.store_tls_cert, config.store_tls_key
+            ),
             config.store_allow_partial,
             config.store_wait_replicas.as_int(),
         ),
@@ -148,6 +157,7 @@ class ServerContainer(containers.DeclarativeContainer):
         no=providers.Object(None),
         yes=store.provided.describe,
     )
+    ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     stats = providers.Singleton(
         ServerStats,
         providers.Callable(version),
@@ -160,8 +170,8 @@ class ServerContainer(containers.DeclarativeContainer):
             yes=journal.provided.figures,
         ),
         engine=describe_engine,
+        ledger=ledger,
     )
-    ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     long_requests = providers.Singleton(LongRequests)
     pause = providers.Singleton(Pause, clock)
     resp = providers.Singleton(
@@ -181,6 +191,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Factory(JsonLinesCodec, limits).provider,
         providers.Factory(RespCodec, resp, is_trusted=True).provider,
         providers.Singleton(pages),
+        providers.Callable(bool, config.password),
     )
     protocols = providers.Singleton(
         FirstBytes,

@@ -6,7 +6,7 @@ or the environment and is no option, since other users see the options of a proc
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 import click
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from adapters.logs import FORMATS
 from application.limits import Limits
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, ListenAddress
-from entrypoints.engine_address import DEFAULT_PREFIX
+from entrypoints.engine_address import DEFAULT_PREFIX, EngineAddress
 from entrypoints.server.container import PROTOCOLS
 from entrypoints.settings.kinds import (
     CERTIFICATE,
@@ -190,7 +190,17 @@ _OPTIONS = [
     setting(
         "--store-tls-ca",
         type=CERTIFICATE,
-        help="With --store, CA bundle to trust instead of the system's, PEM.",
+        help="With --store rediss://, CA bundle to trust instead of the system's, PEM.",
+    ),
+    setting(
+        "--store-tls-cert",
+        type=CERTIFICATE,
+        help="With --store rediss://, certificate chain to present to the engine, PEM.",
+    ),
+    setting(
+        "--store-tls-key",
+        type=KEY,
+        help="Private key, PEM, unless --store-tls-cert holds it.",
     ),
     *map(_limit, msgspec.structs.fields(Limits)),
     setting(
@@ -216,19 +226,31 @@ _OPTIONS = [
 
 _HTTP = "http among the --protocols"
 _ENGINE = "the engine's address, --store"
+_TLS_ENGINE = "the address of an engine with TLS, --store rediss://"
+
+
+def _has_http(protocols: Sequence[str]) -> bool:
+    return "http" in protocols
+
+
+def _has_tls(engine: Optional[EngineAddress]) -> bool:
+    return engine is not None and engine.tls
+
 
 _NEEDS = [
     Needs("tls", "tls_cert", "a certificate, --tls-cert"),
     Needs("tls_key", "tls_cert", "--tls-cert"),
     Needs("tls_client_ca", "tls_cert", "--tls-cert"),
-    Needs("http_hosts", "protocols", _HTTP, member="http"),
-    Needs("http_allow_origin", "protocols", _HTTP, member="http"),
+    Needs("http_hosts", "protocols", _HTTP, _has_http),
+    Needs("http_allow_origin", "protocols", _HTTP, _has_http),
     Needs("fsync", "data_dir", "a directory, --data-dir"),
     Needs("memory_policy", "max_memory", "a bound, --max-memory"),
     Needs("store_prefix", "store", _ENGINE),
     Needs("store_connections", "store", _ENGINE),
     Needs("store_timeout", "store", _ENGINE),
-    Needs("store_tls_ca", "store", _ENGINE),
+    Needs("store_tls_ca", "store", _TLS_ENGINE, _has_tls),
+    Needs("store_tls_cert", "store", _TLS_ENGINE, _has_tls),
+    Needs("store_tls_key", "store_tls_cert", "--store-tls-cert"),
     Needs("store_allow_partial", "store", _ENGINE),
     Needs("store_wait_replicas", "store", _ENGINE),
 ]
@@ -267,7 +289,11 @@ def server_settings(context: click.Context) -> ServerSettings:
     values["password"] = password.text
     if not (password.text or values["tls_client_ca"] or values["insecure"]):
         _refuse_remote(addresses)
-    keys = check_key(settings, values)
+    keys = [
+        warning
+        for names in (("tls_cert", "tls_key"), ("store_tls_cert", "store_tls_key"))
+        for warning in check_key(settings, values, *names)
+    ]
     engine = _engine_warnings(settings["store"])
     return ServerSettings(values, addresses, [*password.warnings, *keys, *engine])
 

@@ -7,7 +7,7 @@ were given. TLS that any source asks for is used, or refused; only `--no-tls` tu
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
 
 import click
 
@@ -16,18 +16,12 @@ from entrypoints.settings.sources import Given
 
 
 class Needs(NamedTuple):
-    """A setting that has no effect without another, or without a `member` of another that has
-    several values; `words` describe it."""
+    """A setting that has no effect without another whose value `suffices`; `words` describe it."""
 
     name: str
     needed: str
     words: str
-    member: Optional[str] = None
-
-    def is_met(self, result: Mapping[str, Any]) -> bool:
-        """Whether the needed setting is in the `result`."""
-        found = result[self.needed]
-        return bool(found) if self.member is None else self.member in found
+    suffices: Callable[[Any], bool] = bool
 
 
 class Excludes(NamedTuple):
@@ -54,7 +48,7 @@ def refuse_without_effect(
     for rule in rules:
         one = settings[rule.name]
         turned_off = settings[rule.needed].rank > one.rank
-        if one.rank and one.value and not rule.is_met(result) and not turned_off:
+        if one.rank and one.value and not rule.suffices(result[rule.needed]) and not turned_off:
             raise click.UsageError(f"{one.origin} has no effect without {rule.words}")
 
 

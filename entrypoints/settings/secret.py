@@ -112,15 +112,21 @@ def _warnings(settings: Mapping[str, Given], source: _Source, secret: str) -> Li
     return found
 
 
-def check_key(settings: Mapping[str, Given], result: Mapping[str, Any]) -> List[str]:
+def check_key(
+    settings: Mapping[str, Given],
+    result: Mapping[str, Any],
+    certificate_name: str = "tls_cert",
+    key_name: str = "tls_key",
+) -> List[str]:
     """What to warn of about the key of the certificate in `result`. Raises `click.UsageError` when
     there is none."""
-    certificate, key = result["tls_cert"], result["tls_key"]
+    certificate, key = result[certificate_name], result[key_name]
     if certificate is None:
         return []
     if key is None and not any(label.endswith(b"PRIVATE KEY") for label in pem_labels(certificate)):
-        origin = settings["tls_cert"].origin
-        raise click.UsageError(f"{origin}: {certificate} holds no private key; give --tls-key")
+        origin = settings[certificate_name].origin
+        option = f"--{key_name.replace('_', '-')}"
+        raise click.UsageError(f"{origin}: {certificate} holds no private key; give {option}")
     path = key or certificate
     return [f"other users can read the key in {path}; chmod 600 it"] * others_can_read(path)
 

@@ -40,8 +40,8 @@ def test_a_line_without_end_is_cut_off_at_the_bound(tell: TELLER) -> None:
                 client.send(b"x" * MB)
             assert client.code() == "TOO_LARGE"
             assert client.rest() == b""
-        tell(memory_grew=growth, bound="16 MB")
-        assert growth.mb < 16 + ONE_READ + SLACK
+        tell(memory_grew=growth, bound="8 MiB")
+        assert growth.mb < 8 + ONE_READ + SLACK
         with client_of(server) as other:
             assert other.ask("GET", key="k") == {"ok": True}
 

@@ -1,19 +1,23 @@
 """No single step of any request takes long, whatever is stored and over whichever store.
 
 In process, so that what is measured is the server's own work: the time on the processor of each
-call of a session, which is how long everybody else waits. The table that this prints is the one
-that docs/security.md shows.
+call of a session, which is how long everybody else waits. Beside each request a task that is always
+the same is timed: where it takes longer than it does on a quiet machine, a step may as well. The
+table that this prints is the one that docs/security.md shows.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
+import msgspec
 import pytest
 
+from adapters.process import spare_collector
 from application.commands import NAMES
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -24,6 +28,7 @@ from domain.memory import InMemoryStore
 from tests.support import session_of
 
 MIB = 1 << 20
+LARGE = Limits().max_request_bytes - MIB // 2
 VALUE = b'"abcdefghijklmnopqrst"'
 KEY_COST = 200
 """Bytes that one of our small keys counts for, about."""
@@ -130,22 +135,22 @@ def sets(count: int, **members: Any) -> List[Dict[str, Any]]:
 
 def costly_requests() -> Iterator[Any]:
     """What it is, what comes before it, and the request."""
-    large, half = 15 * MIB, MIB // 2 - 100
+    large, half = LARGE, MIB // 2 - 100
     for name, make in DOCUMENTS.items():
-        yield f"SET of 15 MiB: {name}", b"", setting(make(large))
+        yield f"SET of 7.5 MiB: {name}", b"", setting(make(large))
     document = setting(DOCUMENTS["empty arrays"](large))
-    yield "GETSET of 15 MiB", b"", setting(DOCUMENTS["objects"](large), b'"GETSET"')
-    yield "INCR of 15 MiB", document, request("INCR", key="document")
-    yield "DELETE if_equals 0, of 15 MiB", document, request("DELETE", key="document", if_equals=0)
+    yield "GETSET of 7.5 MiB", b"", setting(DOCUMENTS["objects"](large), b'"GETSET"')
+    yield "INCR of 7.5 MiB", document, request("INCR", key="document")
+    yield "DELETE if_equals 0, of 7.5 MiB", document, request("DELETE", key="document", if_equals=0)
     yield (
-        "SET if_equals [], of 15 MiB",
+        "SET if_equals [], of 7.5 MiB",
         document,
         request("SET", key="document", value=1, if_equals=[]),
     )
     other = b'{"type":"DELETE","key":"document","if_equals":%b}\n'
     for name in ("objects", "deep arrays", "integers"):
         text = DOCUMENTS[name](large)
-        yield f"DELETE if_equals, of twice 15 MiB: {name}", setting(text), other % spaced(text)
+        yield f"DELETE if_equals, of twice 7.5 MiB: {name}", setting(text), other % spaced(text)
     for name, make in DOCUMENTS.items():
         text = make(half)
         yield f"DELETE if_equals, of twice 512 KiB: {name}", setting(text), other % spaced(text)
@@ -170,23 +175,23 @@ def costly_requests() -> Iterator[Any]:
         request("MSET", items=dict.fromkeys(many(100_000, "newer"), 1), **{"if": "absent"}),
     )
     yield (
-        "MSET of 15 MiB of tiny items",
+        "MSET of 7.5 MiB of tiny items",
         b"",
         b'{"type":"MSET","items":{%b}}\n'
-        % b",".join(b'"%x":1' % number for number in range(1_600_000)),
+        % b",".join(b'"%x":1' % number for number in range(800_000)),
     )
     tiny = b",".join(b'"%x":1' % number for number in range(95_000))
     bad = b'{"type":"MSET","items":{%b,"z":1e999}}\n' % tiny
     yield "MSET of 0.9 MiB, the last value bad", b"", bad
     yield (
-        "MGET of 15 MiB of tiny keys",
+        "MGET of 7.5 MiB of tiny keys",
         b"",
-        b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a",' * 3_900_000),
+        b'{"type":"MGET","keys":[%b"a"]}\n' % (b'"a",' * 1_900_000),
     )
     yield (
-        "BATCH of 15 MiB of PINGs",
+        "BATCH of 7.5 MiB of PINGs",
         b"",
-        b'{"type":"BATCH","commands":[%b{}]}\n' % (b'{"type":"PING"},' * 980_000),
+        b'{"type":"BATCH","commands":[%b{}]}\n' % (b'{"type":"PING"},' * 490_000),
     )
     yield "BATCH of 5,000 SETs", b"", batch(sets(5_000))
     yield (
@@ -213,6 +218,30 @@ def costly_requests() -> Iterator[Any]:
     yield "SCAN of 1,000 keys of 64 KB of escapes", wide, request("SCAN", limit=1000)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _collector() -> Iterator[None]:
+    """Python's collector, as the server has it."""
+    thresholds = gc.get_threshold()
+    spare_collector()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+QUIET_MS = 40.0
+"""What `slowness` times, on a quiet machine."""
+
+
+def slowness() -> float:
+    """How many times as long as on a quiet machine everything takes now; 1 at least."""
+    keys = [f"key:{number:012}" for number in range(100_000)]
+    text = json.dumps(dict.fromkeys(keys, "value"))
+    started = time.process_time_ns()
+    found = msgspec.json.decode(text)
+    assert len({key: found[key] for key in keys}) == len(keys)
+    return max(1.0, (time.process_time_ns() - started) / 1e6 / QUIET_MS)
+
+
 @pytest.fixture(scope="module")
 def table() -> Iterator[Dict[str, Dict[str, float]]]:
     """The longest step of each request by store, printed at the end as docs/security.md has it."""
@@ -225,7 +254,7 @@ def table() -> Iterator[Dict[str, Dict[str, float]]]:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-ALIKE = ("SET of 15 MiB", "GETSET", "DELETE if_equals")
+ALIKE = ("SET of 7.5 MiB", "GETSET", "DELETE if_equals")
 """What takes long before it comes to the store, so that one kind of store tells of all; and in
 short, the worst of the documents."""
 
@@ -243,13 +272,14 @@ def test_no_step_of_any_request_takes_long(
         if name.startswith(ALIKE) and not long and (kind != "unbounded" or "deep" not in name):
             continue
         server.fill()
-        times = []
-        for _ in range(2):  # a busy machine makes one slower than it is
+        times, slow = [], 1.0
+        for _ in range(3):  # a busy machine makes one slower than it is
             server.longest_step(before)
             times.append(server.longest_step(line))
             if times[-1] < most / 2:
                 break
+            slow = max(slow, slowness())
         table.setdefault(name, {})[kind] = min(times)
-        if min(times) > most:
+        if min(times) > most * slow:
             too_long[name] = f"{min(times):.0f} ms"
     assert not too_long

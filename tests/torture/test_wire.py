@@ -56,7 +56,7 @@ def test_another_protocol_gets_one_error_and_is_closed_at_once(
     assert strictly(server.ask(request("GET", key="kept"))) == {"ok": True, "result": 1}
 
 
-@pytest.mark.parametrize("said", [POST + request("FLUSH"), b"POST /\n" + request("FLUSH")])
+@pytest.mark.parametrize("said", [POST + request("FLUSH"), b"POST /\n" + request("FLUSH") + b"\n"])
 def test_lines_behind_a_refused_head_of_http_are_not_run(server: Server, said: bytes) -> None:
     server.ask(KEEP)
     with client_of(server) as peer:

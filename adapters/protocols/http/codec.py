@@ -7,7 +7,6 @@ ends the connection, and so does whatever leaves a body unread.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, Iterator, List, Optional, Sequence
 
 import h11
@@ -16,15 +15,14 @@ from msgspec import UNSET
 from adapters.protocols.http.exchanges import Exchange, Reply
 from adapters.protocols.http.messages import (
     COMMON,
-    PRIVATE,
     FinalResponse,
     Head,
-    Headers,
     Response,
     problem,
     refusal,
 )
-from adapters.protocols.http.routes import NDJSON, Site, opened
+from adapters.protocols.http.routes import Site, opened
+from adapters.protocols.http.sender import Sender
 from application.commands import Auth
 from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, LoginRequired, Unauthenticated
@@ -36,12 +34,7 @@ _HEAD_BYTES = 16 * 1024
 """Bytes of a head beside those of a key, whose bytes may take three each."""
 
 _CLOSE = Settled(UNSET, Closing(), is_fatal=True)
-_NO_PASSWORD = refusal(
-    LoginRequired("the request has no password; it goes into `Authorization: Bearer PASSWORD`")
-)
-_NO_BODY = (204, 304)
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
-_CAN_RESPOND = (h11.IDLE, h11.SEND_RESPONSE)
+_NO_PASSWORD = "the request has no password; it goes into `Authorization: Bearer PASSWORD`"
 
 
 class _Interim(bytes):
@@ -51,22 +44,20 @@ class _Interim(bytes):
 class HttpCodec(Codec):
     """The requests of one connection, and their responses."""
 
+    protocol = "http"
+
     def __init__(self, site: Site) -> None:
         self._site = site
         head_bytes = _HEAD_BYTES + 3 * site.limits.max_key_bytes
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=head_bytes)
+        self._sender = Sender(self._http)
         self._unchecked: Optional[Head] = None
         """The request whose credentials are being looked at."""
         self._exchange: Optional[Exchange] = None
         self._password: Optional[str] = None
         """What the connection has authenticated with."""
-        self._headers: Headers = COMMON
-        self._is_head = False
-        self._is_begun = False
-        """Whether a part of the response was sent."""
         self._is_due = False
         """Whether a request was returned that has not been answered."""
-        self._is_over = False
         self._number = 1
         self.has_more = False
         self.buffered = 0
@@ -81,7 +72,7 @@ class HttpCodec(Codec):
         return self._number if is_partial and not self.has_more else 0
 
     def decode(self, data: bytes) -> List[Request]:
-        if data and not self._is_over:
+        if data and not self._sender.is_over:
             self._http.receive_data(data)
         self.has_more = True
         request = None if self._is_due else self._next()
@@ -106,28 +97,28 @@ class HttpCodec(Codec):
         self._is_due = False
         self._count()
         is_open = self._exchange is not None or self._unchecked is not None
-        self.has_more = self._is_over or is_open or self.buffered > 0
+        self.has_more = self._sender.is_over or is_open or self.buffered > 0
         return sent
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         assert self._exchange
         parts = yield from self._exchange.respond_in_steps(request, result)
         self._is_due = False
-        return map(self._send_reply, parts)
+        return map(self._send, parts)
 
     def encode_final(self, error: KvError) -> bytes:
-        if self._exchange and (self._is_begun or type(error) is Closing):
-            return self._send_reply(self._exchange.final(error))
+        if self._exchange and (self._sender.is_begun or type(error) is Closing):
+            return self._send(self._exchange.final(error))
         if isinstance(error, FinalResponse):
             return self._send(error.response)
-        if isinstance(error, Closing) or self._http.our_state not in _CAN_RESPOND:
+        if isinstance(error, Closing) or not self._sender.can_respond:
             return b""
         return self._send(refusal(error))
 
     def close(self) -> None:
         self._drop()
         self._unchecked = None
-        self._is_over = True
+        self._sender.is_over = True
         self.has_more = False
         self.buffered = 0
 
@@ -138,7 +129,7 @@ class HttpCodec(Codec):
             return self._read()
         except h11.RemoteProtocolError as error:
             why = f"this is no legal HTTP: {error}"
-            if self._is_begun:
+            if self._sender.is_begun:
                 return Settled(UNSET, BadRequest(why), is_fatal=True)
             return _final(problem(error.error_status_hint, why))
         except KvError as error:
@@ -147,7 +138,7 @@ class HttpCodec(Codec):
 
     def _read(self) -> Optional[Request]:
         """The next request; None when more has to arrive, or there is more than one look takes."""
-        if self._is_over:
+        if self._sender.is_over:
             return _CLOSE
         if self._unchecked:
             head, self._unchecked = self._unchecked, None
@@ -155,63 +146,59 @@ class HttpCodec(Codec):
         for _ in range(MAX_EVENTS):
             exchange = self._exchange
             request = exchange.take() if exchange else None
-            if request is not None:
+            if request is None and not (exchange and exchange.has_more):
+                request = self._take(self._http.next_event())
+            if request is not None or not self.has_more:
                 return request
-            if exchange and exchange.has_more:
-                continue
-            event: Any = self._http.next_event()
-            kind = type(event)
-            if kind is h11.Request:
-                request = self._begin(event)
-                if request is not None:
-                    return request
-            elif kind is h11.Data and exchange:
-                exchange.feed(bytes(event.data))
-            elif kind is h11.EndOfMessage and exchange:
-                exchange.finish()
-            else:
-                self.has_more = False
-                return None
         return None
 
-    def _begin(self, event: Any) -> Optional[Request]:
-        """A head has arrived; the next request, if it does not need the body."""
+    def _take(self, event: Any) -> Optional[Request]:
+        """Takes what has arrived of a request; the next one, if it does not need the body."""
+        exchange = self._exchange
+        kind = type(event)
+        if kind is h11.Request:
+            return self._begin(Head(event.method, event.target, event.headers))
+        if kind is h11.Data and exchange:
+            exchange.feed(bytes(event.data))
+        elif kind is h11.EndOfMessage and exchange:
+            exchange.finish()
+        else:
+            self.has_more = False
+        return None
+
+    def _begin(self, head: Head) -> Optional[Request]:
         access = self._site.access
-        head = Head(event.method, event.target, event.headers)
-        self._is_head = head.method == "HEAD"
-        self._headers = [*COMMON, *access.headers(head)]
+        self._sender.expect([*COMMON, *access.headers(head)], head.method == "HEAD")
         refused = access.refusal(head)
         if refused:
             return _final(refused)
         password = head.password
+        if password is None and not self._site.is_open_to(head):
+            raise LoginRequired(_NO_PASSWORD)
         if password is None or password == self._password:
-            return self._open(head, is_trusted=password == self._password)
+            return self._open(head)
         self._unchecked = head
         return Auth(password)
 
-    def _open(self, head: Head, is_trusted: bool = True) -> Optional[Request]:
+    def _open(self, head: Head) -> Optional[Request]:
         found = opened(self._site, head)
         if isinstance(found, Response):
             return _final(found)
-        if not is_trusted:
-            return _final(_NO_PASSWORD)
         found.open(self._link)
         self._exchange = found
         if self._http.they_are_waiting_for_100_continue:
-            go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
-            return Settled(UNSET, _Interim(self._write(go_on)))
+            return Settled(UNSET, _Interim(self._sender.send_continue()))
         return None
 
     def _count(self) -> None:
         held = self._exchange.buffered if self._exchange else 0
-        self.buffered = 0 if self._is_over else len(self._http.trailing_data[0]) + held
+        self.buffered = 0 if self._sender.is_over else len(self._http.trailing_data[0]) + held
 
     # What is sent.
 
     def _respond(self, request: Request, outcome: object) -> bytes:
-        if isinstance(outcome, Unauthenticated) and not self._is_begun:
-            no_password = isinstance(outcome, LoginRequired)
-            return self._send(_NO_PASSWORD if no_password else refusal(outcome), closes=True)
+        if isinstance(outcome, Unauthenticated) and not self._sender.is_begun:
+            return self._send(refusal(outcome), closes=True)
         if isinstance(request, Auth) and not isinstance(outcome, KvError):
             self._password = request.password
             if self._unchecked:
@@ -219,56 +206,18 @@ class HttpCodec(Codec):
         if self._exchange is None:
             assert isinstance(outcome, KvError)
             return self._send(refusal(outcome))
-        return self._send_reply(self._exchange.respond(request, outcome))
+        return self._send(self._exchange.respond(request, outcome))
 
-    def _send_reply(self, reply: Reply) -> bytes:
-        if reply is None:
-            return b""
-        if isinstance(reply, Response):
-            return self._send(reply)
-        sent = b""
-        if not self._is_begun:
-            self._is_begun = True
-            headers = [("Content-Type", NDJSON), *PRIVATE, *self._headers]
-            sent = self._write(_response(200, headers))
-        if reply.data:
-            sent += self._write(h11.Data(data=reply.data))
-        return sent + self._end() if reply.is_last else sent
-
-    def _send(self, response: Response, closes: bool = False) -> bytes:
-        """A whole response; the connection is at its end unless all of the request was read."""
-        headers = [*response.headers, *self._headers]
-        has_body = response.status not in _NO_BODY
-        if has_body:
-            headers.append(("Content-Length", str(len(response.body))))
-        if closes or self._http.their_state is not h11.DONE:
-            headers.append(("Connection", "close"))
-        sent = self._write(_response(response.status, headers))
-        if has_body and response.body and not self._is_head:
-            sent += self._write(h11.Data(data=response.body))
-        return sent + self._end()
-
-    def _end(self) -> bytes:
-        """The end of a response, after which the next request may be read, if there can be one."""
-        sent = self._write(h11.EndOfMessage())
-        self._drop()
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
-            self._http.start_next_cycle()
-        else:
-            self._is_over = True
+    def _send(self, reply: Reply, closes: bool = False) -> bytes:
+        sent = self._sender.send(reply, closes)
+        if not self._sender.owes_response:
+            self._drop()
         return sent
-
-    def _write(self, event: Any) -> bytes:
-        return self._http.send(event) or b""
 
     def _drop(self) -> None:
         if self._exchange:
             self._exchange.close()
-        self._exchange, self._is_begun, self._is_head = None, False, False
-
-
-def _response(status: int, headers: Headers) -> h11.Response:
-    return h11.Response(status_code=status, headers=list(headers), reason=_REASONS[status])
+        self._exchange = None
 
 
 def _final(response: Response) -> Settled:

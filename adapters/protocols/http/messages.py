@@ -200,13 +200,15 @@ def problem(
 def refusal(error: KvError) -> Response:
     """The response to a request that was refused."""
     status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 500)
-    headers = _CHALLENGE if status == http.HTTPStatus.UNAUTHORIZED else ()
-    return problem(status, str(error), error.code, headers, error.index)
+    return problem(status, str(error), error.code, _HEADERS.get(status, ()), error.index)
 
 
 NOT_FOUND = problem(404, "there is no such key", "NOT_FOUND")
 
-_CHALLENGE: Headers = [("WWW-Authenticate", 'Bearer realm="kvjson", Basic realm="kvjson"')]
+_HEADERS: Dict[int, Headers] = {
+    401: [("WWW-Authenticate", 'Bearer realm="kvjson", Basic realm="kvjson"')],
+    503: [("Retry-After", "1")],
+}
 _STATUSES: Dict[Type[Any], int] = {
     PatchConflict: 409,
     ConditionFailed: 412,

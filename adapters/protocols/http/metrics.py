@@ -6,7 +6,7 @@ Rule: a figure is named and explained once, in a table here; the report has the 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
@@ -31,6 +31,12 @@ def _engine(report: Any, name: str) -> Any:
     return None if report.engine is UNSET else getattr(report.engine, name)
 
 
+def _commands(report: Any) -> Iterator[Tuple[Tuple[str, ...], int]]:
+    for protocol, counts in report.protocols.items():
+        for command, count in counts.items():
+            yield (protocol, command), count
+
+
 class Figure(NamedTuple):
     """A single figure of the report; None leaves it out."""
 
@@ -41,12 +47,12 @@ class Figure(NamedTuple):
 
 
 class Family(NamedTuple):
-    """A counter for each of some names."""
+    """A counter for each of some values of its labels."""
 
     name: str
     help: str
-    label: str
-    read: Callable[[Any], Mapping[str, int]]
+    labels: Tuple[str, ...]
+    read: Callable[[Any], Iterable[Tuple[Tuple[str, ...], int]]]
 
 
 class Distribution(NamedTuple):
@@ -72,6 +78,8 @@ FIGURES = (
     Figure("refused_clients", "Clients over the bound.", lambda r: r.server.refused_clients, True),
     Figure("cut_clients", "Clients that took too long.", lambda r: r.server.cut_clients, True),
     Figure("max_clients", "Bound on clients.", lambda r: r.limits.max_clients),
+    Figure("client_buffers_bytes", "Kept for clients.", lambda r: r.server.client_buffers),
+    Figure("client_buffers_max_bytes", "Bound on it.", lambda r: r.limits.max_input_bytes),
     Figure("engine_servers", "Servers that keep the keys.", lambda r: _engine(r, "servers")),
     Figure("journal_size_bytes", "The journal's files.", lambda r: _journal(r, "size")),
     Figure("journal_frames", "Journal frames.", lambda r: _journal(r, "frames"), True),
@@ -85,13 +93,23 @@ FIGURES = (
     Figure("journal_full", "Whether the disk is full.", lambda r: _journal(r, "full")),
 )
 FAMILIES = (
-    Family("commands", "Commands carried out.", "command", lambda report: report.commands),
-    Family("errors", "Requests refused, by code.", "code", lambda report: report.errors),
+    Family("commands", "Commands carried out.", ("protocol", "command"), _commands),
+    Family(
+        "errors",
+        "Requests refused, by code.",
+        ("code",),
+        lambda report: (((code,), count) for code, count in report.errors.items()),
+    ),
 )
 
 DISTRIBUTIONS = (
     Distribution(
         "loop_lag_seconds", "How late the event loop was.", lambda report: report.server.loop_lag
+    ),
+    Distribution(
+        "turn_seconds",
+        "How long clients' turns took, but for those of one plain command.",
+        lambda report: report.server.turns,
     ),
 )
 
@@ -109,11 +127,9 @@ class _Collector(Collector):
                 kind = CounterMetricFamily if figure.is_counter else GaugeMetricFamily
                 yield kind(f"kvjson_{figure.name}", figure.help, value=float(value))
         for family in FAMILIES:
-            metric = CounterMetricFamily(
-                f"kvjson_{family.name}", family.help, labels=[family.label]
-            )
-            for name, count in family.read(self._report).items():
-                metric.add_metric([name], count)
+            metric = CounterMetricFamily(f"kvjson_{family.name}", family.help, labels=family.labels)
+            for values, count in family.read(self._report):
+                metric.add_metric(values, count)
             yield metric
         for distribution in DISTRIBUTIONS:
             histogram = distribution.read(self._report)

@@ -1,6 +1,7 @@
 """The table of routes: which requests there are, and what answers them.
 
-Rule: the table is all there is; the description of the interface is made from it. Nothing that
+Rule: the table is all there is; the description of the interface is made from it. A request without
+the password is told no more than that, but for one of a public route. Nothing that
 changes anything is a GET, but for a command in the path, which needs a bearer's token: no page of
 another site can send one.
 """
@@ -24,7 +25,8 @@ NDJSON = "application/x-ndjson"
 
 class Site(NamedTuple):
     """What all HTTP connections of a server share. The codecs are those of bodies in JSON lines,
-    and of Redis's commands; `files` are the pages that need no command, by their paths."""
+    and of Redis's commands; `files` are the pages that need no command, by their paths, and no
+    password, where the server `has_password`."""
 
     limits: Limits
     version: str
@@ -32,6 +34,13 @@ class Site(NamedTuple):
     new_json_lines: Callable[[], Codec]
     new_resp: Callable[[], Codec]
     files: Mapping[str, Response] = {}
+    has_password: bool = False
+
+    def is_open_to(self, head: Head) -> bool:
+        """Whether a request may be made without a password."""
+        if not self.has_password or head.method == "OPTIONS":
+            return True
+        return head.method in _READS and (head.path in self.files or head.path in _PUBLIC)
 
 
 Open = Callable[[Site, Head], Union[Exchange, Response]]
@@ -39,7 +48,8 @@ Open = Callable[[Site, Head], Union[Exchange, Response]]
 
 class Route(NamedTuple):
     """A request: `takes` are the content types of its body, any for none; `statuses` what
-    they mean; `query` its parameters, with their types in JSON."""
+    they mean; `query` its parameters, with their types in JSON; one that `is_public` needs no
+    password."""
 
     method: str
     path: str
@@ -50,6 +60,7 @@ class Route(NamedTuple):
     query: Mapping[str, str] = {}
     conditions: Tuple[str, ...] = ()
     has_body: bool = False
+    is_public: bool = False
 
 
 def _single(operation: Operation) -> Open:
@@ -163,6 +174,7 @@ TABLE: Tuple[Route, ...] = (
         "Tell that the server runs; needs no password.",
         _constant(Response(200, _PLAIN, b"ok\n")),
         {200: "It does."},
+        is_public=True,
     ),
     Route(
         "GET",
@@ -184,6 +196,7 @@ TABLE: Tuple[Route, ...] = (
         "Return the description of this interface.",
         lambda site, head: in_json(200, described(TABLE, site.version)),
         {200: "An OpenAPI document."},
+        is_public=True,
     ),
 )
 
@@ -198,6 +211,8 @@ def _by_path() -> Dict[str, Dict[str, Route]]:
     return found
 
 
+_READS = ("GET", "HEAD")
+_PUBLIC = frozenset(route.path for route in TABLE if route.is_public)
 _ROUTES = _by_path()
 _OF_A_KEY = _ROUTES[f"{KEYS}/{{key}}"]
 _KEY = KEYS + "/"
@@ -208,7 +223,7 @@ def opened(site: Site, head: Head) -> Union[Exchange, Response]:
     path, method = head.path, head.method
     if method == "OPTIONS":
         return site.access.preflight(head)
-    if method in ("GET", "HEAD") and path in site.files:
+    if method in _READS and path in site.files:
         return _page(site.files[path], head)
     routes = _OF_A_KEY if path.startswith(_KEY) else _ROUTES.get(path)
     if routes is None:

@@ -31,6 +31,8 @@ from domain.errors import BadJson, KvError, TooLarge
 class JsonLinesCodec(Codec):
     """The requests of one connection, and their replies, of the sizes that `limits` allow."""
 
+    protocol = "json"
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lines = Lines(limits.max_request_bytes)

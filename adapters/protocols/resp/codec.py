@@ -45,6 +45,8 @@ class RespCodec(Codec):
     """The requests of one connection, and their replies. Those of one that `is_trusted` are from a
     client whose password was checked elsewhere."""
 
+    protocol = "resp"
+
     def __init__(self, shared: Shared, is_trusted: bool = False) -> None:
         self._is_trusted = is_trusted
         self._limits = limits = shared.limits

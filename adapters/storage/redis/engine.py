@@ -36,6 +36,9 @@ Keyed = Tuple[bytes, Words]
 
 Reply = Any
 
+ASKING: Words = ("ASKING",)
+"""Has a server of a cluster carry out the next command on a slot that is moving to it."""
+
 Connect = Callable[[str, int], Any]
 """Connects a socket to a host and port; raises `OSError`."""
 
@@ -173,9 +176,12 @@ class Node:
         if self._replication is None:
             return self._exchange(commands)
         *replies, count = self._exchange([*commands, ("WAIT", *self._replication)])
-        wanted = self._replication.replicas
-        if isinstance(count, int) and count < wanted:
-            raise Unavailable(f"written, but to {count} of {wanted} replicas (store_wait_replicas)")
+        if any(map(_is_done, commands, replies)):
+            checked([count])
+            wanted = self._replication.replicas
+            if count < wanted:
+                why = f"written, but to {count} of {wanted} replicas (store_wait_replicas)"
+                raise Unavailable(why)
         return replies
 
     def _exchange(self, commands: Sequence[Words]) -> List[Reply]:
@@ -203,6 +209,10 @@ class Node:
         """Closes the idle connections; the next command opens one again."""
         while self._idle:
             self._idle.pop().disconnect()
+
+
+def _is_done(words: Words, reply: Reply) -> bool:
+    return words != ASKING and not isinstance(reply, exceptions.RedisError)
 
 
 def _replies(connection: Connection, commands: Sequence[Words]) -> List[Reply]:
@@ -260,7 +270,7 @@ class SingleEngine:
     def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
         return checked(self._node.exchange([words], repeat))
 
-    def layout(self) -> str:
+    def layout(self, anew: bool) -> str:
         return ""
 
     def read_at(self, index: int, words: Words) -> Reply:

@@ -10,7 +10,6 @@ without the prefix included.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from itertools import chain
 from typing import (
@@ -20,7 +19,6 @@ from typing import (
     Dict,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Protocol,
     Sequence,
@@ -31,12 +29,13 @@ from typing import (
 from redis.exceptions import NoScriptError
 
 from adapters.storage.redis import scripts
+from adapters.storage.redis.cursor import Position, digest
 from adapters.storage.redis.engine import Keyed, Words
 from adapters.storage.redis.scripts import Script
-from adapters.storage.redis.texts import Names, from_engine, to_engine
+from adapters.storage.redis.texts import Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import State, View, Write, put
 from application.stats import Engine as EngineReport
-from domain.errors import BadRequest, CrossSlot, KvError, Misconfigured, TooLarge, Unavailable
+from domain.errors import CrossSlot, KvError, Misconfigured, TooLarge, Unavailable
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 
 R = TypeVar("R")
@@ -44,18 +43,8 @@ R = TypeVar("R")
 ATTEMPTS = 1000
 """How often a transaction is tried. Of those that meet, one succeeds each time."""
 
-_CURSOR = re.compile(
-    r"([0-9]{1,20})7(?:-([0-9]{1,4})-([0-9a-f]{8}))?((?:\.[0-9a-f]{32})*)", re.ASCII
-)
-"""The engine's cursor, then a 7, so that most numbers that no page returned are refused; in a
-cluster the server and the layout; then digests of keys. Mostly it is a number, which clients of
-RESP need."""
-
 PAGE = 1000
 """How many keys the engine looks at for a page, at the most; others wait meanwhile."""
-
-_MAX_POSITION = 1 << 64
-
 
 OLDEST = 7
 """The first version of Redis whose programs can ask for a deadline."""
@@ -82,12 +71,14 @@ class Engine(Protocol):
         """The replies of all servers with keys."""
         ...
 
-    def layout(self) -> str:
-        """A mark, empty or of 8 hexadecimal digits, that changes when the servers do."""
+    def layout(self, anew: bool) -> str:
+        """A mark, empty or of 8 hexadecimal digits, that changes when slots move; `anew` asks for
+        what is so now."""
         ...
 
     def read_at(self, index: int, words: Words) -> Any:
-        """The reply of one of the servers, counted from 0; None behind the last."""
+        """The reply of one of the servers, counted from 0; None behind the last. Raises
+        `Unavailable` when its slots are others than in the layout."""
         ...
 
     def close(self) -> None: ...
@@ -127,13 +118,10 @@ class RedisStore:
         names = {self._name(key): key for key in keys}
         groups = self._by_slot(names)
         commands: List[Keyed] = [(group[0], ("MGET", *group)) for group in groups]
-        there = {
-            name: data
-            for group, values in zip(groups, self._engine.run(commands, repeat=True))
-            for name, data in zip(group, values)
-            if data is not None
-        }
-        found = {key: from_engine(there[name]) for name, key in names.items() if name in there}
+        replies = dict(zip(chain(*groups), chain(*self._engine.run(commands, repeat=True))))
+        there = [(key, replies[name]) for name, key in names.items() if replies[name] is not None]
+        texts = many_from_engine([data for _, data in there])
+        found = {key: text for (key, _), text in zip(there, texts)}
         hits = sum(key in found for key in keys)
         self._hits += hits
         self._misses += len(keys) - hits
@@ -179,14 +167,14 @@ class RedisStore:
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
         """The engine returns whole buckets of its table. When one has more keys than fit, the
         cursor says which of them were on a page already, as digests, and stays there."""
-        at = Position.of(cursor, self._engine.layout())
+        at = Position.of(cursor, self._engine.layout(anew=cursor is None))
         pattern, count = self.names.pattern(prefix), 1 if at.shown else min(limit, PAGE)
         while True:
             words = ("SCAN", at.position, "MATCH", pattern, "COUNT", count)
             reply = self._engine.read_at(at.server, words)
             if reply is None:
                 return Page([], None)
-            digests = {_digest(name): name for name in reply[1]}
+            digests = {digest(name): name for name in reply[1]}
             fresh = [digest for digest in digests if digest not in at.shown]
             keys = [self.names.key(digests[digest]) for digest in fresh[:limit]]
             page = [key for key in keys if key is not None]
@@ -310,43 +298,3 @@ def _cross_slot() -> CrossSlot:
         "the keys are in several slots of the cluster, which cannot be read or changed together; "
         "keys with the same {tag} are in one, such as {user:1}:name and {user:1}:mail"
     )
-
-
-def _digest(name: bytes) -> str:
-    return hashlib.blake2b(name, digest_size=16).hexdigest()
-
-
-class Position(NamedTuple):
-    """Where a scan is: on which server, at which cursor of it, which keys from there on have been
-    shown, as digests; and the layout of the cluster that this is about."""
-
-    position: int
-    server: int
-    shown: Tuple[str, ...]
-    layout: str
-
-    @classmethod
-    def of(cls, cursor: Optional[str], layout: str) -> Position:
-        """The position that a cursor stands for; raises `BadRequest`."""
-        if cursor is None:
-            return cls(0, 0, (), layout)
-        found = _CURSOR.fullmatch(cursor)
-        if not found or int(found.group(1)) >= _MAX_POSITION:
-            raise BadRequest("`cursor` is not one that a scan returned")
-        if (found.group(3) or "") != layout:
-            raise BadRequest("`cursor` is of another layout of the cluster: start the scan again")
-        shown = tuple(found.group(4).split(".")[1:])
-        return cls(int(found.group(1)), int(found.group(2) or 0), shown, layout)
-
-    def after(self, position: int) -> Optional[Position]:
-        """What follows, given the engine's next cursor; None at the end."""
-        if position:
-            return self._replace(position=position, shown=())
-        if self.layout:  # the next server, which may be one behind the last
-            return self._replace(position=0, server=self.server + 1, shown=())
-        return None
-
-    def __str__(self) -> str:
-        """The cursor."""
-        server = f"-{self.server}-{self.layout}" if self.layout else ""
-        return f"{self.position}7{server}" + "".join(f".{digest}" for digest in self.shown)

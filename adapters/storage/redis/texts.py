@@ -8,11 +8,11 @@ one, such as `true` or `"5"`, is stored as it is behind a mark. So each text com
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import List, Optional, Sequence
 
 import msgspec
 
-from application.byte_values import to_bytes, to_text
+from application.byte_values import to_bytes, to_text, to_texts
 from domain.errors import BadRequest
 
 MARK = b"\0json "
@@ -36,6 +36,13 @@ def from_engine(data: bytes) -> bytes:
         if _is_json(text):
             return text
     return to_text(data)
+
+
+def many_from_engine(datas: Sequence[bytes]) -> List[bytes]:
+    """The JSON texts that stand for many; quicker than one by one where all are alike."""
+    if MARK in b"".join(datas):
+        return list(map(from_engine, datas))
+    return to_texts(datas)
 
 
 def _is_json(text: bytes) -> bool:

@@ -7,7 +7,10 @@ import * as shell from "./shell.js";
 import { Tree } from "./tree.js";
 
 const PAGE = 1000; // keys of a page
-const AT_ONCE = 5000; // keys that are read until more are asked for
+const SEARCHED_PAGE = 4000; // of one that is searched
+const AT_ONCE = 5000; // keys that are shown until more are asked for
+const SEARCHED_AT_ONCE = 250_000; // and keys that are searched
+const FEW = 100; // found keys, whose groups are all open
 const UNDO_SECONDS = 30;
 
 const element = (id) => document.getElementById(id);
@@ -17,8 +20,11 @@ let shown = null; // the key that is shown, as `read` returns it
 let edited = null; // what the editor began with; null for a new key
 let deleted = null;
 let cursor = null;
-let loaded = 0;
+let seen = 0; // keys that were read
+let loaded = 0; // those that are in the tree
 let total = 0;
+let searched = ""; // the text that the keys in the tree contain
+let isReading = false;
 let reading = 0; // the number of the last reading of keys; an older one stops
 
 const tree = new Tree(element("keys"), (key) => attempt(() => display(key, true)));
@@ -60,33 +66,58 @@ on("login", "cancel", (event) => event.preventDefault());
 
 // Keys.
 
+/** Reads pages of keys, and shows those that contain the text that is searched, in any case. */
 async function load(isNew) {
   const mine = ++reading;
   if (isNew) {
     tree.clear();
     cursor = null;
-    loaded = 0;
+    seen = loaded = 0;
+    searched = element("search").value.toLowerCase();
   }
-  const prefix = element("search").value;
-  const enough = loaded + AT_ONCE;
-  do {
-    const query = new URLSearchParams({ prefix, limit: PAGE, ...(cursor === null ? {} : { cursor }) });
-    const found = await (await request("GET", `v1/keys?${query}`)).json();
-    if (mine !== reading) {
-      return;
+  const [enough, far] = [loaded + AT_ONCE, seen + SEARCHED_AT_ONCE];
+  const limit = searched ? SEARCHED_PAGE : PAGE;
+  isReading = true;
+  try {
+    do {
+      const query = new URLSearchParams({ limit, ...(cursor === null ? {} : { cursor }) });
+      const found = await (await request("GET", `v1/keys?${query}`)).json();
+      if (mine !== reading) {
+        return;
+      }
+      const keys = found.keys.filter((key) => key.toLowerCase().includes(searched));
+      cursor = found.cursor;
+      seen += found.keys.length;
+      loaded += keys.length;
+      tree.opensGroups = searched !== "" && loaded <= FEW;
+      tree.add(keys);
+      count();
+    } while (cursor !== null && loaded < enough && seen < far);
+  } finally {
+    if (mine === reading) {
+      stop();
     }
-    cursor = found.cursor;
-    loaded += found.keys.length;
-    tree.add(found.keys);
-    count();
-  } while (cursor !== null && loaded < enough);
+  }
+}
+
+function stop() {
+  reading++;
+  isReading = false;
+  count();
 }
 
 function count() {
-  const all = element("search").value ? "" : ` of ${total.toLocaleString()}`;
-  element("count").textContent = cursor === null ? loaded.toLocaleString() : `${loaded.toLocaleString()}${all}`;
-  element("more").hidden = cursor === null;
-  element("more").textContent = `Read ${AT_ONCE.toLocaleString()} more keys`;
+  const told = (number) => number.toLocaleString();
+  const all = Math.max(total, seen);
+  const isPart = isReading || cursor !== null;
+  element("count").textContent = isPart && !searched ? `${told(loaded)} of ${told(all)}` : told(loaded);
+  element("searched").hidden = !searched;
+  element("found").textContent = `${told(loaded)} found in ${told(seen)}${isPart ? ` of ${told(all)}` : ""} keys`;
+  element("progress").max = all;
+  element("progress").value = seen;
+  element("progress").hidden = element("stop").hidden = !isReading;
+  element("more").hidden = !isPart || isReading;
+  element("more").textContent = searched ? "Search on" : `Read ${told(AT_ONCE)} more keys`;
 }
 
 // A value.
@@ -129,7 +160,7 @@ function edit(key, text) {
   element("editor-title").textContent = key === null ? "A new key" : key;
   element("new-fields").hidden = key !== null;
   element("text").value = text;
-  element("new-key").value = key === null ? element("search").value : "";
+  element("new-key").value = "";
   element("new-ttl").value = "";
   panel("editor");
   check();
@@ -217,6 +248,7 @@ const acting = (act) => (event) => {
 on("new", "click", () => edit(null, ""));
 on("reload", "click", acting(() => load(true)));
 on("more", "click", acting(() => load(false)));
+on("stop", "click", stop);
 on("search-form", "submit", acting(() => load(true)));
 on("search", "input", () => {
   clearTimeout(load.timer);
@@ -258,7 +290,12 @@ document.addEventListener("keydown", (event) => {
     if (isWriting && element("editor").contains(isWriting)) {
       element("cancel").click();
     }
-    element("keys").querySelector('[tabindex="0"]')?.focus();
+    if (searched && isReading) {
+      event.preventDefault(); // which would empty the field
+      stop();
+    } else {
+      element("keys").querySelector('[tabindex="0"]')?.focus();
+    }
   } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !element("editor").hidden) {
     element("save").click();
   } else if (!isWriting && !event.ctrlKey && !event.metaKey && !event.altKey && event.key in SHORTCUTS) {

@@ -11,7 +11,7 @@ class Group {
     this.groups = new Map();
     this.keys = [];
     this.count = 0;
-    this.isOpen = false;
+    this.isOpen = null; // until someone opens or closes it
     this.isSorted = true;
     this.rows = ROWS;
   }
@@ -55,6 +55,7 @@ export class Tree {
     this.element = element;
     this.choose = choose;
     this.chosen = null;
+    this.opensGroups = false; // whether those are open that no one has opened or closed
     this.clear();
     element.addEventListener("click", (event) => this.activate(event.target.closest(".row")));
     element.addEventListener("keydown", (event) => this.press(event));
@@ -92,7 +93,7 @@ export class Tree {
     const fragment = document.createDocumentFragment();
     for (const node of group.nodes(path)) {
       fragment.append(this.row(node, depth));
-      if (node.group?.isOpen) {
+      if (node.group && this.isOpen(node.group)) {
         const inside = document.createElement("div");
         inside.setAttribute("role", "group");
         inside.append(this.level(node.group, node.path, depth + 1));
@@ -107,6 +108,10 @@ export class Tree {
     return fragment;
   }
 
+  isOpen(group) {
+    return group.isOpen ?? this.opensGroups;
+  }
+
   row(node, depth) {
     const row = document.createElement("div");
     row.className = "row";
@@ -116,7 +121,7 @@ export class Tree {
     row.setAttribute("aria-level", depth);
     row.setAttribute("aria-selected", String(node.key !== undefined && node.key === this.chosen));
     if (node.group) {
-      row.setAttribute("aria-expanded", String(node.group.isOpen));
+      row.setAttribute("aria-expanded", String(this.isOpen(node.group)));
     }
     const part = (name, text) => {
       const span = document.createElement("span");
@@ -124,7 +129,7 @@ export class Tree {
       span.textContent = text;
       row.append(span);
     };
-    part("mark", node.group ? (node.group.isOpen ? "▾" : "▸") : node.more ? "+" : "");
+    part("mark", node.group ? (this.isOpen(node.group) ? "▾" : "▸") : node.more ? "+" : "");
     part("label", node.label);
     if (node.group) {
       part("number", node.group.count.toLocaleString());
@@ -150,7 +155,7 @@ export class Tree {
     if (more) {
       more.rows += ROWS;
     } else {
-      group.isOpen = !group.isOpen;
+      group.isOpen = !this.isOpen(group);
     }
     this.focus(row);
     this.render();
