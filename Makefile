@@ -95,6 +95,7 @@ bench: $(BENCH_VENV)/ready-bench  ## against redis, valkey, others and commit BE
 bench-quick: $(BENCH_VENV)/ready-bench ## the same in two minutes, to look at only
 	$(BENCH).compare --quick
 	$(BENCH).in_process
+	$(BENCH).protocols
 
 $(BENCH_VENV)/ready-bench: $(INSTALLED)
 	@$(MAKE) --no-print-directory $(BENCH_VENV)/ready-run VENV=$(BENCH_VENV) PYTHON=$(BENCH_PYTHON)
