@@ -475,7 +475,7 @@ class TestScans:
             page = executor.execute(Scan(limit=1000, cursor=cursor))
             found += page.keys
             cursor, pages = page.cursor, pages + 1
-        assert sorted(found) == sorted(keys)
+        assert set(found) == keys  # an engine may return one twice while its table is resized
         assert pages > 2
 
 
