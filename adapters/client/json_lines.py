@@ -54,17 +54,28 @@ SMALL_READ = 4 * 1024
 
 
 class _Mark(NamedTuple):
-    """An id, what ends a request line that has it, and what begins the reply with its result."""
+    """An id, what ends a request line that has it, and what stands before the result in its reply,
+    by itself and after another one."""
 
     id: int
     end: bytes
     begin: bytes
+    between: bytes
 
 
 _END = b"}\n"
 """The end of a request, and of a reply."""
 
-_MARKS = [_Mark(id, b',"id":%d}\n' % id, b'{"id":%d,"ok":true,"result":' % id) for id in range(100)]
+_BEFORE = b'{"ok":true,"result":'
+_BETWEEN = _END + _BEFORE
+
+
+def _mark(id: int) -> _Mark:
+    begin = b'{"id":%d,"ok":true,"result":' % id
+    return _Mark(id, b',"id":%d}\n' % id, begin, _END + begin)
+
+
+_MARKS = list(map(_mark, range(100)))
 """Prepared; a surplus reply arrives less than a hundred requests late, or not at all."""
 
 _ROOM = WINDOW - len(_MARKS[-1].end)
@@ -129,6 +140,9 @@ class ClientSession:
         if number < len(answered):
             answered, self._asked = answered[:number], answered[number:]
         try:
+            results = None if self._asked else self._results(lines, answered)
+            if results is not None:
+                return results
             outcomes = self._read(lines, answered)
             if not self._asked:
                 self._check_id(lines, outcomes[-1])
@@ -162,21 +176,38 @@ class ClientSession:
             raise Unavailable("the server sent an unrequested reply")
 
     def _read(self, lines: bytes, commands: Sequence[Command[Any]]) -> List[object]:
-        begin = self._mark.begin
-        if len(commands) == 1 and lines.startswith(begin) and lines.endswith(_END):
-            kind = type(commands[0])
-            if kind is not Batch:
-                return [self._result(kind, lines[len(begin) : -len(_END)])]
         if self._is_plain(lines):
             return _outcomes(_replies(lines, commands, _PLAIN))
         outcomes = _outcomes(_replies(lines, commands, _TEXTS))
         return [_opened(outcome, self._from_text) for outcome in outcomes]
 
-    def _result(self, kind: Type[Command[Any]], text: bytes) -> object:
-        """The short way for the usual reply, which came alone."""
-        if self._is_plain(text):
-            return _PLAIN[kind].decode_result(text)
-        return _opened(_TEXTS[kind].decode_result(text), self._from_text)
+    def _results(self, lines: bytes, commands: Sequence[Command[Any]]) -> Optional[List[object]]:
+        """The short way for the usual replies to commands of one kind, the last of them with the
+        id: each has a result. None for all others."""
+        kinds = set(map(type, commands))
+        texts = _joined(lines, self._mark)
+        if not texts or len(kinds) > 1 or Batch in kinds:
+            return None
+        is_plain = self._is_plain(texts)
+        results = (_PLAIN if is_plain else _TEXTS)[kinds.pop()].decode_results(texts)
+        if len(results) != len(commands):
+            return None
+        return results if is_plain else [_opened(each, self._from_text) for each in results]
+
+
+def _joined(lines: bytes, mark: _Mark) -> bytes:
+    """The array of the results, the last with the id; nothing where a line has none."""
+    if not lines.endswith(_END):
+        return b""
+    if lines.startswith(mark.begin):
+        texts = b"[%b]" % lines[len(mark.begin) : -len(_END)]
+    else:
+        before, found, last = lines.rpartition(mark.between)
+        if not found or not before.startswith(_BEFORE):
+            return b""
+        others = before[len(_BEFORE) :].replace(_BETWEEN, b",")
+        texts = b"[%b,%b]" % (others, last[: -len(_END)])
+    return b"" if b"\n" in texts else texts
 
 
 class _Lines:
@@ -277,7 +308,9 @@ class _Decoder:
         reply: Any = _Reply if UnsetType in get_args(result) else _FullReply
         result = types.get(result, result)
         kind = reply[result]
-        self.decode_result: Callable[[bytes], Any] = msgspec.json.Decoder(_present(result)).decode
+        self.decode_results: Callable[[bytes], List[Any]] = msgspec.json.Decoder(
+            List[_present(result)]  # type: ignore[misc]
+        ).decode
         self.decode: Callable[[bytes], _Reply[Any]] = msgspec.json.Decoder(kind).decode
         self.decode_many: Callable[[bytes], List[_Reply[Any]]] = msgspec.json.Decoder(
             List[kind]  # type: ignore[valid-type]

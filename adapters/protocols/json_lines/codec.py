@@ -7,6 +7,7 @@ request ends the conversation, since its sender speaks another protocol.
 from __future__ import annotations
 
 from itertools import dropwhile
+from operator import attrgetter
 from typing import Any, Iterator, List, Optional, Sequence
 
 from msgspec import UNSET
@@ -22,7 +23,7 @@ from adapters.protocols.json_lines.replies import (
     success,
     success_in_pieces,
 )
-from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
+from adapters.protocols.json_lines.requests import UNREADABLE, decode, diagnosis
 from application.commands import Batch, Command, Id
 from application.limits import Limits
 from application.ports import Codec, Encoded, Request, Settled, Steps
@@ -90,12 +91,12 @@ class JsonLinesCodec(Codec):
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) == 1:
             return self.encode_one(requests[0], outcomes[0])
-        ids = [request.id for request in requests[: len(outcomes)]]
-        with_id = len(ids) - ids.count(UNSET)
+        ids = list(map(_id_of, requests))
+        without_id = ids.count(UNSET)
         replies = b""
-        if not with_id:
+        if without_id == len(ids):
             replies = _alike(outcomes)
-        elif with_id == 1 and ids[-1] in BEFORE_WITH_ID:
+        elif without_id == len(outcomes) - 1 == len(ids) - 1 and ids[-1] in BEFORE_WITH_ID:
             replies = _last_with(ids[-1], _alike(outcomes))
         return replies or b"".join(map(self.encode_one, requests, outcomes))
 
@@ -129,10 +130,11 @@ class JsonLinesCodec(Codec):
         else:
             id, why = diagnosis(line, error)
             is_first = not (self._has_begun or requests) and isinstance(why, BadJson)
-            why = BadJson(ONE_OBJECT) if is_first else why
             requests.append(Settled(id, why, is_first))
         self._lines.step_back(after)
 
+
+_id_of = attrgetter("id")
 
 _BETWEEN = AFTER + BEFORE
 _TEXTS = {bytes}

@@ -15,6 +15,11 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from adapters.protocols.json_lines.wording import (
+    LONE_SURROGATE,
+    has_lone_surrogate,
+    in_json_words,
+)
 from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
 from application.exact_integers import exact, exact_commands
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
@@ -42,12 +47,17 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
     except RecursionError:
         return UNSET, BadJson("nested too deep to be read")
     except UNREADABLE as not_json:
-        return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
+        why = LONE_SURROGATE if has_lone_surrogate(line) else in_json_words(str(not_json))
+        return UNSET, BadJson(f"{ONE_OBJECT}: {why}")
     id: Id = _read(_decode_id, envelope.id)
     if isinstance(error, KvError):
         return id, error
     name = _read(_decode_name, envelope.type)
-    return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
+    return id, _unknown(name) or _in_batch(name, envelope) or _invalid(error)
+
+
+def _invalid(error: Exception) -> BadRequest:
+    return BadRequest(in_json_words(str(error))[:_MAX_ECHO])
 
 
 def _unknown(name: object) -> Optional[UnknownCommand]:
@@ -72,7 +82,7 @@ def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
         try:
             _decode_in_batch(command)
         except UNREADABLE as error:
-            refused = _unknown(_name(command)) or BadRequest(str(error)[:_MAX_ECHO])
+            refused = _unknown(_name(command)) or _invalid(error)
             refused.index = index
             return refused
     return None
