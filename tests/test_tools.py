@@ -470,6 +470,15 @@ class TestMonitor:
             terminal.type(key)
             assert terminal.exit_status() == 0
 
+    @pytest.mark.parametrize("term", ["dumb", "unknown"])
+    def test_a_monitor_on_a_terminal_without_cursor_control_prints_lines(
+        self, server: Server, tmp_path: Path, term: str
+    ) -> None:
+        arguments = ["--port", str(server.port), "monitor", "--interval", "0.05", "--count", "1"]
+        with on_terminal(tmp_path, *arguments, TERM=term) as terminal:
+            assert terminal.wait_for('{"requests":')[0].startswith('{"requests":')
+            assert terminal.exit_status() == 0
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_a_monitor_that_a_signal_ends_restores_the_terminal(
         self, server: Server, tmp_path: Path, number: int

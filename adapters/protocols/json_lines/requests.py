@@ -15,13 +15,9 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.protocols.json_lines.wording import (
-    LONE_SURROGATE,
-    has_lone_surrogate,
-    in_json_words,
-)
 from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
 from application.exact_integers import exact, exact_commands
+from application.json_wording import in_json_words, wrong_with
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
 
 decode = exact_commands(msgspec.json.Decoder(Union[COMMANDS]).decode)
@@ -44,11 +40,8 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
         if not isinstance(error, (msgspec.ValidationError, KvError)):
             raise error
         envelope = _decode_envelope(line)
-    except RecursionError:
-        return UNSET, BadJson("nested too deep to be read")
     except UNREADABLE as not_json:
-        why = LONE_SURROGATE if has_lone_surrogate(line) else in_json_words(str(not_json))
-        return UNSET, BadJson(f"{ONE_OBJECT}: {why}")
+        return UNSET, BadJson(f"{ONE_OBJECT}: {wrong_with(line, not_json)}")
     id: Id = _read(_decode_id, envelope.id)
     if isinstance(error, KvError):
         return id, error

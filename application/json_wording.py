@@ -1,4 +1,4 @@
-"""What is wrong with a request, in JSON's words instead of msgspec's.
+"""What is wrong with a text that was to be JSON, in JSON's words instead of msgspec's.
 
 Rule: a message that is not on the table stays as it is, so that no version of msgspec is relied on.
 """
@@ -6,12 +6,14 @@ Rule: a message that is not on the table stays as it is, so that no version of m
 from __future__ import annotations
 
 import re
-from typing import Callable, List, Match, Pattern, Tuple
+from typing import Callable, List, Match, Optional, Pattern, Tuple
+
+import msgspec
 
 LONE_SURROGATE = "a string has half of a surrogate pair, such as \\ud800, which is no character"
 
 _LONGEST_SEARCH = 64 * 1024
-"""Bytes of a line in which half of a surrogate pair is looked for."""
+"""Bytes of a text in which half of a surrogate pair is looked for."""
 
 _TYPES = {
     "array": "an array",
@@ -24,8 +26,18 @@ _TYPES = {
 }
 
 
+def wrong_with(text: bytes, error: Exception) -> str:
+    """Why a text could not be decoded, for people who may not write Python; `error` is what msgspec
+    raised."""
+    if isinstance(error, RecursionError):
+        return "nested too deep to be read"
+    if not isinstance(error, msgspec.ValidationError) and _has_lone_surrogate(text):
+        return LONE_SURROGATE
+    return in_json_words(str(error))
+
+
 def in_json_words(message: str) -> str:
-    """A `ValidationError`'s message for people who may not write Python."""
+    """A message of msgspec's."""
     for pattern, reworded in _WORDINGS:
         match = pattern.fullmatch(message)
         if match:
@@ -33,9 +45,9 @@ def in_json_words(message: str) -> str:
     return message
 
 
-def has_lone_surrogate(line: bytes) -> bool:
-    """Whether a string in the line has an escape for half of a surrogate pair."""
-    return any(match[1] for match in _ESCAPE.finditer(line[:_LONGEST_SEARCH]))
+def _has_lone_surrogate(text: bytes) -> bool:
+    """Whether a string in the text has an escape for half of a surrogate pair."""
+    return any(match[1] for match in _ESCAPE.finditer(text[:_LONGEST_SEARCH]))
 
 
 def _expected(match: Match[str]) -> str:
@@ -45,6 +57,10 @@ def _expected(match: Match[str]) -> str:
     if place:
         return f"`{place}` must be {what}" + (f", not {instead}" if instead else "")
     return f"expected {what}" + (f", got {instead}" if instead else "")
+
+
+def _within(place: Optional[str]) -> str:
+    return f" in `{place}`" if place else ""
 
 
 def _types(names: str) -> str:
@@ -61,11 +77,11 @@ _WORDINGS: List[Tuple[Pattern[str], Callable[[Match[str]], str]]] = [
     ),
     (
         re.compile(r"Object missing required field `(?P<name>[^`]+)`" + _PLACE),
-        lambda match: f"`{match['name']}` is missing",
+        lambda match: f"`{match['name']}` is missing" + _within(match["place"]),
     ),
     (
         re.compile(r"Object contains unknown field `(?P<name>.*)`" + _PLACE, re.DOTALL),
-        lambda match: f"`{match['name']}` is not a member of this command",
+        lambda match: f"`{match['name']}` is not a known member" + _within(match["place"]),
     ),
     (
         re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.(?P<place>[^`]*)`", re.DOTALL),

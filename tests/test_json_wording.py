@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.protocols.json_lines.requests import UNREADABLE, decode, diagnosis
-from adapters.protocols.json_lines.wording import LONE_SURROGATE, in_json_words
+from application.json_wording import LONE_SURROGATE, in_json_words, wrong_with
 
 
 def told(line: bytes) -> str:
@@ -26,7 +26,7 @@ def told(line: bytes) -> str:
         ),
         (b'{"type":"GET"}', "`key` is missing"),
         (b'{"type":"GET","key":true}', "`key` must be a string, not a boolean"),
-        (b'{"type":"GET","key":"a","x":1}', "`x` is not a member of this command"),
+        (b'{"type":"GET","key":"a","x":1}', "`x` is not a known member"),
         (
             b'{"type":"GET","key":"a","id":1.5}',
             "`id` must be an integer or a string, not a fraction",
@@ -44,6 +44,12 @@ def told(line: bytes) -> str:
 )
 def test_what_is_wrong_with_a_request_is_told_in_words_of_json(line: bytes, message: str) -> None:
     assert told(line) == message
+
+
+def test_what_is_missing_within_a_document_is_told_with_its_place() -> None:
+    message = "Object missing required field `key` - at `$[0]`"
+    assert in_json_words(message) == "`key` is missing in `[0]`"
+    assert wrong_with(b"[" * 9, RecursionError()) == "nested too deep to be read"
 
 
 def test_a_message_without_other_words_stays_as_it_is() -> None:
