@@ -409,6 +409,22 @@ def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
     assert lines.is_over == (False in fitting or len(rest) > bound)
 
 
+@pytest.mark.parametrize("id", ["", ',"id":7', ',"id":100', ',"id":"7"', ',"id":-1'])
+@pytest.mark.parametrize("request_", ['"GET","key":"k"', '"SET","key":"k","value":1', '"PING"'])
+@pytest.mark.parametrize("number", [1, 2, 16, 100])
+def test_an_id_in_the_last_request_changes_nothing_but_its_reply(
+    id: str, request_: str, number: int
+) -> None:
+    begin = b'{"type":"SET","key":"k","value":1}\n'
+    line = '{"type":%s%s}\n'
+    plain = (line % (request_, "")).encode()
+    marked = (line % (request_, id)).encode()
+    alone = answer(_session(), [begin + plain]).splitlines(keepends=True)[1]
+    expected = alone.replace(b"{", b"{" + id[1:].encode() + b",", 1) if id else alone
+    sent = answer(_session(), [begin, plain * (number - 1) + marked]).splitlines(keepends=True)
+    assert sent[1:] == [alone] * (number - 1) + [expected]
+
+
 class TestClientSide:
     def session(self, *asked: Command[Any]) -> ClientSession:
         session = ClientSession(max_reply_bytes=10_000)
