@@ -140,7 +140,7 @@ def test_the_executor_can_be_swapped() -> None:
     container.executor.override(Recorder())
     with served(container) as client:
         assert client.execute(Ping()) == "recorded"
-    assert seen == [Ping()]
+    assert seen == [Ping(id=0)]
 
 
 def test_the_transport_can_run_turns_in_greenlets() -> None:
@@ -172,7 +172,7 @@ def test_the_clients_network_can_be_swapped() -> None:
             return len(data)
 
         def recv(self, size: int) -> bytes:
-            return b'{"ok":true,"result":"PONG"}\n'
+            return b'{"id":0,"ok":true,"result":"PONG"}\n'
 
         def close(self) -> None:
             sent.append(b"closed")
@@ -184,7 +184,7 @@ def test_the_clients_network_can_be_swapped() -> None:
     with ours, theirs:
         assert client.execute(Ping()) == "PONG"
         client.close()
-    assert sent[:2] == [b'{"type":"PING"}\n', b"closed"]
+    assert sent[:2] == [b'{"type":"PING","id":0}\n', b"closed"]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Collection, Dict, Iterator, List
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from adapters.client import json_lines as client_side
 from adapters.client.json_lines import ClientSession
@@ -410,6 +410,22 @@ def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
     assert lines.is_over == (False in fitting or len(rest) > bound)
 
 
+@pytest.mark.parametrize("id", ["", ',"id":7', ',"id":100', ',"id":"7"', ',"id":-1'])
+@pytest.mark.parametrize("request_", ['"GET","key":"k"', '"SET","key":"k","value":1', '"PING"'])
+@pytest.mark.parametrize("number", [1, 2, 16, 100])
+def test_an_id_in_the_last_request_changes_nothing_but_its_reply(
+    id: str, request_: str, number: int
+) -> None:
+    begin = b'{"type":"SET","key":"k","value":1}\n'
+    line = '{"type":%s%s}\n'
+    plain = (line % (request_, "")).encode()
+    marked = (line % (request_, id)).encode()
+    alone = answer(_session(), [begin + plain]).splitlines(keepends=True)[1]
+    expected = alone.replace(b"{", b"{" + id[1:].encode() + b",", 1) if id else alone
+    sent = answer(_session(), [begin, plain * (number - 1) + marked]).splitlines(keepends=True)
+    assert sent[1:] == [alone] * (number - 1) + [expected]
+
+
 class TestClientSide:
     def session(self, *asked: Command[Any]) -> ClientSession:
         session = ClientSession(max_reply_bytes=10_000)
@@ -426,7 +442,7 @@ class TestClientSide:
 
     def test_replies_byte_by_byte(self) -> None:
         session = self.session(Delete("a"), Delete("b"))
-        data = b'{"ok":true,"result":true}\n{"ok":true,"result":false}\n'
+        data = b'{"ok":true,"result":true}\n{"id":0,"ok":true,"result":false}\n'
         outcomes = [outcome for byte in bytewise(data) for outcome in session.receive_data(byte)]
         assert outcomes == [True, False]
 
@@ -434,7 +450,7 @@ class TestClientSide:
         session = self.session(Ping(), Ping(), Ping())
         refusal = b'{"id":1,"ok":false,"error":{"code":"%b","message":"why","more":1}}\n'
         large, unknown, none = session.receive_data(
-            refusal % b"TOO_LARGE" + refusal % b"LATER" + b'{"ok":false}\n'
+            refusal % b"TOO_LARGE" + refusal % b"LATER" + b'{"ok":false,"id":0}\n'
         )
         assert type(large) is TooLarge
         assert str(large) == "why"
@@ -450,7 +466,47 @@ class TestClientSide:
     def test_a_surplus_reply_is_not_believed(self) -> None:
         session = self.session(Ping())
         with pytest.raises(Unavailable, match="unrequested"):
-            session.receive_data(b'{"ok":true,"result":"PONG"}\n' * 2)
+            session.receive_data(b'{"id":0,"ok":true,"result":"PONG"}\n' * 2)
+
+    @pytest.mark.parametrize(
+        "surplus",
+        [
+            b'{"ok":true,"result":"PONG"}\n',
+            b'{"id":99,"ok":true,"result":"PONG"}\n',
+            b'{"id":"0","ok":true,"result":"PONG"}\n',
+            b'{"id":null,"ok":true,"result":"PONG"}\n',
+            b'{"id":99,"ok":false,"error":{"code":"TOO_LARGE","message":"why"}}\n',
+            b'{"ok":false,"error":{"code":"NOT_A_NUMBER","message":"why"}}\n',
+        ],
+    )
+    @pytest.mark.parametrize("before", [0, 1, 2])
+    def test_replies_that_a_surplus_one_has_shifted_are_not_believed(
+        self, surplus: bytes, before: int
+    ) -> None:
+        session = self.session(Ping(), Ping(), Ping())
+        right = b'{"ok":true,"result":"PONG"}\n'
+        with pytest.raises(Unavailable, match=r"unrequested|not of this protocol"):
+            session.receive_data(right * before + surplus + right * (2 - before))
+
+    def test_members_of_a_reply_may_come_in_any_order(self) -> None:
+        session = self.session(Ping())
+        assert session.receive_data(b'{ "result": "PONG", "ok": true, "id": 0 }\n') == ["PONG"]
+
+    def test_a_refusal_that_closes_the_connection_may_lack_the_id(self) -> None:
+        session = self.session(Ping(), Ping())
+        refusal = b'{"ok":false,"error":{"code":"TOO_LARGE","message":"why"}}\n'
+        pong, refused = session.receive_data(b'{"ok":true,"result":"PONG"}\n' + refusal)
+        assert (pong, type(refused)) == ("PONG", TooLarge)
+
+    def test_the_ids_of_a_hundred_requests_in_a_row_differ(self) -> None:
+        session = ClientSession(max_reply_bytes=10_000)
+        sent = {b"".join(session.send((Ping(),))) for _ in range(100)}
+        assert len(sent) == 100
+
+    def test_a_request_with_an_id_of_its_own_is_answered_all_the_same(self) -> None:
+        session = ClientSession(max_reply_bytes=10_000)
+        (sent,) = session.send([Ping(id="mine")])
+        assert session.receive_data(answer(_session(), [sent])) == ["PONG"]
 
     def test_an_endless_reply_is_refused(self) -> None:
         with pytest.raises(Unavailable, match="over 10000 bytes"):
@@ -469,7 +525,10 @@ class TestClientSide:
         for piece in session.send(commands):
             assert len(piece) <= client_side.WINDOW
             in_flight.append(session.in_flight)
-            session.receive_data(b'{"ok":true}\n' * session.in_flight)
+            others = session.in_flight - 1
+            assert len(session.receive_data(b'{"ok":true}\n' * others)) == others
+            last = b'{"id":%d,"ok":true}\n' % (len(in_flight) - 1)
+            assert session.receive_data(last) == [UNSET]
         assert len(in_flight) > 1
         assert sum(in_flight) == 1000
 

@@ -29,6 +29,7 @@ from entrypoints.client.palette import console
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bench import Measured, lines_of
 from entrypoints.client.tools.bulk import CHUNK_LINES, Import, exported
+from entrypoints.client.tools.completion import replacement
 from entrypoints.client.tools.monitor_view import lasting, sparkline, view
 from entrypoints.client.tools.sample import Lost, Sample, looks, sample
 from entrypoints.client.tools.transfer import written
@@ -469,6 +470,15 @@ class TestMonitor:
             terminal.type(key)
             assert terminal.exit_status() == 0
 
+    @pytest.mark.parametrize("term", ["dumb", "unknown"])
+    def test_a_monitor_on_a_terminal_without_cursor_control_prints_lines(
+        self, server: Server, tmp_path: Path, term: str
+    ) -> None:
+        arguments = ["--port", str(server.port), "monitor", "--interval", "0.05", "--count", "1"]
+        with on_terminal(tmp_path, *arguments, TERM=term) as terminal:
+            assert terminal.wait_for('{"requests":')[0].startswith('{"requests":')
+            assert terminal.exit_status() == 0
+
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
     def test_a_monitor_that_a_signal_ends_restores_the_terminal(
         self, server: Server, tmp_path: Path, number: int
@@ -510,8 +520,8 @@ def test_completion_prints_a_shell_script(shell: str) -> None:
         ("kv ex", ["exists", "expire", "export"]),
         ("kv set --k", ["--keep-ttl"]),
         ("kv gte x", []),
-        ("kv get user:", ["user:1"]),
-        ("kv mget n us", ["user:1"]),
+        ("kv get user:", ["user:1", r"user:\ with\ a\ space"]),
+        ("kv mget n us", ["user:1", r"user:\ with\ a\ space"]),
         ("kv --port 1 get us", []),
     ],
 )
@@ -534,30 +544,86 @@ def test_a_system_shell_completes_commands_options_and_keys(
         timeout=TIMEOUT,
     )
     assert done.stderr == ""
-    found = [line.partition(",")[2] for line in done.stdout.split()]
+    found = [line.partition(",")[2] for line in done.stdout.splitlines() if line]
     assert sorted(found) == sorted(offered)
 
 
 def test_bash_completes_words_with_a_colon(server: Server) -> None:
     kv(server.port, "mset", "user:ada:1", "1", "user:bob:2", "2")
+    assert completed(server, ["kv get us", "kv get user:", "kv get user:ada:"]) == [
+        ["user:ada:1", "user:bob:2"],
+        ["ada:1", "bob:2"],
+        ["1"],
+    ]
+
+
+ODD_KEYS = [
+    "my key",
+    "a$HOME",
+    "it's",
+    'say "hi"',
+    "back\\slash",
+    "a*b?",
+    "~root",
+    "#1",
+    "é ü",
+    "a;b&c",
+]
+
+
+@pytest.mark.parametrize("key", [*ODD_KEYS, "a:b c", "x=1 2", "wow!"])
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_bash_reads_a_completed_key_back_as_that_key(key: str, quote: str) -> None:
+    for typed in range(len(key)):
+        begun = _written(key[:typed], quote)
+        text = replacement(key, begun, ":=")
+        if text is None:
+            assert (quote, "!" in key) == ('"', True)
+            continue
+        kept = quote or begun[: max(map(begun.rfind, ":=")) + 1]
+        line = f"printf %s {kept}{text}{quote}"
+        assert subprocess.check_output(["bash", "-c", line], text=True) == key
+
+
+def _written(word: str, quote: str) -> str:
+    """The beginning of a word as it is typed."""
+    if quote == "'":
+        return "'" + word.partition("'")[0]
+    special = '$`"\\' if quote else " $`\"\\'*?~#;&!"
+    return quote + "".join(f"\\{letter}" if letter in special else letter for letter in word)
+
+
+def test_bash_is_offered_keys_that_need_quotes(server: Server) -> None:
+    kv(server.port, "mset", "my key:1", "1", "my key:2", "2", "my $", "3")
+    assert completed(server, ["kv get my", r"kv get my\ k", 'kv get "my ', "kv get 'my k"]) == [
+        [r"my\ \$", r"my\ key:1", r"my\ key:2"],
+        [r"my\ key:1", r"my\ key:2"],
+        [r"my \$", "my key:1", "my key:2"],
+        ["my key:1", "my key:2"],
+    ]
+    assert completed(server, [r"kv get my\ key:", "kv get 'x'y"]) == [["1", "2"], [""]]
+
+
+def completed(server: Server, lines: List[str]) -> List[List[str]]:
+    """What bash is given in the place of the last word of each line."""
     script = r"""
         eval "$(kv completion bash)"
         COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
-        for COMP_LINE in "kv get us" "kv get user:" "kv get user:ada:"; do
+        for COMP_LINE; do
             COMP_POINT=${#COMP_LINE} COMPREPLY=()
             _kv_completion kv
-            echo "${COMPREPLY[*]}"
+            (IFS=$'\t'; echo "${COMPREPLY[*]}")
         done
     """
     scripts = str(Path(sys.executable).parent)
+    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", script],
-        env=environment(
-            KV_PORT=str(server.port), PATH=f"{scripts}{os.pathsep}{os.environ['PATH']}"
-        ),
+        ["bash", "-c", script, "bash", *lines],
+        env=environment(KV_PORT=str(server.port), PATH=path),
         capture_output=True,
         text=True,
         cwd=ROOT,
         timeout=TIMEOUT,
     )
-    assert done.stdout == "user:ada:1 user:bob:2\nada:1 bob:2\n1\n"
+    assert done.stderr == ""
+    return [line.split("\t") for line in done.stdout.splitlines()]

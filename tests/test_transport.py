@@ -66,15 +66,16 @@ def fake_server(*peers: Peer) -> Iterator[TcpClient]:
 
 
 def honest(sock: Any) -> None:
+    """Answers a client's first request on the connection."""
     while sock.recv(1000):
-        sock.sendall(b'{"ok":true,"result":"right"}\n')
+        sock.sendall(b'{"id":0,"ok":true,"result":"right"}\n')
 
 
 def answers_late(sock: Any) -> None:
     sock.recv(1000)
     gevent.sleep(0.5)
     with contextlib.suppress(OSError):
-        sock.sendall(b'{"ok":true,"result":"late"}\n')
+        sock.sendall(b'{"id":0,"ok":true,"result":"late"}\n')
 
 
 def hangs_up(sock: Any) -> None:
@@ -83,12 +84,12 @@ def hangs_up(sock: Any) -> None:
 
 def cuts_its_reply(sock: Any) -> None:
     sock.recv(1000)
-    sock.sendall(b'{"ok":true,"res')
+    sock.sendall(b'{"id":0,"ok":true,"res')
 
 
 def talks_too_much(sock: Any) -> None:
     sock.recv(1000)
-    sock.sendall(b'{"ok":true,"result":"one"}\n{"ok":true,"result":"two"}\n')
+    sock.sendall(b'{"id":0,"ok":true,"result":"one"}\n{"ok":true,"result":"two"}\n')
     gevent.sleep(1)
 
 

@@ -1,11 +1,14 @@
 """The client's side of the conversation: commands become request lines, reply lines results.
 
-Rule: replies are matched to commands by their order alone. A surplus reply, or one that is not of
-this protocol, raises `Unavailable`: after it no reply on that connection can be trusted.
+Rule: replies are matched to commands by their order, and the last request of what is sent at once
+has an id, which its reply has to have as well. A surplus reply, whenever it comes, or one that is
+not of this protocol, raises `Unavailable`: after it no reply on that connection can be trusted, and
+the caller drops the results that came before it.
 """
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import (
     Any,
     Callable,
@@ -14,6 +17,7 @@ from typing import (
     Generic,
     Iterator,
     List,
+    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -49,6 +53,35 @@ SMALL_READ = 4 * 1024
 """Bytes; parts of a line that are smaller are put together."""
 
 
+class _Mark(NamedTuple):
+    """An id, what ends a request line that has it, and what stands before the result in its reply,
+    by itself and after another one."""
+
+    id: int
+    end: bytes
+    begin: bytes
+    between: bytes
+
+
+_END = b"}\n"
+"""The end of a request, and of a reply."""
+
+_BEFORE = b'{"ok":true,"result":'
+_BETWEEN = _END + _BEFORE
+
+
+def _mark(id: int) -> _Mark:
+    begin = b'{"id":%d,"ok":true,"result":' % id
+    return _Mark(id, b',"id":%d}\n' % id, begin, _END + begin)
+
+
+_MARKS = list(map(_mark, range(100)))
+"""Prepared; a surplus reply arrives less than a hundred requests late, or not at all."""
+
+_ROOM = WINDOW - len(_MARKS[-1].end)
+"""Bytes of a window for the requests, beside the id of the last."""
+
+
 class ClientSession:
     """One connection's conversation with a server. Results hold values as JSON texts, or, where
     there is a `from_text`, as what that returns; `is_plain` tells of a reply that it would return
@@ -64,6 +97,9 @@ class ClientSession:
         self._from_text = from_text or bytes
         self._is_plain = is_plain
         self._asked: Sequence[Command[Any]] = ()
+        self._marks = cycle(_MARKS)
+        self._mark = _MARKS[0]
+        """That of the last request of those in flight."""
         self.may_close = False
         """Whether the server may close the connection after what it has replied."""
         self._refused_last = False
@@ -79,14 +115,18 @@ class ClientSession:
         requests = _requests(commands)
         if not commands:
             return
-        if len(requests) <= WINDOW:
-            self._asked = commands
-            yield requests
+        if len(requests) <= _ROOM:
+            yield self._marked(requests, commands)
             return
         lines = [line + b"\n" for line in requests.split(b"\n")[:-1]]
         for start, end in _windows(lines):
-            self._asked = commands[start:end]
-            yield b"".join(lines[start:end])
+            yield self._marked(b"".join(lines[start:end]), commands[start:end])
+
+    def _marked(self, requests: bytes, commands: Sequence[Command[Any]]) -> bytes:
+        """The requests, which are in flight now, the last of them with an id."""
+        self._asked = commands
+        self._mark = mark = next(self._marks)
+        return requests[: -len(_END)] + mark.end
 
     def receive_data(self, data: bytes) -> List[object]:
         """What `data` completes, in the order sent: for each command its result or a `KvError`."""
@@ -100,7 +140,12 @@ class ClientSession:
         if number < len(answered):
             answered, self._asked = answered[:number], answered[number:]
         try:
+            results = None if self._asked else self._results(lines, answered)
+            if results is not None:
+                return results
             outcomes = self._read(lines, answered)
+            if not self._asked:
+                self._check_id(lines, outcomes[-1])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
         if b'"ok":false' in lines:
@@ -119,11 +164,50 @@ class ClientSession:
         why = "no reply: the server closed the connection when it refused a command before this one"
         return [Unavailable(why) for _ in range(unanswered)]
 
+    def _check_id(self, lines: bytes, outcome: object) -> None:
+        """Raises `Unavailable` unless the last of the lines is the reply to the last request. A
+        refusal that closes the connection may lack the id: the server could not read it."""
+        mark = self._mark
+        start = lines.rfind(b"\n", 0, -1) + 1
+        if lines.startswith(mark.begin, start):
+            return
+        id = _decode_id(lines[start:]).id
+        if id != mark.id and (id is not UNSET or not isinstance(outcome, _CLOSING_ERRORS)):
+            raise Unavailable("the server sent an unrequested reply")
+
     def _read(self, lines: bytes, commands: Sequence[Command[Any]]) -> List[object]:
         if self._is_plain(lines):
             return _outcomes(_replies(lines, commands, _PLAIN))
         outcomes = _outcomes(_replies(lines, commands, _TEXTS))
         return [_opened(outcome, self._from_text) for outcome in outcomes]
+
+    def _results(self, lines: bytes, commands: Sequence[Command[Any]]) -> Optional[List[object]]:
+        """The short way for the usual replies to commands of one kind, the last of them with the
+        id: each has a result. None for all others."""
+        kinds = set(map(type, commands))
+        texts = _joined(lines, self._mark)
+        if not texts or len(kinds) > 1 or Batch in kinds:
+            return None
+        is_plain = self._is_plain(texts)
+        results = (_PLAIN if is_plain else _TEXTS)[kinds.pop()].decode_results(texts)
+        if len(results) != len(commands):
+            return None
+        return results if is_plain else [_opened(each, self._from_text) for each in results]
+
+
+def _joined(lines: bytes, mark: _Mark) -> bytes:
+    """The array of the results, the last with the id; nothing where a line has none."""
+    if not lines.endswith(_END):
+        return b""
+    if lines.startswith(mark.begin):
+        texts = b"[%b]" % lines[len(mark.begin) : -len(_END)]
+    else:
+        before, found, last = lines.rpartition(mark.between)
+        if not found or not before.startswith(_BEFORE):
+            return b""
+        others = before[len(_BEFORE) :].replace(_BETWEEN, b",")
+        texts = b"[%b,%b]" % (others, last[: -len(_END)])
+    return b"" if b"\n" in texts else texts
 
 
 class _Lines:
@@ -178,11 +262,11 @@ def _requests(commands: Sequence[Command[Any]]) -> bytes:
 
 
 def _windows(lines: Sequence[bytes]) -> Iterator[Tuple[int, int]]:
-    """Where to cut `lines` so that each part is of up to `WINDOW` bytes, or one line."""
+    """Where to cut `lines` so that each part has up to `WINDOW` bytes with its id, or one line."""
     start, size = 0, 0
     for end, line in enumerate(lines):
         size += len(line)
-        if size > WINDOW and end > start:
+        if size > _ROOM and end > start:
             yield start, end
             start, size = end, len(line)
     yield start, len(lines)
@@ -203,6 +287,12 @@ class _Reply(Struct, Generic[R]):
     error: Union[_Error, UnsetType] = UNSET
 
 
+class _WithId(Struct):
+    """The id of a reply, whatever else it has."""
+
+    id: Union[str, int, UnsetType] = UNSET
+
+
 class _FullReply(_Reply[R]):
     """A reply to a command that always has a result."""
 
@@ -210,17 +300,29 @@ class _FullReply(_Reply[R]):
 
 
 class _Decoder:
-    """Decodes the replies to one kind of command, by themselves and many at once."""
+    """Decodes the replies to one kind of command, by themselves and many at once, and results."""
 
     def __init__(self, result: Any, text: Any) -> None:
         """`text` is the type to decode a JSON text as, in a result or a part of it."""
         types = {MaybeText: Union[text, UnsetType], Dict[str, bytes]: Dict[str, text]}
         reply: Any = _Reply if UnsetType in get_args(result) else _FullReply
-        kind = reply[types.get(result, result)]
+        result = types.get(result, result)
+        kind = reply[result]
+        self.decode_results: Callable[[bytes], List[Any]] = msgspec.json.Decoder(
+            List[_present(result)]  # type: ignore[misc]
+        ).decode
         self.decode: Callable[[bytes], _Reply[Any]] = msgspec.json.Decoder(kind).decode
         self.decode_many: Callable[[bytes], List[_Reply[Any]]] = msgspec.json.Decoder(
             List[kind]  # type: ignore[valid-type]
         ).decode
+
+
+def _present(result: Any) -> Any:
+    """The type of a result that is there."""
+    kinds = get_args(result)
+    if UnsetType not in kinds:
+        return result
+    return Union[tuple(kind for kind in kinds if kind is not UnsetType)]
 
 
 Decoders = Dict[Type[Command[Any]], _Decoder]
@@ -260,7 +362,7 @@ def _reply(command: Command[Any], line: bytes, decoders: Decoders) -> _Reply[Any
 
 def _outcomes(replies: List[_Reply[Any]]) -> List[object]:
     results = [reply.result for reply in replies if reply.ok]
-    if len(results) == len(replies) and UNSET not in results:
+    if len(results) == len(replies) and UnsetType not in set(map(type, results)):
         return results
     return list(map(_outcome, replies))
 
@@ -303,6 +405,7 @@ _PLAIN = _decoders(Any)
 _CLOSING_ERRORS = (BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated)
 """Refusals after some of which a server closes the connection."""
 
+_decode_id = msgspec.json.Decoder(_WithId).decode
 _encode = msgspec.json.Encoder().encode
 _encode_lines = msgspec.json.Encoder().encode_lines
 """Takes a list: msgspec, up to 0.22 at least, never frees what it makes of any other sequence."""

@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Raw, UnsetType
 
 from application.commands import COMMANDS, Command, name_of
+from application.json_wording import wrong_with
 from entrypoints.client.command_line import CommandLine
 from entrypoints.client.durations import Duration
 from entrypoints.client.keys import Key
@@ -47,10 +48,12 @@ def _json(kind: Any) -> Callable[[str], Any]:
     decode = msgspec.json.Decoder(kind).decode
 
     def convert(word: str) -> Any:
+        text = b""
         try:
-            return decode(content_of(word, click.get_current_context(silent=True)))
+            text = content_of(word, click.get_current_context(silent=True))
+            return decode(text)
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            raise click.BadParameter(str(error)) from error
+            raise click.BadParameter(wrong_with(text, error)) from error
 
     return convert
 

@@ -6,6 +6,7 @@ never waits long: without a reply there are no keys to offer.
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from typing import Any, Callable, Iterator, List, Optional
@@ -55,14 +56,16 @@ def some_keys(
 
 def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:
     """Keys for a system shell, which has parsed a command line up to here; those that need no
-    quotes there."""
+    quotes there, where it is not bash."""
     from entrypoints.client.connecting import target_of
 
     try:
         target = target_of(
             ctx.find_root(), connect_timeout=2 * COMPLETION_TIMEOUT, timeout=2 * COMPLETION_TIMEOUT
         )
-        return [key for key in some_keys(target.executor, prefix) if shlex.quote(key) == key]
+        keys = some_keys(target.executor, prefix)
+        in_bash = os.environ.get("_KV_COMPLETE") == "bash_complete"
+        return [key for key in keys if in_bash or shlex.quote(key) == key]
     except (click.ClickException, OSError, KeyError, TypeError, ValueError):
         return []
 

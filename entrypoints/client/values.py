@@ -15,6 +15,7 @@ import click
 import msgspec
 from msgspec import Raw
 
+from application.json_wording import wrong_with
 from entrypoints.client.param_type import ParamType
 
 VALUE_RULE = (
@@ -79,7 +80,7 @@ def json_or_text(text: bytes) -> Raw:
         return _json_text(text)
     except (msgspec.DecodeError, RecursionError) as error:
         if text.lstrip()[:1] in (b"{", b"["):
-            reason = "too deeply nested" if isinstance(error, RecursionError) else error
+            reason = wrong_with(text, error)
             raise ValueError(
                 f"it looks like JSON and is not: {reason}; --string stores it as text"
             ) from None

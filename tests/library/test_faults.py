@@ -270,6 +270,53 @@ def test_a_surplus_reply_that_comes_between_two_calls_is_given_to_neither(
             assert [client.get("b"), client.get("a")] == ["b", "a"]
 
 
+SURPLUS = b'{"ok":true,"result":"surplus"}\n'
+
+
+def test_a_surplus_reply_that_comes_before_the_right_one_is_given_to_no_caller(
+    kind: Kind, proxy: Proxy, direct: Client
+) -> None:
+    def surplus_first(link: Link, request: bytes) -> None:
+        link.client.sendall(SURPLUS)
+        link.client.sendall(link.ask(request))
+
+    direct.set("a", "a")
+    with kind(proxy.port, attempts=1, max_connections=1) as client:
+        for ask in (lambda: client.get("a"), lambda: client.mget(["a"]), client.ping):
+            proxy.faults.append(surplus_first)
+            with pytest.raises(Unavailable):
+                ask()
+            assert client.get("a") == "a"
+        batch = client.batch()
+        batch.get("a")
+        proxy.faults.append(surplus_first)
+        with pytest.raises(Unavailable):
+            batch.run()
+    with kind(proxy.port, max_connections=1) as client:
+        proxy.faults.append(surplus_first)
+        assert client.get("a") == "a", "a read is repeated"
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_surplus_reply_in_a_pipeline_is_given_to_no_caller(
+    kind: Kind, place: int, proxy: Proxy, direct: Client
+) -> None:
+    def surplus_within(link: Link, request: bytes) -> None:
+        lines = link.ask(request).splitlines(keepends=True)
+        lines.insert(place, SURPLUS)
+        link.client.sendall(b"".join(lines))
+
+    direct.mset({"a": "a", "b": "b", "c": "c"})
+    with kind(proxy.port, attempts=1, max_connections=1) as client:
+        queue = client.pipeline()
+        for key in "abc":
+            queue.get(key)
+        proxy.faults.append(surplus_within)
+        with pytest.raises(Unavailable):
+            queue.run()
+        assert [client.get(key) for key in "abc"] == ["a", "b", "c"]
+
+
 def test_a_request_that_is_too_large_leaves_the_others_of_its_pipeline_their_results(
     kind: Kind, server: Server
 ) -> None:

@@ -135,7 +135,7 @@ def slow_reader(pause: float) -> Iterator[int]:
             while not closing.wait(pause):
                 data = sock.recv(64 * 1024)
                 if data.endswith(b"\n"):
-                    sock.sendall(b'{"ok":true,"result":true}\n')
+                    sock.sendall(b'{"id":0,"ok":true,"result":true}\n')
                 if not data:
                     return
 

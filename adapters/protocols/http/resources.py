@@ -36,6 +36,7 @@ from application.commands.documents import (
     tag_of,
 )
 from application.json_patch import operations
+from application.json_wording import wrong_with
 from domain.errors import BadJson, BadRequest
 from domain.store import Entry
 
@@ -129,7 +130,7 @@ def json_text(body: bytes) -> bytes:
         body.decode()
         return bytes(_decode_raw(body.strip(b" \t\r\n")))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadJson(f"the body is no JSON: {error}") from error
+        raise BadJson(f"the body is no JSON: {wrong_with(body, error)}") from error
 
 
 _decode_raw = msgspec.json.Decoder(Raw).decode

@@ -7,6 +7,7 @@ request ends the conversation, since its sender speaks another protocol.
 from __future__ import annotations
 
 from itertools import dropwhile
+from operator import attrgetter
 from typing import Any, Iterator, List, Optional, Sequence
 
 from msgspec import UNSET
@@ -16,13 +17,14 @@ from adapters.protocols.json_lines.lines import BLOCK, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
     BEFORE,
+    BEFORE_WITH_ID,
     TRUE,
     refusal,
     success,
     success_in_pieces,
 )
-from adapters.protocols.json_lines.requests import ONE_OBJECT, UNREADABLE, decode, diagnosis
-from application.commands import Batch, Command
+from adapters.protocols.json_lines.requests import UNREADABLE, decode, diagnosis
+from application.commands import Batch, Command, Id
 from application.limits import Limits
 from application.ports import Codec, Encoded, Request, Settled, Steps
 from domain.errors import BadJson, KvError, TooLarge
@@ -75,20 +77,30 @@ class JsonLinesCodec(Codec):
         return command
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        if request.id is UNSET:
+        id = request.id
+        if id is UNSET:
             if type(outcome) is bytes:
                 return BEFORE + outcome + AFTER
             if outcome is True:
                 return TRUE
+        elif id in BEFORE_WITH_ID:
+            if type(outcome) is bytes:
+                return BEFORE_WITH_ID[id] + outcome + AFTER
+            if outcome is True:
+                return BEFORE_WITH_ID[id] + TRUE[len(BEFORE) :]
         return self._encode(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
-        if len(outcomes) > 1 and [request.id for request in requests].count(UNSET) == len(requests):
-            if set(map(type, outcomes)) == _TEXTS:
-                return BEFORE + _BETWEEN.join(outcomes) + AFTER  # type: ignore[arg-type]
-            if all(outcome is True for outcome in outcomes):
-                return TRUE * len(outcomes)
-        return b"".join(map(self.encode_one, requests, outcomes))
+        if len(outcomes) == 1:
+            return self.encode_one(requests[0], outcomes[0])
+        ids = list(map(_id_of, requests))
+        without_id = ids.count(UNSET)
+        replies = b""
+        if without_id == len(ids):
+            replies = _alike(outcomes)
+        elif without_id == len(outcomes) - 1 == len(ids) - 1 and ids[-1] in BEFORE_WITH_ID:
+            replies = _last_with(ids[-1], _alike(outcomes))
+        return replies or b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         if not isinstance(result, dict):
@@ -120,13 +132,30 @@ class JsonLinesCodec(Codec):
         else:
             id, why = diagnosis(line, error)
             is_first = not (self._has_begun or requests) and isinstance(why, BadJson)
-            why = BadJson(ONE_OBJECT) if is_first else why
             requests.append(Settled(id, why, is_first))
         self._lines.step_back(after)
 
 
+_id_of = attrgetter("id")
+
 _BETWEEN = AFTER + BEFORE
 _TEXTS = {bytes}
+_BOOLS = {bool}
+
+
+def _alike(outcomes: Sequence[object]) -> bytes:
+    """The replies without ids to requests that all have texts, or all `True`, for results; nothing
+    for others."""
+    kinds = set(map(type, outcomes))
+    if kinds == _TEXTS:
+        return BEFORE + _BETWEEN.join(outcomes) + AFTER  # type: ignore[arg-type]
+    return TRUE * len(outcomes) if kinds == _BOOLS and all(outcomes) else b""
+
+
+def _last_with(id: Id, replies: bytes) -> bytes:
+    """The replies with an id in the last of them."""
+    last = replies.rfind(b"\n", 0, -1) + 1
+    return replies and replies[:last] + BEFORE_WITH_ID[id] + replies[last + len(BEFORE) :]
 
 
 def _is_blank(line: bytes) -> bool:

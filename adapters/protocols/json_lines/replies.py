@@ -21,6 +21,9 @@ BEFORE, AFTER = b'{"ok":true,"result":', b"}\n"
 
 TRUE = BEFORE + b"true" + AFTER
 
+BEFORE_WITH_ID: Dict[Id, bytes] = {id: b'{"id":%d,"ok":true,"result":' % id for id in range(100)}
+"""What stands before a result in a reply with one of the ids that clients are advised to use."""
+
 PIECE, PIECE_KEYS = 256 * 1024, 1000
 """Bytes of a long reply that are made and sent at once, more or less, and keys at the most."""
 

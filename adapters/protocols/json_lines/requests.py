@@ -17,6 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
 from application.exact_integers import exact, exact_commands
+from application.json_wording import in_json_words, wrong_with
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
 
 decode = exact_commands(msgspec.json.Decoder(Union[COMMANDS]).decode)
@@ -39,15 +40,17 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
         if not isinstance(error, (msgspec.ValidationError, KvError)):
             raise error
         envelope = _decode_envelope(line)
-    except RecursionError:
-        return UNSET, BadJson("nested too deep to be read")
     except UNREADABLE as not_json:
-        return UNSET, BadJson(f"{ONE_OBJECT}: {not_json}")
+        return UNSET, BadJson(f"{ONE_OBJECT}: {wrong_with(line, not_json)}")
     id: Id = _read(_decode_id, envelope.id)
     if isinstance(error, KvError):
         return id, error
     name = _read(_decode_name, envelope.type)
-    return id, _unknown(name) or _in_batch(name, envelope) or BadRequest(str(error)[:_MAX_ECHO])
+    return id, _unknown(name) or _in_batch(name, envelope) or _invalid(error)
+
+
+def _invalid(error: Exception) -> BadRequest:
+    return BadRequest(in_json_words(str(error))[:_MAX_ECHO])
 
 
 def _unknown(name: object) -> Optional[UnknownCommand]:
@@ -72,7 +75,7 @@ def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:
         try:
             _decode_in_batch(command)
         except UNREADABLE as error:
-            refused = _unknown(_name(command)) or BadRequest(str(error)[:_MAX_ECHO])
+            refused = _unknown(_name(command)) or _invalid(error)
             refused.index = index
             return refused
     return None

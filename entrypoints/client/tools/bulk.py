@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from application.commands import Get, GetTtl, MGet, MSet, Set
+from application.json_wording import wrong_with
 from application.ports import Pipelined
 from domain.errors import KvError, TooLarge
 from entrypoints.client.keys import keys_with
@@ -63,7 +64,7 @@ class Import:
                 except _UNREADABLE as error:
                     self._store(good, number - 1)
                     good = {}
-                    self._refuse(number, str(error))
+                    self._refuse(number, wrong_with(text, error))
                 else:
                     if line and line.key in good:
                         self._store(good, number - 1)

@@ -29,6 +29,9 @@ from entrypoints.streams import terminated_in_order
 HISTORY = 120
 """How many looks are kept to draw the past."""
 
+_WITHOUT_CURSOR = (None, "", "dumb", "unknown")
+"""What TERM says where the cursor cannot be moved."""
+
 
 @click.command("monitor")
 @click.option(
@@ -45,12 +48,13 @@ HISTORY = 120
 def monitor_command(target: Target, interval: float, count: Optional[int]) -> None:
     """Show live figures: requests a second, by command, memory, keys, clients; q or Ctrl-C ends it.
 
-    It shows how the server is, not what each client sends. In a pipe it prints a JSON object a
-    line. When the connection is lost it waits for the server.
+    It shows how the server is, not what each client sends. In a pipe, and on a terminal without
+    cursor control, it prints a JSON object a line. When the connection is lost it waits for the
+    server.
     """
     try:
         first = report_of(target)
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and os.environ.get("TERM") not in _WITHOUT_CURSOR:
             with terminated_in_order(), _keys() as quit_or_wait:
                 _show(looks(target, first, interval, count, quit_or_wait), target.name)
         else:
