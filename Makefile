@@ -35,7 +35,7 @@ BRIEFLY = -n auto -m "not timing" --hypothesis-profile brief
 
 # What the version of Python, and of the packages that it gets, may change.
 VERSIONED = tests/contracts tests/library tests/test_client_program.py tests/test_exact_integers.py \
-    tests/test_http.py tests/test_json_lines.py tests/test_json_text.py tests/test_resp.py \
+    tests/test_json_lines.py tests/test_json_text.py tests/test_resp.py \
     tests/test_server_process.py tests/test_settings.py
 
 test-versioned: $(VENV)/ready-test ## some tests on one more Python: make test-versioned VENV=... PYTHON=...
