@@ -23,7 +23,11 @@ def check_elements(line: bytes, limits: Limits) -> None:
 
     A line that is no command passes: decoding it tells what is wrong with it.
     """
-    if len(line) <= LONG_LINE:
+    too_many = min(
+        len(_SHORTEST_KEY) * limits.max_keys_per_request,
+        len(_SHORTEST_COMMAND) * limits.max_batch_cost,
+    )
+    if len(line) <= max(LONG_LINE, too_many):
         return
     fewest = min(limits.max_keys_per_request, limits.max_batch_cost)
     if line.count(b",") < fewest or not any(name in line for name in _NAMES):
@@ -67,6 +71,8 @@ class _Command(_Members, kw_only=True):
 class _Request(_Members):
     commands: Union[List[_Command], UnsetType] = UNSET
 
+
+_SHORTEST_KEY, _SHORTEST_COMMAND = '"",', '{"type":"PING"},'
 
 _NAMES = (b'"keys"', b'"items"', b'"commands"', b"\\u")
 """What a line has that needs to be counted; letters of a name may be written as escapes."""

@@ -28,8 +28,8 @@ from adapters.protocols.resp.replies import (
 from adapters.protocols.resp.runs import (
     GETS,
     LENGTHS,
-    MAX_BYTES,
     MAX_ONE,
+    MAX_RUN_BYTES,
     TWO,
     read_run,
 )
@@ -53,7 +53,7 @@ class RespCodec(Codec):
         self._shared = shared
         most = 2 * limits.max_keys_per_request + 16
         self._parser = Parser(limits.max_request_bytes, most)
-        self._few = MAX_BYTES if limits.max_request_bytes >= MAX_BYTES else 0
+        self._few = MAX_RUN_BYTES if limits.max_request_bytes >= MAX_RUN_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
         self._run: List[Request] = []

@@ -14,7 +14,10 @@ from adapters.protocols.resp.session import Session
 from application.ports import Request
 
 MAX_BYTES = 4 * 1024
-"""Bytes of a read that may be a few dozen usual requests."""
+"""Bytes of a GET or SET that came alone, at the most."""
+
+MAX_RUN_BYTES = 16 * 1024
+"""Bytes of a run, which is some hundreds of usual requests, at the most."""
 
 TWO = ord("2")
 
