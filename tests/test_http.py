@@ -331,7 +331,7 @@ def test_figures_are_written_for_prometheus(peer: Peer) -> None:
     peer.ask("PUT", "/v1/keys/k", b"1", **JSON)
     found = peer.ask("GET", "/metrics")
     assert b"kvjson_keys 1.0\n" in found.body
-    assert b'kvjson_commands_total{command="HTTP.PUT",protocol="http"} 1.0\n' in found.body
+    assert b'kvjson_commands_total{command="SET",protocol="http"} 1.0\n' in found.body
     as_open = peer.ask("GET", "/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert as_open.body.endswith(b"# EOF\n")
     assert "openmetrics" in as_open.headers["content-type"]

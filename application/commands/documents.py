@@ -62,7 +62,7 @@ def tag_of(text: bytes) -> str:
 
 
 @register
-class GetEntry(OneKey[Union[Entry, UnsetType]], tag="HTTP.GET", gc=False):
+class GetEntry(OneKey[Union[Entry, UnsetType]], tag="GET", gc=False):
     """Return the value of a key with the seconds left to it; nothing when it is missing."""
 
     readonly = True
@@ -75,7 +75,7 @@ class GetEntry(OneKey[Union[Entry, UnsetType]], tag="HTTP.GET", gc=False):
 
 
 @register
-class PutEntry(OneKey[Written], tag="HTTP.PUT", gc=False):
+class PutEntry(OneKey[Written], tag="SET", gc=False):
     """Store the text of a JSON value under a condition; raises `ConditionFailed`."""
 
     value: bytes
@@ -105,7 +105,7 @@ class PutEntry(OneKey[Written], tag="HTTP.PUT", gc=False):
 
 
 @register
-class DeleteEntry(OneKey[bool], tag="HTTP.DELETE", gc=False):
+class DeleteEntry(OneKey[bool], tag="DELETE", gc=False):
     """Remove a key under a condition; false when it was missing. Raises `ConditionFailed`."""
 
     condition: Condition = Condition()
@@ -147,7 +147,7 @@ class PatchEntry(OneKey[Union[Written, UnsetType]], gc=False):
 
 
 @register
-class MergePatch(PatchEntry, tag="HTTP.MERGE_PATCH", kw_only=True, gc=False):
+class MergePatch(PatchEntry, tag="MERGE_PATCH", kw_only=True, gc=False):
     """Apply a merge patch (RFC 7396), the text of a JSON value."""
 
     patch: bytes
@@ -157,7 +157,7 @@ class MergePatch(PatchEntry, tag="HTTP.MERGE_PATCH", kw_only=True, gc=False):
 
 
 @register
-class JsonPatch(PatchEntry, tag="HTTP.JSON_PATCH", kw_only=True, gc=False):
+class JsonPatch(PatchEntry, tag="JSON_PATCH", kw_only=True, gc=False):
     """Apply the operations of a JSON patch (RFC 6902), all of them or none."""
 
     patch: List[Operation]
