@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import logging
 import os
 import resource
@@ -43,18 +42,6 @@ def keep_buffers(largest: int = 8 * 1024 * 1024) -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, largest)
         mallopt(_M_TRIM_THRESHOLD, 4 * largest)
-
-
-def spare_collector(objects: int = 50_000) -> None:
-    """Make Python look for unreachable cycles once in so many new objects, and never among those
-    that there are now.
-
-    Requests leave no cycles. The keys with ttls that a large one stores are so many objects that
-    looking through them, over and over meanwhile, takes as long as to store them.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(objects, *gc.get_threshold()[1:])
 
 
 def allow_descriptors(wanted: int) -> int:

@@ -18,7 +18,7 @@ from gevent.event import Event
 from adapters import logs
 from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
-from adapters.process import allow_descriptors, keep_buffers, notify, spare_collector
+from adapters.process import allow_descriptors, keep_buffers, notify
 from domain.errors import Misconfigured, Unavailable
 from entrypoints.address import ListenAddress
 from entrypoints.data_directory import readable
@@ -71,7 +71,6 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     with _refusal("cannot listen"):
         bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
-    spare_collector()
     gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
     with _signalled() as stopping:
         server.start()

@@ -8,7 +8,6 @@ table that this prints is the one that docs/security.md shows.
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from functools import partial
@@ -17,7 +16,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import msgspec
 import pytest
 
-from adapters.process import spare_collector
 from application.commands import NAMES
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -216,16 +214,6 @@ def costly_requests() -> Iterator[Any]:
         request("SET", key=f"{number:04}" + "\x01" * 65_000, value=1) for number in range(1000)
     )
     yield "SCAN of 1,000 keys of 64 KB of escapes", wide, request("SCAN", limit=1000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collector() -> Iterator[None]:
-    """Python's collector, as the server has it."""
-    thresholds = gc.get_threshold()
-    spare_collector()
-    yield
-    gc.set_threshold(*thresholds)
-    gc.unfreeze()
 
 
 QUIET_MS = 40.0
