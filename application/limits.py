@@ -23,11 +23,12 @@ class Limits(Struct, frozen=True):
     Raises `ValueError`, which names the limit, for one that is out of its range.
     """
 
-    max_request_bytes: int = 8 * 1024 * 1024
-    """One request is decoded in one step."""
+    max_request_bytes: int = 4 * 1024 * 1024
+    """One request is decoded in one step, in which others wait."""
     max_reply_bytes: int = 64 * 1024 * 1024
     max_key_bytes: int = 64 * 1024
-    max_keys_per_request: int = 100_000
+    max_keys_per_request: int = 20_000
+    """They are stored in one step."""
     max_batch_cost: int = 5_000
     """Of the commands of a batch together: 1 is the work of about one SET."""
     max_opened_bytes: int = 1024 * 1024
