@@ -308,6 +308,19 @@ def kv(
     )
 
 
+def said_until_ended(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> bytes:
+    """What a program that a signal ends says on its standard error. The signal is sent again while
+    the program goes on: Python notices one that comes right before a system call only after it."""
+    end = time.monotonic() + TIMEOUT
+    while True:
+        process.send_signal(number)
+        try:
+            return process.communicate(timeout=TIMEOUT / 6)[1]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise
+
+
 def finish(conversation: ConversationPort) -> bytes:
     """All that a conversation sends before it wants more input, or ends, as a transport has it."""
     sent = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from application.commands import COMMANDS, name_of
 from entrypoints.client.__main__ import main as program
 from entrypoints.client.durations import Duration, seconds_of
 from tests.certificates import Files
-from tests.support import ROOT, TIMEOUT, Server, environment, kv, running_server
+from tests.support import ROOT, TIMEOUT, Server, environment, kv, running_server, said_until_ended
 
 
 class TestOneCommand:
@@ -471,8 +470,7 @@ class TestStreams:
                     process.stdin.flush()
                 with silent.accept()[0] as connection:
                     connection.recv(1)
-                    process.send_signal(signal.SIGINT)
-                    _, said = process.communicate(timeout=TIMEOUT)
+                    said = said_until_ended(process)
         assert process.returncode == (0 if words == ["monitor"] else 130)
         assert b"Traceback" not in said
 

@@ -33,7 +33,16 @@ from entrypoints.client.tools.completion import replacement
 from entrypoints.client.tools.monitor_view import lasting, sparkline, view
 from entrypoints.client.tools.sample import Lost, Sample, looks, sample
 from entrypoints.client.tools.transfer import written
-from tests.support import ROOT, TIMEOUT, Clock, Server, environment, kv, loopback
+from tests.support import (
+    ROOT,
+    TIMEOUT,
+    Clock,
+    Server,
+    environment,
+    kv,
+    loopback,
+    said_until_ended,
+)
 from tests.terminal import on_terminal
 
 STRANGE = {"": None, "spaced key": [1, {"x": 1.5}], "ключ": "línea\n", "n": 10**30}
@@ -260,8 +269,7 @@ class TestFiles:
             with process, silent.accept()[0] as connection:
                 connection.recv(1)
                 assert len(os.listdir(tmp_path)) == 2
-                process.send_signal(number)
-                _, said = process.communicate(timeout=TIMEOUT)
+                said = said_until_ended(process, number)
         assert (process.returncode, b"Traceback" in said) == (code, False)
         assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["all.jsonl"])
 
@@ -351,8 +359,7 @@ class TestBench:
             end = time.monotonic() + TIMEOUT
             while kv(server.port, "count").stdout == "0\n":
                 assert time.monotonic() < end
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=TIMEOUT)
+            said = said_until_ended(process)
         assert (process.returncode, b"Traceback" in said) == (130, False)
         assert kv(server.port, "count").stdout == "0\n"
 
