@@ -8,10 +8,10 @@ count is that of one moment; keys are removed some at a time, each with all that
 from __future__ import annotations
 
 from functools import partial
-from typing import Generator, Iterator, List, Optional, Sequence, Set
+from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Set
 
 from application.snapshot_read import PART, SteppedStore
-from domain.effects import Cleared, Effect, Put
+from domain.effects import Cleared, Effect, Put, PutMany
 from domain.store import Page, Store
 
 DATABASES = 16
@@ -140,8 +140,7 @@ class FoundKeys:
         try:
             while True:
                 keys, cursor = store.scan(cursor, self._prefix, PAGE)
-                for key in keys:
-                    self._keys[hash(key) % _SETS].add(key)
+                self._add(keys)
                 if cursor is None:
                     break
                 yield
@@ -161,9 +160,21 @@ class FoundKeys:
         for effect in effects:
             if isinstance(effect, Cleared):
                 self._keys = [set() for _ in range(_SETS)]
+            elif isinstance(effect, PutMany):
+                self._add(effect.items)
+            elif isinstance(effect, Put):
+                self._add((effect.key,))
             elif effect.key.startswith(self._prefix):
-                keys = self._keys[hash(effect.key) % _SETS]
-                (keys.add if isinstance(effect, Put) else keys.discard)(effect.key)
+                self._set_of(effect.key).discard(effect.key)
+
+    def _add(self, keys: Iterable[str]) -> None:
+        """Adds those of `keys` that begin with the prefix."""
+        for key in keys:
+            if key.startswith(self._prefix):
+                self._set_of(key).add(key)
+
+    def _set_of(self, key: str) -> Set[str]:
+        return self._keys[hash(key) % _SETS]
 
 
 _SETS, _SETS_A_STEP = 1024, 16

@@ -26,13 +26,15 @@ class DurableExecutor(Executor):
         self._executor = executor
         self._execute = executor.execute
         self._admit = durability.admit
+        self._restrictions = durability.restrictions
         self._tracks = durability.tracks_keys
         self._needed = durability.needed
         self.needed = 0
         """The number of what has to be on the disk for all that was executed so far."""
 
     def execute(self, command: Command[R]) -> R:
-        self._admit(command)
+        if self._restrictions:
+            self._admit(command)
         try:
             return self._execute(command)
         finally:
@@ -40,14 +42,16 @@ class DurableExecutor(Executor):
                 self._note(command.shown_keys())
 
     def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
-        self._admit(commands[0])  # the others are of its kind
+        if self._restrictions:
+            self._admit(commands[0])  # the others are of its kind
         results = self._executor.execute_run(commands)
         if results is not None and self._tracks:
             self._note([key for command in commands for key in command.named_keys()])
         return results
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
-        self._admit(command)
+        if self._restrictions:
+            self._admit(command)
         try:
             return (yield from self._executor.execute_in_steps(command))
         finally:
@@ -65,6 +69,7 @@ class DurableConversation:
 
     def __init__(self, durability: Durability, service: Service, link: Link) -> None:
         self._durability = durability
+        self._restrictions = durability.restrictions
         self._link = link
         self._executor = DurableExecutor(service.executor, durability)
         self._inner = Conversation(service, link, self._executor)
@@ -79,7 +84,11 @@ class DurableConversation:
         return 0 if self._parked else self._inner.partial_request_id
 
     def receive(self, data: bytes) -> bytes:
-        return self._send(self._inner.receive(data))
+        output = self._inner.receive(data)
+        self.wants = self._inner.wants
+        if self._executor.needed or self._restrictions:
+            return self._send(output)
+        return output
 
     def advance(self) -> bytes:
         output = self._parked
@@ -111,7 +120,9 @@ class DurableConversation:
     def _send(self, output: bytes) -> bytes:
         """Sends output that depends on nothing which could still be lost; has any other wait."""
         self.wants = self._inner.wants
-        needed = self._executor.needed or self._durability.backlog()
+        needed = self._executor.needed
+        if not needed and self._restrictions:
+            needed = self._durability.backlog()
         if not (needed and output):
             return output
         self._executor.needed = 0

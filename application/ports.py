@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from abc import abstractmethod
 from typing import (
+    AbstractSet,
     Any,
     Callable,
     Collection,
@@ -235,15 +236,29 @@ class Protocols(Protocol):
         ...
 
 
+class Restriction(enum.Enum):
+    """Why not everything can be executed, or replied to, at once."""
+
+    LOADING = "what was stored is still being loaded"
+    FULL = "there is no room to store more"
+    BEHIND = "too much is not on the disk yet"
+
+
 class Durability(Protocol):
     """Knows what a power cut could still take back, by the numbers of what has to be on the disk;
     0 stands for nothing."""
+
+    @property
+    def restrictions(self) -> AbstractSet[Restriction]:
+        """Usually none. Always the same set, which changes."""
+        ...
 
     tracks_keys: bool
     """Whether replies wait for the changes of the keys that they tell something of."""
 
     def admit(self, command: Command[Any]) -> None:
-        """Raises `Unavailable` when a command cannot be carried out now."""
+        """Raises `Unavailable` when a command cannot be carried out now; to be asked while there
+        are restrictions."""
         ...
 
     def needed(self, keys: Optional[Collection[str]]) -> int:
@@ -252,7 +267,7 @@ class Durability(Protocol):
         ...
 
     def backlog(self) -> int:
-        """What has to be on the disk before any reply, since too much is not."""
+        """What has to be on the disk before any reply, while that is restricted."""
         ...
 
     def when_durable(self, number: int, wake: Callable[[], None]) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Dict, Generator, Optional, Protocol, Sequence
 
-from domain.effects import Cleared, Effect, Observable, Put
+from domain.effects import Cleared, Effect, Observable, Put, PutMany
 from domain.store import Maintained, Store
 
 PART = 1000
@@ -60,6 +60,9 @@ class SnapshotRead:
         for effect in effects:
             if isinstance(effect, Cleared):
                 self._texts = texts = dict.fromkeys(texts)
+            elif isinstance(effect, PutMany):
+                for key in texts.keys() & effect.items.keys():
+                    texts[key] = effect.items[key]
             elif effect.key in texts:
                 texts[effect.key] = effect.text if isinstance(effect, Put) else None
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional, Protocol, Sequence, Union, runtime_checkable
+from typing import (
+    Callable,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Union,
+    runtime_checkable,
+)
 
 
 class Reason(enum.Enum):
@@ -28,6 +37,14 @@ class Put(NamedTuple):
     due: Optional[float] = None
 
 
+class PutMany(NamedTuple):
+    """Texts were stored at keys, which have one deadline. Whoever stored them may change `items`
+    once the listeners have returned."""
+
+    items: Mapping[str, bytes]
+    due: Optional[float] = None
+
+
 class Removed(NamedTuple):
     """A key that was there is gone."""
 
@@ -40,7 +57,7 @@ class Cleared:
     """Every key is gone."""
 
 
-Effect = Union[Put, Removed, Cleared]
+Effect = Union[Put, PutMany, Removed, Cleared]
 Listener = Callable[[Sequence[Effect]], None]
 """Must neither raise nor use the store."""
 

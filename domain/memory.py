@@ -6,14 +6,15 @@ the others up for long, however many keys there are: `clear` only detaches the c
 
 Every change of a slot goes through `_put` and `_pop`, or `_put_many` and `_remove_many`, and one of
 all slots through `_exchange`. They note it for undoing and for the listeners, and subclasses count
-there. `set`, `set_many` and `delete` use the dicts themselves where nothing needs to know: no
-listener, nothing to undo, nothing counted, no ttl.
+there. `set`, `set_many` and `delete` use the dicts themselves where nothing but a listener needs
+to know: nothing to undo, nothing counted, no ttl.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 from typing import (
     Callable,
     Collection,
@@ -31,7 +32,7 @@ from typing import (
 
 from domain.contents import MASK, SHARDS, Contents
 from domain.deadlines import Deadline, Shard, Slot, Timed
-from domain.effects import Cleared, Effect, Listener, Put, Reason, Removed
+from domain.effects import Cleared, Effect, Listener, Put, PutMany, Reason, Removed
 from domain.errors import BadRequest
 from domain.rollback import UndoLog
 from domain.store import Change, Entry, Page, Part, Stats, Store, Traits
@@ -46,6 +47,9 @@ STEP_SECONDS = 0.001
 
 SCANNED = 4_000
 """How many keys a page of a scan looks at before it ends early, some milliseconds' worth."""
+
+_new_put: Callable[[Tuple[str, bytes, Optional[float]]], Put] = partial(tuple.__new__, Put)
+"""A `Put` without a call of Python's."""
 
 
 class InMemoryStore:
@@ -102,17 +106,22 @@ class InMemoryStore:
             shard[key] = text
         elif self._only_told and type(shard.get(key)) is not tuple:
             shard[key] = text
-            effects = (Put(key, text),)
+            effects = (_new_put((key, text, None)),)
             for listener in self._only_told:
                 listener(effects)
         else:
             self._write(key, text, None)
 
     def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
-        if ttl is None and self._plain:
+        told = self._only_told
+        if ttl is None and (self._plain or (told and not self._contents.deadlines)):
             shards = self._shards
             for key, text in items.items():
                 shards[hash(key) & MASK][key] = text
+            if told and items:
+                effects = (PutMany(items),)
+                for listener in told:
+                    listener(effects)
         else:
             self._write_many(items, None if ttl is None else self._clock() + ttl)
 
@@ -310,8 +319,8 @@ class InMemoryStore:
         if self._noting:
             if self._undo is not None:
                 self._undo.note_slots(zip(items, slots))
-            if self._listeners:
-                self._effects += [Put(key, text, due) for key, text in items.items()]
+            if self._listeners and items:
+                self._effects.append(PutMany(items, due))
         if due is None and tuple not in set(map(type, slots)):
             for key, text in items.items():
                 shards[hash(key) & MASK][key] = text

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from domain.bounded import OVERDRAFT, BoundedStore
 from domain.contents import MASK
-from domain.effects import Cleared, Effect, Put
+from domain.effects import Cleared, Effect, Put, PutMany
 from domain.errors import OutOfMemory
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
@@ -140,6 +140,8 @@ class Actor:
         for effect in effects:
             if isinstance(effect, Put):
                 self.told[effect.key] = (effect.text, effect.due)
+            elif isinstance(effect, PutMany):
+                self.told.update((key, (text, effect.due)) for key, text in effect.items.items())
             elif isinstance(effect, Cleared):
                 self.told.clear()
             else:

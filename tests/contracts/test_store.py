@@ -15,7 +15,7 @@ from domain import memory
 from domain.bounded import BoundedStore
 from domain.contents import MASK
 from domain.deadlines import Deadline
-from domain.effects import Cleared, Effect, Listener, Observable, Put, Reason, Removed
+from domain.effects import Cleared, Effect, Listener, Observable, Put, PutMany, Reason, Removed
 from domain.errors import BadRequest
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
@@ -317,6 +317,8 @@ class Replay:
         for effect in effects:
             if isinstance(effect, Put):
                 self.texts[effect.key] = effect.text
+            elif isinstance(effect, PutMany):
+                self.texts.update(effect.items)
             elif isinstance(effect, Removed):
                 del self.texts[effect.key]
             else:
@@ -347,8 +349,9 @@ class TestEffects:
             (lambda: store.set("a", b"1"), [Put("a", b"1")]),
             (
                 lambda: store.set_many({"a": b"2", "b": b"3"}, 5),
-                [Put("a", b"2", clock.now + 5), Put("b", b"3", clock.now + 5)],
+                [PutMany({"a": b"2", "b": b"3"}, clock.now + 5)],
             ),
+            (lambda: store.set_many({"d": b"5"}), [PutMany({"d": b"5"})]),
             (lambda: put(store, "c", b"4", 7), [Put("c", b"4", clock.now + 7)]),
             (lambda: put(store, "c", b"4"), [Put("c", b"4")]),
             (lambda: store.delete(["c", "x", "c"]), [Removed("c", Reason.DELETED)]),

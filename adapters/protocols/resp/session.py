@@ -16,7 +16,7 @@ from application.commands import Command
 from application.databases import Databases
 from application.limits import Limits
 from application.ports import Link
-from domain.effects import Cleared, Effect, Observable
+from domain.effects import Cleared, Effect, Observable, PutMany
 from domain.store import Store
 
 
@@ -227,6 +227,9 @@ class Watches:
             if isinstance(effect, Cleared):
                 for watchers in self._watchers.values():
                     _mark(watchers)
+            elif isinstance(effect, PutMany):
+                for key in self._watchers.keys() & effect.items.keys():
+                    _mark(self._watchers[key])
             else:
                 _mark(self._watchers.get(effect.key, ()))
 

@@ -151,6 +151,8 @@ def records_of(changes: Mapping[str, Change], is_cleared: bool) -> List[Record]:
 
     Each key has one change, so the order of the records behind `Emptied` does not matter.
     """
+    if not is_cleared and set(map(type, changes.values())) == {bytes}:
+        return [Texts(changes)]  # type: ignore[arg-type]  # the usual case, without copies
     texts = {key: change for key, change in changes.items() if type(change) is bytes}
     timed = {key: change for key, change in changes.items() if type(change) is tuple}
     gone = [key for key, change in changes.items() if change is None]

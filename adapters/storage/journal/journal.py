@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Callable, Iterator, Optional, Protocol
+from typing import Any, Callable, Iterator, Optional, Protocol, Set
 
 from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.files import journal_name
@@ -17,8 +17,9 @@ from adapters.storage.journal.queue import Queue
 from adapters.storage.journal.reader import Reader
 from adapters.storage.journal.replay import Replay, RestorableStore
 from adapters.storage.journal.upkeep import Upkeep
-from adapters.storage.journal.writer import Background, Segment, Writer
+from adapters.storage.journal.writer import Background, Segment, Writer, WriterFigures
 from application.commands import Auth, Command, Info
+from application.ports import Restriction
 from application.stats import Journal as Figures
 from domain.effects import Observable, Reason, Removed
 from domain.errors import DiskFull, Loading
@@ -52,9 +53,11 @@ class Journal:
         self._store = store
         self._clock = clock
         self._wall = wall
-        self._queue = queue = Queue(self._offset, self._schedule)
+        self.restrictions: Set[Restriction] = {Restriction.LOADING}
+        self._queue = queue = Queue(self._offset, self._schedule, self.restrictions)
+        figures = WriterFigures(clock(), self.restrictions)
         self._writer = Writer(
-            disk, queue, background, fsync == "always", _telling(failed, disk), clock, wall
+            disk, queue, background, fsync == "always", _telling(failed, disk), clock, wall, figures
         )
         self.tracks_keys = fsync == "always"
         self.needed = queue.newest
@@ -62,7 +65,6 @@ class Journal:
         self.when_durable = queue.when_done
         self.upkeep = Upkeep(disk, fsync, store, queue, self._writer, clock, wall)
         self.reader: Optional[Reader] = None
-        self._is_loaded = False
         self._unsubscribe: Callable[[], None] = lambda: None
 
     # Loading.
@@ -85,7 +87,7 @@ class Journal:
         self._begin(reader)
         self._unsubscribe = self._store.subscribe(self._queue.add)
         self._queue.add([Removed(key, Reason.EXPIRED) for key in replay.expired])
-        self._is_loaded = True
+        self.restrictions.discard(Restriction.LOADING)
         self.upkeep.tick()
         log.info("loaded the journal", extra={"bytes": reader.bytes_read, "frames": reader.frames})
 
@@ -124,10 +126,10 @@ class Journal:
     # What replies ask.
 
     def admit(self, command: Command[Any]) -> None:
-        if not self._is_loaded:
+        if Restriction.LOADING in self.restrictions:
             if not isinstance(command, (Auth, Info)):
                 raise Loading(f"the server is loading its data ({self._loaded_share():.0%})")
-        elif self.upkeep.is_full and command.may_write():
+        elif Restriction.FULL in self.restrictions and command.may_write():
             raise DiskFull("the disk is full: no write is accepted until there is room")
 
     def _loaded_share(self) -> float:
@@ -139,7 +141,7 @@ class Journal:
     def close(self) -> Iterator[None]:
         """Syncs all there is, in steps to wait between."""
         self._unsubscribe()
-        if not self._is_loaded:
+        if Restriction.LOADING in self.restrictions:
             return
         for last_step in (self._writer.seal, self._writer.close):
             self._writer.sync()
@@ -149,7 +151,7 @@ class Journal:
 
     def figures(self) -> Figures:
         """What INFO tells."""
-        return self.upkeep.figures(is_loading=not self._is_loaded)
+        return self.upkeep.figures(is_loading=Restriction.LOADING in self.restrictions)
 
 
 def _telling(failed: Callable[[str], None], disk: Disk) -> Callable[[OSError], None]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence
+from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence, Set
 
 from adapters.storage.journal.frames import Change, Record, records_of
-from domain.effects import Cleared, Effect, Put
+from application.ports import Restriction
+from domain.effects import Cleared, Effect, Put, PutMany
 
 FRAME_BYTES = 1 << 18
 """Of keys and texts, after which a batch is closed."""
@@ -44,11 +45,18 @@ class Batch:
 class Queue:
     """The batches in their order. The last one takes what comes; those taken to be written stay
     until they are `done`. `offset` makes a deadline a time since 1970; `filled` is called when
-    there is something in a batch that was empty."""
+    there is something in a batch that was empty; `restrictions` has `BEHIND` while more than
+    `MAX_BATCHES` are not done."""
 
-    def __init__(self, offset: Callable[[], float], filled: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        offset: Callable[[], float],
+        filled: Callable[[], None],
+        restrictions: Set[Restriction],
+    ) -> None:
         self._offset = offset
         self._filled = filled
+        self._restrictions = restrictions
         self._batches: Deque[Batch] = deque()
         self._taken = 0
         self.restart(0)
@@ -80,6 +88,14 @@ class Queue:
                 key, text, due = effect
                 changes[key] = text if due is None else (text, due + self._offset())
                 size += len(key) + len(text)
+            elif type(effect) is PutMany:
+                items, due = effect
+                if due is None:
+                    changes.update(items)
+                else:
+                    due += self._offset()
+                    changes.update({key: (text, due) for key, text in items.items()})
+                size += sum(map(len, items)) + sum(map(len, items.values()))
             elif type(effect) is Cleared:
                 changes.clear()
                 batch.is_cleared = True
@@ -97,6 +113,8 @@ class Queue:
     def _begin(self, number: int) -> None:
         self._open = Batch(number)
         self._batches.append(self._open)
+        if len(self._batches) > MAX_BATCHES:
+            self._restrictions.add(Restriction.BEHIND)
 
     def newest(self, keys: Optional[Collection[str]]) -> int:
         """The number of the newest batch that changes any of `keys`, or anything for None; 0 for
@@ -109,8 +127,8 @@ class Queue:
         return 0
 
     def backlog(self) -> int:
-        """The number of the last closed batch, when over `MAX_BATCHES` are not done; 0 else."""
-        return self.number if len(self._batches) > MAX_BATCHES else 0
+        """The number of the last closed batch, when too many are not done; 0 else."""
+        return self.number if Restriction.BEHIND in self._restrictions else 0
 
     def when_done(self, number: int, wake: Callable[[], None]) -> bool:
         """Calls `wake` once the batch with a number is done; false when it is done already."""
@@ -134,6 +152,8 @@ class Queue:
     def done(self) -> None:
         """What was taken is written, and on the disk if it has to be."""
         batches = [self._batches.popleft() for _ in range(self._taken)]
+        if len(self._batches) <= MAX_BATCHES:
+            self._restrictions.discard(Restriction.BEHIND)
         for batch in batches:
             for wake in batch.waiting:
                 wake()

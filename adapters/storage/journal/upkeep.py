@@ -50,11 +50,6 @@ class Upkeep:
         self._pause = 0
         self.snapshot_bytes = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the disk has too little room for more writes; known after each of them."""
-        return self._writer.figures.is_full
-
     def tick(self) -> None:
         """Syncs with `everysec`, seals what is on the disk, and looks whether there is room."""
         self._pause = max(0, self._pause - 1)
@@ -71,7 +66,7 @@ class Upkeep:
     def is_due(self) -> bool:
         """Whether to rewrite the journal."""
         most = max(MIN_REWRITE, 2 * self.snapshot_bytes)
-        return self.size() > most and not (self._pause or self.is_full)
+        return self.size() > most and not (self._pause or self._writer.figures.is_full)
 
     def rewrite(self) -> Steps:
         """Puts a snapshot in the place of all there is, in steps; see `Rewrite`."""
@@ -99,7 +94,7 @@ class Upkeep:
             fsync=self._fsync,
             loading=is_loading,
             rewriting=self._rewrite is not None,
-            full=self.is_full,
+            full=writer.figures.is_full,
             size=self.size(),
             snapshot=self.snapshot_bytes,
             frames=queue.number,

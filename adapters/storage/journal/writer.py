@@ -12,12 +12,13 @@ import logging
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, TypeVar, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, Set, TypeVar, Union
 
 from adapters.storage.journal.disk import RESERVE, Disk, File
 from adapters.storage.journal.files import journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
 from adapters.storage.journal.queue import Batch, Queue
+from application.ports import Restriction
 
 log = logging.getLogger(__name__)
 
@@ -74,26 +75,27 @@ class Outcome(NamedTuple):
 
 @dataclass
 class WriterFigures:
-    """Bytes of the file that is written, of those before it that are still needed, and of the
-    disk's room when it was last asked for; syncs by how long they took; the time of the last one by
-    the writer's clock."""
+    """Bytes of the file that is written and of those before it that are still needed; syncs by how
+    long they took; the time of the last one by the writer's clock. `restrictions` has `FULL` while
+    the disk has too little room for more writes."""
 
     last_durable: float
-    room: int = RESERVE
+    restrictions: Set[Restriction]
     size: int = 0
     old_size: int = 0
     syncs: List[int] = field(default_factory=lambda: [0] * (len(SYNC_SECONDS) + 1))
 
     @property
     def is_full(self) -> bool:
-        """Whether the disk has too little room for more writes."""
-        return self.room < RESERVE
+        """Whether the disk has too little room for more writes; known after each of them."""
+        return Restriction.FULL in self.restrictions
 
     def note_room(self, room: int) -> None:
         """Takes the bytes that there is room for; logs when that makes the disk full or ends it."""
-        was_full, self.room = self.is_full, room
-        if self.is_full != was_full:
-            log.warning(_FULLNESS[self.is_full], extra={"free": room, "needed": RESERVE})
+        is_full = room < RESERVE
+        if is_full != self.is_full:
+            (self.restrictions.add if is_full else self.restrictions.discard)(Restriction.FULL)
+            log.warning(_FULLNESS[is_full], extra={"free": room, "needed": RESERVE})
 
     def note_sync(self, seconds: float, now: float) -> None:
         """Counts a sync."""
@@ -118,6 +120,7 @@ class Writer:
         failed: Callable[[OSError], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
+        figures: WriterFigures,
     ) -> None:
         self._disk = disk
         self._queue = queue
@@ -130,7 +133,7 @@ class Writer:
         self.segment: Segment
         self.durable = 0
         """The number of the last frame that is on the disk."""
-        self.figures = WriterFigures(clock())
+        self.figures = figures
         self._sealed = -1
         self._is_scheduled = self._is_busy = False
 
