@@ -51,6 +51,7 @@ SLOW_SYNC = f"""
 import time
 from adapters.storage.journal import disk
 sync = disk._sync_data
+disk._THROUGH = 0  # so that all syncs are of one kind
 disk._sync_data = lambda descriptor: (time.sleep({{seconds}}), sync(descriptor))
 {RUN}
 """

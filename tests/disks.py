@@ -91,6 +91,10 @@ class FaultyFile:
         self._disk.count("write")
         self._file.write(data)
 
+    def write_through(self, data: bytes) -> None:
+        self.write(data)
+        self.sync()
+
     def sync(self) -> None:
         self._disk.count("sync")
         self._file.sync()

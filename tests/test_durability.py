@@ -12,6 +12,7 @@ from adapters.client.loopback import LoopbackLink
 from adapters.storage.journal import background, queue
 from adapters.storage.journal.disk import RESERVE
 from adapters.storage.journal.journal import Journal
+from adapters.storage.journal.writer import LOOK_BYTES
 from application.admission import LongRequests
 from application.conversation import Service
 from application.durability import SMALL, DurableConversation
@@ -284,22 +285,21 @@ def test_a_full_disk_refuses_no_request_that_only_reads(world: World, request_by
     assert Client(world).send(request_bytes).startswith(READS[request_bytes])
 
 
-def test_the_write_that_fills_the_disk_is_the_last_one_accepted(world: World) -> None:
+def test_the_mebibyte_that_fills_the_disk_is_the_last_one_accepted(world: World) -> None:
     client = Client(world)
     world.disk.room = RESERVE - 1
-    assert client.send(SET) == b""
-    world.background.work()
-    assert client.receive() == TRUE
+    for accepted in (SET, SET.replace(b"1", b'"%b"' % (b"x" * LOOK_BYTES))):
+        assert client.send(accepted) == b""
+        world.background.work()
+        assert client.receive() == TRUE
     assert b"the disk is full" in client.send(SET)
 
 
 def test_a_disk_that_is_full_and_one_with_room_again_are_logged_once_each_at_once(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = Client(world)
     world.disk.room = RESERVE - 1
-    client.send(SET)
-    world.background.work()
+    world.journal.upkeep.tick()
     assert [record.message for record in caplog.records] == ["the disk is full: writes are refused"]
     world.journal.upkeep.tick()
     world.disk.room = RESERVE

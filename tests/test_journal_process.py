@@ -45,7 +45,7 @@ def sync_later(descriptor):
     while os.path.exists({gate!r}):
         time.sleep(0.001)
     sync(descriptor)
-disk._sync_data = sync_later
+disk._sync_data, disk._THROUGH = sync_later, 0
 """
 
 

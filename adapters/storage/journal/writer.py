@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
+LOOK_BYTES = 1 << 20
+"""After so many written bytes the disk is asked for its room, as it is once a second."""
+
 WRITE_AFTER = 0.01
 """Seconds that changes are collected for where no reply waits for them."""
 
@@ -64,13 +67,25 @@ class Segment(NamedTuple):
     header: Header
 
 
+class Job(NamedTuple):
+    """What is to be written, how far, and the number of its last frame."""
+
+    data: bytes
+    step: Step
+    number: int
+    follows_durable: bool
+    """Whether all that was written before is on the disk."""
+    looks: bool
+    """Whether to ask for the disk's room."""
+
+
 class Outcome(NamedTuple):
-    """What a job has come to: the file to go on with, how long the sync took, if there was one, and
-    the bytes that there is room for."""
+    """What a job has come to: the file to go on with, how long the sync took, and the bytes that
+    there is room for, None if it did not sync, or look."""
 
     segment: Segment
     synced: Optional[float]
-    room: int
+    room: Optional[int]
 
 
 @dataclass
@@ -87,7 +102,7 @@ class WriterFigures:
 
     @property
     def is_full(self) -> bool:
-        """Whether the disk has too little room for more writes; known after each of them."""
+        """Whether the disk has too little room for more writes, when it was last asked."""
         return Restriction.FULL in self.restrictions
 
     def note_room(self, room: int) -> None:
@@ -135,6 +150,8 @@ class Writer:
         """The number of the last frame that is on the disk."""
         self.figures = figures
         self._sealed = -1
+        self._unlooked = 0
+        """Bytes written since the disk was asked for its room."""
         self._is_scheduled = self._is_busy = False
 
     def start(self, segment: Segment, number: int) -> None:
@@ -195,25 +212,31 @@ class Writer:
         if batches or step:
             self._is_busy = True
             data = b"".join(map(self._frame, batches))
-            job = partial(self._write, data, step, number)
-            self._background.run(job, partial(self._done, number, len(data)))
+            follows_durable = self.durable == number - len(batches)
+            job = Job(data, step, number, follows_durable, self._unlooked + len(data) > LOOK_BYTES)
+            self._background.run(partial(self._write, job), partial(self._done, job))
 
     def _frame(self, batch: Batch) -> bytes:
         unsynced = batch.number - self.durable
         return encode_frame(batch.records(), batch.number, unsynced, self._wall())
 
-    def _write(self, data: bytes, step: Step, number: int) -> Outcome:
+    def _write(self, job: Job) -> Outcome:
         segment, took = self.segment, None
-        if data:
-            segment.file.write(data)
-        if step >= Step.SYNC:
-            began = self._clock()
-            segment.file.sync()
+        began = self._clock()
+        if job.step >= Step.SYNC and job.follows_durable and job.data:
+            segment.file.write_through(job.data)
             took = self._clock() - began
-        if step is Step.ROTATE:
+        else:
+            if job.data:
+                segment.file.write(job.data)
+            if job.step >= Step.SYNC:
+                segment.file.sync()
+                took = self._clock() - began
+        if job.step is Step.ROTATE:
             segment.file.close()
-            segment = self._begin_file(segment.journal + 1, segment.header._replace(number=number))
-        return Outcome(segment, took, self._disk.free())
+            header = segment.header._replace(number=job.number)
+            segment = self._begin_file(segment.journal + 1, header)
+        return Outcome(segment, took, self._disk.free() if job.looks else None)
 
     def _begin_file(self, index: int, header: Header) -> Segment:
         file = self._disk.create(journal_name(index))
@@ -222,19 +245,22 @@ class Writer:
         self._disk.sync()
         return Segment(file, index, header)
 
-    def _done(self, number: int, size: int, outcome: Union[Outcome, OSError]) -> None:
+    def _done(self, job: Job, outcome: Union[Outcome, OSError]) -> None:
         if isinstance(outcome, OSError):
             self._failed(outcome)  # it stays busy: nothing is written behind a gap
             return
         figures = self.figures
-        figures.size += size
+        figures.size += len(job.data)
         if outcome.segment is not self.segment:
             figures.old_size += figures.size
             figures.size = HEADER_SIZE
         self.segment = outcome.segment
-        figures.note_room(outcome.room)
+        self._unlooked += len(job.data)
+        if outcome.room is not None:
+            self._unlooked = 0
+            figures.note_room(outcome.room)
         if outcome.synced is not None:
-            self.durable = number
+            self.durable = job.number
             figures.note_sync(outcome.synced, self._clock())
         self._is_busy = False
         self._queue.done()
