@@ -101,6 +101,29 @@ def test_values_of_any_bytes_in_any_pieces_come_back(values: List[bytes], size: 
     assert said(*pieces) == echoed + b"+PONG\r\n"
 
 
+@pytest.mark.parametrize("size", [1, 1000, 5000, 1 << 20])
+@pytest.mark.parametrize(
+    "strange", [b"short", b"a\r\n$1\r\nb", b"x" * 20_000, b"", b"[1, 2]", b"\xff"]
+)
+def test_many_arguments_in_any_pieces_come_back(strange: bytes, size: int) -> None:
+    keys = [b"key:%d" % number for number in range(1500)]
+    values = [b"%d" % number for number in range(1500)]
+    values[10] = values[1400] = strange
+    sent = request(b"MSET", *(each for pair in zip(keys, values) for each in pair))
+    sent += request(b"MGET", *keys) + request(b"MGET", b"none", *keys[1398:])
+    replies = said(*(sent[at : at + size] for at in range(0, len(sent), size)))
+    rest = request(*values[1398:])[len(b"*102\r\n") :]
+    assert replies == b"+OK\r\n" + request(*values) + b"*103\r\n$-1\r\n" + rest
+
+
+def test_many_arguments_are_bounded_by_their_bytes() -> None:
+    many = request(b"MSET", *[b"k" * 100, b"v" * 100] * 5000)
+    for size in (1000, len(many)):
+        pieces = [many[at : at + size] for at in range(0, len(many), size)]
+        replies = said(PING, *pieces, max_request_bytes=1_000_000)
+        assert b"at most 1000000 bytes (max_request_bytes)" in replies
+
+
 words = st.sampled_from(sorted(NAMES)) | st.sampled_from(
     [b"k", b"1", b"-1", b"*", b"0", b"NX", b"EX", b"GET", b"MATCH", b"3", b"x" * 70, b"\xff", b""]
 )

@@ -114,7 +114,8 @@ def key_of(session: Session, argument: bytes) -> str:
 
 def keys_of(session: Session, arguments: Iterable[bytes]) -> List[str]:
     """The keys as they are stored."""
-    return [session.prefix + each.decode() for each in arguments]
+    keys = map(bytes.decode, arguments)
+    return [session.prefix + key for key in keys] if session.prefix else list(keys)
 
 
 def integer_of(argument: bytes) -> int:

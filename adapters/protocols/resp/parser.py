@@ -29,7 +29,7 @@ MAX_UNAUTHENTICATED_ARGUMENTS, MAX_UNAUTHENTICATED_BYTES = 10, 16 * 1024
 Arguments = List[bytes]
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
-_COUNTS = {b"*%d" % count: count for count in range(1, 65)}
+_COUNTS = {b"*%d" % count: count for count in range(1, 1025)}
 _LENGTHS = {size: b"$%d" % size for size in range(1024)}
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
@@ -55,6 +55,8 @@ class Parser:
         """The length of the next of them, once it is known."""
         self._size = 0
         """The bytes of this request so far, with what was announced."""
+        self._one_by_one = 0
+        """Up to where in `_data` its arguments are taken one by one."""
         self.has_more = False
         """Whether `take` may find more without being given anything."""
         self.partial_number = 0
@@ -78,7 +80,7 @@ class Parser:
         if data:
             rest = self._data[self._at :] if self._at else self._data
             self._data, self._at = rest + data if rest else data, 0
-        self._need = 0
+        self._need = self._one_by_one = 0
         requests = [] if self._left or self.is_restricted else self._take_block()
         if not requests:
             request = self._take_one()
@@ -122,7 +124,7 @@ class Parser:
         index = 0
         while index < last and len(requests) < WINDOW:
             count = _COUNTS.get(pieces[index])
-            if count is None:
+            if count is None or count > self._max_arguments:
                 break
             end = index + 1 + 2 * count
             if end > last:
@@ -160,6 +162,8 @@ class Parser:
                 )
             self._left = count
         while self._left:
+            if self._take_some():
+                continue
             argument = self._take_argument()
             if argument is None:
                 return None
@@ -168,6 +172,32 @@ class Parser:
         arguments, self._arguments = self._arguments, []
         self._is_partial = False
         return arguments
+
+    def _take_some(self) -> bool:
+        """Takes the usual arguments of a block together, as `_take_block` does requests; false
+        where the next one has to be taken alone."""
+        if self._length >= 0 or self._at < self._one_by_one or self.is_restricted:
+            return False
+        block = self._data[self._at : self._at + BLOCK]
+        pieces = block.split(b"\r\n")
+        count = min(self._left, (len(pieces) - 1) // 2)
+        lengths, arguments = pieces[: 2 * count : 2], pieces[1 : 2 * count : 2]
+        if not count or list(map(_LENGTHS.get, map(len, arguments))) != lengths:
+            self._one_by_one = self._at + len(block)
+            return False
+        size = sum(map(len, lengths)) + sum(map(len, arguments)) + len(b"\r\n\r\n") * count
+        self._announce(size)
+        self._arguments += arguments
+        self._left -= count
+        self._at += size
+        return True
+
+    def _announce(self, size: int) -> None:
+        """The request has so many bytes more; raises `TooLarge` when they are too many."""
+        self._size += size
+        if self._size > self._max_bytes:
+            most = f"a request has at most {self._max_bytes} bytes (max_request_bytes)"
+            raise TooLarge(f"Protocol error: invalid bulk length: {most}")
 
     def _take_argument(self) -> Optional[bytes]:
         if self._length < 0:
@@ -181,10 +211,7 @@ class Parser:
                 raise BadRequest("Protocol error: invalid bulk length")
             if self.is_restricted and length > MAX_UNAUTHENTICATED_BYTES:
                 raise BadRequest("Protocol error: unauthenticated bulk length")
-            self._size += length + len(b"$0\r\n\r\n")
-            if self._size > self._max_bytes:
-                most = f"a request has at most {self._max_bytes} bytes (max_request_bytes)"
-                raise TooLarge(f"Protocol error: invalid bulk length: {most}")
+            self._announce(length + len(b"$0\r\n\r\n"))
             self._length = length
         end = self._at + self._length
         if len(self._data) < end + 2:

@@ -246,6 +246,8 @@ def _set_get(result: Any, _: object, null: bytes) -> bytes:
 
 def _values(result: Dict[str, bytes], request: MGetEach, null: bytes) -> bytes:
     request.check_size(result)
+    if result and len(result) == len(request.keys):
+        return b"*%d\r\n" % len(result) + bulks_of(list(result.values()))
     found = {key: bulk(to_bytes(text)) for key, text in result.items()}
     return array([found.get(key, null) for key in request.keys])
 

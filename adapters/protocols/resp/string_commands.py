@@ -28,7 +28,7 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
-from application.byte_values import to_text
+from application.byte_values import to_text, to_texts
 from application.commands import Get, GetDel, GetSet, MSet, strings
 from application.commands.strings import NAMED, Condition, Lifetime
 
@@ -88,7 +88,7 @@ def _getex(session: Session, arguments: Arguments) -> Made:
 def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
     if len(arguments) % 2 == 0:
         raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
-    return dict(zip(keys_of(session, arguments[1::2]), map(to_text, arguments[2::2])))
+    return dict(zip(keys_of(session, arguments[1::2]), to_texts(arguments[2::2])))
 
 
 def _incr(name: str, sign: int) -> Make:

@@ -68,8 +68,9 @@ class MGetEach(MGet, tag="MGET", gc=False):
 
     def check_size(self, found: Dict[str, bytes]) -> None:
         """Raises `TooLarge` before the reply is made."""
-        sizes = {key: len(text) for key, text in found.items()}
-        size = sum(sizes.get(key, 0) for key in self.keys)
+        size = sum(map(len, found.values()))
+        if len(found) < len(self.keys):
+            size = sum(len(found.get(key, b"")) for key in self.keys)
         if size > self.max_reply_bytes:
             most = f"at most {self.max_reply_bytes} (max_reply_bytes)"
             raise TooLarge(f"the values have {size} bytes; a reply has {most}")
