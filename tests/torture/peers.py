@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 import pytest
 
+from application.limits import Limits
 from tests.support import ROOT, TIMEOUT, Server, environment
 
 MB = 1 << 20
@@ -101,14 +102,17 @@ def clients_of(server: Server, count: int) -> Iterator[List[Client]]:
         yield [stack.enter_context(client_of(server)) for _ in range(count)]
 
 
+FILLED_AT_ONCE = Limits().max_keys_per_request
+
+
 def fill(
     server: Server, keys: int, value: str = "abcdefghijklmnopqrst", until: Optional[float] = None
 ) -> None:
     """Store many keys, `key:000000000000` and on, that all end at one time by our clock, if any."""
     ttl = {}
     with client_of(server) as client:
-        for at in range(0, keys, 50_000):
-            items = {f"key:{n:012}": value for n in range(at, min(keys, at + 50_000))}
+        for at in range(0, keys, FILLED_AT_ONCE):
+            items = {f"key:{n:012}": value for n in range(at, min(keys, at + FILLED_AT_ONCE))}
             if until is not None:
                 ttl = {"ttl": max(0.01, until - time.monotonic())}
             assert client.ask("MSET", items=items, **ttl)["ok"]
