@@ -11,6 +11,7 @@ import ssl
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
@@ -53,6 +54,7 @@ class Writers:
     """Clients that count, each in a key of its own, until the server is gone."""
 
     def __init__(self, server: Server, count: int = 8, first: int = 1) -> None:
+        ask_loaded(server, b'{"type":"PING"}\n')
         self.acknowledged: Dict[str, int] = {}
         self._first = first
         self._threads = [
@@ -74,6 +76,7 @@ class Writers:
     def wait_for(self, count: int) -> None:
         """Until so many writes are acknowledged."""
         while sum(last - self._first + 1 for last in list(self.acknowledged.values())) < count:
+            assert any(thread.is_alive() for thread in self._threads)
             time.sleep(0.001)
 
     def join(self) -> Dict[str, int]:
@@ -271,13 +274,14 @@ class TestProcess:
 def loaded_server(where: str) -> Iterator[Callable[[bytes], Any]]:
     """Asks a server that has loaded a directory."""
     with running_server("--data-dir", where) as server:
-
-        def ask(line: bytes) -> Any:
-            while True:
-                reply = json.loads(server.ask(line))
-                if reply["ok"]:
-                    return reply["result"]
-                assert "loading" in reply["error"]["message"]
-
-        yield ask
+        yield partial(ask_loaded, server)
         assert server.stop() == 0
+
+
+def ask_loaded(server: Server, line: bytes) -> Any:
+    """The result of a request once the server has loaded its data."""
+    while True:
+        reply = json.loads(server.ask(line))
+        if reply["ok"]:
+            return reply["result"]
+        assert "loading" in reply["error"]["message"]
