@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-cluster check test test-versioned test-wheel torture format lint layers types bench bench-quick fuzz
+.PHONY: help demo demo-cluster check test test-versioned test-wheel suites torture format lint layers types bench bench-quick fuzz
 
 help:                             ## what can be made, this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

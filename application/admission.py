@@ -30,7 +30,10 @@ class Gate:
     """The gate between an unauthenticated client and the commands. `client` is its address and
     port."""
 
-    bounds = f"unauthenticated input limit ({MAX_UNAUTHENTICATED_INPUT // 1024} KiB)"
+    bounds = (
+        f"unauthenticated limit ({MAX_UNAUTHENTICATED_INPUT // 1024} KiB of input, "
+        f"{MAX_UNAUTHENTICATED_OUTPUT // 1024} KiB of output)"
+    )
 
     def __init__(self, password: Password, client: str) -> None:
         self._password = password

@@ -195,13 +195,9 @@ class ListenAddress(NamedTuple):
         if self.kind == "unix":
             return [self]
         try:
-            found = socket.getaddrinfo(
-                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
+            hosts = _LOCALHOST if self.host == "localhost" else _found(self.host, self.port)
         except OSError:
             return [self]
-        found.sort(key=lambda entry: entry[0] != socket.AF_INET)
-        hosts = list(dict.fromkeys(_with_zone(entry[4]) for entry in found))
         if len(hosts) == 1:
             return [self._replace(host=hosts[0])]
         own = [host for host in hosts if _is_own(host)]
@@ -217,6 +213,18 @@ class ListenAddress(NamedTuple):
             return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
         except ValueError:
             return True
+
+
+_LOCALHOST = ["127.0.0.1", "::1"]
+"""RFC 6761, section 6.3; some systems' files of names have but one of them."""
+
+
+def _found(name: str, port: int) -> List[str]:
+    """The addresses that a name stands for, IPv4 first."""
+    flags = socket.AI_PASSIVE
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=flags)
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    return list(dict.fromkeys(_with_zone(entry[4]) for entry in found))
 
 
 def _is_own(host: str) -> bool:

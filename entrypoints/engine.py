@@ -42,7 +42,7 @@ def new_store(
         from adapters.storage.redis.slots import Server
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
-        why = f"an engine needs redis-py: pip install 'kvjson[redis]' ({error})"
+        why = f"an engine needs redis-py: pip install redis ({error})"
         raise Misconfigured(why) from error
 
     def connect(host: str, port: int) -> Any:

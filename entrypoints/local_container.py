@@ -57,4 +57,6 @@ class LocalContainer(containers.DeclarativeContainer):
         providers.Object(from_json),
         providers.Object(is_plain),
     )
-    executor: providers.Provider[Pipelined] = providers.Singleton(Loopback, session, conversation)
+    executor: providers.Provider[Pipelined] = providers.Singleton(
+        Loopback, session.provider, conversation.provider
+    )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import os
 import shutil
 import signal
 import sys
-from typing import IO, Any, Iterator, NoReturn, Optional, Tuple, Union
+from typing import IO, Any, BinaryIO, Iterator, NoReturn, Optional, Set, Tuple, Union
 
 import click
 
@@ -27,10 +28,22 @@ def prepare() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
+            _closed.add(name)
             descriptor = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ESCAPES)
+
+
+_closed: Set[str] = set()
+"""The streams that were closed when the program started."""
+
+
+def data_output() -> BinaryIO:
+    """Standard output, for what the program is run for. Raises `OSError` when it is closed."""
+    if "stdout" in _closed:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return sys.stdout.buffer
 
 
 def write(text: str, color: Optional[bool] = None) -> None:

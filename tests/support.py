@@ -165,8 +165,10 @@ def session_of(
 
 def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:
     """A client of a store in this process."""
-    server = session_of(LocalExecutor(InMemoryStore(clock)))
-    return Loopback(ClientSession(DEFAULTS["max_reply_bytes"]), server)
+    executor = LocalExecutor(InMemoryStore(clock))
+    return Loopback(
+        partial(ClientSession, DEFAULTS["max_reply_bytes"]), partial(session_of, executor)
+    )
 
 
 def server_container(**settings: Any) -> ServerContainer:

@@ -202,6 +202,11 @@ class TestHowAResultIsPrinted:
         secret.write_text("open sesame\n")
         with running_server("--password-file", str(secret)) as server:
             assert "--password-file or --askpass" in kv(server.port, "ping").stderr
+            asked = ["setsid", sys.executable, "-m", "entrypoints.client", "-W", "ping"]
+            done = subprocess.run(
+                asked, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT
+            )
+            assert (done.returncode, "needs a terminal" in done.stderr) == (2, True)
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
 
@@ -385,6 +390,7 @@ class TestStreams:
             ("kv keys | head -n 1", 141),
             ("kv export - | head -n 1", 141),
             ("for n in {{1..20000}}; do echo GET large; done | kv | head -n 1", 141),
+            ("kv export - >&-", 1),
             ("kv GET large > /dev/full", 1),
             ("kv export - > /dev/full", 1),
             ("echo GET large | kv > /dev/full", 1),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -292,6 +293,24 @@ def test_the_shell_uses_an_engine_without_a_server(engine: Engine) -> None:
     done = kv(0, "-u", engine.url, stdin="get k\nincr n\nincr n\ncount\n")
     assert done.stdout.split() == ['{"a":1}', "1", "2", "2"]
     assert engine.client.get("kv:n") == b"2"
+    watched = kv(0, "-u", engine.url, "monitor", "-c", "1")
+    assert (watched.returncode, "Traceback" in watched.stderr) == (2, False)
+    assert "there is no kv-server to look at" in watched.stderr
+
+
+def test_a_client_program_without_redis_py_says_so(tmp_path: Path) -> None:
+    (tmp_path / "redis.py").write_text("raise ImportError('no redis here')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "entrypoints.client", "-u", "redis://127.0.0.1:1", "get", "k"],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert done.returncode == 3
+    assert "pip install redis (no redis here)" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("network", ["threads", "gevent"])

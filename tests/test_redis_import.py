@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from typing import Any, Dict, Iterator, List, Sequence
 
@@ -12,7 +13,8 @@ import redis
 
 from adapters.client.redis_source import Item, RedisKeys, Refusal, Source, connected
 from domain.errors import Unavailable
-from tests.support import Server, kv, running_server
+from tests.certificates import Files
+from tests.support import TIMEOUT, Server, kv, running_server
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,37 @@ def test_a_peer_that_is_no_redis_is_an_error(sent: bytes) -> None:
         with pytest.raises(Unavailable), connected(place, "", 10, 10) as keys:
             list(keys.pages())
         thread.join()
+
+
+def test_an_authority_of_ones_own_is_named_and_trusted(files: Files) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files.server)
+    replies = [b":1\r\n", b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n", b"$1\r\n1\r\n:-1\r\n"]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(TIMEOUT)
+
+        def serve() -> None:
+            for _ in range(2):
+                peer = listener.accept()[0]
+                with peer, contextlib.suppress(OSError):
+                    secure = context.wrap_socket(peer, server_side=True)
+                    for reply in replies:
+                        secure.recv(1000)
+                        secure.sendall(reply)
+                    secure.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"rediss://127.0.0.1:{listener.getsockname()[1]}"
+        with running_server() as server:
+            refused = kv(server.port, "import", "--from", address)
+            trusting = ["--from-tls-ca", files.authority]
+            done = kv(server.port, "import", "--from", address, *trusting)
+        thread.join()
+    assert (refused.returncode, "--from-tls-ca" in refused.stderr) == (3, True)
+    assert (done.returncode, done.stderr) == (0, "1 key imported\n")
+    plain = kv(1, "import", "--from", "redis://127.0.0.1", *trusting)
+    assert (plain.returncode, "is for --from rediss://" in plain.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("sent", [b"", b"-ERR unknown command\r\n"])

@@ -321,7 +321,11 @@ class TestKeys:
         clock = Clock()
         pages = Pages([Keys(["a"], "1"), Keys(["b"], "2"), Keys(["c"], None)])
         pages.then = lambda: setattr(clock, "now", clock.now + 0.1)
-        assert some_keys(pages, "", clock) == ["a", "b"]
+        assert some_keys(pages, "", clock) == ["", "a", "b"]
+
+    def test_completion_says_where_there_are_more_keys_than_it_offers(self) -> None:
+        many = [f"user:{number:03}" for number in range(60)]
+        assert some_keys(Pages([Keys(many, None)]), "user:", Clock()) == ["user:", *many[:50]]
 
     def test_completion_has_no_keys_of_a_server_that_fails(self) -> None:
         assert some_keys(Pages([]), "") == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, Iterator, List, Protocol, Sequence, TypeVar
+from typing import Any, Callable, Iterator, List, Protocol, Sequence, TypeVar
 
 from application.commands import Command
 from application.ledger import Ledger
@@ -17,12 +17,17 @@ from application.ports import Conversation, Pipelined, Wants
 R = TypeVar("R")
 
 
+_GOES_ON = (Wants.TURN, Wants.WAKE)
+
+
 class ClientSession(Protocol):
     """The client's side."""
 
     def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
 
     def receive_data(self, data: bytes) -> List[object]: ...
+
+    def receive_eof(self) -> List[object]: ...
 
 
 class LoopbackLink:
@@ -40,22 +45,50 @@ class LoopbackLink:
 
 
 class Loopback(Pipelined):
-    """An executor for all threads of this process, one at a time."""
+    """An executor for all threads of this process, one at a time. Where a refusal, or an exception
+    that is no answer, ends a conversation, the next command begins another."""
 
-    def __init__(self, client: ClientSession, server: Conversation) -> None:
-        self._client = client
-        self._server = server
+    def __init__(
+        self, new_client: Callable[[], ClientSession], new_server: Callable[[], Conversation]
+    ) -> None:
+        self._new_client = new_client
+        self._new_server = new_server
         self._turn = threading.Lock()
+        self._begin()
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place."""
-        outcomes: List[object] = []
         with self._turn:
+            outcomes = self._converse(commands)
+            while len(outcomes) < len(commands):
+                outcomes += self._converse(commands[len(outcomes) :])
+            return outcomes
+
+    def _begin(self) -> None:
+        self._client = self._new_client()
+        self._server = self._new_server()
+
+    def _converse(self, commands: Sequence[Command[Any]]) -> List[object]:
+        """The outcomes of the commands, or of the first of them up to the end of the
+        conversation."""
+        outcomes: List[object] = []
+        try:
             for piece in self._client.send(commands):
                 outcomes += self._client.receive_data(self._server.receive(piece))
-                while self._server.wants is not Wants.INPUT:
+                while self._server.wants in _GOES_ON:
                     outcomes += self._client.receive_data(self._server.advance())
+                if self._server.wants is Wants.END:
+                    outcomes += self._client.receive_eof()
+                    self._end()
+                    break
+        except BaseException:
+            self._end()
+            raise
         return outcomes
+
+    def _end(self) -> None:
+        self._server.close()
+        self._begin()
 
     def close(self) -> None:
         """Does nothing: no resource is open."""

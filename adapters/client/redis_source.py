@@ -36,13 +36,15 @@ class Item(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a Redis is: `redis://[user@]host[:port][/database]`, `rediss://` for TLS."""
+    """Where a Redis is: `redis://[user@]host[:port][/database]`, `rediss://` for TLS, with the file
+    of the authorities to trust, if they are not the system's."""
 
     host: str
     port: int = 6379
     database: int = 0
     user: str = ""
     has_tls: bool = False
+    tls_ca: Optional[str] = None
 
     @classmethod
     def parse(cls, address: str) -> Source:
@@ -114,7 +116,7 @@ def connected(
                 socket.create_connection((source.host, source.port), connect_timeout)
             )
             if source.has_tls:
-                sock = stack.enter_context(_encrypted(sock, source.host))
+                sock = stack.enter_context(_encrypted(sock, source))
             sock.settimeout(timeout)
             wire = _Wire(sock, stack.enter_context(sock.makefile("rb")))
             keys = RedisKeys(wire.ask)
@@ -128,10 +130,11 @@ def connected(
         raise Unavailable(f"Redis at {source.host}:{source.port}: {error}") from error
 
 
-def _encrypted(sock: socket.socket, host: str) -> ssl.SSLSocket:
+def _encrypted(sock: socket.socket, source: Source) -> ssl.SSLSocket:
     """The socket, once the TLS handshake is done; a Redis without TLS may never answer it."""
     try:
-        return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        context = ssl.create_default_context(cafile=source.tls_ca)
+        return context.wrap_socket(sock, server_hostname=source.host)
     except ssl.SSLCertVerificationError:
         raise
     except (socket.timeout, ssl.SSLError) as error:

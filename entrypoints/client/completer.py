@@ -52,8 +52,8 @@ class CommandCompleter(Completer):
             yield from _options(command, typed, begun)
         elif _takes_key(command, typed):
             in_quotes = begun.startswith('"')
-            for key in filter(None, some_keys(self._target.executor, begun[in_quotes:])):
-                yield _quoted(key, in_quotes), ""
+            for key in some_keys(self._target.executor, begun[in_quotes:]):
+                yield _quoted(key, in_quotes) if key else begun, ""
 
 
 def _option_before_value(command: click.Command, word: str) -> Optional[click.Option]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Optional
 
 import click
 
+from domain.errors import KvError
 from entrypoints.address import bracketed
 from entrypoints.client.options import connection_settings
+from entrypoints.client.output import failure
 from entrypoints.client.target import Target
 from entrypoints.client_container import ClientContainer
 
@@ -20,7 +23,10 @@ def target_of(context: click.Context, **overrides: Any) -> Target:
     settings.update(attempts=1, **overrides)
     container = ClientContainer()
     container.config.from_dict(settings)
-    executor = container.executor()
+    try:
+        executor = container.executor()
+    except KvError as error:  # what the executor needs is not there
+        raise failure(error) from error
 
     def keep_password(password: str) -> None:
         container.config.from_dict({**settings, "password": password})
@@ -39,5 +45,9 @@ def target_of(context: click.Context, **overrides: Any) -> Target:
 def _asked(context: click.Context) -> Optional[str]:
     if not context.params.get("askpass"):
         return None
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError as error:
+        raise click.UsageError("--askpass needs a terminal; see --password-file") from error
     password: str = click.prompt("password", hide_input=True, err=True)
     return password

@@ -41,17 +41,20 @@ def keys_with(executor: Executor, prefix: str, page: int = PAGE) -> Iterator[Lis
 def some_keys(
     executor: Executor, prefix: str, clock: Callable[[], float] = time.monotonic
 ) -> List[str]:
-    """Up to `MAX_COMPLETIONS` keys that begin so, in order, of those that are found in time."""
+    """Up to `MAX_COMPLETIONS` keys that begin so, in order, of those that are found in time; where
+    there may be more, `prefix` before them: what those have in common, the others may not have."""
     end = clock() + COMPLETION_TIMEOUT
     found: List[str] = []
     try:
         for keys in keys_with(executor, prefix):
             found += keys
-            if len(found) >= MAX_COMPLETIONS or clock() >= end:
+            if len(found) > MAX_COMPLETIONS or clock() >= end:
                 break
+        else:
+            return sorted(found)
     except KvError:
         pass
-    return sorted(found)[:MAX_COMPLETIONS]
+    return [prefix, *sorted(found)[:MAX_COMPLETIONS]] if found else []
 
 
 def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:

@@ -134,7 +134,8 @@ _ADVICE = {
     "WRONG_VERSION_NUMBER": "; does the server speak TLS? without it the address is kv://",
     "RECORD_LAYER_FAILURE": "; does the server speak TLS? without it the address is kv://",
     "certificate is not valid for": "; --tls-server-name is the name that it must have",
-    "CERTIFICATE_VERIFY_FAILED": "; --tls-ca names the authority to trust",
+    "CERTIFICATE_VERIFY_FAILED": "; --tls-ca names the authority to trust (--from-tls-ca that of a "
+    "Redis, a server's --store-tls-ca that of its engine)",
     "NO_CERTIFICATE_OR_CRL_FOUND": "; the file of --tls-ca holds no certificate",
     "PEM lib": "; the file of --tls-cert has no key: give --tls-key",
     "the server closed the connection": "; if it speaks TLS, the address is kvs://",

@@ -6,6 +6,7 @@ import, wherever it is defined.
 
 from __future__ import annotations
 
+import logging
 from typing import get_type_hints
 
 from adapters.client.python_values import NotOfType
@@ -85,4 +86,12 @@ def _name_the_module() -> None:
         exported.__module__ = "kvjson"
 
 
+def _say_nothing_unasked() -> None:
+    """What is logged goes where the program's logging sends it; without any, nowhere."""
+    above = __name__[: -len("entrypoints.library")]
+    for layer in ("adapters", "application", "domain", "entrypoints"):
+        logging.getLogger(above + layer).addHandler(logging.NullHandler())
+
+
 _name_the_module()
+_say_nothing_unasked()

@@ -116,6 +116,7 @@ _OPTIONS = [
     ),
     setting(
         "--http-hosts",
+        may_be_empty=True,
         type=Names("hosts"),
         default="",
         help="Names that HTTP clients may call this server by, beside addresses and localhost, "
@@ -123,6 +124,7 @@ _OPTIONS = [
     ),
     setting(
         "--http-allow-origin",
+        may_be_empty=True,
         type=Names("origins", pattern=ORIGIN),
         default="",
         help="Origins whose web pages may use HTTP, such as https://app.example, separated by "
@@ -161,6 +163,7 @@ _OPTIONS = [
     ),
     setting(
         "--store-prefix",
+        may_be_empty=True,
         metavar="PREFIX",
         help=f"With --store, what the names of keys there begin with; {DEFAULT_PREFIX} by default.",
     ),

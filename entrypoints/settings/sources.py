@@ -81,12 +81,20 @@ class Setting(click.Option):
     """An option that can also be given in the environment and in the file.
 
     `part_of` names the setting, an address, that says the same and more: what is given in a lower
-    source than that address is not looked at.
+    source than that address is not looked at. An empty text, such as that of a shell's variable
+    that is not set, is refused unless it `may_be_empty`.
     """
 
-    def __init__(self, *args: Any, part_of: Optional[str] = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        part_of: Optional[str] = None,
+        may_be_empty: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.part_of = part_of
+        self.may_be_empty = may_be_empty
 
     @property
     def variable(self) -> str:
@@ -114,7 +122,10 @@ class Setting(click.Option):
         try:
             if ctx.get_parameter_source(self.name or "") is ParameterSource.DEFAULT_MAP:
                 self._refuse_other_types(value)
-            return super().process_value(ctx, value)
+            converted = super().process_value(ctx, value)
+            if value == "" and not self.may_be_empty:
+                raise click.BadParameter("it is empty")
+            return converted
         except click.BadParameter as error:
             raise click.BadParameter(error.message, ctx, self, self.origin(ctx)) from error
 

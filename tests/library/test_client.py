@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kvjson import BadRequest, Client, KvError, NotANumber, OutOfRange, Page
+from kvjson import BadRequest, Client, KvError, NotANumber, OutOfRange, Page, TooLarge
 
 from tests.samples import VALUES
 
@@ -199,3 +199,21 @@ def test_a_closed_client_can_be_used_again(client: Client) -> None:
     client.close()
     client.close()
     assert client.get("k") == 1
+
+
+def test_a_value_that_is_too_large_is_refused_and_does_no_harm_to_the_next(client: Client) -> None:
+    client.set("k", 1)
+    with pytest.raises(TooLarge):
+        client.set("large", "x" * 5_000_000)
+    assert client.mget(["k", "large"]) == {"k": 1}
+
+
+def test_a_local_pipeline_goes_on_behind_a_value_that_is_too_large() -> None:
+    client = Client.local()
+    queue = client.pipeline()
+    queue.set("before", 1)
+    queue.set("large", "x" * 5_000_000)
+    queue.set("behind", 2)
+    before, large, behind = queue.run()
+    assert (before, behind, client.get("behind")) == (True, True, 2)
+    assert type(large) is TooLarge

@@ -191,3 +191,18 @@ def test_a_local_client_for_asyncio_has_the_same_methods() -> None:
                 return value.result, await client.count()
 
     assert asyncio.run(run()) == ([1], 1)
+
+
+def test_what_is_logged_is_not_written_unasked() -> None:
+    program = (
+        "import kvjson\n"
+        "client = kvjson.Client.local()\n"
+        "try:\n"
+        "    client.set('large', 'x' * 5_000_000)\n"
+        "except kvjson.TooLarge:\n"
+        "    print('refused')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT
+    )
+    assert (done.stdout, done.stderr) == ("refused\n", "")

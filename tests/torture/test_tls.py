@@ -77,7 +77,7 @@ def is_served(server: Server, context: ssl.SSLContext) -> bool:
 def test_a_client_that_trusts_the_authority_is_served_large_values_too(
     stable: Server, stable_files: Files
 ) -> None:
-    large = "0123456789" * (MB // 2)
+    large = "0123456789" * (MB // 3)
     with secure(stable, stable_files.trust) as client:
         assert isinstance(client.sock, ssl.SSLSocket)
         assert client.sock.version() in ("TLSv1.2", "TLSv1.3")

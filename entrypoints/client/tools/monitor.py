@@ -54,6 +54,8 @@ def monitor_command(target: Target, interval: float, count: Optional[int]) -> No
     """
     try:
         first = report_of(target)
+        if "server" not in first:
+            raise click.UsageError("there is no kv-server to look at: this is an engine")
         if sys.stdout.isatty() and os.environ.get("TERM") not in _WITHOUT_CURSOR:
             with terminated_in_order(), _keys() as quit_or_wait:
                 _show(looks(target, first, interval, count, quit_or_wait), target.name)

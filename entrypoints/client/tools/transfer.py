@@ -30,7 +30,8 @@ from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
-from entrypoints.streams import INTERRUPTED, terminated_in_order
+from entrypoints.settings.kinds import CERTIFICATE
+from entrypoints.streams import INTERRUPTED, data_output, terminated_in_order
 
 R = TypeVar("R")
 
@@ -135,10 +136,19 @@ def counted(number: int, what: str = "key") -> str:
     metavar="redis://HOST[:PORT][/DB]",
     help="Copy the strings of a Redis, with their ttls; its password is read from REDISCLI_AUTH.",
 )
+@click.option(
+    "--from-tls-ca",
+    type=CERTIFICATE,
+    help="With --from rediss://, authorities to trust, PEM; else those of the system.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first line that cannot be stored.")
 @click.pass_obj
 def import_command(
-    target: Target, file: Optional[str], source: Optional[Source], strict: bool
+    target: Target,
+    file: Optional[str],
+    source: Optional[Source],
+    from_tls_ca: Optional[str],
+    strict: bool,
 ) -> None:
     """Store all keys of FILE, which has JSON lines such as export writes, or of a Redis.
 
@@ -147,8 +157,10 @@ def import_command(
     """
     if (file is None) == (source is None):
         raise click.UsageError("give FILE or --from, one of them")
+    if from_tls_ca and not (source and source.has_tls):
+        raise click.UsageError("--from-tls-ca is for --from rediss://")
     if source:
-        import_from(target, source, strict)
+        import_from(target, source._replace(tls_ca=from_tls_ca), strict)
     else:
         _import_file(target, cast(str, file), strict)
 
@@ -196,7 +208,7 @@ def written(file: str) -> Iterator[BinaryIO]:
     """Where to write what is to be in `file`, compressed when its name ends with .gz."""
     with contextlib.ExitStack() as stack:
         if file == "-":
-            out: Any = sys.stdout.buffer
+            out: Any = data_output()
         elif _is_special(file):
             out = stack.enter_context(open(file, "wb"))
         else:
