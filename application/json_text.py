@@ -286,4 +286,4 @@ def _is_deeper(brackets: bytes, depth: int, than: int) -> bool:
     if max(before) + 8 <= than:
         return False
     deepest: int = max(map(add, before, map(_MAX_DEPTH_IN.__getitem__, eights)))
-    return deepest > than
+    return max(depth, deepest) > than

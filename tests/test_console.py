@@ -302,7 +302,7 @@ def test_the_figures_move(console: Console) -> None:
 def test_many_keys_and_a_long_value_leave_the_page_usable(console: Console) -> None:
     for start in range(0, 100_000, 20_000):
         console.ask({"type": "MSET", "items": {f"k{n}": n for n in range(start, start + 20_000)}})
-    console.ask({"type": "SET", "key": "long", "value": [{"text": "x" * 100}] * 45_000})
+    console.ask({"type": "SET", "key": "long", "value": [{"text": "x" * 100}] * 30_000})
     console.click("#reload")
     console.until(lambda: console.find("#more").is_displayed())
     assert len(console.labels()) <= 202

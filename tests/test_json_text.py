@@ -47,6 +47,14 @@ def depth(value: Any) -> int:
     return 1 + max(map(depth, inner), default=0)
 
 
+def test_the_first_brackets_of_a_chunk_may_be_too_deep() -> None:
+    text = b"[" * MAX_DEPTH + b"0," + b"[]," * 100 + b"0" + b"]" * MAX_DEPTH
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_CHUNK", 100)
+        with pytest.raises(BadRequest, match="nests deeper"):
+            validated(text, BUDGET)
+
+
 @given(
     value=nested,
     wrappers=st.lists(strings, min_size=MAX_DEPTH - 8, max_size=MAX_DEPTH + 1),

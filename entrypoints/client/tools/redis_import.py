@@ -6,6 +6,7 @@ Rule: what was left out is told, by its number and why; nothing is changed in th
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any, Dict, Iterator, Optional
 
 import click
@@ -64,7 +65,7 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
     names: Dict[int, str] = {}
 
     def report(number: int, why: str) -> None:
-        click.echo(f"key {names[number]!r}: {why}", err=True)
+        click.echo(f"key {names[number]!r}: {why}", file=sys.stderr)  # see `transfer`
         if strict:
             raise click.Abort
 

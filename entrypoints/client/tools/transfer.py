@@ -168,7 +168,7 @@ def import_command(
 def _import_file(target: Target, file: str, strict: bool) -> None:
 
     def report(number: int, why: str) -> None:
-        click.echo(f"line {number}: {why}", err=True)
+        click.echo(f"line {number}: {why}", file=sys.stderr)  # which the bar may have replaced
         if strict:
             raise click.Abort
 
