@@ -27,6 +27,10 @@ class FaultyDisk(Directory):
         self._durable_names: Dict[str, int] = {}
         self._note_existing()
 
+    def __del__(self) -> None:
+        """A process that is gone has no directory open."""
+        self.close()
+
     def count(self, kind: str) -> None:
         self.operations += 1
         self.before(self.operations, kind)
@@ -101,6 +105,10 @@ class FaultyFile:
         self._disk.note_synced(self._inode)
 
     def close(self) -> None:
+        self._file.close()
+
+    def __del__(self) -> None:
+        """A process that is gone has closed its files."""
         self._file.close()
 
 
