@@ -88,9 +88,9 @@ def _name_the_module() -> None:
 
 def _say_nothing_unasked() -> None:
     """What is logged goes where the program's logging sends it; without any, nowhere."""
-    above = __name__[: -len("entrypoints.library")]
+    above = __name__.split(".")[:-2]
     for layer in ("adapters", "application", "domain", "entrypoints"):
-        logging.getLogger(above + layer).addHandler(logging.NullHandler())
+        logging.getLogger(".".join([*above, layer])).addHandler(logging.NullHandler())
 
 
 _name_the_module()
