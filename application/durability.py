@@ -85,9 +85,9 @@ class DurableConversation:
 
     def receive(self, data: bytes) -> bytes:
         output = self._inner.receive(data)
-        self.wants = self._inner.wants
         if self._executor.needed or self._restrictions:
             return self._send(output)
+        self.wants = self._inner.wants
         return output
 
     def advance(self) -> bytes:
@@ -120,9 +120,7 @@ class DurableConversation:
     def _send(self, output: bytes) -> bytes:
         """Sends output that depends on nothing which could still be lost; has any other wait."""
         self.wants = self._inner.wants
-        needed = self._executor.needed
-        if not needed and self._restrictions:
-            needed = self._durability.backlog()
+        needed = self._executor.needed or self._durability.backlog()
         if not (needed and output):
             return output
         self._executor.needed = 0

@@ -267,7 +267,7 @@ class Durability(Protocol):
         ...
 
     def backlog(self) -> int:
-        """What has to be on the disk before any reply, while that is restricted."""
+        """What has to be on the disk before any reply, since too much is not."""
         ...
 
     def when_durable(self, number: int, wake: Callable[[], None]) -> bool:

@@ -16,7 +16,6 @@ from application.ports import Conversation, Pipelined, Wants
 
 R = TypeVar("R")
 
-
 _GOES_ON = (Wants.TURN, Wants.WAKE)
 
 

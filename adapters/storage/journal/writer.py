@@ -221,17 +221,17 @@ class Writer:
         return encode_frame(batch.records(), batch.number, unsynced, self._wall())
 
     def _write(self, job: Job) -> Outcome:
-        segment, took = self.segment, None
+        segment = self.segment
         began = self._clock()
-        if job.step >= Step.SYNC and job.follows_durable and job.data:
+        syncs = job.step >= Step.SYNC
+        if syncs and job.follows_durable and job.data:
             segment.file.write_through(job.data)
-            took = self._clock() - began
         else:
             if job.data:
                 segment.file.write(job.data)
-            if job.step >= Step.SYNC:
+            if syncs:
                 segment.file.sync()
-                took = self._clock() - began
+        took = self._clock() - began if syncs else None
         if job.step is Step.ROTATE:
             segment.file.close()
             header = segment.header._replace(number=job.number)
