@@ -176,7 +176,12 @@ class Conversation:
             return self._receive_early(data)
         self._turn.begin()
         self._requests = self._codec.decode(data) if request is None else [request]
-        return self._take_turn()
+        replies = b"" if self._codec.has_more else self._answer_run()
+        if not replies:
+            return self._take_turn()
+        self._link.account.buffer(self._codec.buffered)
+        self._turn.end()
+        return replies
 
     def advance(self) -> bytes:
         self._turn.begin()
@@ -305,17 +310,30 @@ class Conversation:
 
     def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
+        replies = self._answer_run()
+        if replies:
+            return replies
         window, self._requests = self._requests, []
         if not self._small:
             return self._answer_early(window)
         plain = self._plain if self._codec.longest <= self._small else _NONE
-        run = self._execute_run(window, plain) if len(window) > 1 else None
-        if run:
-            if self._turn.size + run.size <= TURN_BYTES:
-                self._turn.size += run.size
-                return self._codec.encode(window, run.results)
-            window = [Settled(request.id, result) for request, result in zip(window, run.results)]
         return self._codec.encode(window, self._execute_all(window, plain))
+
+    def _answer_run(self) -> bytes:
+        """The shortest way for requests of one kind that need no closer look: they are executed at
+        once. Returns nothing when they, or their replies, are to be dealt with one by one."""
+        window = self._requests
+        if len(window) < 2 or self._codec.longest > self._small:
+            return b""
+        run = self._execute_run(window)
+        if run is None:
+            return b""
+        if self._turn.size + run.size > TURN_BYTES:
+            self._requests = [Settled(each.id, result) for each, result in zip(window, run.results)]
+            return b""
+        self._turn.size += run.size
+        self._requests = []
+        return self._codec.encode(window, run.results)
 
     def _answer_early(self, window: List[Request]) -> bytes:
         """Executes one request only, since the next may be beyond what a client without the
@@ -356,10 +374,10 @@ class Conversation:
         if not self._final:
             self._requests += requests
 
-    def _execute_run(self, window: List[Request], plain: AbstractSet[type]) -> Optional[Results]:
+    def _execute_run(self, window: List[Request]) -> Optional[Results]:
         """Executes requests of one kind at once; None when they are to be executed one by one."""
         kinds = set(map(type, window))
-        if len(kinds) > 1 or not kinds <= plain:
+        if len(kinds) > 1 or not kinds <= self._plain:
             return None
         try:
             run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
@@ -369,7 +387,7 @@ class Conversation:
             return None
         refused = 0
         if run.has_errors:
-            run = run._replace(results=list(map(self._told, window, run.results)))
+            run.results = list(map(self._told, window, run.results))
             refused = sum(isinstance(outcome, KvError) for outcome in run.results)
         self._counts[type(window[0])] += len(window) - refused
         return run
