@@ -166,21 +166,21 @@ class Conversation:
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
     def receive(self, data: bytes) -> bytes:
-        if len(data) <= self._small:
-            request = self._codec.decode_one(data)
-            if type(request) in self._plain:
-                return self._answer_one(request)  # type: ignore[arg-type]  # a command
-        elif self._small:
-            request = None
-        else:
+        if not self._small:
             return self._receive_early(data)
-        self._turn.begin()
-        self._requests = self._codec.decode(data) if request is None else [request]
-        replies = b"" if self._codec.has_more else self._answer_run()
-        if not replies:
+        codec = self._codec
+        if len(data) > self._small:
+            self._turn.begin()
+            self._requests = codec.decode(data)
             return self._take_turn()
-        self._link.account.buffer(self._codec.buffered)
-        self._turn.end()
+        request = codec.decode_one(data)
+        if type(request) in self._plain:
+            return self._answer_one(request)  # type: ignore[arg-type]  # a command
+        self._requests = codec.decode(data) if request is None else [request]
+        replies = b"" if codec.has_more else self._answer_run(spent=0)
+        if not replies:
+            return self.advance()
+        self._link.account.buffer(codec.buffered)
         return replies
 
     def advance(self) -> bytes:
@@ -310,8 +310,9 @@ class Conversation:
 
     def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
-        replies = self._answer_run()
+        replies = self._answer_run(self._turn.size)
         if replies:
+            self._turn.size += len(replies)
             return replies
         window, self._requests = self._requests, []
         if not self._small:
@@ -319,19 +320,19 @@ class Conversation:
         plain = self._plain if self._codec.longest <= self._small else _NONE
         return self._codec.encode(window, self._execute_all(window, plain))
 
-    def _answer_run(self) -> bytes:
+    def _answer_run(self, spent: int) -> bytes:
         """The shortest way for requests of one kind that need no closer look: they are executed at
-        once. Returns nothing when they, or their replies, are to be dealt with one by one."""
+        once. Returns nothing when they are to be dealt with one by one, or their replies, since the
+        turn has `spent` its bytes with them."""
         window = self._requests
         if len(window) < 2 or self._codec.longest > self._small:
             return b""
         run = self._execute_run(window)
         if run is None:
             return b""
-        if self._turn.size + run.size > TURN_BYTES:
+        if spent + run.size > TURN_BYTES:
             self._requests = [Settled(each.id, result) for each, result in zip(window, run.results)]
             return b""
-        self._turn.size += run.size
         self._requests = []
         return self._codec.encode(window, run.results)
 

@@ -26,7 +26,7 @@ from benchmarks.environment import interpreter, machine, say
 from benchmarks.servers import PROJECT, Running, Server, started
 
 KEYS = 100_000
-TURNS = 8
+TURNS = 4
 """How often both sides take turns in a round: other work on the machine comes and goes."""
 
 CASES: dict[str, dict[str, load.Flag]] = {
@@ -79,7 +79,7 @@ def _ratios(
     for server in (this, other) * TURNS:
         before = _processor_seconds(server.pid)
         outcome = load.run(
-            program, port=server.port, keys=KEYS, seconds=seconds / TURNS, warmup=0, **flags
+            program, port=server.port, keys=KEYS, seconds=seconds / TURNS, **flags
         )
         done[server.name][0] += outcome.requests_per_second
         done[server.name][1] += _processor_seconds(server.pid) - before
