@@ -78,9 +78,7 @@ def _ratios(
     done = {this.name: [0.0, 0.0], other.name: [0.0, 0.0]}
     for server in (this, other) * TURNS:
         before = _processor_seconds(server.pid)
-        outcome = load.run(
-            program, port=server.port, keys=KEYS, seconds=seconds / TURNS, **flags
-        )
+        outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds / TURNS, **flags)
         done[server.name][0] += outcome.requests_per_second
         done[server.name][1] += _processor_seconds(server.pid) - before
     (ours, our_time), (theirs, their_time) = done[this.name], done[other.name]
