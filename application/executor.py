@@ -59,7 +59,7 @@ MAX_RUN = 1000
 
 class InProcess(Pipelined):
     """The executor of a program that has the store in itself, with no server between: a command is
-    within the same limits, and is first made by `as_received` what a server would read, or the error
+    within the same limits, once `as_received` made of it what a server would read, or the error
     that it would reply. The JSON texts in results become what `from_text` returns."""
 
     def __init__(
