@@ -197,6 +197,29 @@ class TestHowAResultIsPrinted:
             assert (ended.returncode, ended.stdout) == (4, "\n")
         assert kv(server.port, "get", "null", "-e").returncode == 0
 
+    @pytest.mark.parametrize(
+        ("lines", "code"),
+        [
+            (["get no"], 4),
+            (["get no", "ping"], 4),
+            (["get null", "ping"], 0),
+            (["get no", "incr null"], 1),
+            (["incr null", "get no", "nothing"], 2),
+        ],
+    )
+    def test_the_exit_code_of_a_pipe_is_that_of_its_worst_command(
+        self, server: Server, lines: List[str], code: int
+    ) -> None:
+        kv(server.port, "set", "null", "null")
+        assert kv(server.port, "-e", stdin="\n".join(lines)).returncode == code
+        each = "\n".join(f"{line} -e" for line in lines)
+        assert kv(server.port, stdin=each).returncode == code
+
+    def test_a_missing_key_in_a_pipe_is_exit_code_0_without_exit_status(
+        self, server: Server
+    ) -> None:
+        assert kv(server.port, stdin="get no\n").returncode == 0
+
     def test_a_missing_password_is_reported_with_how_to_pass_one(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("open sesame\n")
