@@ -241,6 +241,17 @@ def test_a_result_longer_than_the_screen_goes_to_the_pager(server: Server, tmp_p
         assert "102" in shell.wait_for("102")
 
 
+def test_help_longer_than_the_screen_goes_to_the_pager(server: Server, tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\nsed -n 's/.*Leave the shell/paged/p'\n")
+    pager.chmod(0o755)
+    arguments = ["--port", str(server.port)]
+    with on_terminal(tmp_path, *arguments, PAGER=str(pager)) as shell:
+        shell.wait_for_prompt(1)
+        shell.enter("help")
+        shell.wait_for("paged")
+
+
 def test_a_refusal_is_wrapped_between_words(server: Server, tmp_path: Path) -> None:
     with on_terminal(tmp_path, "--port", str(server.port), columns=40) as shell:
         shell.enter("set user:1 {}")

@@ -17,7 +17,7 @@ from entrypoints import streams
 from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.command_line import syntax_of
 from entrypoints.client.keys import keys_command
-from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused
+from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused, page
 from entrypoints.client.reconnecting import Reconnecting
 from entrypoints.client.table import CommandTable, grouped, summary
 from entrypoints.client.target import Target
@@ -52,13 +52,13 @@ _SHORT = {"?": "help", "quit": "exit", "q": "exit", "\\q": "exit", ":q": "exit"}
 def help_command(ctx: click.Context, command: str) -> None:
     """List the commands, or explain one."""
     if not command:
-        click.echo("\n".join(_overview()))
+        page(_overview())
         return
     _, found, _ = TABLE.resolve_command(ctx, [command])
     assert found is not None
     settings = {**found.context_settings, "terminal_width": streams.help_width()}
     with click.Context(found, info_name=found.name, obj=ctx.obj, **settings) as explained:
-        click.echo(found.get_help(explained))
+        page(found.get_help(explained).splitlines())
 
 
 @click.command("timing")
