@@ -612,6 +612,23 @@ class TestOneFileAndOneEnvironmentForBoth:
     ) -> None:
         assert "byte order mark" in sources.refusal(program, file="\ufeffport = 1")
 
+    @pytest.mark.parametrize(
+        ("content", "closest"),
+        [
+            ("max-memory = 5", "max_memory"),
+            ("[server]\nmax-memory = 5", "max_memory"),
+            ("[client]\nTime-Out = 5", "timeout"),
+            ("max_memroy = 5", "max_memory"),
+            ("[clinet]\ntimeout = 5", "client"),
+        ],
+    )
+    def test_an_unknown_name_in_a_file_is_answered_with_the_closest_one(
+        self, sources: Sources, content: str, closest: str
+    ) -> None:
+        for program in (SERVER, CLIENT):
+            message = sources.refusal(program, file=content)
+            assert message.endswith(f"; the closest is {closest!r}")
+
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
     def test_a_file_that_is_not_there_is_refused_with_its_source(
         self, sources: Sources, program: Program
