@@ -68,7 +68,7 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     reload = _certificates(container, has_tls)
     _open_keys(container, settings)
     server, housekeeper = container.server(), container.housekeeper()
-    with _refusal("cannot listen"):
+    with _refusal("cannot listen on"):
         bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
     gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
@@ -111,7 +111,7 @@ def _certificates(container: ServerContainer, has_tls: bool) -> Callable[[], Non
     if not has_tls:
         return _nothing_to_reload
     certificates = container.certificates()
-    with _refusal("cannot use the TLS files"):
+    with _refusal("cannot use"):
         certificates.load()
     return partial(_reload, certificates)
 
@@ -164,7 +164,8 @@ def _reload(certificates: Certificates) -> None:
     try:
         certificates.load()
     except OSError as error:
-        log.error("kept the old certificate", extra={"why": str(error)})
+        why = {"file": error.filename, "why": _reason(error)}
+        log.error("kept the old certificate", extra=why)
     else:
         log.info("reloaded the certificate")
 
@@ -175,7 +176,7 @@ def _refusal(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = f" on {error.filename}" if error.filename else ""
+        where = f" {error.filename}" if error.filename else ""
         raise click.ClickException(f"{what}{where}: {_reason(error)}") from error
 
 
