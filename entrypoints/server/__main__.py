@@ -74,15 +74,16 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
     with _signalled() as stopping:
         server.start()
-        for url in bound:
-            _announce(url)
         keeper = container.journal_keeper() if data_dir else None
         if keeper:
+            log.info("loading the journal", extra={"data_dir": data_dir, "url": " ".join(bound)})
             with readable(data_dir):
                 keeper.load(stopping.is_set)
             keeper.start()
         housekeeper.start()
         if not stopping.is_set():
+            for url in bound:
+                _announce(url)
             notify("READY=1")
         stopping.wait()
     log.info("stopping")
@@ -140,7 +141,8 @@ def _look_for_engine(container: ServerContainer) -> None:
 
 
 def _announce(url: str) -> None:
-    """Write to standard output, even if it is closed, and to the log where the server listens."""
+    """Write to standard output, even if it is closed, and to the log where the server listens: it
+    executes commands there from now on."""
     with contextlib.suppress(OSError):
         logs.to_standard_output(f"kv-server {version()} listens on {url}\n")
     log.info("listening", extra={"url": url, "version": version()})
