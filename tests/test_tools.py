@@ -324,13 +324,18 @@ class TestFiles:
         assert "3,000 keys" in lines[0]
 
 
+def pings(server: Server) -> int:
+    reply = json.loads(server.ask(b'{"type":"INFO"}\n'))
+    return int(reply["result"]["commands"].get("PING", 0))
+
+
 class TestBench:
     def test_rates_percentiles_and_a_histogram(self, server: Server) -> None:
         arguments = ["--requests", "200", "--clients", "3", "--pipeline", "10"]
         for kind in ("get", "set", "incr", "ping"):
             done = kv(server.port, "bench", "--command", kind, *arguments)
             assert (done.returncode, done.stderr) == (0, "")
-            assert done.stdout.startswith(f"{kind.upper()}, 3 clients, 10 at a time")
+            assert done.stdout.startswith(f"{kind.upper()}, 200 requests, 3 clients, 10 at a time")
             assert " requests a second" in done.stdout
         assert kv(server.port, "count").stdout == "0\n"
 
@@ -338,6 +343,26 @@ class TestBench:
         done = kv(server.port, "--json", "bench", "-n", "20", "-c", "2")
         assert json.loads(done.stdout)["requests"] == 20
         assert json.loads(kv(server.port, "bench", "-n", "20", "-j").stdout)["waits"]["50"] > 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "requests", "said"),
+        [
+            (["-n", "10", "-c", "3", "-P", "4"], 10, "10 requests, 3 clients, 4 at a time"),
+            (["-n", "1", "-c", "5"], 1, "1 request, 1 client, 1 at a time, values of 20 bytes"),
+            (
+                ["-n", "7", "-P", "1000", "--size", "1"],
+                7,
+                "1 client, 7 at a time, values of 1 byte",
+            ),
+        ],
+    )
+    def test_a_bench_sends_as_many_requests_as_it_was_told(
+        self, server: Server, arguments: List[str], requests: int, said: str
+    ) -> None:
+        assert said in kv(server.port, "bench", "--command", "ping", *arguments).stdout
+        before = pings(server)
+        told = json.loads(kv(server.port, "-j", "bench", "--command", "ping", *arguments).stdout)
+        assert told["requests"] == pings(server) - before == requests
 
     def test_a_bench_says_when_the_client_is_the_limit(self) -> None:
         busy = "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.98)))
@@ -369,7 +394,8 @@ class TestBench:
         assert lines[0] == "500 requests a second"
         text = "\n".join(lines)
         assert "50 %      1.000 ms" in text
-        assert "90 %      4.000 ms" in text
+        assert "90 %      1.000 ms" in text
+        assert "99 %      4.000 ms" in text
         assert "100 %    500.000 ms" in text
         counts = [int(line.split()[-1]) for line in lines if " ms  " in line]
         assert sum(counts) == 100
