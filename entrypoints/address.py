@@ -73,9 +73,20 @@ def parse_place(text: str, lowest_port: int = 1) -> Place:
         host = literal
     elif _NOT_IN_A_HOST.search(host):
         raise ValueError("a host has no blanks and no % in it")
+    elif not _is_a_name(host):
+        raise ValueError("no host has such a name")
     if port is not None and not lowest_port <= int(port) <= 65535:
         raise ValueError(f"a port is from {lowest_port} to 65535")
     return Place(host, None if port is None else int(port))
+
+
+def _is_a_name(host: str) -> bool:
+    """Whether the system can be asked for a host."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def parse_host(text: str) -> str:

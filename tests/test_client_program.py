@@ -273,6 +273,16 @@ class TestValues:
         assert kv(server.port, "SET", "--string", "k", typed).returncode == 0
         assert json.loads(kv(server.port, "GET", "k").stdout) == typed
 
+    @pytest.mark.parametrize(
+        "typed",
+        ["GET {}", "MGET a {}", "MSET {} 1", "SET k {}", "SCAN --prefix {}", "keys {}", "AUTH {}",
+         "BATCH {}", "INCR n --by {}"],
+    )  # fmt: skip
+    def test_a_word_that_is_not_utf_8_is_refused_before_anything_is_sent(self, typed: str) -> None:
+        ended = kv(1, *typed.format("\udcff").split())  # the byte ff
+        assert ended.returncode == 2
+        assert "the text is not UTF-8" in ended.stderr
+
     @pytest.mark.parametrize("typed", ["-", "@/etc/passwd", "5", "null", '"5"', "-h", "--ttl"])
     def test_string_stores_any_text_as_it_is_typed(self, server: Server, typed: str) -> None:
         assert kv(server.port, "SET", "--string", "--", "k", typed).returncode == 0

@@ -32,15 +32,16 @@ from entrypoints.client.durations import Duration
 from entrypoints.client.keys import Key
 from entrypoints.client.output import style_options
 from entrypoints.client.param_type import ParamType
-from entrypoints.client.values import AS_TEXT, Value, content_of
+from entrypoints.client.values import AS_TEXT, Text, Value, content_of
 
-value = Value()
+key, text, value = Key(), Text(), Value()
 
 
 def _items(ctx: click.Context, param: click.Parameter, words: Sequence[str]) -> Dict[str, Raw]:
     if len(words) % 2:
         raise click.BadParameter("every KEY needs a VALUE", ctx, param)
-    return dict(zip(words[::2], [value.convert(word, param, ctx) for word in words[1::2]]))
+    keys = [key.convert(word, param, ctx) for word in words[::2]]
+    return dict(zip(keys, [value.convert(word, param, ctx) for word in words[1::2]]))
 
 
 def _json(kind: Any) -> Callable[[str], Any]:
@@ -70,7 +71,7 @@ class _Word(ParamType):
 
 
 _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
-    str: {},
+    str: {"type": text},
     Raw: {"type": value},
     float: {"type": float},
     List[str]: {
@@ -88,7 +89,7 @@ _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
 """How a member that a command needs is typed, by its type; any other is one word of JSON."""
 
 _OPTIONS: Dict[Any, Dict[str, Any]] = {
-    str: {},
+    str: {"type": text},
     bool: {"is_flag": True},
     int: {"type": int},
     float: {"type": float, "metavar": "NUMBER"},
@@ -130,8 +131,8 @@ MEMBERS: Dict[str, str] = {
 
 
 _TYPES: Dict[str, ParamType] = {
-    "key": Key(),
-    "keys": Key(),
+    "key": key,
+    "keys": key,
     "ttl": Duration(),
 }
 """How a member is typed that means more than its type says, by its name."""

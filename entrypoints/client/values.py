@@ -41,6 +41,21 @@ class QuotedWord(str):
         return word
 
 
+NOT_UTF8 = "the text is not UTF-8"
+
+
+class Text(ParamType):
+    """A word of the command line as it is."""
+
+    name = "text"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> str:
+        text = str(value)
+        return text if is_utf8(text) else self.fail(NOT_UTF8, param, ctx)
+
+
 class Value(ParamType):
     """A word of the command line, as the text of a JSON value, by `VALUE_RULE`."""
 
@@ -58,7 +73,7 @@ class Value(ParamType):
                 return Raw(value.text.encode())
             return json_or_text(content_of(value, ctx))
         except UnicodeEncodeError:
-            return self.fail("the text is not UTF-8", param, ctx)
+            return self.fail(NOT_UTF8, param, ctx)
         except ValueError as error:
             return self.fail(str(error), param, ctx)
 
@@ -96,6 +111,8 @@ def content_of(word: str, ctx: Optional[click.Context]) -> bytes:
         return _standard_input(ctx)
     if word.startswith("@") and len(word) > 1:
         return _file(word[1:])
+    if not is_utf8(word):
+        raise ValueError(NOT_UTF8)
     return word.encode()
 
 

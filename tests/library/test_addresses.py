@@ -125,6 +125,8 @@ class TestListenAddress:
             "h:",
             "h:65536",
             "h:-1",
+            "\udcff:1",
+            "a" * 64 + ":1",
             "[::1",
             "kv://h",
             "unix:",
