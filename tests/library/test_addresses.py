@@ -9,7 +9,7 @@ from typing import Any, Tuple
 from urllib.parse import unquote
 
 import pytest
-from kvjson import AsyncClient, Client, KvError, Unreachable
+from kvjson import AsyncClient, Client, Unreachable
 
 from entrypoints.address import (
     MAX_PATH_BYTES,
@@ -303,9 +303,13 @@ def test_a_port_without_a_server_is_unreachable() -> None:
             Client(address, attempts=1).ping()
 
 
-def test_a_host_that_can_be_none_is_unreachable() -> None:
-    with pytest.raises(KvError):
-        Client("a..b", attempts=1).ping()
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "\udcff"])
+def test_a_host_that_can_be_none_is_refused(host: str) -> None:
+    for name in (host, f"{host}:1"):
+        with pytest.raises(ValueError, match="no host has such a name"):
+            Client(name)
+    with pytest.raises(ValueError, match="no host has such a name"):
+        AsyncClient(host, 1)
 
 
 def test_building_a_client_connects_to_nothing() -> None:
