@@ -479,6 +479,21 @@ class TestListen:
             assert len(sources.server(*typed, *guard).addresses) == 2
         assert len(sources.server(*typed, KV_PASSWORD="secret").addresses) == 2
 
+    @pytest.mark.parametrize(
+        ("typed", "more", "named"),
+        [
+            (["--insecure"], {}, ["'--insecure'", "this machine"]),
+            (["--insecure", "--listen", "unix:/s"], {}, ["'--insecure'", "this machine"]),
+            ([], {"KV_INSECURE": "1"}, ["KV_INSECURE", "this machine"]),
+            (["--insecure", "--host", "0.0.0.0"], {"KV_PASSWORD": "secret"}, ["a password"]),
+        ],
+    )
+    def test_insecure_is_refused_where_it_allows_nothing(
+        self, sources: Sources, typed: List[str], more: Dict[str, Any], named: List[str]
+    ) -> None:
+        message = sources.refusal(SERVER, *typed, **more)
+        assert all(name in message for name in named)
+
     def test_localhost_is_both_families_and_local(
         self, sources: Sources, monkeypatch: pytest.MonkeyPatch
     ) -> None:
