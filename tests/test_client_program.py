@@ -276,12 +276,25 @@ class TestValues:
     @pytest.mark.parametrize(
         "typed",
         ["GET {}", "MGET a {}", "MSET {} 1", "SET k {}", "SCAN --prefix {}", "keys {}", "AUTH {}",
-         "BATCH {}", "INCR n --by {}"],
+         "BATCH {}"],
     )  # fmt: skip
     def test_a_word_that_is_not_utf_8_is_refused_before_anything_is_sent(self, typed: str) -> None:
         ended = kv(1, *typed.format("\udcff").split())  # the byte ff
         assert ended.returncode == 2
         assert "the text is not UTF-8" in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            (["INCR", "n", "--by", "x"], "'x' is not a number such as 5, -2 or 0.5"),
+            (["BATCH", '[{"type":"GTE"}]'], "unknown command `GTE` in `[0]`; the closest is `GET`"),
+        ],
+    )
+    def test_a_word_of_json_that_is_wrong_is_answered_with_what_is_right(
+        self, typed: List[str], said: str
+    ) -> None:
+        ended = kv(1, *typed)
+        assert (ended.returncode, said in " ".join(ended.stderr.split())) == (2, True)
 
     @pytest.mark.parametrize("typed", ["-", "@/etc/passwd", "5", "null", '"5"', "-h", "--ttl"])
     def test_string_stores_any_text_as_it_is_typed(self, server: Server, typed: str) -> None:

@@ -59,6 +59,23 @@ def _json(kind: Any) -> Callable[[str], Any]:
     return convert
 
 
+class _Number(ParamType):
+    """A number as JSON has it."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Any:
+        try:
+            return _number(value)
+        except click.BadParameter:
+            return self.fail(f"{value!r} is not a number such as 5, -2 or 0.5", param, ctx)
+
+
+_number = _json(Union[int, float])
+
+
 class _Word(ParamType):
     """A word as it was typed, a `QuotedWord` too."""
 
@@ -93,7 +110,7 @@ _OPTIONS: Dict[Any, Dict[str, Any]] = {
     bool: {"is_flag": True},
     int: {"type": int},
     float: {"type": float, "metavar": "NUMBER"},
-    Union[int, float]: {"type": _json(Union[int, float]), "metavar": "NUMBER"},
+    Union[int, float]: {"type": _Number(), "metavar": "NUMBER"},
     Raw: {"type": value, "metavar": "VALUE"},
     List[str]: {"multiple": True, "callback": lambda ctx, param, words: list(words) or None},
 }
