@@ -367,6 +367,7 @@ class TestClientAddress:
             ([], {"KV_URL": "kvs://h", "file": "tls = false"}, True),
             (["--no-tls", "--url", UNIX], {"KV_TLS": "1"}, False),
             (["--port", "9"], {"KV_URL": "kvs://h"}, True),
+            (["--url", A], {"KV_URL": "kvs://h"}, False),
         ],
     )
     def test_tls_is_used_if_any_source_asks_for_it(
