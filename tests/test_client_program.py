@@ -215,6 +215,12 @@ class TestHowAResultIsPrinted:
         each = "\n".join(f"{line} -e" for line in lines)
         assert kv(server.port, stdin=each).returncode == code
 
+    def test_a_line_of_a_pipe_that_begins_with_a_number_sign_is_a_comment(
+        self, server: Server
+    ) -> None:
+        ended = kv(server.port, stdin="# it's {\n  # b\nset '#' 5\nget '#'\nget #\n#")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "true\n5\n5\n", "")
+
     def test_a_missing_key_in_a_pipe_is_exit_code_0_without_exit_status(
         self, server: Server
     ) -> None:

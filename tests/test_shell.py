@@ -83,6 +83,9 @@ def test_a_line_that_breaks_off_within_a_value_goes_on(line: str, more: bool) ->
         ("GET a\nGET b\n", ["GET a", "GET b"]),
         ("SET a [1,\n2] --ttl 5\r\n\nGET a", ["SET a [1,\n2] --ttl 5", "GET a"]),
         ("SET a 'x\ny'\nGET a", ["SET a 'x\ny'", "GET a"]),
+        ("# it's {\nGET a\n  # b\n\nSET a #b\n#", ["GET a", "SET a #b"]),
+        ("SET a [1,\n2]\n#", ["SET a [1,\n2]"]),
+        ("#", []),
     ],
 )
 def test_a_text_is_cut_into_commands_at_line_ends_outside_values(
@@ -99,6 +102,7 @@ def test_a_text_is_cut_into_commands_at_line_ends_outside_values(
         (["SET a {", "GET b", "GET c"], [(1, "SET a {"), (2, "GET b"), (3, "GET c")]),
         (["SET a [1,", "2,", "GET c"], [(1, "SET a [1,"), (2, "2,"), (3, "GET c")]),
         (["SET a 'x", "GET b"], [(1, "SET a 'x"), (2, "GET b")]),
+        (["# [1,", "GET b"], [(1, "# [1,"), (2, "GET b")]),
     ],
 )
 def test_a_piped_value_takes_lines_only_as_long_as_they_continue_it(

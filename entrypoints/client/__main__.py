@@ -18,7 +18,8 @@ from entrypoints.client.values import VALUE_RULE
 from entrypoints.settings.sources import CONTEXT
 from entrypoints.version import PACKAGE
 
-_HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
+_HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line;
+a line that begins with # is a comment.
 
 {VALUE_RULE}
 
