@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import sys
 import unittest.mock
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
@@ -229,6 +230,7 @@ def test_history_is_suggested(shell: Terminal) -> None:
     shell.type("set sug")
     while sum(line.endswith("> set suggestion 1") for line in shell.lines) < 2:
         shell.wait_for("true")
+    assert shell.colour_of("gestion 1") == "default"  # and faint
     shell.enter("\x05 --if absent")
     shell.wait_for("false")
 
@@ -274,6 +276,40 @@ def test_help_fits_the_screen(server: Server, tmp_path: Path, columns: int) -> N
         shell.enter("help")
         lines = shell.wait_for("Leave the shell")
         assert "how long the server took" in " ".join(" ".join(lines).split())
+
+
+def test_tab_completes_files_where_a_value_comes(shell: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "value.json").write_text("[1, 2]")
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "folder").mkdir()
+    shell.type(f"set k @{tmp_path}/v\t")
+    shell.wait_for("value.json")
+    shell.enter("")
+    shell.wait_for("true")
+    shell.type(f"set k 3 --if-equals @{tmp_path}/f\t")
+    shell.wait_for("/folder/")
+    shell.type("\x15" + f"set k @{tmp_path}/\t")
+    shown = "\n".join(shell.wait_for("/kvjson/"))  # of the history
+    assert "/folder/" in shown
+    assert ".hidden" not in shown
+
+
+def test_ctrl_z_suspends_the_shell_and_fg_brings_back_what_was_typed(
+    server: Server, tmp_path: Path
+) -> None:
+    with on_terminal(tmp_path, "--norc", "-i", program=["bash"]) as terminal:
+        terminal.enter(f"{sys.executable} -m entrypoints.client --port {server.port}")
+        terminal.wait_for_prompt(1)
+        terminal.type("set k [1")
+        terminal.wait_for("> set k [1")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.enter("stty -a")
+        terminal.wait_for(" icanon")
+        terminal.enter("fg")
+        terminal.wait_for("> set k [1")
+        terminal.enter(", 2]")
+        terminal.wait_for("true")
 
 
 def test_tab_completes_commands_options_and_keys(shell: Terminal, server: Server) -> None:

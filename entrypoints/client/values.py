@@ -7,12 +7,15 @@ what only looks like JSON is refused, since it is most likely a slip; `--string`
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import sys
-from typing import Any, Optional
+from itertools import islice
+from typing import Any, List, Optional
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 from msgspec import Raw
 
 from application.json_wording import wrong_with
@@ -24,6 +27,9 @@ VALUE_RULE = (
     "@FILE is what FILE holds, and - is standard input, without a line end at its end. "
     "--string stores any VALUE as text, exactly as it is typed."
 )
+
+MAX_FILES = 1000
+"""How many files of a folder are looked at for completion."""
 
 MAX_INPUT_BYTES = 1 << 30
 """The longest file or standard input to read for one value."""
@@ -76,6 +82,11 @@ class Value(ParamType):
             return self.fail(NOT_UTF8, param, ctx)
         except ValueError as error:
             return self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> List[CompletionItem]:
+        return list(map(CompletionItem, files_like(incomplete))) if incomplete[:1] == "@" else []
 
 
 AS_TEXT = "as_text"
@@ -144,6 +155,18 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def files_like(begun: str) -> List[str]:
+    """The `@FILE` words that begin so, in order; a folder ends with a slash. Names that start with
+    a dot come only where that is typed."""
+    folder, name = os.path.split(begun[1:])
+    found = []
+    with contextlib.suppress(OSError), os.scandir(os.path.expanduser(folder) or ".") as entries:
+        for entry in islice(entries, MAX_FILES):
+            if entry.name.startswith(name) and (name or entry.name[0] != "."):
+                found.append("@" + os.path.join(folder, entry.name) + "/" * entry.is_dir())
+    return sorted(found)
 
 
 def _file(path: str) -> bytes:
