@@ -41,6 +41,7 @@ from tests.support import (
     environment,
     kv,
     loopback,
+    running_server,
     said_until_ended,
 )
 from tests.terminal import on_terminal
@@ -502,6 +503,16 @@ class TestMonitor:
             assert any("requests a second" in line for line in lines)
             terminal.type(key)
             assert terminal.exit_status() == 0
+
+    def test_a_monitor_on_a_narrow_terminal_says_the_whole_reason_of_a_lost_connection(
+        self, tmp_path: Path
+    ) -> None:
+        with running_server() as server:
+            arguments = ["--port", str(server.port), "monitor", "--interval", "0.05"]
+            with on_terminal(tmp_path, *arguments, columns=40) as terminal:
+                terminal.wait_for("evicted / s")
+                server.stop()
+                terminal.wait_for("no connection, waiting: Connection\nrefused\n")
 
     @pytest.mark.parametrize("term", ["dumb", "unknown"])
     def test_a_monitor_on_a_terminal_without_cursor_control_prints_lines(
