@@ -16,8 +16,10 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
+import click
 import msgspec
 import pytest
+from click.shell_completion import ShellComplete
 from msgspec import Raw
 from rich.console import ConsoleDimensions
 
@@ -25,6 +27,7 @@ from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
 from application.ports import Pipelined
 from domain.errors import TooLarge, Unavailable
+from entrypoints.client.__main__ import main as program
 from entrypoints.client.palette import console
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bench import Measured, lines_of
@@ -590,6 +593,25 @@ def test_a_system_shell_completes_commands_options_and_keys(
     assert done.stderr == ""
     found = [line.partition(",")[2] for line in done.stdout.splitlines() if line]
     assert sorted(found) == sorted(offered)
+
+
+def test_a_system_shell_is_told_the_whole_first_sentence_of_a_commands_help() -> None:
+    (offered,) = program.shell_complete(click.Context(program), "mdel")
+    assert (offered.value, offered.help) == ("mdelete", "Remove many keys")
+    (offered,) = program.shell_complete(click.Context(program), "BAT")
+    assert offered.help == "Run commands all or nothing: if one is refused, none has had an effect"
+
+
+def test_a_system_shell_completes_files_where_a_value_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.json", "a.json", ".hidden"):
+        (tmp_path / name).touch()
+    complete = ShellComplete(program, {}, "kv", "_KV_COMPLETE")
+    for typed in (["set", "k"], ["set", "k", "1", "--if-equals"]):
+        found = complete.get_completions(typed, "@")
+        assert [item.value for item in found] == ["@a.json", "@b.json"]
 
 
 def test_bash_completes_words_with_a_colon(server: Server) -> None:
