@@ -166,17 +166,22 @@ class Conversation:
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
     def receive(self, data: bytes) -> bytes:
-        if len(data) <= self._small:
-            request = self._codec.decode_one(data)
-            if type(request) in self._plain:
-                return self._answer_one(request)  # type: ignore[arg-type]  # a command
-        elif self._small:
-            request = None
-        else:
+        if not self._small:
             return self._receive_early(data)
-        self._turn.begin()
-        self._requests = self._codec.decode(data) if request is None else [request]
-        return self._take_turn()
+        codec = self._codec
+        if len(data) > self._small:
+            self._turn.begin()
+            self._requests = codec.decode(data)
+            return self._take_turn()
+        request = codec.decode_one(data)
+        if type(request) in self._plain:
+            return self._answer_one(request)  # type: ignore[arg-type]  # a command
+        self._requests = codec.decode(data) if request is None else [request]
+        replies = b"" if codec.has_more else self._answer_run(spent=0)
+        if not replies:
+            return self.advance()
+        self._link.account.buffer(codec.buffered)
+        return replies
 
     def advance(self) -> bytes:
         self._turn.begin()
@@ -305,17 +310,31 @@ class Conversation:
 
     def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
+        replies = self._answer_run(self._turn.size)
+        if replies:
+            self._turn.size += len(replies)
+            return replies
         window, self._requests = self._requests, []
         if not self._small:
             return self._answer_early(window)
         plain = self._plain if self._codec.longest <= self._small else _NONE
-        run = self._execute_run(window, plain) if len(window) > 1 else None
-        if run:
-            if self._turn.size + run.size <= TURN_BYTES:
-                self._turn.size += run.size
-                return self._codec.encode(window, run.results)
-            window = [Settled(request.id, result) for request, result in zip(window, run.results)]
         return self._codec.encode(window, self._execute_all(window, plain))
+
+    def _answer_run(self, spent: int) -> bytes:
+        """The shortest way for requests of one kind that need no closer look: they are executed at
+        once. Returns nothing when they are to be dealt with one by one, or their replies, since the
+        turn has `spent` its bytes with them."""
+        window = self._requests
+        if len(window) < 2 or self._codec.longest > self._small:
+            return b""
+        run = self._execute_run(window)
+        if run is None:
+            return b""
+        if spent + run.size > TURN_BYTES:
+            self._requests = [Settled(each.id, result) for each, result in zip(window, run.results)]
+            return b""
+        self._requests = []
+        return self._codec.encode(window, run.results)
 
     def _answer_early(self, window: List[Request]) -> bytes:
         """Executes one request only, since the next may be beyond what a client without the
@@ -356,10 +375,10 @@ class Conversation:
         if not self._final:
             self._requests += requests
 
-    def _execute_run(self, window: List[Request], plain: AbstractSet[type]) -> Optional[Results]:
+    def _execute_run(self, window: List[Request]) -> Optional[Results]:
         """Executes requests of one kind at once; None when they are to be executed one by one."""
         kinds = set(map(type, window))
-        if len(kinds) > 1 or not kinds <= plain:
+        if len(kinds) > 1 or not kinds <= self._plain:
             return None
         try:
             run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
@@ -369,7 +388,7 @@ class Conversation:
             return None
         refused = 0
         if run.has_errors:
-            run = run._replace(results=list(map(self._told, window, run.results)))
+            run.results = list(map(self._told, window, run.results))
             refused = sum(isinstance(outcome, KvError) for outcome in run.results)
         self._counts[type(window[0])] += len(window) - refused
         return run

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 from itertools import accumulate
 from math import inf
-from operator import add, itemgetter
+from operator import add
 from typing import Any, Dict, Generator, Iterator, Mapping, Sequence, TypeVar
 
 import msgspec
@@ -43,7 +43,7 @@ def validated(text: bytes, budget: Budget, where: str = "value") -> bytes:
     Raises `BadRequest`, which names `where`, when a strict reader could not take it back: bad
     UTF-8, numbers beyond double precision or `MAX_DIGITS` digits, nesting beyond `MAX_DEPTH`.
     """
-    is_short = text.isascii() and len(text) <= _CHUNK
+    is_short = len(text) <= _CHUNK and (text.isascii() or _is_utf8(text))
     if is_short and (text[0] == _QUOTE or _is_plain(text)):
         return text
     return _finished(validated_in_steps(text, budget, where))
@@ -60,11 +60,18 @@ def validated_in_steps(
 def validated_items(items: Mapping[str, Raw], budget: Budget) -> Dict[str, bytes]:
     """The texts to store for the values of `items`; an error names the key of the one at fault."""
     texts = list(map(bytes, items.values()))
-    together = b",".join(texts)
-    is_short = together.isascii() and len(together) <= _CHUNK
-    if is_short and (set(map(_first_byte, texts)) == _STRINGS or _is_plain(together)):
+    if are_plain(texts):
         return dict(zip(items, texts))
     return _finished(validated_items_in_steps(items, budget))
+
+
+def are_plain(texts: Sequence[bytes]) -> bool:
+    """Whether one look at all of some JSON texts tells that each can be stored as it is."""
+    lines = b"\n" + b"\n".join(texts)
+    if len(lines) > _CHUNK or not (lines.isascii() or _is_utf8(lines)):
+        return False
+    are_strings = lines.count(b'\n"') == lines.count(b"\n") == len(texts)
+    return are_strings or _is_plain(b",".join(texts))
 
 
 def validated_items_in_steps(
@@ -131,8 +138,6 @@ _UNBOUNDED = Budget(Limits())
 """For what was charged for before."""
 
 _QUOTE = ord('"')
-_STRINGS = {_QUOTE}
-_first_byte = itemgetter(0)
 
 # Numbers that may be beyond double precision, or too long: in `_NUMBERS` digits are zeros.
 _NUMBERS = bytes.maketrans(b"123456789E+\r", b"000000000ee\n")
@@ -156,6 +161,14 @@ def _finished(steps: Generator[None, None, T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_plain(text: bytes) -> bool:

@@ -11,7 +11,7 @@ is gone then is what was due at the instant of that call.
 
 from __future__ import annotations
 
-from typing import Dict, Generator, Optional, Protocol, Sequence
+from typing import Collection, Dict, Generator, Iterable, Optional, Protocol, Sequence
 
 from domain.effects import Cleared, Effect, Observable, Put, PutMany
 from domain.store import Maintained, Store
@@ -48,11 +48,9 @@ class SnapshotRead:
     def __init__(self) -> None:
         self._texts: Dict[str, Optional[bytes]] = {}
 
-    def add(self, keys: Sequence[str], found: Dict[str, bytes]) -> None:
-        """Adds keys that were read."""
-        if len(found) < len(keys):
-            self._texts.update(dict.fromkeys(keys))
-        self._texts.update(found)
+    def add(self, keys: Sequence[str], texts: Sequence[Optional[bytes]]) -> None:
+        """Adds keys that were read, and what was there."""
+        self._texts.update(zip(keys, texts))
 
     def listen(self, effects: Sequence[Effect]) -> None:
         """Applies the store's effects to what was read."""
@@ -68,4 +66,11 @@ class SnapshotRead:
 
     def found(self) -> Dict[str, bytes]:
         """The texts of those keys that are there."""
-        return {key: text for key, text in self._texts.items() if text is not None}
+        return present(self._texts, self._texts.values())
+
+
+def present(keys: Iterable[str], texts: Collection[Optional[bytes]]) -> Dict[str, bytes]:
+    """Those of the keys that have a text, each with its own."""
+    if all(texts):
+        return dict(zip(keys, texts))  # type: ignore[arg-type]  # none of them is None
+    return {key: text for key, text in zip(keys, texts) if text is not None}

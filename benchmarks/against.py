@@ -2,7 +2,8 @@
 
 The rule it keeps: both run in turns, on the same interpreter, under the same load; what is printed
 are medians of the ratios of the rounds, never a figure of one run: of the rates, and of the
-requests in a second of the server's own processor time, which other work disturbs less.
+requests in a second of the server's own processor time, which other work disturbs less. Each round
+has processes of its own, since where one happens to have its memory is worth some percent.
 
     python -m benchmarks.against HEAD~1
 """
@@ -25,6 +26,9 @@ from benchmarks.environment import interpreter, machine, say
 from benchmarks.servers import PROJECT, Running, Server, started
 
 KEYS = 100_000
+TURNS = 4
+"""How often both sides take turns in a round: other work on the machine comes and goes."""
+
 CASES: dict[str, dict[str, load.Flag]] = {
     "GET, one at a time": {"command": "GET", "connections": 50},
     "SET, one at a time": {"command": "SET", "connections": 50},
@@ -43,40 +47,45 @@ def main(revision: str, rounds: int, seconds: float) -> None:
     """Compare this checkout's server with that of the commit REVISION."""
     with tempfile.TemporaryDirectory() as folder:
         program = load.build(Path(folder))
-        with _checkout(revision, Path(folder, "other")) as checkout, ExitStack() as stack:
-            this = stack.enter_context(_serving("this", PROJECT))
-            other = stack.enter_context(_serving("other", checkout))
-            for server in (this, other):
-                load.run(program, "--load", port=server.port, keys=KEYS)
-            click.echo(f"{machine()['cpu']}, {machine()['cores']} cores, {interpreter()}")
-            click.echo(f"rates, as ratios to those of {revision}:\n")
-            click.echo(f"{'':20} rate   (from, to)     by processor time")
-            for name, flags in CASES.items():
-                rounds_of_both = [
-                    (_rates(program, this, seconds, flags), _rates(program, other, seconds, flags))
-                    for _ in range(rounds)
-                ]
-                rates, efficiencies = (
-                    [ours[figure] / theirs[figure] for ours, theirs in rounds_of_both]
-                    for figure in (0, 1)
-                )
-                spread = f"({min(rates):.2f} to {max(rates):.2f})"
-                click.echo(
-                    f"{name:20} {statistics.median(rates):.2f}   {spread}"
-                    f"   {statistics.median(efficiencies):.2f}"
-                )
+        with _checkout(revision, Path(folder, "other")) as checkout:
+            ratios = [_round(program, checkout, seconds) for _ in range(rounds)]
+    click.echo(f"{machine()['cpu']}, {machine()['cores']} cores, {interpreter()}")
+    click.echo(f"rates, as ratios to those of {revision}:\n")
+    click.echo(f"{'':20} rate   (from, to)     by processor time")
+    for name in CASES:
+        rates, efficiencies = zip(*(each[name] for each in ratios))
+        spread = f"({min(rates):.2f} to {max(rates):.2f})"
+        click.echo(
+            f"{name:20} {statistics.median(rates):.2f}   {spread}"
+            f"   {statistics.median(efficiencies):.2f}"
+        )
 
 
-def _rates(
-    program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]
+def _round(program: Path, checkout: Path, seconds: float) -> dict[str, tuple[float, float]]:
+    """Of each case the ratios of the rates, and of those by processor time."""
+    with ExitStack() as stack:
+        this = stack.enter_context(_serving("this", PROJECT))
+        other = stack.enter_context(_serving("other", checkout))
+        for server in (this, other):
+            load.run(program, "--load", port=server.port, keys=KEYS)
+        return {name: _ratios(program, this, other, seconds, CASES[name]) for name in CASES}
+
+
+def _ratios(
+    program: Path, this: Running, other: Running, seconds: float, flags: dict[str, load.Flag]
 ) -> tuple[float, float]:
-    """Requests in a second, and in a second of the server's processor time."""
-    before = _processor_seconds(server.pid)
-    outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds, **flags)
-    used = _processor_seconds(server.pid) - before
-    rate = outcome.requests_per_second
-    say(f"{server.name}: {rate:,.0f} a second")
-    return rate, rate * seconds / used
+    """Of the rates, and of the requests in a second of the server's processor time."""
+    done = {this.name: [0.0, 0.0], other.name: [0.0, 0.0]}
+    for server in (this, other) * TURNS:
+        before = _processor_seconds(server.pid)
+        outcome = load.run(
+            program, port=server.port, keys=KEYS, seconds=seconds / TURNS, **flags
+        )
+        done[server.name][0] += outcome.requests_per_second
+        done[server.name][1] += _processor_seconds(server.pid) - before
+    (ours, our_time), (theirs, their_time) = done[this.name], done[other.name]
+    say(f"{this.name}: {ours / TURNS:,.0f} a second, {other.name}: {theirs / TURNS:,.0f}")
+    return ours / theirs, ours / theirs * their_time / our_time
 
 
 def _processor_seconds(pid: int) -> float:

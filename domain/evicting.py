@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import islice
+from itertools import compress, islice
 from typing import (
     Callable,
     Collection,
@@ -69,10 +69,10 @@ class EvictingStore(BoundedStore):
             self._touch(hashed)
         return text
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        found = super().get_many(keys)
-        self._touched.extend(map(hash, found))
-        return found
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        texts = super().get_many(keys)
+        self._touched.extend(compress(map(hash, keys), texts))
+        return texts
 
     def _put(self, key: str, text: bytes, due: Optional[float]) -> Optional[Slot]:
         before = super()._put(key, text, due)
@@ -133,7 +133,7 @@ class EvictingStore(BoundedStore):
 
     def _cost_at(self, keys: Iterable[str]) -> int:
         """What those of `keys` that are there count for."""
-        slots = self._slots_of(keys)
+        slots = {key: slot for key, slot in zip(keys, self._slots(keys)) if slot is not None}
         timed = DEADLINE * sum(isinstance(slot, tuple) for slot in slots.values())
         return timed + costs(slots, texts_in(slots.values()))
 

@@ -16,6 +16,7 @@ import math
 import sys
 from functools import partial
 from typing import (
+    Any,
     Callable,
     Collection,
     Dict,
@@ -90,15 +91,15 @@ class InMemoryStore:
             self._hits += 1
         return text
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        slots = self._slots_of(keys)
-        texts = self._live_texts(slots) if self._contents.deadlines else slots
-        missed = 0
-        if len(texts) < len(keys):
-            missed = sum(key not in texts for key in keys)
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        shards = self._shards
+        texts: List[Any] = [shards[hash(key) & MASK].get(key) for key in keys]
+        if not self._plain and self._contents.deadlines:
+            texts = self._live_texts(keys, texts)
+        missed = 0 if all(texts) else texts.count(None)
         self._misses += missed
-        self._hits += len(keys) - missed
-        return texts  # type: ignore[return-value]  # without deadlines, every slot is a text
+        self._hits += len(texts) - missed
+        return texts
 
     def set(self, key: str, text: bytes) -> None:
         shard = self._shards[hash(key) & MASK]
@@ -448,13 +449,6 @@ class InMemoryStore:
         shards = self._shards
         return [shards[hash(key) & MASK].get(key) for key in keys]
 
-    def _slots_of(self, keys: Iterable[str]) -> Dict[str, Slot]:
-        """The slots of those of `keys` that are there, in their order."""
-        shards = self._shards
-        return {
-            key: slot for key in keys if (slot := shards[hash(key) & MASK].get(key)) is not None
-        }
-
     def _entry(self, key: str, slot: Slot, now: float) -> Optional[Entry]:
         if isinstance(slot, bytes):
             return Entry(slot)
@@ -473,19 +467,16 @@ class InMemoryStore:
         self._tell()
         return None
 
-    def _live_texts(self, slots: Dict[str, Slot]) -> Dict[str, Slot]:
-        """The texts of those slots that are not due."""
+    def _live_texts(
+        self, keys: Iterable[str], slots: Sequence[Optional[Slot]]
+    ) -> List[Optional[bytes]]:
+        """The texts of those slots that are not due; the keys of those that are expire."""
         now = self._clock()
-        for key in [key for key, slot in slots.items() if type(slot) is not bytes]:
-            slot = slots[key]
-            assert isinstance(slot, tuple)
-            if slot[1] > now:
-                slots[key] = slot[0]
-            else:
-                del slots[key]
-                self._expire_slot(key)
+        due = [key for key, slot in zip(keys, slots) if _is_due(slot, now)]
+        for key in dict.fromkeys(due):
+            self._expire_slot(key)
         self._tell()
-        return slots
+        return [_text_after(slot, now) for slot in slots]
 
     # Freeing.
 
@@ -503,6 +494,13 @@ class InMemoryStore:
                 free_one()
             if not last:
                 self._detached.pop()
+
+
+def _text_after(slot: Optional[Slot], now: float) -> Optional[bytes]:
+    """The text of a slot, unless it is due."""
+    if isinstance(slot, tuple):
+        return slot[0] if slot[1] > now else None
+    return slot
 
 
 def _is_due(slot: Optional[Slot], now: float) -> bool:

@@ -94,8 +94,8 @@ class Store(Protocol):
         """The text at `key`, or None when there is none."""
         ...
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        """The texts of those of `keys` that are there, in their order."""
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        """The text at each of `keys`, in their order, None where there is none."""
         ...
 
     def set(self, key: str, text: bytes) -> None:

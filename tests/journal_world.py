@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 from adapters.storage.journal.disk import Directory, Disk
 from adapters.storage.journal.journal import Journal
 from adapters.storage.journal.repair import Repaired, repair
+from application.snapshot_read import present
 from domain.memory import InMemoryStore
 from tests.disks import FaultyDisk
 from tests.support import Clock
@@ -110,7 +111,7 @@ class World:
         while page.cursor is not None:
             page = self.store.scan(page.cursor, "", 10_000)
             keys += page.keys
-        return self.store.get_many(keys)
+        return present(keys, self.store.get_many(keys))
 
 
 def placed(where: Path, files: Dict[str, bytes]) -> Path:

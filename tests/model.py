@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, Collection, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import Callable, Collection, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 from domain.errors import BadRequest
 from domain.store import Change, Entry, Page, Stats, Store, Traits
@@ -28,8 +28,8 @@ class ModelStore:
     def get(self, key: str) -> Optional[bytes]:
         return self._live()[key][0] if key in self._live() else None
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        return {key: self._slots[key][0] for key in keys if key in self._live()}
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        return [self.get(key) for key in keys]
 
     def set(self, key: str, text: bytes) -> None:
         self._slots[key] = (text, math.inf)

@@ -20,6 +20,7 @@ from typing import (
     Dict,
     Iterable,
     Iterator,
+    List,
     Mapping,
     NamedTuple,
     Optional,
@@ -91,7 +92,7 @@ class BlockingStore:
     def get(self, key: str) -> Optional[bytes]:
         return self._waited().get(key)
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
         return self._waited().get_many(keys)
 
     def set(self, key: str, text: bytes) -> None:

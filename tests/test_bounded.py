@@ -115,7 +115,7 @@ class TestRefusing:
                 store.clear()
                 store.set_many({"big": b"b" * 8000, "fill": b"f" * 3000})
                 store.set_many({name: texts[name] for name in names}, ttl)
-                assert store.get_many(texts) == texts
+                assert store.get_many(texts) == list(texts.values())
 
     def test_expired_keys_make_room(self) -> None:
         clock = Clock()
@@ -197,7 +197,7 @@ class TestEvicting:
                 number += 1
             before = store._sieve.visited
             store.set_many(dict.fromkeys(items, TEXT + b"1"))
-            assert store.get_many(items) == dict.fromkeys(items, TEXT + b"1")
+            assert store.get_many(items) == [TEXT + b"1"] * len(items)
             assert store._sieve.visited - before < 4 * count
 
     def test_items_are_never_evicted_for_one_another(self) -> None:
@@ -275,7 +275,7 @@ class TestEvicting:
         wanted = "k" * 9_999 + "k"
         before = sys.getrefcount(wanted)
         assert store.get(wanted) == TEXT
-        assert store.get_many([wanted]) == {wanted: TEXT}
+        assert store.get_many([wanted]) == [TEXT]
         store.set(wanted, TEXT)
         assert sys.getrefcount(wanted) == before
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
-from typing import Any, Collection, Dict, Iterator, List
+from typing import Any, Collection, Iterator, List, Optional
 
 import pytest
 from hypothesis import example, given
@@ -183,7 +183,7 @@ class Away(InMemoryStore):
 
     asked = 0
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
         self.asked += 1
         raise Unavailable("away")
 

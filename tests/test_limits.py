@@ -448,16 +448,18 @@ class TestTurns:
         assert len(said) > 20
         assert replies(b"".join(said)) == [PONG, {"ok": True, "result": result}, PONG]
 
-    def test_the_times_of_turns_are_counted_but_for_those_of_one_plain_command(self) -> None:
+    def test_the_times_of_turns_are_counted_but_for_what_is_answered_at_once(self) -> None:
         service = service_of(LocalExecutor(InMemoryStore(Clock())), clock=Ticking())
         session = Conversation(service, LoopbackLink())
         one = b'{"type":"GET","key":"n"}\n'
         answer(session, [PING])
         before = service.stats.turns.histogram()
         answer(session, [PING, one, one * 2, PING, one * 10])
+        assert service.stats.turns.histogram() == before
+        answer(session, [one + PING])  # by this clock, a turn each
         after = service.stats.turns.histogram()
         assert sum(after.counts.values()) - sum(before.counts.values()) == 2
-        assert after.sum - before.sum == pytest.approx(0.002)
+        assert after.sum - before.sum == pytest.approx(0.004)
         assert after.counts["0.0001"] == 0
 
     def test_a_long_reply_comes_in_pieces_which_make_up_the_whole(self) -> None:

@@ -19,7 +19,6 @@ from typing import (
     Generator,
     Generic,
     List,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -45,11 +44,11 @@ MaybeText = Union[bytes, UnsetType]
 Run = Callable[[Store, Budget], R]
 
 
-class Results(NamedTuple):
+class Results(Struct, gc=False):
     """Those of some commands in their order, the bytes of the texts among them, and whether errors
     are among them, each in the place of its command's result."""
 
-    results: List[object]
+    results: Sequence[object]
     size: int
     has_errors: bool = False
 

@@ -21,13 +21,14 @@ from application.commands.base import (
     register,
 )
 from application.json_text import (
+    are_plain,
     validated,
     validated_in_steps,
     validated_items,
     validated_items_in_steps,
 )
 from application.json_values import same
-from application.snapshot_read import SteppedStore, snapshot
+from application.snapshot_read import SteppedStore, present, snapshot
 from domain.errors import BadRequest
 from domain.store import Change, Entry, Store
 
@@ -44,12 +45,9 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
 
     @classmethod
     def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
-        keys = [command.key for command in commands]
-        found = store.get_many(keys)
-        if len(found) == len(keys):
-            return Results(list(found.values()), sum(map(len, found.values())))
-        texts = [found.get(key, b"") for key in keys]
-        return Results([text or UNSET for text in texts], sum(map(len, texts)))
+        texts = store.get_many([command.key for command in commands])
+        size = sum(map(len, filter(None, texts)))
+        return Results(texts if all(texts) else [text or UNSET for text in texts], size)
 
 
 @register
@@ -94,16 +92,17 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
 
     @classmethod
     def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
-        for command in commands:
-            if (
-                command.ttl is not UNSET
-                or command.keep_ttl
-                or command.if_ is not UNSET
-                or command.if_equals is not UNSET
-            ):
-                return None
-        items = {command.key: command.value for command in commands}
-        store.set_many(validated_items(items, budget))
+        texts = [
+            bytes(command.value)
+            for command in commands
+            if command.ttl is UNSET
+            and not command.keep_ttl
+            and command.if_ is UNSET
+            and command.if_equals is UNSET
+        ]
+        if len(texts) < len(commands) or not are_plain(texts):
+            return None
+        store.set_many(dict(zip([command.key for command in commands], texts)))
         return Results([True] * len(commands), 0)
 
     def _change(self, text: bytes, wanted: Optional[bytes], budget: Budget) -> Change:
@@ -155,7 +154,7 @@ class MGet(ManyKeys[Dict[str, bytes]], tag="MGET", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> Dict[str, bytes]:
-        return store.get_many(self.keys)
+        return present(self.keys, store.get_many(self.keys))
 
     def run_in_steps(
         self, store: SteppedStore, budget: Budget
@@ -273,7 +272,7 @@ def _size(text: Union[Raw, UnsetType]) -> int:
 
 
 def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
-    if store.get_many(texts):
+    if any(store.get_many(texts)):
         return False
     store.set_many(texts, ttl)
     return True

@@ -18,7 +18,6 @@ from typing import (
     Any,
     Callable,
     Collection,
-    Dict,
     Iterator,
     List,
     Mapping,
@@ -98,8 +97,8 @@ class SqliteStore:
         self._hits += 1
         return found[0]
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        return {key: text for key in keys if (text := self.get(key)) is not None}
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        return [self.get(key) for key in keys]
 
     def set(self, key: str, text: bytes) -> None:
         self._run(_WRITE, _encoded(key), text, None)

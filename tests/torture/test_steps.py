@@ -54,7 +54,7 @@ class Server:
             pass
         for start in range(0, self._keys, 1000):
             names = [f"key:{number:012}" for number in range(start, start + 1000)]
-            if len(self.store.get_many(names)) < 1000:
+            if not all(self.store.get_many(names)):
                 self.store.set_many(dict.fromkeys(names, VALUE))
 
     def longest_step(self, line: bytes) -> float:

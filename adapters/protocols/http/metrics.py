@@ -108,7 +108,7 @@ DISTRIBUTIONS = (
     ),
     Distribution(
         "turn_seconds",
-        "How long clients' turns took, but for those of one plain command.",
+        "How long clients' turns took, but for plain commands answered at once.",
         lambda report: report.server.turns,
     ),
 )

@@ -91,16 +91,16 @@ class JsonLinesCodec(Codec):
         return self._encode(request, outcome)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
-        if len(outcomes) == 1:
-            return self.encode_one(requests[0], outcomes[0])
-        ids = list(map(_id_of, requests))
-        without_id = ids.count(UNSET)
-        replies = b""
-        if without_id == len(ids):
+        if len(outcomes) < 2:
+            return self.encode_one(requests[0], outcomes[0]) if outcomes else b""
+        *ids, last = map(_id_of, requests)
+        if len(outcomes) - 1 == len(ids) == ids.count(UNSET):
             replies = _alike(outcomes)
-        elif without_id == len(outcomes) - 1 == len(ids) - 1 and ids[-1] in BEFORE_WITH_ID:
-            replies = _last_with(ids[-1], _alike(outcomes))
-        return replies or b"".join(map(self.encode_one, requests, outcomes))
+            if replies and last is not UNSET:
+                replies = _last_with(last, replies)
+            if replies:
+                return replies
+        return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         if not isinstance(result, dict):
@@ -153,9 +153,10 @@ def _alike(outcomes: Sequence[object]) -> bytes:
 
 
 def _last_with(id: Id, replies: bytes) -> bytes:
-    """The replies with an id in the last of them."""
+    """The replies with an id in the last of them, if it is one of the usual ids."""
     last = replies.rfind(b"\n", 0, -1) + 1
-    return replies and replies[:last] + BEFORE_WITH_ID[id] + replies[last + len(BEFORE) :]
+    before = BEFORE_WITH_ID.get(id)
+    return replies[:last] + before + replies[last + len(BEFORE) :] if before else b""
 
 
 def _is_blank(line: bytes) -> bool:

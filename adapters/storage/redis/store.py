@@ -112,20 +112,20 @@ class RedisStore:
         self._hits += 1
         return from_engine(data)
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        if not keys:
-            return {}
-        names = {self._name(key): key for key in keys}
-        groups = self._by_slot(names)
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        names = list(map(self._name, keys))
+        if not names:
+            return []
+        groups = self._by_slot(dict.fromkeys(names))
         commands: List[Keyed] = [(group[0], ("MGET", *group)) for group in groups]
-        replies = dict(zip(chain(*groups), chain(*self._engine.run(commands, repeat=True))))
-        there = [(key, replies[name]) for name, key in names.items() if replies[name] is not None]
-        texts = many_from_engine([data for _, data in there])
-        found = {key: text for (key, _), text in zip(there, texts)}
-        hits = sum(key in found for key in keys)
-        self._hits += hits
-        self._misses += len(keys) - hits
-        return found
+        replies = chain(*self._engine.run(commands, repeat=True))
+        there = {name: data for name, data in zip(chain(*groups), replies) if data is not None}
+        found = dict(zip(there, many_from_engine(list(there.values()))))
+        texts = [found.get(name) for name in names]
+        missed = texts.count(None)
+        self._misses += missed
+        self._hits += len(texts) - missed
+        return texts
 
     def set(self, key: str, text: bytes) -> None:
         name = self._name(key)

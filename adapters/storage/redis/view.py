@@ -113,9 +113,10 @@ class View:
         (entry,) = self._read([key])
         return entry.text if entry else None
 
-    def get_many(self, keys: Collection[str]) -> Dict[str, bytes]:
-        keys = list(dict.fromkeys(keys))
-        return {key: entry.text for key, entry in zip(keys, self._read(keys)) if entry}
+    def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
+        named = list(dict.fromkeys(keys))
+        entries = dict(zip(named, self._read(named)))
+        return [entry.text if (entry := entries[key]) else None for key in keys]
 
     def set(self, key: str, text: bytes) -> None:
         self._put(key, Entry(text), put(text, None))
