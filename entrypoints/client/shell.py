@@ -36,10 +36,13 @@ class Table(CommandTable):
     """The commands, with the words of the shell itself."""
 
     def resolve_command(self, ctx: click.Context, args: List[str]) -> Any:
-        """See `CommandTable`; `?` is help, and the name of a program is answered with it."""
+        """See `CommandTable`; `?` is help, `GET --help` is `help GET`, and the name of a program is
+        answered with it."""
         name = args[0].lower()
         if name in PROGRAMS:
             ctx.fail(f"{name} is a program: run kv {name} outside this shell.")
+        if args[1:] in (["-h"], ["--help"]):
+            return super().resolve_command(ctx, ["help", args[0]])
         return super().resolve_command(ctx, [_SHORT.get(name, args[0]), *args[1:]])
 
 
