@@ -59,7 +59,8 @@ MAX_RUN = 1000
 
 class InProcess(Pipelined):
     """The executor of a program that has the store in itself, with no server between: a command is
-    within the same limits. The JSON texts in results become what `from_text` returns."""
+    within the same limits, once `as_received` made of it what a server would read, or the error
+    that it would reply. The JSON texts in results become what `from_text` returns."""
 
     def __init__(
         self,
@@ -67,20 +68,21 @@ class InProcess(Pipelined):
         limits: Limits,
         close: Callable[[], object],
         from_text: Callable[[bytes], Any] = bytes,
+        as_received: Callable[[Sequence[Command[Any]]], Sequence[object]] = lambda sent: sent,
     ) -> None:
         self._executor = executor
         self._limits = limits
         self._close = close
         self._from_text = from_text
-
-    def execute(self, command: Command[R]) -> R:
-        self._limits.check_keys(command.named_keys())
-        return cast(R, self._opened(self._executor.execute(command)))
+        self._as_received = as_received
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         outcomes: List[object] = []
-        for _, group in groupby(commands, type):
-            run = list(group)
+        for kind, group in groupby(self._as_received(commands), type):
+            run: List[Any] = list(group)
+            if issubclass(kind, KvError):
+                outcomes += run
+                continue
             for start in range(0, len(run), MAX_RUN):
                 outcomes += self._execute_some(run[start : start + MAX_RUN])
         return outcomes
@@ -99,6 +101,13 @@ class InProcess(Pipelined):
                     return [self._opened(each) for each in run.results]
         return [self._outcome(command) for command in commands]
 
+    def _outcome(self, command: Command[Any]) -> object:
+        try:
+            self._limits.check_keys(command.named_keys())
+            return self._opened(self._executor.execute(command))
+        except KvError as error:
+            return error
+
     def _opened(self, result: object) -> object:
         if type(result) is bytes:
             return self._from_text(result)
@@ -107,12 +116,6 @@ class InProcess(Pipelined):
         if type(result) is list:
             return [self._opened(each) for each in result]
         return result
-
-    def _outcome(self, command: Command[Any]) -> object:
-        try:
-            return self.execute(command)
-        except KvError as error:
-            return error
 
 
 def _stepped(store: Store) -> Optional[SteppedStore]:

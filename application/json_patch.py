@@ -20,6 +20,8 @@ from domain.errors import BadRequest
 class PatchConflict(BadRequest):
     """A `test` failed, or a place that the patch names is not in the document."""
 
+    code = "PATCH_CONFLICT"
+
 
 Node = Union[Raw, Dict[str, Any], List[Any]]
 """A value: its text, or an object or array of nodes once it was opened."""

@@ -10,6 +10,8 @@ from typing import Callable, List, Match, Optional, Pattern, Tuple
 
 import msgspec
 
+from application.commands import NAMES, closest_name
+
 LONE_SURROGATE = "a string has half of a surrogate pair, such as \\ud800, which is no character"
 
 _LONGEST_SEARCH = 64 * 1024
@@ -59,6 +61,13 @@ def _expected(match: Match[str]) -> str:
     return f"expected {what}" + (f", got {instead}" if instead else "")
 
 
+def _not_a_command(name: str, place: str) -> str:
+    """What is wrong with a name that no command has, or none that may stand there."""
+    if name in NAMES:
+        return f"`{name}` cannot stand" + (_within(place) or " here")
+    return f"unknown command `{name:.100}`{_within(place)}; the closest is `{closest_name(name)}`"
+
+
 def _within(place: Optional[str]) -> str:
     return f" in `{place}`" if place else ""
 
@@ -80,8 +89,12 @@ _WORDINGS: List[Tuple[Pattern[str], Callable[[Match[str]], str]]] = [
         lambda match: f"`{match['name']}` is missing" + _within(match["place"]),
     ),
     (
-        re.compile(r"Object contains unknown field `(?P<name>.*)`" + _PLACE, re.DOTALL),
+        re.compile(r"Object contains unknown field `(?P<name>.*?)`" + _PLACE, re.DOTALL),
         lambda match: f"`{match['name']}` is not a known member" + _within(match["place"]),
+    ),
+    (
+        re.compile(r"Invalid value '(?P<name>.*)' - at `\$\.?(?P<place>.*)\.?type`", re.DOTALL),
+        lambda match: _not_a_command(match["name"], match["place"].rstrip(".")),
     ),
     (
         re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.(?P<place>[^`]*)`", re.DOTALL),

@@ -34,7 +34,7 @@ MAX_PATH_BYTES = 107
 
 _FORMS = (
     f"an address is kv://[:password@]host[:port], kvs://... for TLS, "
-    f"or {UNIX_SCHEME}://[:password@]/path"
+    f"or {UNIX_SCHEME}://[:password@]/path; an IPv6 host stands in brackets, kv://[::1]:7379"
 )
 _URL = re.compile(
     r"(?P<scheme>[a-z+]+)://(?:(?P<user>[^:@/?#\[\]]*)(?::(?P<password>[^@/?#\[\]]*))?@)?"
@@ -55,9 +55,12 @@ class Place(NamedTuple):
 
 def parse_place(text: str, lowest_port: int = 1) -> Place:
     """What `HOST[:PORT]` names, the brackets of an IPv6 address removed and its zone decoded. A
-    bare IPv6 address needs none, since it leaves no room for a port."""
+    bare IPv6 address needs none where its end cannot be meant as a port."""
     bare = _ipv6(text)
     if bare is not None:
+        host, _, port = text.rpartition(":")
+        if port.isdecimal() and _ipv6(host) is not None:
+            raise ValueError(f"it is [{host}]:{port} or [{text}]; say which, by the brackets")
         return Place(bare, None)
     found = _PLACE.fullmatch(text)
     if not found:
@@ -70,9 +73,39 @@ def parse_place(text: str, lowest_port: int = 1) -> Place:
         host = literal
     elif _NOT_IN_A_HOST.search(host):
         raise ValueError("a host has no blanks and no % in it")
+    elif not _is_a_name(host):
+        raise ValueError("no host has such a name")
     if port is not None and not lowest_port <= int(port) <= 65535:
         raise ValueError(f"a port is from {lowest_port} to 65535")
     return Place(host, None if port is None else int(port))
+
+
+def _is_a_name(host: str) -> bool:
+    """Whether the system can be asked for a host."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
+
+
+def parse_host(text: str) -> str:
+    """The host that `HOST` names where its port is told elsewhere; as in `parse_place`, but that no
+    IPv6 address needs brackets."""
+    bare = _ipv6(text)
+    if bare is not None:
+        return bare
+    host, port = parse_place(text)
+    if port is not None:
+        raise ValueError("it has a port; give it by itself")
+    return host
+
+
+def parse_place_in_url(text: str) -> Place:
+    """As `parse_place`, but that every IPv6 address stands in brackets."""
+    if not text.startswith("[") and text.count(":") > 1:
+        raise ValueError("an IPv6 address stands in brackets")
+    return parse_place(text)
 
 
 def _ipv6(text: str) -> Optional[str]:
@@ -110,9 +143,9 @@ def parts_of(url: str) -> Dict[str, Any]:
             "unix_path": _socket_path(_decoded(rest)),
             "tls": False,
         }
-    elif scheme in SCHEMES and (rest.startswith("[") or rest.count(":") <= 1):
+    elif scheme in SCHEMES:
         try:
-            place = parse_place(rest[:-1] if rest.endswith("/") else rest)
+            place = parse_place_in_url(rest[:-1] if rest.endswith("/") else rest)
         except ValueError:
             raise ValueError(_FORMS) from None
         settings = {**place._asdict(), "unix_path": None, "tls": SCHEMES[scheme]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
 
-from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_place, settings_of
+from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_host, parse_place, settings_of
 from entrypoints.engine_address import is_engine, parts_of
 from entrypoints.settings.checks import check_tls_files, check_values
 from entrypoints.settings.ranges import COUNT, PORT, SECONDS, SIZE, Range
@@ -104,14 +104,17 @@ def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
         if port is not None:
             raise ValueError(f"port={port!r} beside an address, which says the port")
         return parts_of(host) if is_engine(host) else settings_of(host)
-    place = parse_place(host)
-    if place.port is not None and port is not None:
-        raise ValueError(f"port={port!r} beside {host!r}, which says the port")
     if port is None:
-        port = DEFAULT_PORT if place.port is None else place.port
+        host, in_host = parse_place(host)
+        port = DEFAULT_PORT if in_host is None else in_host
+    else:
+        try:
+            host = parse_host(host)
+        except ValueError as error:
+            raise ValueError(f"port={port!r} beside {host!r}: {error}") from None
     if type(port) is not int or not PORT.holds(port):
         raise ValueError(f"port={port!r} is not an integer {PORT}")
-    return {"host": place.host, "port": port, "unix_path": None}
+    return {"host": host, "port": port, "unix_path": None}
 
 
 def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:

@@ -6,10 +6,14 @@ Rule: redis-py is imported when a store is made, by no other program.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 from adapters.client.address import Address
+from adapters.client.json_lines import request_lines
 from adapters.client.network import Network, TlsConfig
+from adapters.protocols.json_lines.requests import command_on
+from application.commands import Command
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
@@ -103,4 +107,11 @@ def new_executor(
     address = address._replace(host=host, port=port, password=password or None)
     store = new_store(address, network, size, connect_timeout, timeout, server_name)
     limits = Limits()
-    return InProcess(LocalExecutor(store, limits), limits, store.close, from_text)
+    executor = LocalExecutor(store, limits)
+    return InProcess(executor, limits, store.close, from_text, _as_received)
+
+
+def _as_received(commands: Sequence[Command[Any]]) -> List[object]:
+    """What a server reads when a client sends commands: an argument that JSON, or the command, does
+    not allow for is refused as it is there."""
+    return [command_on(line) for line in BytesIO(request_lines(commands))]

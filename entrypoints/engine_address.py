@@ -16,7 +16,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import unquote
 
 from entrypoints import address
-from entrypoints.address import bracketed, parse_place
+from entrypoints.address import bracketed, parse_place_in_url
 
 
 class _Scheme(NamedTuple):
@@ -37,7 +37,8 @@ DEFAULT_PREFIX = "kv:"
 
 _FORMS = (
     "an engine is redis://[[user]:password@]host[:port][/database][?prefix=kv:], rediss://... for "
-    "TLS, or redis-cluster://host[:port],host[:port]; valkey:// and so on mean the same"
+    "TLS, or redis-cluster://host[:port],host[:port]; valkey:// and so on mean the same; an IPv6 "
+    "host stands in brackets"
 )
 _URL = re.compile(
     r"(?P<scheme>[a-z-]+)://(?:(?P<user>[^:@/?#\[\]]*)(?::(?P<password>[^@/?#\[\]]*))?@)?"
@@ -97,7 +98,7 @@ class EngineAddress(NamedTuple):
 
 
 def _place(text: str) -> Tuple[str, int]:
-    host, port = parse_place(text)
+    host, port = parse_place_in_url(text)
     return host, DEFAULT_PORT if port is None else port
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Sequence
 
 import pexpect
 import pyte
@@ -92,9 +92,13 @@ class Terminal:
 
 @contextlib.contextmanager
 def on_terminal(
-    state: Path, *arguments: str, columns: int = COLUMNS, **variables: str
+    state: Path,
+    *arguments: str,
+    columns: int = COLUMNS,
+    program: Sequence[str] = (sys.executable, "-m", "entrypoints.client"),
+    **variables: str,
 ) -> Iterator[Terminal]:
-    """The client program on a terminal; its history lies in `state`."""
+    """The client program, or another, on a terminal; its history lies in `state`."""
     settings = {
         "XDG_STATE_HOME": str(state),
         "TERM": "xterm",
@@ -103,8 +107,8 @@ def on_terminal(
         **variables,
     }
     child = pexpect.spawn(
-        sys.executable,
-        ["-m", "entrypoints.client", *arguments],
+        program[0],
+        [*program[1:], *arguments],
         cwd=str(ROOT),
         env=environment(**settings),
         encoding="utf-8",

@@ -197,6 +197,35 @@ class TestHowAResultIsPrinted:
             assert (ended.returncode, ended.stdout) == (4, "\n")
         assert kv(server.port, "get", "null", "-e").returncode == 0
 
+    @pytest.mark.parametrize(
+        ("lines", "code"),
+        [
+            (["get no"], 4),
+            (["get no", "ping"], 4),
+            (["get null", "ping"], 0),
+            (["get no", "incr null"], 1),
+            (["incr null", "get no", "nothing"], 2),
+        ],
+    )
+    def test_the_exit_code_of_a_pipe_is_that_of_its_worst_command(
+        self, server: Server, lines: List[str], code: int
+    ) -> None:
+        kv(server.port, "set", "null", "null")
+        assert kv(server.port, "-e", stdin="\n".join(lines)).returncode == code
+        each = "\n".join(f"{line} -e" for line in lines)
+        assert kv(server.port, stdin=each).returncode == code
+
+    def test_a_line_of_a_pipe_that_begins_with_a_number_sign_is_a_comment(
+        self, server: Server
+    ) -> None:
+        ended = kv(server.port, stdin="# it's {\n  # b\nset '#' 5\nget '#'\nget #\n#")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "true\n5\n5\n", "")
+
+    def test_a_missing_key_in_a_pipe_is_exit_code_0_without_exit_status(
+        self, server: Server
+    ) -> None:
+        assert kv(server.port, stdin="get no\n").returncode == 0
+
     def test_a_missing_password_is_reported_with_how_to_pass_one(self, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_text("open sesame\n")
@@ -249,6 +278,29 @@ class TestValues:
         assert kv(server.port, "exists", "k").stdout == "false\n"
         assert kv(server.port, "SET", "--string", "k", typed).returncode == 0
         assert json.loads(kv(server.port, "GET", "k").stdout) == typed
+
+    @pytest.mark.parametrize(
+        "typed",
+        ["GET {}", "MGET a {}", "MSET {} 1", "SET k {}", "SCAN --prefix {}", "keys {}", "AUTH {}",
+         "BATCH {}"],
+    )  # fmt: skip
+    def test_a_word_that_is_not_utf_8_is_refused_before_anything_is_sent(self, typed: str) -> None:
+        ended = kv(1, *typed.format("\udcff").split())  # the byte ff
+        assert ended.returncode == 2
+        assert "the text is not UTF-8" in ended.stderr
+
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            (["INCR", "n", "--by", "x"], "'x' is not a number such as 5, -2 or 0.5"),
+            (["BATCH", '[{"type":"GTE"}]'], "unknown command `GTE` in `[0]`; the closest is `GET`"),
+        ],
+    )
+    def test_a_word_of_json_that_is_wrong_is_answered_with_what_is_right(
+        self, typed: List[str], said: str
+    ) -> None:
+        ended = kv(1, *typed)
+        assert (ended.returncode, said in " ".join(ended.stderr.split())) == (2, True)
 
     @pytest.mark.parametrize("typed", ["-", "@/etc/passwd", "5", "null", '"5"', "-h", "--ttl"])
     def test_string_stores_any_text_as_it_is_typed(self, server: Server, typed: str) -> None:

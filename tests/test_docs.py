@@ -22,7 +22,9 @@ from msgspec import UNSET
 from adapters.protocols.first_bytes import FirstBytes
 from application import budget, commands, ports
 from application.commands import NAMES
+from application.commands.documents import ConditionFailed
 from application.executor import LocalExecutor
+from application.json_patch import PatchConflict
 from application.limits import Limits
 from domain import errors
 from domain.effects import Observable
@@ -217,6 +219,9 @@ def test_every_code_of_an_error_is_explained() -> None:
     codes = {kind.code for kind in vars(errors).values() if hasattr(kind, "code")}
     assert "UNAVAILABLE" in codes
     assert {code for code in codes if f"| `{code}` |" not in protocol} == set()
+    http = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    own = {ConditionFailed.code, PatchConflict.code, "NOT_FOUND"}
+    assert {code for code in own if f"| `{code}` |" not in http} == set()
 
 
 def test_every_link_leads_somewhere() -> None:

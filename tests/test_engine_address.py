@@ -62,6 +62,8 @@ def test_an_address_is_an_engine_and_is_shown_without_the_password(
         "redis://:secret@x@h",
         "redis://h?secret=1",
         "redis://h\n",
+        "redis://::1",
+        "redis://::1:6379",
     ],
 )
 def test_another_text_is_refused_without_being_quoted(url: str) -> None:

@@ -184,6 +184,56 @@ def test_a_patch_changes_a_document_or_nothing(
     assert "x-kv-ttl" in found.headers
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "headers", "status", "code"),
+    [
+        ("GET", b"", {}, 404, "NOT_FOUND"),
+        ("PUT", b"1", {**JSON, "if_match": "*"}, 412, "CONDITION_FAILED"),
+        ("PATCH", b'[{"op":"test","path":"","value":1}]',
+         {"content_type": "application/json-patch+json"}, 404, "NOT_FOUND"),
+        ("PATCH", b'[{"op":"test","path":"","value":1}]',
+         {"content_type": "application/json-patch+json", "there": True}, 409, "PATCH_CONFLICT"),
+        ("PUT", b"{", JSON, 400, "BAD_JSON"),
+    ],
+)  # fmt: skip
+def test_a_refusal_has_a_code_to_act_on(
+    peer: Peer, method: str, body: bytes, headers: Dict[str, Any], status: int, code: str
+) -> None:
+    if headers.pop("there", False):
+        peer.ask("PUT", "/v1/keys/k", b"2", **JSON)
+    refused = peer.ask(method, "/v1/keys/k", body, **headers)
+    assert (refused.status, refused.json["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [({"content_encoding": "gzip"}, 415), ({"content_range": "bytes 0-0/9"}, 400)],
+)
+@pytest.mark.parametrize(
+    ("method", "target", "media_type"),
+    [
+        ("PUT", "/v1/keys/k", "text/plain"),
+        ("PATCH", "/v1/keys/k", "application/merge-patch+json"),
+        ("POST", "/v1/commands", "application/json"),
+        ("POST", "/", "application/json"),
+    ],
+)
+def test_a_body_that_stands_for_other_bytes_is_refused_and_changes_nothing(
+    method: str, target: str, media_type: str, header: Dict[str, str], status: int
+) -> None:
+    container = server_container()
+    Peer(container).ask("PUT", "/v1/keys/k", b"1", **JSON)
+    refused = Peer(container).ask(method, target, b"x", content_type=media_type, **header)
+    assert refused.status == status
+    assert refused.headers.get("accept-encoding") == ("identity" if status == 415 else None)
+    assert Peer(container).ask("GET", "/v1/keys/k").body == b"1"
+
+
+def test_a_body_may_say_that_it_has_no_coding(peer: Peer) -> None:
+    sent = peer.ask("PUT", "/v1/keys/k", b"1", **JSON, content_encoding="identity")
+    assert sent.status == 201
+
+
 def test_keys_are_listed_page_by_page(peer: Peer) -> None:
     for number in range(25):
         peer.ask("PUT", f"/v1/keys/k{number}", b"1", **JSON)

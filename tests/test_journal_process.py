@@ -267,6 +267,7 @@ class TestProcess:
             ended = start(*arguments)
             assert ended.returncode == 1
             assert "is damaged at offset" in ended.stderr
+            assert "listen" not in ended.stdout + ended.stderr
             assert "--repair" in ended.stderr
         assert "left out " in start("--repair", str(where)).stdout
         assert start("--check", str(where)).returncode == 0

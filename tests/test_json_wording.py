@@ -38,6 +38,11 @@ def told(line: bytes) -> str:
         (b'{"type":"SCAN","cursor":5}', "`cursor` must be a string or null, not an integer"),
         (b'{"type":"INCR","key":"a","by":"x"}', "`by` must be a number, not a string"),
         (b'{"type":"BATCH","commands":[1]}', "expected an object, got an integer"),
+        (
+            b'{"type":"BATCH","commands":[{"type":"GTE"}]}',
+            "unknown command `GTE`; the closest is `GET`",
+        ),
+        (b'{"type":"BATCH","commands":[{"type":"BATCH"}]}', "`BATCH` cannot stand here"),
         (b'{"key":"a"}', "`type` is missing"),
         (b'{"type":5}', "`type` must be a string"),
     ],
@@ -49,6 +54,10 @@ def test_what_is_wrong_with_a_request_is_told_in_words_of_json(line: bytes, mess
 def test_what_is_missing_within_a_document_is_told_with_its_place() -> None:
     message = "Object missing required field `key` - at `$[0]`"
     assert in_json_words(message) == "`key` is missing in `[0]`"
+    message = "Object contains unknown field `kye` - at `$[0]`"
+    assert in_json_words(message) == "`kye` is not a known member in `[0]`"
+    message = "Invalid value 'GTE' - at `$[0].type`"
+    assert in_json_words(message) == "unknown command `GTE` in `[0]`; the closest is `GET`"
     assert wrong_with(b"[" * 9, RecursionError()) == "nested too deep to be read"
 
 

@@ -60,6 +60,16 @@ def test_the_port_that_is_picked_is_one_for_both_families(opened: List[Listener]
     assert all(connects(listener.address) for listener in opened)
 
 
+def test_a_host_with_port_0_twice_has_two_ports_which_another_host_shares(
+    opened: List[Listener],
+) -> None:
+    hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"]
+    opened += bind_all([("tcp", host, 0) for host in hosts])
+    first, same, second, same_again = (listener.address[2] for listener in opened)
+    assert first == same != second == same_again
+    assert all(connects(listener.address) for listener in opened)
+
+
 def test_an_address_in_use_is_named_and_the_other_listeners_are_closed(tmp_path: Path) -> None:
     path = tmp_path / "kv.sock"
     with socket.create_server(("127.0.0.1", 0)) as taken:

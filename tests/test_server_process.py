@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -176,6 +177,19 @@ class TestHangup:
         tls = ["--tls-cert", files.server.certificate, "--tls-key", files.server.key]
         with logging_server(*tls) as (server, log):
             self.hang_up(server, log, "reloaded the certificate")
+            assert server.stop() == 0
+
+    def test_sighup_with_a_bad_file_names_it_and_keeps_the_old_certificate(
+        self, files: Files, tmp_path: Path
+    ) -> None:
+        key = tmp_path / "key.pem"
+        shutil.copy(files.server.key, key)
+        tls = ["--tls-cert", files.server.certificate, "--tls-key", str(key)]
+        with logging_server(*tls) as (server, log):
+            key.write_text("nothing")
+            self.hang_up(server, log, f'file="{files.server.certificate} and {key}" why=')
+            key.unlink()
+            self.hang_up(server, log, f"file={key} why=")
             assert server.stop() == 0
 
     @pytest.mark.parametrize("tls", [False, True])

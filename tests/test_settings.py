@@ -367,6 +367,7 @@ class TestClientAddress:
             ([], {"KV_URL": "kvs://h", "file": "tls = false"}, True),
             (["--no-tls", "--url", UNIX], {"KV_TLS": "1"}, False),
             (["--port", "9"], {"KV_URL": "kvs://h"}, True),
+            (["--url", A], {"KV_URL": "kvs://h"}, False),
         ],
     )
     def test_tls_is_used_if_any_source_asks_for_it(
@@ -478,6 +479,21 @@ class TestListen:
         for guard in (["--insecure"], tls):
             assert len(sources.server(*typed, *guard).addresses) == 2
         assert len(sources.server(*typed, KV_PASSWORD="secret").addresses) == 2
+
+    @pytest.mark.parametrize(
+        ("typed", "more", "named"),
+        [
+            (["--insecure"], {}, ["'--insecure'", "this machine"]),
+            (["--insecure", "--listen", "unix:/s"], {}, ["'--insecure'", "this machine"]),
+            ([], {"KV_INSECURE": "1"}, ["KV_INSECURE", "this machine"]),
+            (["--insecure", "--host", "0.0.0.0"], {"KV_PASSWORD": "secret"}, ["a password"]),
+        ],
+    )
+    def test_insecure_is_refused_where_it_allows_nothing(
+        self, sources: Sources, typed: List[str], more: Dict[str, Any], named: List[str]
+    ) -> None:
+        message = sources.refusal(SERVER, *typed, **more)
+        assert all(name in message for name in named)
 
     def test_localhost_is_both_families_and_local(
         self, sources: Sources, monkeypatch: pytest.MonkeyPatch
@@ -611,6 +627,23 @@ class TestOneFileAndOneEnvironmentForBoth:
         self, sources: Sources, program: Program
     ) -> None:
         assert "byte order mark" in sources.refusal(program, file="\ufeffport = 1")
+
+    @pytest.mark.parametrize(
+        ("content", "closest"),
+        [
+            ("max-memory = 5", "max_memory"),
+            ("[server]\nmax-memory = 5", "max_memory"),
+            ("[client]\nTime-Out = 5", "timeout"),
+            ("max_memroy = 5", "max_memory"),
+            ("[clinet]\ntimeout = 5", "client"),
+        ],
+    )
+    def test_an_unknown_name_in_a_file_is_answered_with_the_closest_one(
+        self, sources: Sources, content: str, closest: str
+    ) -> None:
+        for program in (SERVER, CLIENT):
+            message = sources.refusal(program, file=content)
+            assert message.endswith(f"; the closest is {closest!r}")
 
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
     def test_a_file_that_is_not_there_is_refused_with_its_source(

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import sys
 import unittest.mock
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
@@ -83,6 +84,9 @@ def test_a_line_that_breaks_off_within_a_value_goes_on(line: str, more: bool) ->
         ("GET a\nGET b\n", ["GET a", "GET b"]),
         ("SET a [1,\n2] --ttl 5\r\n\nGET a", ["SET a [1,\n2] --ttl 5", "GET a"]),
         ("SET a 'x\ny'\nGET a", ["SET a 'x\ny'", "GET a"]),
+        ("# it's {\nGET a\n  # b\n\nSET a #b\n#", ["GET a", "SET a #b"]),
+        ("SET a [1,\n2]\n#", ["SET a [1,\n2]"]),
+        ("#", []),
     ],
 )
 def test_a_text_is_cut_into_commands_at_line_ends_outside_values(
@@ -99,6 +103,7 @@ def test_a_text_is_cut_into_commands_at_line_ends_outside_values(
         (["SET a {", "GET b", "GET c"], [(1, "SET a {"), (2, "GET b"), (3, "GET c")]),
         (["SET a [1,", "2,", "GET c"], [(1, "SET a [1,"), (2, "2,"), (3, "GET c")]),
         (["SET a 'x", "GET b"], [(1, "SET a 'x"), (2, "GET b")]),
+        (["# [1,", "GET b"], [(1, "# [1,"), (2, "GET b")]),
     ],
 )
 def test_a_piped_value_takes_lines_only_as_long_as_they_continue_it(
@@ -225,6 +230,7 @@ def test_history_is_suggested(shell: Terminal) -> None:
     shell.type("set sug")
     while sum(line.endswith("> set suggestion 1") for line in shell.lines) < 2:
         shell.wait_for("true")
+    assert shell.colour_of("gestion 1") == "default"  # and faint
     shell.enter("\x05 --if absent")
     shell.wait_for("false")
 
@@ -239,6 +245,17 @@ def test_a_result_longer_than_the_screen_goes_to_the_pager(server: Server, tmp_p
         shell.wait_for_prompt(1)
         shell.enter("get k")
         assert "102" in shell.wait_for("102")
+
+
+def test_help_longer_than_the_screen_goes_to_the_pager(server: Server, tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\nsed -n 's/.*Leave the shell/paged/p'\n")
+    pager.chmod(0o755)
+    arguments = ["--port", str(server.port)]
+    with on_terminal(tmp_path, *arguments, PAGER=str(pager)) as shell:
+        shell.wait_for_prompt(1)
+        shell.enter("help")
+        shell.wait_for("paged")
 
 
 def test_a_refusal_is_wrapped_between_words(server: Server, tmp_path: Path) -> None:
@@ -259,6 +276,40 @@ def test_help_fits_the_screen(server: Server, tmp_path: Path, columns: int) -> N
         shell.enter("help")
         lines = shell.wait_for("Leave the shell")
         assert "how long the server took" in " ".join(" ".join(lines).split())
+
+
+def test_tab_completes_files_where_a_value_comes(shell: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "value.json").write_text("[1, 2]")
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "folder").mkdir()
+    shell.type(f"set k @{tmp_path}/v\t")
+    shell.wait_for("value.json")
+    shell.enter("")
+    shell.wait_for("true")
+    shell.type(f"set k 3 --if-equals @{tmp_path}/f\t")
+    shell.wait_for("/folder/")
+    shell.type("\x15" + f"set k @{tmp_path}/\t")
+    shown = "\n".join(shell.wait_for("/kvjson/"))  # of the history
+    assert "/folder/" in shown
+    assert ".hidden" not in shown
+
+
+def test_ctrl_z_suspends_the_shell_and_fg_brings_back_what_was_typed(
+    server: Server, tmp_path: Path
+) -> None:
+    with on_terminal(tmp_path, "--norc", "-i", program=["bash"]) as terminal:
+        terminal.enter(f"{sys.executable} -m entrypoints.client --port {server.port}")
+        terminal.wait_for_prompt(1)
+        terminal.type("set k [1")
+        terminal.wait_for("> set k [1")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.enter("stty -a")
+        terminal.wait_for(" icanon")
+        terminal.enter("fg")
+        terminal.wait_for("> set k [1")
+        terminal.enter(", 2]")
+        terminal.wait_for("true")
 
 
 def test_tab_completes_commands_options_and_keys(shell: Terminal, server: Server) -> None:

@@ -588,8 +588,9 @@ class TestCertificates:
         paths[file].unlink()
         if becomes != "missing":
             shutil.copy(BAD.get(becomes) or attrgetter(becomes)(files), paths[file])
-        with pytest.raises((FileNotFoundError, ssl.SSLError)):
+        with pytest.raises((FileNotFoundError, ssl.SSLError)) as refusal:
             certified.load()
+        assert str(paths[file]) in refusal.value.filename
         client = connect(certified, trusting(files.authority, *files.client))
         assert client.ask_first(PING) == PONG
         assert client.certificate() == _der(files.server.certificate)

@@ -16,8 +16,10 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
+import click
 import msgspec
 import pytest
+from click.shell_completion import ShellComplete
 from msgspec import Raw
 from rich.console import ConsoleDimensions
 
@@ -25,6 +27,7 @@ from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
 from application.ports import Pipelined
 from domain.errors import TooLarge, Unavailable
+from entrypoints.client.__main__ import main as program
 from entrypoints.client.palette import console
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bench import Measured, lines_of
@@ -41,6 +44,7 @@ from tests.support import (
     environment,
     kv,
     loopback,
+    running_server,
     said_until_ended,
 )
 from tests.terminal import on_terminal
@@ -324,13 +328,18 @@ class TestFiles:
         assert "3,000 keys" in lines[0]
 
 
+def pings(server: Server) -> int:
+    reply = json.loads(server.ask(b'{"type":"INFO"}\n'))
+    return int(reply["result"]["commands"].get("PING", 0))
+
+
 class TestBench:
     def test_rates_percentiles_and_a_histogram(self, server: Server) -> None:
         arguments = ["--requests", "200", "--clients", "3", "--pipeline", "10"]
         for kind in ("get", "set", "incr", "ping"):
             done = kv(server.port, "bench", "--command", kind, *arguments)
             assert (done.returncode, done.stderr) == (0, "")
-            assert done.stdout.startswith(f"{kind.upper()}, 3 clients, 10 at a time")
+            assert done.stdout.startswith(f"{kind.upper()}, 200 requests, 3 clients, 10 at a time")
             assert " requests a second" in done.stdout
         assert kv(server.port, "count").stdout == "0\n"
 
@@ -338,6 +347,26 @@ class TestBench:
         done = kv(server.port, "--json", "bench", "-n", "20", "-c", "2")
         assert json.loads(done.stdout)["requests"] == 20
         assert json.loads(kv(server.port, "bench", "-n", "20", "-j").stdout)["waits"]["50"] > 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "requests", "said"),
+        [
+            (["-n", "10", "-c", "3", "-P", "4"], 10, "10 requests, 3 clients, 4 at a time"),
+            (["-n", "1", "-c", "5"], 1, "1 request, 1 client, 1 at a time, values of 20 bytes"),
+            (
+                ["-n", "7", "-P", "1000", "--size", "1"],
+                7,
+                "1 client, 7 at a time, values of 1 byte",
+            ),
+        ],
+    )
+    def test_a_bench_sends_as_many_requests_as_it_was_told(
+        self, server: Server, arguments: List[str], requests: int, said: str
+    ) -> None:
+        assert said in kv(server.port, "bench", "--command", "ping", *arguments).stdout
+        before = pings(server)
+        told = json.loads(kv(server.port, "-j", "bench", "--command", "ping", *arguments).stdout)
+        assert told["requests"] == pings(server) - before == requests
 
     def test_a_bench_says_when_the_client_is_the_limit(self) -> None:
         busy = "\n".join(lines_of(Measured([0.001], 1.0, 1000, busy=0.98)))
@@ -369,7 +398,8 @@ class TestBench:
         assert lines[0] == "500 requests a second"
         text = "\n".join(lines)
         assert "50 %      1.000 ms" in text
-        assert "90 %      4.000 ms" in text
+        assert "90 %      1.000 ms" in text
+        assert "99 %      4.000 ms" in text
         assert "100 %    500.000 ms" in text
         counts = [int(line.split()[-1]) for line in lines if " ms  " in line]
         assert sum(counts) == 100
@@ -477,6 +507,16 @@ class TestMonitor:
             terminal.type(key)
             assert terminal.exit_status() == 0
 
+    def test_a_monitor_on_a_narrow_terminal_says_the_whole_reason_of_a_lost_connection(
+        self, tmp_path: Path
+    ) -> None:
+        with running_server() as server:
+            arguments = ["--port", str(server.port), "monitor", "--interval", "0.05"]
+            with on_terminal(tmp_path, *arguments, columns=40) as terminal:
+                terminal.wait_for("evicted / s")
+                server.stop()
+                terminal.wait_for("no connection, waiting: Connection\nrefused\n")
+
     @pytest.mark.parametrize("term", ["dumb", "unknown"])
     def test_a_monitor_on_a_terminal_without_cursor_control_prints_lines(
         self, server: Server, tmp_path: Path, term: str
@@ -553,6 +593,25 @@ def test_a_system_shell_completes_commands_options_and_keys(
     assert done.stderr == ""
     found = [line.partition(",")[2] for line in done.stdout.splitlines() if line]
     assert sorted(found) == sorted(offered)
+
+
+def test_a_system_shell_is_told_the_whole_first_sentence_of_a_commands_help() -> None:
+    (offered,) = program.shell_complete(click.Context(program), "mdel")
+    assert (offered.value, offered.help) == ("mdelete", "Remove many keys")
+    (offered,) = program.shell_complete(click.Context(program), "BAT")
+    assert offered.help == "Run commands all or nothing: if one is refused, none has had an effect"
+
+
+def test_a_system_shell_completes_files_where_a_value_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.json", "a.json", ".hidden"):
+        (tmp_path / name).touch()
+    complete = ShellComplete(program, {}, "kv", "_KV_COMPLETE")
+    for typed in (["set", "k"], ["set", "k", "1", "--if-equals"]):
+        found = complete.get_completions(typed, "@")
+        assert [item.value for item in found] == ["@a.json", "@b.json"]
 
 
 def test_bash_completes_words_with_a_colon(server: Server) -> None:

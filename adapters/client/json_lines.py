@@ -112,7 +112,7 @@ class ClientSession:
     def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]:
         """The request lines, in pieces of up to `WINDOW` bytes or one line; before the next piece,
         receive all replies in flight. Raises `BadRequest` when a command cannot be put in JSON."""
-        requests = _requests(commands)
+        requests = request_lines(commands)
         if not commands:
             return
         if len(requests) <= _ROOM:
@@ -133,7 +133,7 @@ class ClientSession:
         lines = self._lines.feed(data)
         if not lines:
             return []
-        number = 1 if lines.find(b"\n") == len(lines) - 1 else lines.count(b"\n")
+        number = 1 if _is_one_line(lines) else lines.count(b"\n")
         answered, self._asked = self._asked, ()
         if number > len(answered):
             raise Unavailable("the server sent an unrequested reply")
@@ -250,10 +250,17 @@ class _Lines:
             )
 
 
-def _requests(commands: Sequence[Command[Any]]) -> bytes:
+def _is_one_line(lines: bytes) -> bool:
+    """Whether there is one line; found at a small part of the time of counting them."""
+    return lines.find(b"\n") == len(lines) - 1
+
+
+def request_lines(commands: Sequence[Command[Any]]) -> bytes:
+    """The commands as requests, a line each; raises `BadRequest` for what cannot be put in JSON."""
     try:
         requests = _encode_lines(list(commands))
-        if requests.count(b"\n") > len(commands):  # a value typed in by hand may have line breaks
+        if not _is_one_line(requests) and requests.count(b"\n") > len(commands):
+            # a value typed in by hand may have line breaks
             compact = (msgspec.json.format(_encode(command), indent=-1) for command in commands)
             requests = b"".join([line + b"\n" for line in compact])
     except (UnicodeEncodeError, TypeError, ValueError) as error:

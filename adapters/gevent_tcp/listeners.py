@@ -1,8 +1,9 @@
 """The sockets that a server listens on: TCP of both families, and Unix sockets.
 
 Rule: all addresses are bound, or none, with `OSError` for the first that cannot be. TCP addresses
-with port 0 share one port, which the system picks. A Unix socket's file has its permissions before
-a client can connect, takes the place of one that no process listens on, and is removed at the end.
+with port 0 share one port, which the system picks; of one host named twice, each has its own. A
+Unix socket's file has its permissions before a client can connect, takes the place of one that no
+process listens on, and is removed at the end.
 """
 
 from __future__ import annotations
@@ -66,16 +67,19 @@ def bind_all(addresses: Sequence[Address], keepalive: int = 0) -> List[Listener]
 
 
 def _all_or_none(addresses: Sequence[Address], keepalive: int) -> List[Listener]:
-    port = 0
+    picked: List[int] = []
     with contextlib.ExitStack() as bound:
-        listeners = []
+        listeners: List[Listener] = []
         for address in addresses:
+            kind, host, port = address
             with _named(address):
-                if address[0] == "unix":
+                if kind == "unix":
                     listener = _bind_unix(address)
                 else:
-                    listener = _bind_tcp(address[1], address[2] or port, keepalive)
-                    port = port if address[2] else listener.address[2]
+                    own = [other.address[2] for other in listeners if other.address[1] == host]
+                    shared = next((free for free in picked if free not in own), 0)
+                    listener = _bind_tcp(host, port or shared, keepalive)
+                    picked += [] if port else [listener.address[2]]
             bound.callback(listener.close)
             listeners.append(listener)
         bound.pop_all()

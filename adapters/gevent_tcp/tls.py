@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 from application.ports import Conversation, Link, Wants
 
@@ -36,15 +36,30 @@ class Certificates:
 
     def load(self) -> None:
         """Read the files, for clients that connect from now on. Raises `OSError`, of which
-        `ssl.SSLError` is one, and leaves all as it was, when they cannot be used."""
+        `ssl.SSLError` is one, and leaves all as it was, when they cannot be used; its `filename`
+        says which."""
         certificate, key, client_ca = self._files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, key, password=_no_password)
+        for path in filter(None, self._files):
+            with _named(path), open(path, "rb"):
+                pass
+        with _named(certificate if key is None else f"{certificate} and {key}"):
+            context.load_cert_chain(certificate, key, password=_no_password)
         if client_ca is not None:
-            context.load_verify_locations(client_ca)
+            with _named(client_ca):
+                context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
         self.context = context
+
+
+@contextlib.contextmanager
+def _named(files: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = files
+        raise
 
 
 class TlsConversation:

@@ -29,6 +29,8 @@ ANY = "*"
 class ConditionFailed(BadRequest):
     """The value is not, or is, one of those that the request names."""
 
+    code = "CONDITION_FAILED"
+
 
 class Condition(NamedTuple):
     """What has to hold of a key: its value has one of the tags of `match`, and none of those of

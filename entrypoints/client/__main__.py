@@ -18,7 +18,8 @@ from entrypoints.client.values import VALUE_RULE
 from entrypoints.settings.sources import CONTEXT
 from entrypoints.version import PACKAGE
 
-_HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line.
+_HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line;
+a line that begins with # is a comment.
 
 {VALUE_RULE}
 
@@ -27,7 +28,8 @@ connection is also a variable (KV_PORT=5000; the password is KV_PASSWORD) and an
 that --config names; the command line wins over the environment, and that over the file.
 
 Exit codes: 0 done, 1 refused by the server, 2 not understood, 3 no connection, {NOTHING_THERE}
-nothing there (with --exit-status), {streams.INTERRUPTED} ended by Ctrl-C.
+nothing there (with --exit-status), {streams.INTERRUPTED} ended by Ctrl-C. Of several commands in a
+pipe, 3 counts before 2, 1 and {NOTHING_THERE}, in this order.
 """
 
 

@@ -32,15 +32,16 @@ from entrypoints.client.durations import Duration
 from entrypoints.client.keys import Key
 from entrypoints.client.output import style_options
 from entrypoints.client.param_type import ParamType
-from entrypoints.client.values import AS_TEXT, Value, content_of
+from entrypoints.client.values import AS_TEXT, Text, Value, content_of
 
-value = Value()
+key, text, value = Key(), Text(), Value()
 
 
 def _items(ctx: click.Context, param: click.Parameter, words: Sequence[str]) -> Dict[str, Raw]:
     if len(words) % 2:
         raise click.BadParameter("every KEY needs a VALUE", ctx, param)
-    return dict(zip(words[::2], [value.convert(word, param, ctx) for word in words[1::2]]))
+    keys = [key.convert(word, param, ctx) for word in words[::2]]
+    return dict(zip(keys, [value.convert(word, param, ctx) for word in words[1::2]]))
 
 
 def _json(kind: Any) -> Callable[[str], Any]:
@@ -58,6 +59,23 @@ def _json(kind: Any) -> Callable[[str], Any]:
     return convert
 
 
+class _Number(ParamType):
+    """A number as JSON has it."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Any:
+        try:
+            return _number(value)
+        except click.BadParameter:
+            return self.fail(f"{value!r} is not a number such as 5, -2 or 0.5", param, ctx)
+
+
+_number = _json(Union[int, float])
+
+
 class _Word(ParamType):
     """A word as it was typed, a `QuotedWord` too."""
 
@@ -70,7 +88,7 @@ class _Word(ParamType):
 
 
 _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
-    str: {},
+    str: {"type": text},
     Raw: {"type": value},
     float: {"type": float},
     List[str]: {
@@ -88,11 +106,11 @@ _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
 """How a member that a command needs is typed, by its type; any other is one word of JSON."""
 
 _OPTIONS: Dict[Any, Dict[str, Any]] = {
-    str: {},
+    str: {"type": text},
     bool: {"is_flag": True},
     int: {"type": int},
     float: {"type": float, "metavar": "NUMBER"},
-    Union[int, float]: {"type": _json(Union[int, float]), "metavar": "NUMBER"},
+    Union[int, float]: {"type": _Number(), "metavar": "NUMBER"},
     Raw: {"type": value, "metavar": "VALUE"},
     List[str]: {"multiple": True, "callback": lambda ctx, param, words: list(words) or None},
 }
@@ -130,8 +148,8 @@ MEMBERS: Dict[str, str] = {
 
 
 _TYPES: Dict[str, ParamType] = {
-    "key": Key(),
-    "keys": Key(),
+    "key": key,
+    "keys": key,
     "ttl": Duration(),
 }
 """How a member is typed that means more than its type says, by its name."""

@@ -15,6 +15,7 @@ from prompt_toolkit.document import Document
 from entrypoints.client.keys import some_keys
 from entrypoints.client.table import CommandTable, command_of, names_like, summary
 from entrypoints.client.target import Target
+from entrypoints.client.values import files_like
 from entrypoints.client.words import commands_in, scan, words
 
 
@@ -46,10 +47,12 @@ class CommandCompleter(Completer):
         if command is None:
             return
         option = _option_before_value(command, typed[-1])
-        if option is not None:
+        if option is not None and not begun.startswith("@"):
             yield from _choices(option, begun)
         elif begun.startswith("-"):
             yield from _options(command, typed, begun)
+        elif begun.startswith("@") and (option or not _takes_key(command, typed)):
+            yield from ((file, "") for file in files_like(begun) if words(file) == [file])
         elif _takes_key(command, typed):
             in_quotes = begun.startswith('"')
             for key in some_keys(self._target.executor, begun[in_quotes:]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Callable, Iterator, List, Optional
 
 import click
 import msgspec
@@ -19,8 +19,8 @@ from application.commands import Scan
 from application.ports import Executor
 from domain.errors import KvError
 from entrypoints.client.output import chosen_style, failure, show_lines, style_options
-from entrypoints.client.param_type import ParamType
 from entrypoints.client.target import Target
+from entrypoints.client.values import Text
 
 PAGE = 1000
 MAX_COMPLETIONS, COMPLETION_TIMEOUT = 50, 0.15
@@ -73,15 +73,10 @@ def keys_for_completion(ctx: click.Context, prefix: str) -> List[str]:
         return []
 
 
-class Key(ParamType):
+class Key(Text):
     """A key; a system shell completes it by asking the server."""
 
     name = "key"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> str:
-        return str(value)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

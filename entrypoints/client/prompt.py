@@ -30,7 +30,7 @@ _STYLE = Style.from_dict(
         "lost": "ansired",
         "bottom-toolbar": "noreverse",
         "bottom-toolbar.text": "",
-        "auto-suggestion": "dim",
+        "auto-suggestion": "ansidefault dim",
     }
 )
 
@@ -57,6 +57,7 @@ class Prompt:
             key_bindings=_bindings(),
             style=_STYLE,
             multiline=True,
+            enable_suspend=True,
         )
 
     def texts(self) -> Iterator[str]:

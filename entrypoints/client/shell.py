@@ -17,7 +17,7 @@ from entrypoints import streams
 from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.command_line import syntax_of
 from entrypoints.client.keys import keys_command
-from entrypoints.client.output import NoConnection, Refused
+from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused, page
 from entrypoints.client.reconnecting import Reconnecting
 from entrypoints.client.table import CommandTable, grouped, summary
 from entrypoints.client.target import Target
@@ -36,10 +36,13 @@ class Table(CommandTable):
     """The commands, with the words of the shell itself."""
 
     def resolve_command(self, ctx: click.Context, args: List[str]) -> Any:
-        """See `CommandTable`; `?` is help, and the name of a program is answered with it."""
+        """See `CommandTable`; `?` is help, `GET --help` is `help GET`, and the name of a program is
+        answered with it."""
         name = args[0].lower()
         if name in PROGRAMS:
             ctx.fail(f"{name} is a program: run kv {name} outside this shell.")
+        if args[1:] in (["-h"], ["--help"]):
+            return super().resolve_command(ctx, ["help", args[0]])
         return super().resolve_command(ctx, [_SHORT.get(name, args[0]), *args[1:]])
 
 
@@ -52,13 +55,13 @@ _SHORT = {"?": "help", "quit": "exit", "q": "exit", "\\q": "exit", ":q": "exit"}
 def help_command(ctx: click.Context, command: str) -> None:
     """List the commands, or explain one."""
     if not command:
-        click.echo("\n".join(_overview()))
+        page(_overview())
         return
     _, found, _ = TABLE.resolve_command(ctx, [command])
     assert found is not None
     settings = {**found.context_settings, "terminal_width": streams.help_width()}
     with click.Context(found, info_name=found.name, obj=ctx.obj, **settings) as explained:
-        click.echo(found.get_help(explained))
+        page(found.get_help(explained).splitlines())
 
 
 @click.command("timing")
@@ -96,8 +99,9 @@ TABLE = Table(
 )
 
 
-def run_line(line: str, target: Target) -> None:
-    """Run the command on one line; raises what click raises when it cannot be run."""
+def run_line(line: str, target: Target) -> int:
+    """Run the command on one line, and return its exit code; raises what click raises when it
+    cannot be run."""
     if not is_utf8(line):
         raise click.UsageError("the line is not UTF-8")
     for word in scan(line):
@@ -106,12 +110,12 @@ def run_line(line: str, target: Target) -> None:
                 f"the quote before {line[word.start + 1 : word.end]!r} is not closed"
             )
     typed = words(line)
-    if typed:
-        TABLE.main(typed, prog_name="", obj=target, standalone_mode=False)
+    return TABLE.main(typed, prog_name="", obj=target, standalone_mode=False) or 0 if typed else 0
 
 
 def run_pipe(lines: BinaryIO, target: Target) -> int:
-    """Run a command a line; tells what failed by line number, goes on, and returns the exit code.
+    """Run a command a line; tells what failed by line number, goes on, and returns the worst exit
+    code by `_SEVERITY`.
 
     A value that goes on has several lines.
     """
@@ -119,26 +123,33 @@ def run_pipe(lines: BinaryIO, target: Target) -> int:
     try:
         for number, command in numbered_commands(_text(lines)):
             code = _run_from_pipe(number, command, target)
-            worst = max(worst, code)
+            worst = max(worst, code, key=_SEVERITY.index)
             if code == NoConnection.exit_code:
                 break
     except Leave:
         pass
     except ValueError as error:
         click.echo(f"stopped: {error}", err=True)
-        worst = max(worst, click.UsageError.exit_code)
+        worst = max(worst, click.UsageError.exit_code, key=_SEVERITY.index)
     return worst
+
+
+_SEVERITY = (
+    0,
+    NOTHING_THERE,
+    Refused.exit_code,
+    click.UsageError.exit_code,
+    NoConnection.exit_code,
+)
+"""The exit codes of commands in a pipe: the last of these that there was is that of all."""
 
 
 def _run_from_pipe(number: int, command: str, target: Target) -> int:
     try:
-        run_line(command, target)
+        return run_line(command, target)
     except click.ClickException as error:
         click.echo(f"line {number}: {error.format_message()}", err=True)
         return error.exit_code
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    return 0
 
 
 def _text(lines: Iterable[bytes]) -> Iterator[str]:
@@ -205,8 +216,6 @@ def _run_at_prompt(line: str, target: Target, ask_password: Callable[[], Optiona
             run_line(line, target)
     except click.ClickException as error:
         _explain(error)
-    except click.exceptions.Exit:
-        pass
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
     except streams.PipeClosed:

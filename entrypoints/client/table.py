@@ -69,9 +69,7 @@ class CommandTable(click.Group):
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [
-            CompletionItem(
-                name, help=self.commands[_own_case(name, self.commands)].get_short_help_str()
-            )
+            CompletionItem(name, help=summary(self.commands[_own_case(name, self.commands)]))
             for name in names_like(incomplete, self.commands)
         ]
 

@@ -7,12 +7,15 @@ what only looks like JSON is refused, since it is most likely a slip; `--string`
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import sys
-from typing import Any, Optional
+from itertools import islice
+from typing import Any, List, Optional
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 from msgspec import Raw
 
 from application.json_wording import wrong_with
@@ -24,6 +27,9 @@ VALUE_RULE = (
     "@FILE is what FILE holds, and - is standard input, without a line end at its end. "
     "--string stores any VALUE as text, exactly as it is typed."
 )
+
+MAX_FILES = 1000
+"""How many files of a folder are looked at for completion."""
 
 MAX_INPUT_BYTES = 1 << 30
 """The longest file or standard input to read for one value."""
@@ -39,6 +45,21 @@ class QuotedWord(str):
         word = super().__new__(cls, value)
         word.text = text
         return word
+
+
+NOT_UTF8 = "the text is not UTF-8"
+
+
+class Text(ParamType):
+    """A word of the command line as it is."""
+
+    name = "text"
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> str:
+        text = str(value)
+        return text if is_utf8(text) else self.fail(NOT_UTF8, param, ctx)
 
 
 class Value(ParamType):
@@ -58,9 +79,14 @@ class Value(ParamType):
                 return Raw(value.text.encode())
             return json_or_text(content_of(value, ctx))
         except UnicodeEncodeError:
-            return self.fail("the text is not UTF-8", param, ctx)
+            return self.fail(NOT_UTF8, param, ctx)
         except ValueError as error:
             return self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> List[CompletionItem]:
+        return list(map(CompletionItem, files_like(incomplete))) if incomplete[:1] == "@" else []
 
 
 AS_TEXT = "as_text"
@@ -96,6 +122,8 @@ def content_of(word: str, ctx: Optional[click.Context]) -> bytes:
         return _standard_input(ctx)
     if word.startswith("@") and len(word) > 1:
         return _file(word[1:])
+    if not is_utf8(word):
+        raise ValueError(NOT_UTF8)
     return word.encode()
 
 
@@ -127,6 +155,18 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def files_like(begun: str) -> List[str]:
+    """The `@FILE` words that begin so, in order; a folder ends with a slash. Names that start with
+    a dot come only where that is typed."""
+    folder, name = os.path.split(begun[1:])
+    found = []
+    with contextlib.suppress(OSError), os.scandir(os.path.expanduser(folder) or ".") as entries:
+        for entry in islice(entries, MAX_FILES):
+            if entry.name.startswith(name) and (name or entry.name[0] != "."):
+                found.append("@" + os.path.join(folder, entry.name) + "/" * entry.is_dir())
+    return sorted(found)
 
 
 def _file(path: str) -> bytes:

@@ -37,12 +37,19 @@ Numbered = Tuple[int, str]
 
 
 def scan(text: str) -> Iterator[Word]:
-    """The words of a text with their places."""
+    """The words of a text with their places; none of a line that begins with `#`, a comment."""
+    begins_line = True
     at = _skip_space(text, 0)
     while at < len(text):
-        word = _word(text, at)
-        yield word
-        at = _skip_space(text, word.end)
+        comment = _COMMENT.match(text, at) if begins_line else None
+        if comment:
+            end = comment.end()
+        else:
+            word = _word(text, at)
+            yield word
+            end = word.end
+        at = _skip_space(text, end)
+        begins_line = "\n" in text[end:at]
 
 
 def words(text: str) -> List[str]:
@@ -125,6 +132,7 @@ def _depth(line: str) -> int:
 _SPACE = " \t\r\n\v\f"
 """What separates words; a no-break space, and others of Unicode, are part of a word."""
 
+_COMMENT = re.compile(r"#[^\n]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _json = json.JSONDecoder()
 _lenient_json = json.JSONDecoder(strict=False)

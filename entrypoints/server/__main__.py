@@ -68,21 +68,22 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
     reload = _certificates(container, has_tls)
     _open_keys(container, settings)
     server, housekeeper = container.server(), container.housekeeper()
-    with _refusal("cannot listen"):
+    with _refusal("cannot listen on"):
         bound = [ListenAddress.of(*address).url(has_tls) for address in server.bind()]
     keep_buffers()
     gevent.signal_handler(signal.SIGHUP, reload)  # to the end of the process
     with _signalled() as stopping:
         server.start()
-        for url in bound:
-            _announce(url)
         keeper = container.journal_keeper() if data_dir else None
         if keeper:
+            log.info("loading the journal", extra={"data_dir": data_dir, "url": " ".join(bound)})
             with readable(data_dir):
                 keeper.load(stopping.is_set)
             keeper.start()
         housekeeper.start()
         if not stopping.is_set():
+            for url in bound:
+                _announce(url)
             notify("READY=1")
         stopping.wait()
     log.info("stopping")
@@ -111,7 +112,7 @@ def _certificates(container: ServerContainer, has_tls: bool) -> Callable[[], Non
     if not has_tls:
         return _nothing_to_reload
     certificates = container.certificates()
-    with _refusal("cannot use the TLS files"):
+    with _refusal("cannot use"):
         certificates.load()
     return partial(_reload, certificates)
 
@@ -140,7 +141,8 @@ def _look_for_engine(container: ServerContainer) -> None:
 
 
 def _announce(url: str) -> None:
-    """Write to standard output, even if it is closed, and to the log where the server listens."""
+    """Write to standard output, even if it is closed, and to the log where the server listens: it
+    executes commands there from now on."""
     with contextlib.suppress(OSError):
         logs.to_standard_output(f"kv-server {version()} listens on {url}\n")
     log.info("listening", extra={"url": url, "version": version()})
@@ -164,7 +166,8 @@ def _reload(certificates: Certificates) -> None:
     try:
         certificates.load()
     except OSError as error:
-        log.error("kept the old certificate", extra={"why": str(error)})
+        why = {"file": error.filename, "why": _reason(error)}
+        log.error("kept the old certificate", extra=why)
     else:
         log.info("reloaded the certificate")
 
@@ -175,7 +178,7 @@ def _refusal(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = f" on {error.filename}" if error.filename else ""
+        where = f" {error.filename}" if error.filename else ""
         raise click.ClickException(f"{what}{where}: {_reason(error)}") from error
 
 

@@ -290,8 +290,8 @@ def server_settings(context: click.Context) -> ServerSettings:
     addresses = [one for address in listen_addresses(settings) for one in address.resolved()]
     password = find_password(settings)
     values["password"] = password.text
-    if not (password.text or values["tls_client_ca"] or values["insecure"]):
-        _refuse_remote(addresses)
+    has_guard = bool(password.text or values["tls_client_ca"])
+    _check_insecure(settings["insecure"], addresses, has_guard)
     keys = [
         warning
         for names in (("tls_cert", "tls_key"), ("store_tls_cert", "store_tls_key"))
@@ -316,10 +316,16 @@ def _check_limits(settings: Mapping[str, Given]) -> None:
         raise click.UsageError(f"{error}; given were {', '.join(origins)}") from error
 
 
-def _refuse_remote(addresses: Sequence[ListenAddress]) -> None:
-    for address in addresses:
-        if not address.is_local:
-            raise click.UsageError(
-                f"{address} can be reached from other machines: set a password "
-                "(--password-file or KV_PASSWORD), or say --insecure"
-            )
+def _check_insecure(insecure: Given, addresses: Sequence[ListenAddress], has_guard: bool) -> None:
+    """Refuse an address that other machines reach where nothing guards it, unless that is allowed;
+    and refuse to allow it where that means nothing."""
+    remote = [address for address in addresses if not address.is_local]
+    is_open = bool(remote) and not has_guard
+    if insecure.value and not is_open:
+        why = "beside a password, or --tls-client-ca" if has_guard else "on this machine alone"
+        raise click.UsageError(f"{insecure.origin} has no effect {why}")
+    if is_open and not insecure.value:
+        raise click.UsageError(
+            f"{remote[0]} can be reached from other machines: set a password "
+            "(--password-file or KV_PASSWORD), or say --insecure"
+        )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 import click
 
 from application.limits import MAX_KEEPALIVE
-from entrypoints.address import ListenAddress, parse_place
+from entrypoints.address import ListenAddress, parse_host
 from entrypoints.engine_address import EngineAddress, parts_of
 from entrypoints.settings import ranges
 from entrypoints.settings.ranges import Range
@@ -118,12 +118,9 @@ class Host(Kind):
     ) -> str:
         """The host, the brackets of an IPv6 address removed."""
         try:
-            host, port = parse_place(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a host's name or address", param, ctx)
-        if port is not None:
-            self.fail(f"{value!r} has a port; give it by itself", param, ctx)
-        return host
+            return parse_host(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is not a host's name or address: {error}", param, ctx)
 
 
 class Url(Kind):

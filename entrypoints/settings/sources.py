@@ -11,10 +11,22 @@ called kv, `KV_PORT=tcp://10.0.0.7:7379`, is no setting.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
-from typing import AbstractSet, Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, TypeVar
+from typing import (
+    AbstractSet,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 import click
 from click.core import ParameterSource
@@ -187,11 +199,9 @@ def _settings_in(path: str, program: str, command: click.Command) -> Dict[str, A
     refuse_byte_order_mark(data)
     entries: Dict[str, Any] = tomllib.loads(data.decode())
     tables = {name: entries.pop(name) for name in SETTINGS if isinstance(entries.get(name), dict)}
-    for name in entries.keys() - SETTINGS["server"] - SETTINGS["client"]:
-        raise ValueError(f"no setting is called {name!r}")
+    _refuse_unknown(entries, "setting", {*SETTINGS["server"], *SETTINGS["client"]}, SETTINGS)
     for table, held in tables.items():
-        for name in held.keys() - SETTINGS[table]:
-            raise ValueError(f"no setting of the {table} is called {name!r}")
+        _refuse_unknown(held, f"setting of the {table}", SETTINGS[table])
     own = {**entries, **tables.get(program, {})}
     several = {param.name for param in command.params if getattr(param, "multiple", False)}
     return {
@@ -199,6 +209,20 @@ def _settings_in(path: str, program: str, command: click.Command) -> Dict[str, A
         for name, value in own.items()
         if name in SETTINGS[program]
     }
+
+
+def _refuse_unknown(
+    entries: Iterable[str], what: str, known: AbstractSet[str], tables: Iterable[str] = ()
+) -> None:
+    """Raise `ValueError` for the first name that is not known, with the closest that is, or that a
+    table has."""
+    for name in entries:
+        if name not in known:
+            close = difflib.get_close_matches(
+                name.lower().replace("-", "_"), {*known, *tables}, n=1
+            )
+            hint = f"; the closest is {close[0]!r}" if close and close[0] != name else ""
+            raise ValueError(f"no {what} is called {name!r}{hint}")
 
 
 def given(context: click.Context) -> Dict[str, Given]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import traceback
 from typing import Any, Tuple
 from urllib.parse import unquote
 
 import pytest
-from kvjson import AsyncClient, Client, KvError, Unreachable
+from kvjson import AsyncClient, Client, Unreachable
 
-from entrypoints.address import MAX_PATH_BYTES, ListenAddress, parse_place, settings_of
+from entrypoints.address import (
+    MAX_PATH_BYTES,
+    ListenAddress,
+    parse_host,
+    parse_place,
+    settings_of,
+)
 from entrypoints.client_settings import client_settings
 from tests.support import Server
 
@@ -63,12 +70,29 @@ def test_an_address_says_a_unix_socket_or_a_zone(url: str, meant: Any) -> None:
         ("127.0.0.1:65535", ("127.0.0.1", 65535)),
         ("::1", ("::1", None)),
         ("fe80::1%eth0", ("fe80::1%eth0", None)),
+        ("fd00::1:a", ("fd00::1:a", None)),
+        ("1:2:3:4:5:6:7:8", ("1:2:3:4:5:6:7:8", None)),
         ("[::1]", ("::1", None)),
         ("[fe80::1%25eth0]:1", ("fe80::1%eth0", 1)),
     ],
 )
 def test_a_place_is_a_host_and_perhaps_a_port(text: str, place: Tuple[str, Any]) -> None:
     assert parse_place(text) == place
+
+
+@pytest.mark.parametrize("text", ["::1:0", "::1:7379", "fe80::1:80", "fd00::a:1"])
+@pytest.mark.parametrize("parse", [parse_place, ListenAddress.parse, Client])
+def test_a_bare_ipv6_address_that_may_end_in_a_port_is_refused_with_both_meanings(
+    parse: Any, text: str
+) -> None:
+    host, _, port = text.rpartition(":")
+    with pytest.raises(ValueError, match=re.escape(f"[{host}]:{port} or [{text}]")):
+        parse(text)
+
+
+def test_a_bare_ipv6_address_beside_a_port_is_that_address() -> None:
+    assert parse_host("fd00::a:1") == "fd00::a:1"
+    assert repr(Client("fd00::a:1", 5000)) == "<Client kv://[fd00::a:1]:5000>"
 
 
 class TestListenAddress:
@@ -101,6 +125,8 @@ class TestListenAddress:
             "h:",
             "h:65536",
             "h:-1",
+            "\udcff:1",
+            "a" * 64 + ":1",
             "[::1",
             "kv://h",
             "unix:",
@@ -277,9 +303,13 @@ def test_a_port_without_a_server_is_unreachable() -> None:
             Client(address, attempts=1).ping()
 
 
-def test_a_host_that_can_be_none_is_unreachable() -> None:
-    with pytest.raises(KvError):
-        Client("a..b", attempts=1).ping()
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "\udcff"])
+def test_a_host_that_can_be_none_is_refused(host: str) -> None:
+    for name in (host, f"{host}:1"):
+        with pytest.raises(ValueError, match="no host has such a name"):
+            Client(name)
+    with pytest.raises(ValueError, match="no host has such a name"):
+        AsyncClient(host, 1)
 
 
 def test_building_a_client_connects_to_nothing() -> None:

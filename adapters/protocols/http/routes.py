@@ -8,7 +8,7 @@ another site can send one.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Mapping, NamedTuple, Tuple, Union
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 from adapters.protocols.http import metrics, resources, rest
 from adapters.protocols.http.access import Access
@@ -238,7 +238,20 @@ def opened(site: Site, head: Head) -> Union[Exchange, Response]:
         takes = ", ".join(route.takes)
         name = "Accept-Patch" if method == "PATCH" else "Accept-Post"
         return problem(415, f"the content type is one of: {takes}", headers=[(name, takes)])
-    return route.open(site, head)
+    refused = _refused_body(head) if route.has_body else None
+    return refused or route.open(site, head)
+
+
+def _refused_body(head: Head) -> Optional[Response]:
+    """The response to a request whose body stands for other bytes than its own, by RFC 9110,
+    sections 8.4 and 14.5: stored as it is, it would be another value."""
+    coding = head.header(b"content-encoding")
+    if coding.lower() not in ("", "identity"):
+        takes = [("Accept-Encoding", "identity")]
+        return problem(415, f"a body has no content coding, not {coding[:40]!r}", headers=takes)
+    if head.header(b"content-range"):
+        return problem(400, "a body is the whole value, with no Content-Range")
+    return None
 
 
 def _page(page: Response, head: Head) -> Response:

@@ -15,7 +15,7 @@ from typing import Any, Callable, List, Optional, Tuple, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from application.commands import COMMANDS, NAMES, Batch, Id, InBatch, closest_name, name_of
+from application.commands import COMMANDS, NAMES, Batch, Command, Id, InBatch, closest_name, name_of
 from application.exact_integers import exact, exact_commands
 from application.json_wording import in_json_words, wrong_with
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
@@ -47,6 +47,15 @@ def diagnosis(line: bytes, error: Exception) -> Tuple[Id, KvError]:
         return id, error
     name = _read(_decode_name, envelope.type)
     return id, _unknown(name) or _in_batch(name, envelope) or _invalid(error)
+
+
+def command_on(line: bytes) -> Union[Command[Any], KvError]:
+    """The command on a line, or why it is none."""
+    try:
+        command: Command[Any] = decode(line)
+    except UNREADABLE as error:
+        return diagnosis(line, error)[1]
+    return command
 
 
 def _invalid(error: Exception) -> BadRequest:

@@ -8,11 +8,13 @@ writes keys of its own alone, which live for minutes and are removed at the end.
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import random
 import sys
 import threading
 import time
+from itertools import chain, repeat
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import click
@@ -30,6 +32,7 @@ from entrypoints.streams import INTERRUPTED, can_show
 
 PREFIX, KEYS, TTL = "kv-bench:", 1000, 600.0
 PERCENTILES = (50, 90, 99, 99.9, 100)
+MAX_PIPELINE = 10_000
 BUCKETS = 12
 """Rows of the histogram; each holds waits up to twice as long as the one before."""
 
@@ -62,7 +65,7 @@ class Measured(NamedTuple):
 
     def at(self, percentile: float) -> float:
         """The wait that so many of a hundred did not exceed."""
-        return self.waits[min(len(self.waits) - 1, int(len(self.waits) * percentile / 100))]
+        return self.waits[max(0, math.ceil(len(self.waits) * percentile / 100) - 1)]
 
 
 @click.command("bench")
@@ -95,7 +98,7 @@ class Measured(NamedTuple):
 @click.option(
     "-P",
     "--pipeline",
-    type=Number("n", Range(1, 10_000)),
+    type=Number("n", Range(1, MAX_PIPELINE)),
     default=1,
     show_default=True,
     metavar="N",
@@ -117,10 +120,12 @@ def bench_command(
     target: Target = ctx.obj
     value = Raw(b'"%b"' % (b"x" * size))
     keys = [f"{PREFIX}{number}" for number in range(KEYS)]
+    pipeline = min(pipeline, requests)
+    clients = min(clients, math.ceil(requests / pipeline))
     load = Load(_KINDS[kind], keys, value, pipeline)
     try:
         target.executor.execute_all([Set(key, value, ttl=TTL) for key in keys])
-        measured = measure(target.connect, clients, max(1, requests // pipeline), load)
+        measured = measure(target.connect, clients, requests, load)
         target.executor.execute(MDelete(load.all_keys()))
     except KvError as error:
         raise failure(error) from error
@@ -134,8 +139,14 @@ def bench_command(
     if chosen_style(ctx, Style()).as_json:
         click.echo(msgspec.json.encode(figures(measured)))
         return
-    what = f"{kind.upper()}, {clients} clients, {pipeline} at a time, values of {size} bytes"
-    click.echo("\n".join([what, *lines_of(measured, pipeline)]))
+    what = [
+        kind.upper(),
+        counted(requests, "request"),
+        counted(clients, "client"),
+        f"{pipeline:,} at a time",
+        f"values of {counted(size, 'byte')}",
+    ]
+    click.echo("\n".join([", ".join(what), *lines_of(measured, pipeline)]))
 
 
 bench_command.params += [option for option in style_options() if option.name == "as_json"]
@@ -154,24 +165,34 @@ class Load:
         self._make = make
         self._keys = keys
         self._value = value
-        self.pipeline = pipeline
+        self._pipeline = pipeline
 
-    def commands(self) -> List[Command[Any]]:
+    def trips(self, requests: int) -> Iterator[int]:
+        """How many of so many requests each round trip has."""
+        whole, rest = divmod(requests, self._pipeline)
+        return chain(repeat(self._pipeline, whole), repeat(rest, rest > 0))
+
+    def commands(self, count: int) -> List[Command[Any]]:
         """What is sent at a time."""
-        return [self._make(random.choice(self._keys), self._value) for _ in range(self.pipeline)]
+        return [self._make(random.choice(self._keys), self._value) for _ in range(count)]
 
     def all_keys(self) -> List[str]:
         """Every key that may have been written."""
         return [*self._keys, *(key + ":n" for key in self._keys)]
 
 
-def measure(connect: Callable[[], Pipelined], clients: int, trips: int, load: Load) -> Measured:
-    """Let clients send and wait, over and over, until `trips` have been made in all.
+def counted(number: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def measure(connect: Callable[[], Pipelined], clients: int, requests: int, load: Load) -> Measured:
+    """Let clients send and wait, over and over, until so many requests have been answered.
 
     An error of one, or an interruption, ends them all: no thread is waited for, since a server that
     does not answer would hold it.
     """
-    left: Iterator[int] = iter(range(trips))
+    left = load.trips(requests)
     done: queue.SimpleQueue[object] = queue.SimpleQueue()
     stopped = threading.Event()
 
@@ -198,7 +219,7 @@ def measure(connect: Callable[[], Pipelined], clients: int, trips: int, load: Lo
     seconds, busy = time.perf_counter() - start, time.process_time() - used
     obtainable = (obtainable + obtainable_share()) / 2
     busy_share = min(1.0, busy / seconds / obtainable)
-    return Measured(sorted(waits), seconds, trips * load.pipeline, busy_share)
+    return Measured(sorted(waits), seconds, requests, busy_share)
 
 
 def obtainable_share() -> float:
@@ -215,10 +236,10 @@ def _waits(
     """The waits of one client."""
     waits: List[float] = []
     with contextlib.closing(connection):
-        for _ in left:
+        for count in left:
             if stopped.is_set():
                 break
-            asked = load.commands()
+            asked = load.commands(count)
             start = time.perf_counter()
             for outcome in connection.execute_all(asked):
                 if isinstance(outcome, KvError):
@@ -256,7 +277,7 @@ def _limit(measured: Measured, pipeline: int) -> List[str]:
     """Says that the client is the limit, where it is."""
     if measured.busy < BUSY:
         return []
-    more = max(50, 2 * pipeline)
+    more = min(MAX_PIPELINE, max(50, 2 * pipeline))
     return [
         f"This client was busy {measured.busy:.0%} of the time and is itself the limit: the server",
         f"can do more. --pipeline {more} asks more of it, and so do several kv bench at once.",

@@ -20,7 +20,7 @@ import msgspec
 from domain.errors import KvError
 from entrypoints.client.output import failure
 from entrypoints.client.target import Target
-from entrypoints.client.tools.monitor_view import view
+from entrypoints.client.tools.monitor_view import view, wrapped
 from entrypoints.client.tools.sample import Look, Lost, Sample, looks, report_of
 from entrypoints.settings.kinds import COUNT, seconds
 from entrypoints.settings.ranges import Range
@@ -136,6 +136,4 @@ def _show(seen: Iterator[Look], name: str) -> None:
 
 
 def _waiting(name: str, reason: str = "") -> Any:
-    from rich.text import Text
-
-    return Text(f"{name}: {reason or 'the first figures come after an interval'}")
+    return wrapped(f"{name}: {reason or 'the first figures come after an interval'}")

@@ -18,9 +18,10 @@ def view(look: Sample, past: List[float], name: str, width: int, lost: str = "")
     from rich.table import Table
     from rich.text import Text
 
-    head = Text.assemble((name, "bold"), f"  kvjson {look.version}, up {lasting(look.uptime)}")
+    head = wrapped("")
+    head.append(name, "bold").append(f"  kvjson {look.version}, up {lasting(look.uptime)}")
     reason = lost[len(name) + 2 :] if lost.startswith(f"{name}: ") else lost
-    state = Text(f"no connection, waiting: {reason}" if lost else "", "kv.error")
+    state = wrapped(f"no connection, waiting: {reason}" if lost else "", "kv.error")
     is_wide = width >= 70
     figures, commands = _grid(_rows(look)), _grid(_command_rows(look, 8 if is_wide else 4))
     both = Table.grid(padding=(0, 4))
@@ -41,6 +42,14 @@ def view(look: Sample, past: List[float], name: str, width: int, lost: str = "")
         Text(""),
         Text("q or Ctrl-C ends it", "kv.note"),
     )
+
+
+def wrapped(text: str, style: str = "") -> Any:
+    """A text that goes on below where it is longer than the screen is wide; the console's own do
+    not."""
+    from rich.text import Text
+
+    return Text(text, style, no_wrap=False, overflow="fold")
 
 
 def _grid(rows: List[Tuple[str, str]]) -> Any:
