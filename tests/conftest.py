@@ -26,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="torture for minutes instead of seconds")
 
 
+def pytest_make_parametrize_id(val: object) -> Optional[str]:
+    """The beginning and the length of a long text, which would fill the screen as a name."""
+    if isinstance(val, (str, bytes)) and len(val) > 60:
+        return f"{val[:20]!a}_{len(val)}"
+    return None
+
+
 TIMING_ROUNDS = 3
 """Other work stops a process at any time: a figure may be too large once by chance."""
 
