@@ -34,7 +34,8 @@ test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that
 BRIEFLY = -n auto -m "not timing" --hypothesis-profile brief
 
 # What the version of Python, and of the packages that it gets, may change.
-VERSIONED = tests/contracts tests/library tests/test_client_program.py tests/test_exact_integers.py \
+VERSIONED = tests/contracts tests/library tests/test_client_program.py::TestOneCommand \
+    tests/test_client_program.py::TestStreams tests/test_exact_integers.py \
     tests/test_json_lines.py tests/test_json_text.py tests/test_resp.py \
     tests/test_server_process.py tests/test_settings.py
 
