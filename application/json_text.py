@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 from itertools import accumulate
 from math import inf
-from operator import add
+from operator import add, itemgetter
 from typing import Any, Dict, Generator, Iterator, Mapping, Sequence, TypeVar
 
 import msgspec
@@ -67,11 +67,10 @@ def validated_items(items: Mapping[str, Raw], budget: Budget) -> Dict[str, bytes
 
 def are_plain(texts: Sequence[bytes]) -> bool:
     """Whether one look at all of some JSON texts tells that each can be stored as it is."""
-    lines = b"\n" + b"\n".join(texts)
-    if len(lines) > _CHUNK or not (lines.isascii() or _is_utf8(lines)):
+    together = b",".join(texts)
+    if len(together) > _CHUNK or not (together.isascii() or _is_utf8(together)):
         return False
-    are_strings = lines.count(b'\n"') == lines.count(b"\n") == len(texts)
-    return are_strings or _is_plain(b",".join(texts))
+    return set(map(_first_byte, texts)) == _STRINGS or _is_plain(together)
 
 
 def validated_items_in_steps(
@@ -138,6 +137,8 @@ _UNBOUNDED = Budget(Limits())
 """For what was charged for before."""
 
 _QUOTE = ord('"')
+_STRINGS = {_QUOTE}
+_first_byte = itemgetter(0)
 
 # Numbers that may be beyond double precision, or too long: in `_NUMBERS` digits are zeros.
 _NUMBERS = bytes.maketrans(b"123456789E+\r", b"000000000ee\n")
