@@ -36,6 +36,7 @@ CASES: dict[str, dict[str, load.Flag]] = {
     "SET, 16 pipelined": {"command": "SET", "connections": 50, "pipeline": 16},
     "MGET of 100": {"command": "MGET", "connections": 20, "batch": 100},
     "MSET of 100": {"command": "MSET", "connections": 20, "batch": 100},
+    "SET of 64 KiB": {"command": "SET", "connections": 50, "value_bytes": 64 * 1024, "keys": 1000},
 }
 
 
@@ -76,9 +77,10 @@ def _ratios(
 ) -> tuple[float, float]:
     """Of the rates, and of the requests in a second of the server's processor time."""
     done = {this.name: [0.0, 0.0], other.name: [0.0, 0.0]}
+    flags = {"keys": KEYS, "seconds": seconds / TURNS, **flags}
     for server in (this, other) * TURNS:
         before = _processor_seconds(server.pid)
-        outcome = load.run(program, port=server.port, keys=KEYS, seconds=seconds / TURNS, **flags)
+        outcome = load.run(program, port=server.port, **flags)
         done[server.name][0] += outcome.requests_per_second
         done[server.name][1] += _processor_seconds(server.pid) - before
     (ours, our_time), (theirs, their_time) = done[this.name], done[other.name]
