@@ -95,22 +95,21 @@ class Lines:
         return [line]
 
     def _cut_block(self) -> List[bytes]:
+        """Looks for a line feed before it cuts, since `split` looks at byte after byte."""
         data, at = self._data, self._at
-        block = data[at : at + BLOCK]
-        lines = block.split(b"\n", WINDOW)
-        rest = lines.pop()
-        end = at + len(block)
-        if lines or end == len(data):
-            self._at = end - len(rest)
-            self.has_more = end < len(data) or len(lines) == WINDOW
-            return lines
-        end = data.find(b"\n", end)
+        end = data.find(b"\n", at)
         if end < 0:
             self.has_more = False
             return []
-        self._at = end + 1
-        self.has_more = self._at < len(data)
-        return [data[at:end]]
+        if end - at >= BLOCK:
+            self._at = end + 1
+            self.has_more = self._at < len(data)
+            return [data[at:end]]
+        end = min(at + BLOCK, len(data))
+        *lines, rest = data[at:end].split(b"\n", WINDOW)
+        self._at = end - len(rest)
+        self.has_more = end < len(data) or len(lines) == WINDOW
+        return lines
 
     def _check(self, lines: List[bytes]) -> None:
         for index, line in enumerate(lines):
