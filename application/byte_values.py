@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from typing import Generator, List, Sequence
+from typing import Generator, List, Literal, Sequence
 
 import msgspec
 from msgspec import Raw, Struct
@@ -75,7 +75,7 @@ def to_bytes(text: bytes) -> bytes:
 
 class _Payload(Struct, forbid_unknown_fields=True):
     base64: str
-    sub_type: str = msgspec.field(name="subType")
+    sub_type: Literal["00"] = msgspec.field(name="subType")
 
 
 class _Binary(Struct, forbid_unknown_fields=True):

@@ -71,7 +71,7 @@ def _jsonable(value: object) -> object:
     """The JSON value for an object of a type that JSON does not have."""
     if isinstance(value, _BYTES):
         payload = base64.b64encode(bytes(value)).decode("ascii")
-        return {"$binary": {"base64": payload, "subType": "00"}}
+        return {"$binary": {"base64": payload, "subType": _SUB_TYPE}}
     if not (dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct)):
         raise TypeError(_no_json_type(value))
     document = msgspec.to_builtins(value, builtin_types=_BYTES)
@@ -91,7 +91,8 @@ def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
     inner = document.get("$binary")
     if len(document) == 1 and isinstance(inner, dict) and set(inner) == {"base64", "subType"}:
         with contextlib.suppress(ValueError, TypeError):
-            return base64.b64decode(inner["base64"], validate=True)
+            data = base64.b64decode(inner["base64"], validate=True)
+            return data if inner["subType"] == _SUB_TYPE else document
     return document
 
 
@@ -110,6 +111,9 @@ def _refuse_odd_objects(value: object) -> None:
         elif isinstance(node, (list, tuple)):
             waiting.extend(node)
 
+
+_SUB_TYPE = "00"
+"""Of bytes; what has another one, such as a UUID of BSON's, stays the object that it is."""
 
 _BYTES = (bytes, bytearray, memoryview)
 _FIELD_TYPES = (date, time, Decimal, Enum, UUID, set, frozenset)
