@@ -144,6 +144,9 @@ def test_a_condition_on_the_tag_lets_nobodys_change_be_lost(peer: Peer) -> None:
     assert peer.ask("PUT", "/v1/keys/k", b"3", **JSON, if_match="W/" + tag).status == 412
     assert peer.ask("PUT", "/v1/keys/none", b"3", **JSON, if_match="*").status == 412
     assert peer.ask("GET", "/v1/keys/k").body == b"2"
+    weak = f"W/{second.headers['etag']}"
+    assert peer.ask("GET", "/v1/keys/k", if_none_match=weak).status == 304
+    assert peer.ask("PUT", "/v1/keys/k", b"3", **JSON, if_none_match=weak).status == 412
     unchanged = peer.ask("GET", "/v1/keys/k", if_none_match=second.headers["etag"])
     assert (unchanged.status, unchanged.body) == (304, b"")
     assert peer.ask("DELETE", "/v1/keys/k", if_match=second.headers["etag"]).status == 204

@@ -105,10 +105,13 @@ class Head:
         return decoded.partition(b":")[2].decode("utf-8", "surrogateescape")
 
     def tags(self, name: bytes) -> Optional[List[str]]:
-        """The tags of a condition, weak ones left out; None when there is no such header."""
+        """The tags of a condition; None when there is no such header. Weak ones, which a proxy that
+        compresses makes of ours, count for `If-None-Match` alone (RFC 9110, section 13.1)."""
         if name not in self._headers:
             return None
         listed = [each.strip() for each in self.header(name).split(",")]
+        if name == b"if-none-match":
+            listed = [each[2:] if each.startswith("W/") else each for each in listed]
         return [each.strip('"') for each in listed if not each.startswith("W/")]
 
     def accepts(self, media_type: str) -> bool:
