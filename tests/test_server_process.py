@@ -46,6 +46,41 @@ def start(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
+SWAPPED = """
+import time
+from dependency_injector import providers
+from domain.memory import InMemoryStore
+from entrypoints.server.__main__ import main
+from entrypoints.server.container import ServerContainer
+from tests.model import ModelStore
+ServerContainer.store.override(providers.Object({kind}(time.monotonic)))
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "why"),
+    [
+        ("InMemoryStore", ["--max-memory", "1mb"], "InMemoryStore has no bound on its memory"),
+        ("ModelStore", ["--data-dir", "data"], "Observable and Restorable: ModelStore"),
+    ],
+)
+def test_a_store_that_cannot_do_what_is_asked_for_is_refused(
+    tmp_path: Path, kind: str, typed: List[str], why: str
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", SWAPPED.format(kind=kind), "--port", "0", *typed],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        timeout=TIMEOUT,
+    )
+    assert ended.returncode == 2
+    assert why in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("typed", [["--port", "5"], ["--insecure"], ["--repair", "."]])
 def test_what_has_no_effect_beside_a_check_is_refused(tmp_path: Path, typed: List[str]) -> None:
     ended = start("--check", str(tmp_path), *typed)

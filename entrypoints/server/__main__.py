@@ -19,7 +19,9 @@ from adapters import logs
 from adapters.gevent_tcp.server import REJECT_RESERVE
 from adapters.gevent_tcp.tls import Certificates
 from adapters.process import allow_descriptors, keep_buffers, notify
+from domain.effects import Observable
 from domain.errors import Misconfigured, Unavailable
+from domain.store import Restorable, Store
 from entrypoints.address import ListenAddress
 from entrypoints.data_directory import readable
 from entrypoints.server.container import ServerContainer
@@ -121,9 +123,23 @@ def _open_keys(container: ServerContainer, settings: Dict[str, Any]) -> None:
     """Finds the engine, or the directory, where the keys are."""
     if settings["store"]:
         _look_for_engine(container)
+    else:
+        _check_store(container.store(), settings)
     if settings["data_dir"]:
         with readable(settings["data_dir"]):
             container.data_directory().open()
+
+
+def _check_store(store: Store, settings: Dict[str, Any]) -> None:
+    """End the program with one line when a store that was put in the place of ours cannot do what
+    the settings ask for."""
+    name = type(store).__name__
+    if settings["max_memory"] and store.stats().max_memory is None:
+        raise click.UsageError(f"max_memory has no effect: {name} has no bound on its memory")
+    if settings["data_dir"] and not (
+        isinstance(store, Observable) and isinstance(store, Restorable)
+    ):
+        raise click.UsageError(f"data_dir needs a store that is Observable and Restorable: {name}")
 
 
 def _look_for_engine(container: ServerContainer) -> None:
