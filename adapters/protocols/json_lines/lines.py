@@ -87,8 +87,7 @@ class Lines:
             self._partial += self._data
             self._data = b""
             return []
-        self._partial += self._data[:end]
-        line = bytes(self._partial)
+        line = b"".join((self._partial, memoryview(self._data)[:end]))
         self._partial = bytearray()
         self._at = end + 1
         self.has_more = self._at < len(self._data)
