@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import sys
+import tempfile
 import unittest.mock
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
@@ -278,19 +279,20 @@ def test_help_fits_the_screen(server: Server, tmp_path: Path, columns: int) -> N
         assert "how long the server took" in " ".join(" ".join(lines).split())
 
 
-def test_tab_completes_files_where_a_value_comes(shell: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "value.json").write_text("[1, 2]")
-    (tmp_path / ".hidden").touch()
-    (tmp_path / "folder").mkdir()
-    shell.type(f"set k @{tmp_path}/v\t")
-    shell.wait_for("value.json")
-    shell.enter("")
-    shell.wait_for("true")
-    shell.type(f"set k 3 --if-equals @{tmp_path}/f\t")
-    shell.wait_for("/folder/")
-    shell.type("\x15" + f"set k @{tmp_path}/\t")
-    shown = "\n".join(shell.wait_for("/kvjson/"))  # of the history
-    assert "/folder/" in shown
+def test_tab_completes_files_where_a_value_comes(shell: Terminal) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # whose path is short enough for a line
+        for name in ("value.json", ".hidden", "other.json"):
+            Path(folder, name).write_text("[1, 2]")
+        Path(folder, "inner").mkdir()
+        shell.type(f"set k @{folder}/v\t")
+        shell.wait_for("value.json")
+        shell.enter("")
+        shell.wait_for("true")
+        shell.type(f"set k 3 --if-equals @{folder}/i\t")
+        shell.wait_for("/inner/")
+        shell.type("\x15" + f"set k @{folder}/\t")
+        shown = "\n".join(shell.wait_for(" other.json"))
+    assert " inner/" in shown
     assert ".hidden" not in shown
 
 

@@ -5,7 +5,7 @@ Rule: completion never fails and never waits long.
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, NamedTuple, Optional
 
 import click
 import msgspec
@@ -17,6 +17,14 @@ from entrypoints.client.table import CommandTable, command_of, names_like, summa
 from entrypoints.client.target import Target
 from entrypoints.client.values import files_like
 from entrypoints.client.words import commands_in, scan, words
+
+
+class Offer(NamedTuple):
+    """A word that may come, what it means, and what the menu shows of it, if not all."""
+
+    word: str
+    meaning: str = ""
+    shown: Optional[str] = None
 
 
 class CommandCompleter(Completer):
@@ -34,14 +42,14 @@ class CommandCompleter(Completer):
         at_word = bool(typed) and typed[-1].end == len(before)
         begun = before[typed[-1].start :] if at_word else ""
         previous = [word.text for word in (typed[:-1] if at_word else typed)]
-        for offered, meaning in self._offered(previous, begun):
-            yield Completion(offered, start_position=-len(begun), display_meta=meaning)
+        for word, meaning, shown in self._offered(previous, begun):
+            yield Completion(word, -len(begun), display=shown or word, display_meta=meaning)
 
-    def _offered(self, typed: List[str], begun: str) -> Iterable[Tuple[str, str]]:
+    def _offered(self, typed: List[str], begun: str) -> Iterable[Offer]:
         if not typed or (len(typed) == 1 and typed[0].lower() in ("help", "?")):
             for name in names_like(begun, self._table.commands):
                 command = command_of(self._table, name)
-                yield name, summary(command) if command else ""
+                yield Offer(name, summary(command) if command else "")
             return
         command = command_of(self._table, typed[0])
         if command is None:
@@ -52,11 +60,14 @@ class CommandCompleter(Completer):
         elif begun.startswith("-"):
             yield from _options(command, typed, begun)
         elif begun.startswith("@") and (option or not _takes_key(command, typed)):
-            yield from ((file, "") for file in files_like(begun) if words(file) == [file])
+            folder = begun.rpartition("/")[0]
+            for file in files_like(begun):
+                if words(file) == [file]:
+                    yield Offer(file, shown=file[len(folder) + 1 :] if folder else file)
         elif _takes_key(command, typed):
             in_quotes = begun.startswith('"')
             for key in some_keys(self._target.executor, begun[in_quotes:]):
-                yield _quoted(key, in_quotes) if key else begun, ""
+                yield Offer(_quoted(key, in_quotes) if key else begun)
 
 
 def _option_before_value(command: click.Command, word: str) -> Optional[click.Option]:
@@ -71,19 +82,19 @@ def _option_before_value(command: click.Command, word: str) -> Optional[click.Op
     )
 
 
-def _choices(option: click.Option, begun: str) -> Iterator[Tuple[str, str]]:
+def _choices(option: click.Option, begun: str) -> Iterator[Offer]:
     if isinstance(option.type, click.Choice):
         for choice in option.type.choices:
             if choice.startswith(begun):
-                yield choice, ""
+                yield Offer(choice)
 
 
-def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[Tuple[str, str]]:
+def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[Offer]:
     for param in command.params:
         if isinstance(param, click.Option):
             for name in param.opts:
                 if name.startswith("--") and name.startswith(begun) and name not in typed:
-                    yield name, param.help or ""
+                    yield Offer(name, param.help or "")
 
 
 def _quoted(key: str, in_quotes: bool) -> str:
