@@ -46,7 +46,7 @@ def test_a_server_that_was_closed_is_gone_and_can_be_closed_again() -> None:
     client.ping()
     server.close()
     server.close()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of another test may have ended meanwhile
     with pytest.raises(Unavailable):
         client.ping()
     socket.create_server(("127.0.0.1", server.port)).close()
@@ -124,7 +124,7 @@ def test_bad_arguments_of_serve_are_refused_before_anything_starts(
     before = threading.active_count()
     with pytest.raises(ValueError, match=named):
         serve(**options)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:
