@@ -116,11 +116,22 @@ def test_a_value_is_put_read_and_deleted(peer: Peer) -> None:
     assert peer.is_open
 
 
-@pytest.mark.parametrize("key", ["a/b", "", "ä €", "%", "a?b#c", "\0", "."])
+@pytest.mark.parametrize("key", ["a/b", "ä €", "%", "a?b#c", "\0", "."])
 def test_a_key_is_any_text_percent_encoded(peer: Peer, key: str) -> None:
     target = "/v1/keys/" + "".join(f"%{byte:02X}" for byte in key.encode())
     assert peer.ask("PUT", target, b"1", **JSON).status == 201
     assert peer.ask("GET", "/v1/keys").json == {"keys": [key], "cursor": None}
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_the_path_that_browsers_make_of_a_dot_is_no_key(peer: Peer, method: str) -> None:
+    command = b'{"type":"SET","key":"","value":1}'
+    assert peer.ask("POST", "/v1/commands", command, **JSON).json == {"ok": True, "result": True}
+    kind = {"content_type": "application/merge-patch+json"} if method == "PATCH" else JSON
+    refused = peer.ask(method, "/v1/keys/", b"2" if method in ("PUT", "PATCH") else b"", **kind)
+    assert refused.status == 400
+    found = peer.ask("POST", "/v1/commands", b'{"type":"GET","key":""}', **JSON)
+    assert found.json == {"ok": True, "result": 1}
 
 
 @pytest.mark.parametrize(

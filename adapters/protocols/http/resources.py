@@ -46,7 +46,12 @@ MERGE_PATCH, JSON_PATCH = "application/merge-patch+json", "application/json-patc
 
 
 def _key(head: Head) -> str:
-    return unquoted(head.path[len(KEYS) + 1 :])
+    """The key that a path names; never the empty one, whose path browsers make of that of the key
+    `.`."""
+    key = unquoted(head.path[len(KEYS) + 1 :])
+    if not key:
+        raise BadRequest("no path names the empty key; send a command to /v1/commands")
+    return key
 
 
 def _condition(head: Head) -> Condition:

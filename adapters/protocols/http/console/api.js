@@ -45,7 +45,15 @@ export async function result(command) {
   return reply.result;
 }
 
-export const keyPath = (key) => `v1/keys/${encodeURIComponent(key)}`;
+/** Browsers take a dot, however it is written, out of a path: it would name another key. */
+const NOT_IN_A_PATH = ["", ".", ".."];
+
+export function keyPath(key) {
+  if (NOT_IN_A_PATH.includes(key)) {
+    throw new Refused(400, { code: "BAD_REQUEST", message: "no URL names this key; use the command line" });
+  }
+  return `v1/keys/${encodeURIComponent(key)}`;
+}
 
 export async function read(key) {
   const answer = await request("GET", keyPath(key));
@@ -53,7 +61,7 @@ export async function read(key) {
   return { key, text: await answer.text(), tag: answer.headers.get("ETag"), ttl: ttl === null ? null : Number(ttl) };
 }
 
-export const write = (key, text, { query = "", ...conditions }) =>
+export const write = async (key, text, { query = "", ...conditions }) =>
   request("PUT", keyPath(key) + query, { body: text, headers: { "Content-Type": "application/json", ...conditions } });
 
 /** A header holds bytes, and `fetch` takes them as characters up to 255. */
