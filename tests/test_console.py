@@ -243,6 +243,14 @@ def test_a_key_is_created_and_no_other_replaced(console: Console) -> None:
     assert 0 < console.ask({"type": "TTL", "key": "new ä/key"})[0] <= 60
 
 
+def test_a_key_that_no_url_names_is_told_and_no_other_shown(console: Console) -> None:
+    console.server.ask(b'{"type":"MSET","items":{"":"empty",".":"dot"}}\n')
+    console.browser.refresh()
+    console.until(partial(console._click_row, "."))
+    assert "no URL names this key" in console.message()
+    assert not console.find("#detail").is_displayed()
+
+
 def test_a_deleted_key_comes_back(console: Console) -> None:
     console.ask({"type": "EXPIRE", "key": "plain", "ttl": 500})
     console.show("plain")
