@@ -92,8 +92,7 @@ class InMemoryStore:
         return text
 
     def get_many(self, keys: Collection[str]) -> List[Optional[bytes]]:
-        shards = self._shards
-        texts: List[Any] = [shards[hash(key) & MASK].get(key) for key in keys]
+        texts: List[Any] = self._slots(keys)
         if not self._plain and self._contents.deadlines:
             texts = self._live_texts(keys, texts)
         missed = 0 if all(texts) else texts.count(None)

@@ -89,10 +89,11 @@ def _no_json_type(value: object) -> str:
 def _revived(document: Dict[str, Any]) -> Union[Dict[str, Any], bytes]:
     """Returns the bytes that an object stands for, or the object."""
     inner = document.get("$binary")
-    if len(document) == 1 and isinstance(inner, dict) and set(inner) == {"base64", "subType"}:
-        with contextlib.suppress(ValueError, TypeError):
-            data = base64.b64decode(inner["base64"], validate=True)
-            return data if inner["subType"] == _SUB_TYPE else document
+    if len(document) > 1 or not isinstance(inner, dict) or len(inner) != 2:
+        return document
+    if inner.get("subType") == _SUB_TYPE:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return base64.b64decode(inner["base64"], validate=True)
     return document
 
 

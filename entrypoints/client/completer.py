@@ -60,10 +60,7 @@ class CommandCompleter(Completer):
         elif begun.startswith("-"):
             yield from _options(command, typed, begun)
         elif begun.startswith("@") and (option or not _takes_key(command, typed)):
-            folder = begun.rpartition("/")[0]
-            for file in files_like(begun):
-                if words(file) == [file]:
-                    yield Offer(file, shown=file[len(folder) + 1 :] if folder else file)
+            yield from _files(begun)
         elif _takes_key(command, typed):
             in_quotes = begun.startswith('"')
             for key in some_keys(self._target.executor, begun[in_quotes:]):
@@ -95,6 +92,14 @@ def _options(command: click.Command, typed: List[str], begun: str) -> Iterator[O
             for name in param.opts:
                 if name.startswith("--") and name.startswith(begun) and name not in typed:
                     yield Offer(name, param.help or "")
+
+
+def _files(begun: str) -> Iterator[Offer]:
+    """The files that a word may go on to, shown without the folder that is typed."""
+    folder, slash, _ = begun.rpartition("/")
+    for file in files_like(begun):
+        if words(file) == [file]:
+            yield Offer(file, shown=file[len(folder + slash) :])
 
 
 def _quoted(key: str, in_quotes: bool) -> str:
