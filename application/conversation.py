@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import AbstractSet, Any, Dict, Generator, List, Optional
+from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence
 
 from msgspec import UNSET
 
 from application.admission import Gate, LongRequests, Pause
 from application.commands import Auth, Command, Results, name_of
+from application.commands.columns import kind_of
 from application.limits import Limits
 from application.password import Password
 from application.ports import (
@@ -171,14 +172,15 @@ class Conversation:
         codec = self._codec
         if len(data) > self._small:
             self._turn.begin()
-            self._requests = codec.decode(data)
+            self._requests = [*codec.decode(data)]
             return self._take_turn()
         request = codec.decode_one(data)
         if type(request) in self._plain:
             return self._answer_one(request)  # type: ignore[arg-type]  # a command
-        self._requests = codec.decode(data) if request is None else [request]
-        replies = b"" if codec.has_more else self._answer_run(spent=0)
+        window = codec.decode(data) if request is None else [request]
+        replies = b"" if codec.has_more else self._answer_run(window, spent=0)
         if not replies:
+            self._requests = self._requests or [*window]
             return self.advance()
         self._link.account.buffer(codec.buffered)
         return replies
@@ -236,7 +238,7 @@ class Conversation:
         if self._first is not None:
             data = self._detect(self._first + data)
         if self._is_admitted:
-            self._requests = self._codec.decode(data)
+            self._requests = [*self._codec.decode(data)]
         elif self._first is not None and not self._final:
             return b""
         output = self.advance()
@@ -293,7 +295,7 @@ class Conversation:
         self.wants = Wants.INPUT
         output = self._answer_some() if self._requests else b""
         while (self._requests or codec.has_more) and self._may_go_on():
-            self._requests = self._requests or codec.decode(b"")
+            self._requests = self._requests or [*codec.decode(b"")]
             output += self._answer_some()
         return output + self._take_pushed() if codec.has_pushed else output
 
@@ -310,7 +312,7 @@ class Conversation:
 
     def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
-        replies = self._answer_run(self._turn.size)
+        replies = self._answer_run(self._requests, self._turn.size)
         if replies:
             self._turn.size += len(replies)
             return replies
@@ -320,11 +322,10 @@ class Conversation:
         plain = self._plain if self._codec.longest <= self._small else _NONE
         return self._codec.encode(window, self._execute_all(window, plain))
 
-    def _answer_run(self, spent: int) -> bytes:
+    def _answer_run(self, window: Sequence[Request], spent: int) -> bytes:
         """The shortest way for requests of one kind that need no closer look: they are executed at
         once. Returns nothing when they are to be dealt with one by one, or their replies, since the
         turn has `spent` its bytes with them."""
-        window = self._requests
         if len(window) < 2 or self._codec.longest > self._small:
             return b""
         run = self._execute_run(window)
@@ -375,13 +376,13 @@ class Conversation:
         if not self._final:
             self._requests += requests
 
-    def _execute_run(self, window: List[Request]) -> Optional[Results]:
+    def _execute_run(self, window: Sequence[Request]) -> Optional[Results]:
         """Executes requests of one kind at once; None when they are to be executed one by one."""
-        kinds = set(map(type, window))
-        if len(kinds) > 1 or not kinds <= self._plain:
+        kind = kind_of(window)
+        if kind is None or kind not in self._plain:
             return None
         try:
-            run = self._executor.execute_run(window)  # type: ignore[arg-type]  # commands
+            run = self._executor.execute_run(kind, window)  # type: ignore[arg-type]  # commands
         except Exception:  # noqa: BLE001 - each of them is refused by itself
             return None
         if run is None:
@@ -390,7 +391,7 @@ class Conversation:
         if run.has_errors:
             run.results = list(map(self._told, window, run.results))
             refused = sum(isinstance(outcome, KvError) for outcome in run.results)
-        self._counts[type(window[0])] += len(window) - refused
+        self._counts[kind] += len(window) - refused
         return run
 
     def _told(self, request: Request, outcome: object) -> object:

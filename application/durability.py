@@ -7,9 +7,10 @@ order.
 
 from __future__ import annotations
 
-from typing import Any, Collection, Optional, Sequence, TypeVar
+from typing import Any, Collection, Optional, Sequence, Type, TypeVar
 
 from application.commands import Command, Results
+from application.commands.columns import keys_named_by
 from application.conversation import Conversation, Service
 from application.ports import Durability, Executor, Link, Steps, Wants
 
@@ -41,12 +42,14 @@ class DurableExecutor(Executor):
             if self._tracks:
                 self._note(command.shown_keys())
 
-    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+    def execute_run(
+        self, kind: Type[Command[Any]], commands: Sequence[Command[Any]]
+    ) -> Optional[Results]:
         if self._restrictions:
             self._admit(commands[0])  # the others are of its kind
-        results = self._executor.execute_run(commands)
+        results = self._executor.execute_run(kind, commands)
         if results is not None and self._tracks:
-            self._note([key for command in commands for key in command.named_keys()])
+            self._note(keys_named_by(commands))
         return results
 
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:

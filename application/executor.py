@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from itertools import groupby
-from typing import Any, Callable, List, Optional, Sequence, TypeVar, cast
+from typing import Any, Callable, List, Optional, Sequence, Type, TypeVar, cast
 
 from application.budget import Budget
 from application.commands import Command, Results
@@ -33,11 +33,13 @@ class LocalExecutor(Executor):
     def execute(self, command: Command[R]) -> R:
         return command.run(self._store, self._budget)
 
-    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
+    def execute_run(
+        self, kind: Type[Command[Any]], commands: Sequence[Command[Any]]
+    ) -> Optional[Results]:
         """What cannot be reached is not asked again for each command, which may have had an effect
         already."""
         try:
-            return type(commands[0]).run_many(commands, self._store, self._budget)
+            return kind.run_many(commands, self._store, self._budget)
         except Unavailable as error:
             return Results([error] * len(commands), 0, has_errors=True)
 
@@ -80,23 +82,25 @@ class InProcess(Pipelined):
         outcomes: List[object] = []
         for kind, group in groupby(self._as_received(commands), type):
             run: List[Any] = list(group)
-            if issubclass(kind, KvError):
-                outcomes += run
+            if not issubclass(kind, Command):
+                outcomes += run  # errors
                 continue
             for start in range(0, len(run), MAX_RUN):
-                outcomes += self._execute_some(run[start : start + MAX_RUN])
+                outcomes += self._execute_some(kind, run[start : start + MAX_RUN])
         return outcomes
 
     def close(self) -> None:
         self._close()
 
-    def _execute_some(self, commands: Sequence[Command[Any]]) -> List[object]:
+    def _execute_some(
+        self, kind: Type[Command[Any]], commands: Sequence[Command[Any]]
+    ) -> List[object]:
         """The outcomes of commands of one kind."""
         if len(commands) > 1:
             with contextlib.suppress(KvError):  # the one to blame is refused by itself
                 for command in commands:
                     self._limits.check_keys(command.named_keys())
-                run = self._executor.execute_run(commands)
+                run = self._executor.execute_run(kind, commands)
                 if run is not None:
                     return [self._opened(each) for each in run.results]
         return [self._outcome(command) for command in commands]

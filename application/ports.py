@@ -19,6 +19,7 @@ from typing import (
     Optional,
     Protocol,
     Sequence,
+    Type,
     TypeVar,
     Union,
     cast,
@@ -48,8 +49,10 @@ class Executor(Protocol):
         return self.execute(command)
         yield
 
-    def execute_run(self, commands: Sequence[Command[Any]]) -> Optional[Results]:
-        """Executes commands of one kind at once, with the effect that they have one after another.
+    def execute_run(
+        self, kind: Type[Command[Any]], commands: Sequence[Command[Any]]
+    ) -> Optional[Results]:
+        """Executes commands of a kind at once, with the effect that they have one after another.
         None when they are to be executed one by one; so when it raises, which leaves no effect.
         The fall-back is None."""
         return None
@@ -190,7 +193,7 @@ class Codec(Protocol):
         nothing."""
         return b""
 
-    def decode(self, data: bytes) -> List[Request]:
+    def decode(self, data: bytes) -> Sequence[Request]:
         """The next whole requests, a few dozen at the most, in what was left and in `data`. One of
         many kilobytes comes alone."""
         ...

@@ -20,6 +20,7 @@ from application.commands.base import (
     legal,
     register,
 )
+from application.commands.columns import keys_of
 from application.json_text import (
     are_plain,
     validated,
@@ -45,7 +46,7 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
 
     @classmethod
     def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
-        texts = store.get_many([command.key for command in commands])
+        texts = store.get_many(keys_of(commands))
         size = sum(map(len, filter(None, texts)))
         return Results(texts if all(texts) else [text or UNSET for text in texts], size)
 

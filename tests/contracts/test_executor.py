@@ -111,7 +111,7 @@ class InRuns(Executor):
 
     def execute(self, command: Command[R]) -> R:
         try:
-            run = self._inner.execute_run([command])
+            run = self._inner.execute_run(type(command), [command])
         except KvError:
             run = None
         if run is None:

@@ -175,14 +175,14 @@ class Embedded(Exchange):
         self._codec.open(link)
 
     def feed(self, data: bytes) -> None:
-        self._waiting = self._codec.decode(data)
+        self._waiting = [*self._codec.decode(data)]
 
     def finish(self) -> None:
         self._is_whole = True
 
     def take(self) -> Optional[Request]:
         if not self._waiting and self.has_more:
-            self._waiting = self._codec.decode(b"")
+            self._waiting = [*self._codec.decode(b"")]
         if self._waiting:
             return self._waiting.pop(0)
         if not self._is_whole or self.has_more or self._is_over:

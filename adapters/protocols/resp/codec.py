@@ -36,6 +36,7 @@ from adapters.protocols.resp.runs import (
 from adapters.protocols.resp.session import Shared
 from application.byte_values import to_bytes
 from application.commands import Command, Get
+from application.commands.columns import Columns
 from application.commands.strings import Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
@@ -56,8 +57,6 @@ class RespCodec(Codec):
         self._few = MAX_RUN_BYTES if limits.max_request_bytes >= MAX_RUN_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
-        self._run: List[Request] = []
-        """The last requests that all have their results spelled alike."""
         self._error: Optional[KvError] = None
         self.has_more = False
         self.buffered = 0
@@ -80,13 +79,12 @@ class RespCodec(Codec):
             return 0
         return self._parser.partial_number
 
-    def decode(self, data: bytes) -> List[Request]:
+    def decode(self, data: bytes) -> Sequence[Request]:
         self.longest = BLOCK
-        self._run = []
         if len(data) <= self._few and not self.buffered and self._session.is_plain:
-            self._run = read_run(self._session, data)
-            if self._run:
-                return self._run
+            run = read_run(self._session, data)
+            if run is not None:
+                return run
         cut = self._cut(data)
         if len(cut) == 1:
             self.longest = sum(map(len, cut[0])) + 16
@@ -140,16 +138,9 @@ class RespCodec(Codec):
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
-            is_run, self._run = requests is self._run, []
-            ids = {requests[0].id} if is_run else set(map(_id_of, requests))
-            if ids <= _DONE and outcomes.count(True) == len(outcomes):
-                return OK * len(outcomes)
-            kinds = {type(outcomes[0])} if is_run else set(map(type, outcomes))
-            if ids <= _TEXTS and kinds == {bytes}:
-                try:
-                    return bulks_of(outcomes)  # type: ignore[arg-type]
-                except TypeError:  # a key is missing
-                    pass
+            together = _alike(requests, outcomes)
+            if together:
+                return together
         reply = b"".join(map(spelled, requests, outcomes))
         if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
             most = self._limits.max_reply_bytes
@@ -202,6 +193,23 @@ class RespCodec(Codec):
             return request_of(session, entry, arguments)
         except (KvError, UnicodeDecodeError) as error:
             return Settled(session.spelling(REPLY), refusal(error))
+
+
+def _alike(requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+    """The replies to requests that all have texts, or all `True`, for results, spelled as usual;
+    nothing for others."""
+    if type(requests) is Columns:
+        ids, kinds = {requests.id}, {type(outcomes[0])}
+    else:
+        ids, kinds = set(map(_id_of, requests)), set(map(type, outcomes))
+    if ids <= _DONE and outcomes.count(True) == len(outcomes):
+        return OK * len(outcomes)
+    if ids <= _TEXTS and kinds == {bytes}:
+        try:
+            return bulks_of(outcomes)  # type: ignore[arg-type]
+        except TypeError:  # a key is missing
+            pass
+    return b""
 
 
 _QUOTE, _BACKSLASH = b'"\\'

@@ -6,7 +6,8 @@ itself. An arity below 0 is a minimum.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Tuple, Union
+from types import MappingProxyType
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Tuple, Type, Union
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.parser import Arguments
@@ -45,13 +46,16 @@ class Do(Command[Any], tag="CONNECTION", kw_only=False, gc=False):
 
 
 class Plain(NamedTuple):
-    """Makes the commands of a kind whose arguments are a key, and bytes or nothing."""
+    """Makes the commands of a kind whose arguments are a key, and bytes or nothing, and which all
+    have the same values of other fields."""
 
-    kind: Callable[..., Command[Any]]
+    kind: Type[Command[Any]]
     spelling: int
+    shared: Mapping[str, Any] = MappingProxyType({})
 
     def __call__(self, session: Session, arguments: Arguments) -> Made:
-        return self.kind(key_of(session, arguments[1]), *arguments[2:]), self.spelling
+        kind: Callable[..., Command[Any]] = self.kind
+        return kind(key_of(session, arguments[1]), *arguments[2:], **self.shared), self.spelling
 
 
 class Does(NamedTuple):

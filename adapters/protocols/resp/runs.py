@@ -7,11 +7,11 @@ and between two requests stands what the next begins with. All else is left to t
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, Iterator, List, Optional, Sequence
 
 from adapters.protocols.resp.commands import HEADS
 from adapters.protocols.resp.session import Session
-from application.ports import Request
+from application.commands.columns import Columns
 
 MAX_BYTES = 4 * 1024
 """Bytes of a GET or SET that came alone, at the most."""
@@ -24,7 +24,7 @@ TWO = ord("2")
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
 
-_SIZES = {length.decode(): size for size, length in enumerate(LENGTHS)}
+_SIZES = {length: size for size, length in enumerate(LENGTHS)}
 _NAME = len(b"*2\r\n$3\r\n")
 
 
@@ -44,42 +44,56 @@ GETS = _get_heads(MAX_ONE)
 """What a GET has before its key, by how long it is as a whole."""
 
 
-def read_run(session: Session, data: bytes) -> List[Request]:
-    """The commands; none when `data` is no run, or a key is not UTF-8."""
+def read_run(session: Session, data: bytes) -> Optional[Columns]:
+    """The commands; None when `data` is no run, or a key is not UTF-8."""
     end = data.find(b"\r\n", _NAME) + 2
-    head = data[:end]
-    plain = HEADS.get(head)
+    plain = HEADS.get(data[:end])
     if plain is None or data[-2:] != b"\r\n":
-        return []
-    (kind, spelling), name = plain
-    session.command = name
-    id, prefix = spelling + session.version, session.prefix
+        return None
+    (kind, spelling, shared), name = plain
     try:
-        if head[1] == TWO:
-            keys = _keys(data[:-2].decode("ascii"), end)
-            if prefix:
-                keys = [prefix + key for key in keys]
-            return [kind(key, id=id) for key in keys]
-        commands: List[Request] = []
-        add, lengths = commands.append, LENGTHS
-        for piece in data[end:-2].split(b"\r\n" + head):
-            key_length, key, length, value = piece.split(b"\r\n", 3)
-            if lengths[len(key)] != key_length or lengths[len(value)] != length:
-                return []
-            add(kind(prefix + key.decode(), value, id=id))
-        return commands
+        columns = (_keys if data[1] == TWO else _items)(data[:-2], end)
     except (LookupError, ValueError):
-        return []
+        return None
+    session.command = name
+    if session.prefix:
+        columns[0] = [session.prefix + key for key in columns[0]]
+    return Columns(kind, {**shared, "id": spelling + session.version}, *columns)
 
 
-def _keys(text: str, end: int) -> List[str]:
+def _keys(data: bytes, end: int) -> List[Sequence[Any]]:
     """The keys, each with a head that ends at `end`, and its length, before it; raises
     `ValueError`. They are often of one length, which is then the end of what is before each."""
+    text = data.decode("ascii")
     start = text.index("\r\n", end) + 2
     keys = text[start:].split("\r\n" + text[:start])
-    if set(map(len, keys)) == {_SIZES.get(text[end : start - 2])}:
-        return keys
+    if set(map(len, keys)) == {_SIZES.get(text[end : start - 2].encode())}:
+        return [keys]
     pieces = [piece.partition("\r\n") for piece in text[end:].split("\r\n" + text[:end])]
-    if any(_SIZES.get(length) != len(key) for length, _, key in pieces):
+    if any(_SIZES.get(length.encode()) != len(key) for length, _, key in pieces):
         raise ValueError("a key is not of its length")
-    return [key for _, _, key in pieces]
+    return [[key for _, _, key in pieces]]
+
+
+def _items(data: bytes, end: int) -> List[Sequence[Any]]:
+    """The keys and their values; see `_keys`."""
+    start = data.index(b"\r\n", end) + 2
+    keys, lengths, values = _columns(data, start, 3)
+    is_one_length = set(map(len, keys)) == {_SIZES.get(data[end : start - 2])}
+    if not (is_one_length and _fit(lengths, values)):
+        key_lengths, keys, lengths, values = _columns(data, end, 4)
+        if not (_fit(key_lengths, keys) and _fit(lengths, values)):
+            raise ValueError("an argument is not of its length")
+    return [list(map(bytes.decode, keys)), values]
+
+
+def _columns(data: bytes, end: int, count: int) -> Iterator[Sequence[bytes]]:
+    """What stands on each of the `count` lines behind the heads that end at `end`; a value, which
+    is the last, may have line breaks in it."""
+    pieces = data[end:].split(b"\r\n" + data[:end])
+    return zip(*[piece.split(b"\r\n", count - 1) for piece in pieces])
+
+
+def _fit(lengths: Sequence[bytes], arguments: Sequence[bytes]) -> bool:
+    """Whether each argument has its length before it."""
+    return list(map(LENGTHS.__getitem__, map(len, arguments))) == [*lengths]

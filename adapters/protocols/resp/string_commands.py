@@ -5,7 +5,6 @@ Rule: options, replies and refusals are those of Redis.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Dict, List, Optional
 
 from adapters.protocols.resp import replies
@@ -147,7 +146,7 @@ def _mget(session: Session, arguments: Arguments) -> Made:
 
 
 _INCR, _DECR = (
-    Plain(partial(NAMED[name], by=by), replies.INTEGER) for name, by in (("INCR", 1), ("DECR", -1))
+    Plain(NAMED[name], replies.INTEGER, {"by": by}) for name, by in (("INCR", 1), ("DECR", -1))
 )
 PUT = Plain(strings.Put, replies.DONE)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Dict, Generator, Optional, Sequence, Tuple
+from typing import Any, Dict, Generator, Optional, Sequence, Tuple
 
 from application.budget import Budget
 from application.byte_values import to_text, to_text_in_steps, to_texts
 from application.commands.base import OneKey, Results, Run, changed, register
+from application.commands.columns import Columns, keys_of
 from application.commands.strings.base import Condition, Lifetime, entry_of, opened
 from application.commands.values import MGet
 from domain.errors import TooLarge
@@ -29,9 +30,12 @@ class Put(OneKey[bool], tag="SET", gc=False):
         return partial(self.run, text=text)
 
     @classmethod
-    def run_many(cls, commands: Sequence[Put], store: Store, budget: Budget) -> Results:  # type: ignore[override]
-        texts = to_texts([command.data for command in commands])
-        store.set_many(dict(zip([command.key for command in commands], texts)))
+    def run_many(cls, commands: Sequence[Any], store: Store, budget: Budget) -> Results:
+        if type(commands) is Columns:
+            keys, datas = commands.columns
+        else:
+            keys, datas = keys_of(commands), [command.data for command in commands]
+        store.set_many(dict(zip(keys, to_texts(datas))))
         return Results([True] * len(commands), 0)
 
 
