@@ -26,7 +26,7 @@ from typing import (
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.client.python_values import as_type, to_json
+from adapters.client.python_values import as_type, check_type, to_json
 from application import commands
 from application.commands import Command
 from domain.errors import BadRequest
@@ -75,8 +75,8 @@ def get(key: str, default: Any = None, *, decode_as: Any) -> Request[Any]: ...
 def get(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
     """Returns the value at `key`, or `default` when the key is missing.
 
-    `decode_as` is the type to return, such as a dataclass or `List[int]`; raises `NotOfType` when
-    the value is of another. Repeated when the connection is lost.
+    `decode_as` is the type to return, such as a dataclass or `List[int]`; raises `NotOfType`, whose
+    `value` is the value, when it is of another. Repeated when the connection is lost.
     """
     return Request(commands.Get(_key(key)), _value_or(default, decode_as))
 
@@ -196,7 +196,9 @@ def getset(
 ) -> Request[Any]:
     """Stores `value` at `key`; returns the value before, or `default` when the key was missing.
 
-    The key expires after `ttl` seconds, or never. Never repeated.
+    The key expires after `ttl` seconds, or never. When the value before is not of the type
+    `decode_as`, the new one is stored all the same, and the one before is the `value` of the
+    `NotOfType` that is raised. Never repeated.
     """
     command = commands.GetSet(_key(key), Raw(to_json(value)), ttl=_seconds(ttl))
     return Request(command, _value_or(default, decode_as))
@@ -214,7 +216,11 @@ def getdel(key: str, default: D, *, decode_as: Type[T]) -> Request[Union[T, D]]:
 def getdel(key: str, default: Any = None, *, decode_as: Any) -> Request[Any]: ...
 @request
 def getdel(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
-    """Removes `key`; returns its value, or `default` when it was missing. Never repeated."""
+    """Removes `key`; returns its value, or `default` when it was missing.
+
+    When the value is not of the type `decode_as`, the key is removed all the same, and the value is
+    the `value` of the `NotOfType` that is raised. Never repeated.
+    """
     return Request(commands.GetDel(_key(key)), _value_or(default, decode_as))
 
 
@@ -308,6 +314,7 @@ def _presence(wanted: Any, *legal: str) -> Any:
 def _value_or(default: Any, kind: Any) -> Callable[[Any], Any]:
     if default is None and kind is Any:
         return _value_or_none
+    check_type(kind)
     return lambda value: default if value is UNSET else as_type(value, kind)
 
 
@@ -318,6 +325,7 @@ def _value_or_none(value: Any) -> Any:
 def _values_as(kind: Any) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
     if kind is Any:
         return _unchanged
+    check_type(kind)
     return lambda values: {key: as_type(value, kind) for key, value in values.items()}
 
 
