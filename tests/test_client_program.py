@@ -236,19 +236,33 @@ class TestHowAResultIsPrinted:
                 asked, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT
             )
             assert (done.returncode, "needs a terminal" in done.stderr) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("reply", "says"),
+        [
+            (b"", "if it speaks TLS, the address is kvs://"),
+            (b"\x15\x03\x01\x00\x02\x02F", "it speaks TLS: the address is kvs://"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", "'HTTP/1.1 400 Bad Request'; is kv-server"),
+            (b"-ERR unknown command\r\n", "'-ERR unknown command'; is kv-server"),
+        ],
+    )
+    def test_another_kind_of_server_is_exit_code_3_with_advice(
+        self, reply: bytes, says: str
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
-            port = other.getsockname()[1]
 
-            def hang_up() -> None:
-                connection, _ = other.accept()
-                connection.recv(1000)
-                connection.close()
+            def refuse() -> None:
+                with other.accept()[0] as connection:
+                    connection.recv(1000)
+                    connection.sendall(reply)
 
-            thread = threading.Thread(target=hang_up)
+            thread = threading.Thread(target=refuse)
             thread.start()
-            said = kv(port, "set", "k", "1").stderr
+            done = kv(other.getsockname()[1], "set", "k", "1")
             thread.join()
-        assert "if it speaks TLS, the address is kvs://" in said
+        assert (done.returncode, says in done.stderr) == (3, True), done.stderr
+
+    def test_tls_spoken_to_a_plain_server_has_advice(self) -> None:
         assert "without it the address is kv://" in _tls_spoken_to_a_plain_server()
 
     def test_a_certificate_for_another_name_has_advice_of_its_own(self, files: Files) -> None:

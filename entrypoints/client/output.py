@@ -139,6 +139,8 @@ _ADVICE = {
     "NO_CERTIFICATE_OR_CRL_FOUND": "; the file of --tls-ca holds no certificate",
     "PEM lib": "; the file of --tls-cert has no key: give --tls-key",
     "the server closed the connection": "; if it speaks TLS, the address is kvs://",
+    "it begins with '\\x15\\x03": "; it speaks TLS: the address is kvs://",
+    "the reply is not of this protocol": "; is kv-server what listens there?",
 }
 """By a part of what the network says; the first that is in it counts."""
 
