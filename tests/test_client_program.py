@@ -595,6 +595,18 @@ class TestPipe:
         assert says in ended.stderr
         assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *("%s", "get k %s", "get k --%s", "expire k %s", "scan --limit %s", "incr k --by %s"),
+            *("mset %s", "set k 1 --ttl %s", "set k 1 --if %s", "set k {%s", "get '%s"),
+            *("help %s", "timing %s"),
+        ],
+    )
+    def test_of_what_is_long_an_error_quotes_the_beginning(self, server: Server, line: str) -> None:
+        done = kv(server.port, stdin=line % ("x" * 80_000))
+        assert (done.returncode, len(done.stderr) < 300) == (2, True), done.stderr[:300]
+
     def test_quoted_words_keep_their_type_in_a_list_of_values(self, server: Server) -> None:
         kv(server.port, stdin='MSET "a" "5" b 5 c \'"5"\'\n')
         assert json.loads(kv(server.port, "MGET", "a", "b", "c").stdout) == {

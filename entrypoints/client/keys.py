@@ -108,9 +108,8 @@ def keys_command(ctx: click.Context, prefix: str) -> None:
     except KvError as error:
         raise failure(error, style.at_prompt) from error
     if not found and prefix.endswith("*"):
-        click.echo(
-            f"no key begins with {prefix!r}: PREFIX is not a pattern, try {prefix[:-1]!r}", err=True
-        )
+        hint = f"PREFIX is not a pattern, try {prefix[:-1]!r:.100}"
+        click.echo(f"no key begins with {prefix!r:.100}: {hint}", err=True)
 
 
 def _as_json(key: str) -> str:

@@ -63,10 +63,10 @@ class Number(Kind):
         if number is None or (isinstance(number, float) and self._kind is int):
             what = "a whole number" if self._kind is int else "a number"
             self.fail(
-                f"{value!r} is not {what}{self._like and f' such as {self._like}'}", param, ctx
+                f"{value!r:.100} is not {what}{self._like and f' such as {self._like}'}", param, ctx
             )
         if not self._range.holds(number):
-            self.fail(f"{value!r} is not {self._range}", param, ctx)
+            self.fail(f"{value!r:.100} is not {self._range}", param, ctx)
         return self._kind(number)
 
     def _number(self, value: Any) -> Optional[Union[int, float]]:
@@ -120,7 +120,7 @@ class Host(Kind):
         try:
             return parse_host(value)
         except ValueError as error:
-            self.fail(f"{value!r} is not a host's name or address: {error}", param, ctx)
+            self.fail(f"{value!r:.100} is not a host's name or address: {error}", param, ctx)
 
 
 class Url(Kind):
@@ -171,7 +171,7 @@ class Listen(Kind):
         try:
             return ListenAddress.parse(value)
         except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r:.100}: {error}", param, ctx)
 
     def split_envvar_value(self, rv: str) -> List[str]:
         """The addresses in a variable."""
@@ -198,7 +198,7 @@ class Names(Kind):
         for name in names:
             if name not in self._known if self._known else not self._is_one(name):
                 one = f"one of {', '.join(self._known)}" if self._known else f"legal in {self.name}"
-                self.fail(f"{name!r} is not {one}", param, ctx)
+                self.fail(f"{name!r:.100} is not {one}", param, ctx)
         return names
 
 
