@@ -1,14 +1,15 @@
-"""Checks of the options of Python's calls, which are those of the command line by the same names.
+"""Checks of the options of Python's calls, which are those of the command line by the same names,
+and of the files of both.
 
-Rule: an option that cannot be meant is refused with `ValueError`, which names it, before anything
-is connected or started. This module imports no command line.
+Rule: an option that cannot be meant, and a file that cannot be used, are refused with `ValueError`,
+which names them, before anything is connected or started. This module imports no command line.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ssl
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Iterator, Mapping, Optional
 
 import msgspec
 
@@ -30,28 +31,37 @@ def check_values(options: Mapping[str, Any], kind: Any, ranges: Mapping[str, Ran
 def check_tls_files(settings: Mapping[str, Any], authorities: str) -> None:
     """Raise `ValueError` for a PEM file that cannot be used: the certificate, its key, or that of
     the authorities, whose option is called `authorities`."""
-    paths = {name: settings[name] for name in (authorities, "tls_cert", "tls_key")}
-    for name, path in paths.items():
-        if path is not None:
-            with _refusal({name: path}), open(path, "rb"):
-                pass
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusted, certificate, key = paths.values()
-    if trusted is not None:
-        with _refusal({authorities: trusted}):
-            context.load_verify_locations(trusted)
-    if certificate is not None:
-        pair = {"tls_cert": certificate, **({} if key is None else {"tls_key": key})}
-        with _refusal(pair):
-            context.load_cert_chain(certificate, key, password="")
+    given = {name: settings[name] for name in (authorities, "tls_cert", "tls_key")}
+    named = {name: f"{name}={path!r}" for name, path in given.items() if path is not None}
+    for name, text in named.items():
+        with _refusal(text), open(given[name], "rb"):
+            pass
+    if authorities in named:
+        check_certificates(named[authorities], given[authorities])
+    if "tls_cert" in named:
+        pair = " and ".join(named[name] for name in ("tls_cert", "tls_key") if name in named)
+        check_pair(pair, given["tls_cert"], given["tls_key"])
+
+
+def check_certificates(named: str, path: str) -> None:
+    """Raise `ValueError`, in which the file is `named`, unless it has certificates that TLS can
+    use."""
+    with _refusal(named):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+
+
+def check_pair(named: str, certificate: str, key: Optional[str]) -> None:
+    """Raise `ValueError`, in which the files are `named`, unless they are a certificate and its
+    key; without a file for the key, it is with the certificate."""
+    with _refusal(named):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
 
 
 @contextlib.contextmanager
-def _refusal(files: Mapping[str, str]) -> Iterator[None]:
+def _refusal(named: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        named = " and ".join(f"{name}={path!r}" for name, path in files.items())
         reason = getattr(error, "reason", None)
         why = _REASONS.get(reason or "", error.strerror or error)
         raise ValueError(f"{named} cannot be used: {why}") from error

@@ -9,7 +9,18 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Type,
+    Union,
+)
 
 import click
 
@@ -17,6 +28,7 @@ from application.limits import MAX_KEEPALIVE
 from entrypoints.address import ListenAddress, parse_host
 from entrypoints.engine_address import EngineAddress, parts_of
 from entrypoints.settings import ranges
+from entrypoints.settings.checks import check_certificates
 from entrypoints.settings.ranges import Range
 
 if TYPE_CHECKING:
@@ -218,11 +230,14 @@ def refuse_byte_order_mark(start: bytes) -> None:
 
 
 class PemFile(click.Path):
-    """A PEM file that holds one of some things, each named by the end of its first line."""
+    """A PEM file that holds something, named by the end of its first line."""
 
-    def __init__(self, what: str, labels: Sequence[bytes]) -> None:
+    def __init__(
+        self, what: str, label: bytes, check: Callable[[str, str], None] = lambda named, path: None
+    ) -> None:
+        """`check` raises `ValueError`, in which the file is named, when TLS cannot use it."""
         super().__init__(exists=True, dir_okay=False, readable=True)
-        self._what, self._labels = what, tuple(labels)
+        self._what, self._label, self._check = what, label, check
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
@@ -233,8 +248,12 @@ class PemFile(click.Path):
             found = pem_labels(path)
         except (OSError, ValueError) as error:
             self.fail(f"{path}: {getattr(error, 'strerror', None) or error}", param, ctx)
-        if not any(label.endswith(self._labels) for label in found):
+        if not any(label.endswith(self._label) for label in found):
             self.fail(f"{path} holds no {self._what} in PEM form", param, ctx)
+        try:
+            self._check(path, path)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return path
 
 
@@ -249,5 +268,5 @@ def pem_labels(path: str) -> List[bytes]:
     return re.findall(rb"^-----BEGIN ([A-Z0-9 ]+)-----\s*$", data, re.MULTILINE)
 
 
-CERTIFICATE = PemFile("certificate", [b"CERTIFICATE"])
-KEY = PemFile("private key", [b"PRIVATE KEY"])
+CERTIFICATE = PemFile("certificate", b"CERTIFICATE", check_certificates)
+KEY = PemFile("private key", b"PRIVATE KEY")

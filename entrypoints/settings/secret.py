@@ -14,6 +14,7 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 
 import click
 
+from entrypoints.settings.checks import check_pair
 from entrypoints.settings.kinds import pem_labels, refuse_byte_order_mark
 from entrypoints.settings.sources import ENVIRONMENT_RANK, F, Given, setting
 
@@ -119,7 +120,7 @@ def check_key(
     key_name: str = "tls_key",
 ) -> List[str]:
     """What to warn of about the key of the certificate in `result`. Raises `click.UsageError` when
-    there is none."""
+    there is none, or another one's."""
     certificate, key = result[certificate_name], result[key_name]
     if certificate is None:
         return []
@@ -127,6 +128,11 @@ def check_key(
         origin = settings[certificate_name].origin
         option = f"--{key_name.replace('_', '-')}"
         raise click.UsageError(f"{origin}: {certificate} holds no private key; give {option}")
+    names = [certificate_name] if key is None else [certificate_name, key_name]
+    try:
+        check_pair(" and ".join(settings[name].origin for name in names), certificate, key)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     path = key or certificate
     return [f"other users can read the key in {path}; chmod 600 it"] * others_can_read(path)
 
