@@ -98,6 +98,10 @@ _WORDINGS: List[Tuple[Pattern[str], Callable[[Match[str]], str]]] = [
         lambda match: _not_a_command(match["name"], match["place"].rstrip(".")),
     ),
     (
+        re.compile(r"Number out of range - at `\$\.(?P<place>[^`]*)`"),
+        lambda match: f"`{match['place']:.100}` is out of range",
+    ),
+    (
         re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.(?P<place>[^`]*)`", re.DOTALL),
         lambda match: f"`{match['place']:.100}` cannot be {match['value']:.100}",
     ),

@@ -6,6 +6,7 @@ once; kinds of clients differ only in how they send the request. `REQUESTS` is t
 
 from __future__ import annotations
 
+import math
 from typing import (
     Any,
     Callable,
@@ -34,6 +35,7 @@ from domain.errors import BadRequest
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 D = TypeVar("D")
+N = TypeVar("N")
 
 
 class Request(Struct, Generic[T], frozen=True):
@@ -236,7 +238,7 @@ def incr(key: str, by: float = 1, *, ttl: Optional[float] = None) -> Request[Any
     seconds, counts only when the key is created. Raises `NotANumber` and `OutOfRange`. Never
     repeated.
     """
-    return Request(commands.Incr(_key(key), by=by, ttl=_seconds(ttl)), _unchanged)
+    return Request(commands.Incr(_key(key), by=_number("by", by), ttl=_seconds(ttl)), _unchanged)
 
 
 @request
@@ -251,7 +253,7 @@ def ttl(key: str, default: Optional[float] = None) -> Request[Optional[float]]:
 @request
 def expire(key: str, ttl: float) -> Request[bool]:
     """Lets `key` expire after `ttl` seconds; returns False when it is missing. Never repeated."""
-    return Request(commands.Expire(_key(key), ttl), bool)
+    return Request(commands.Expire(_key(key), _number("ttl", ttl)), bool)
 
 
 @request
@@ -272,7 +274,7 @@ def scan(prefix: str = "", cursor: Optional[str] = None, limit: int = 100) -> Re
 
     A page may be short or empty before the end. Repeated when the connection is lost.
     """
-    command = commands.Scan(prefix=prefix, cursor=cursor, limit=limit)
+    command = commands.Scan(prefix=prefix, cursor=cursor, limit=_number("limit", limit))
     return Request(command, lambda page: Page(page.keys, page.cursor))
 
 
@@ -334,7 +336,14 @@ def _condition(value: object) -> Union[Raw, UnsetType]:
 
 
 def _seconds(ttl: Optional[float]) -> Union[float, UnsetType]:
-    return UNSET if ttl is None else ttl
+    return UNSET if ttl is None else _number("ttl", ttl)
+
+
+def _number(name: str, number: N) -> N:
+    """What is sent as it is, so that the server refuses what is no number; JSON has no infinity."""
+    if isinstance(number, float) and not math.isfinite(number):
+        raise BadRequest(f"`{name}` must be finite, not {number}")
+    return number
 
 
 def _unchanged(result: Any) -> Any:

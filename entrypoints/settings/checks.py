@@ -8,11 +8,13 @@ which names them, before anything is connected or started. This module imports n
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 from typing import Any, Dict, Iterator, Mapping, Optional
 
 import msgspec
 
+from application.json_wording import in_json_words
 from entrypoints.settings.ranges import Range
 
 
@@ -22,10 +24,24 @@ def check_values(options: Mapping[str, Any], kind: Any, ranges: Mapping[str, Ran
     try:
         msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(in_json_words(str(error))) from None
     for name, range in ranges.items():
         if name in options and not range.holds(options[name]):
-            raise ValueError(f"{name}={options[name]!r} is not {range}")
+            raise ValueError(f"{name}={options[name]!r:.100} is not {range}")
+
+
+def check_port(port: object, range: Range) -> None:
+    """Raise `ValueError` for what is no port."""
+    if type(port) is not int or not range.holds(port):
+        raise ValueError(f"port={port!r:.100} is not an integer {range}")
+
+
+def check_above_0(**numbers: Any) -> None:
+    """Raise `ValueError` for an argument that is no finite number above 0."""
+    for name, number in numbers.items():
+        is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not (is_number and 0 < number < math.inf):
+            raise ValueError(f"{name}={number!r:.100} is not a finite number above 0")
 
 
 def check_tls_files(settings: Mapping[str, Any], authorities: str) -> None:
