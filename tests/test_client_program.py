@@ -447,12 +447,16 @@ class TestStreams:
         ("words", "code"),
         [
             ("kv <&-", 0),
-            ("kv SET b 2 >&-", 0),
+            ("kv SET b 2 >&-", 1),
+            ("kv GET large >&-", 1),
+            ("kv keys >&-", 1),
+            ("echo GET large | kv >&-", 1),
+            ("kv --help >&-", 1),
             ("kv GET b 2>&-", 0),
             ("kv GTE b 2>&-", 2),
             ("kv export {file} 2>&-", 0),
-            ("kv PING <&- >&- 2>&-", 0),
-            ("kv bench -n 10 >&- 2>&-", 0),
+            ("kv PING <&- >&- 2>&-", 1),
+            ("kv bench -n 10 >&- 2>&-", 1),
             ("kv keys | head -n 1", 141),
             ("kv export - | head -n 1", 141),
             ("for n in {{1..20000}}; do echo GET large; done | kv | head -n 1", 141),
@@ -466,7 +470,7 @@ class TestStreams:
         self, server: Server, tmp_path: Path, words: str, code: int
     ) -> None:
         many = "".join(f'{{"key":"{n:0100}","value":1}}\n' for n in range(3000))
-        if "large" in words or "head" in words or "export" in words:
+        if any(word in words for word in ("large", "head", "export", "keys")):
             kv(
                 server.port,
                 "import",
@@ -479,6 +483,19 @@ class TestStreams:
         assert "Exception" not in ended.stderr
         if "export {file}" in words:
             assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 3001
+
+    def test_a_key_that_would_not_be_a_line_is_printed_as_a_json_string(
+        self, server: Server
+    ) -> None:
+        kv(server.port, "mset", "two\nlines", "1", '"quoted"', "1", "plain é", "1", "\t", "1")
+        as_json = ['"\\"quoted\\""', '"\\t"', '"plain é"', '"two\\nlines"']
+        printed = [line if line != '"plain é"' else "plain é" for line in as_json]
+        assert sorted(kv(server.port, "keys").stdout.splitlines()) == sorted(printed)
+        assert sorted(kv(server.port, "keys", "--json").stdout.splitlines()) == as_json
+        raw = ["\t", '"quoted"', "plain é", "two\nlines"]
+        assert sorted(kv(server.port, "keys", "--raw").stdout) == sorted("".join(raw) + "\n" * 4)
+        lines = "".join(f"get {line}\n" for line in as_json)
+        assert kv(server.port, stdin=lines).stdout == "1\n" * 4
 
     def test_a_closed_standard_stream_is_not_reused_for_a_socket(self, server: Server) -> None:
         program = (

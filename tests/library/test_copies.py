@@ -6,11 +6,11 @@ import copy
 import pickle
 from typing import Any, Callable, Dict, Type
 
-import kvjson
 import pytest
 from kvjson import Client, KvError, Limits, NotOfType, Page
 
 from domain import errors
+from entrypoints import library
 
 Copied = Callable[[Any], Any]
 
@@ -27,7 +27,7 @@ COPIES: Dict[str, Copied] = {
 copies = pytest.mark.parametrize("copied", COPIES.values(), ids=list(COPIES))
 
 
-EXPORTED = [*vars(errors).values(), *(getattr(kvjson, name) for name in kvjson.__all__)]
+EXPORTED = [*vars(errors).values(), *vars(library).values()]
 KINDS = {each for each in EXPORTED if isinstance(each, type) and issubclass(each, KvError)}
 
 

@@ -31,7 +31,7 @@ from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
 from entrypoints.settings.kinds import CERTIFICATE
-from entrypoints.streams import INTERRUPTED, data_output, terminated_in_order
+from entrypoints.streams import INTERRUPTED, terminated_in_order
 
 R = TypeVar("R")
 
@@ -198,7 +198,7 @@ def written(file: str) -> Iterator[BinaryIO]:
     """Where to write what is to be in `file`, compressed when its name ends with .gz."""
     with contextlib.ExitStack() as stack:
         if file == "-":
-            out: Any = data_output()
+            out: Any = sys.stdout.buffer
         elif _is_special(file):
             out = stack.enter_context(open(file, "wb"))
         else:
