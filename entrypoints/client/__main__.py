@@ -19,7 +19,7 @@ from entrypoints.settings.sources import CONTEXT
 from entrypoints.version import PACKAGE
 
 _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line;
-a line that begins with # is a comment.
+a line that begins with # is a comment. Many keys are stored ten times as fast by import.
 
 {VALUE_RULE}
 
