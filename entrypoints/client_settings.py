@@ -9,7 +9,8 @@ from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
 
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_host, parse_place
 from entrypoints.engine_address import parts_of
-from entrypoints.settings.checks import check_port, check_tls_files, check_values
+from entrypoints.settings.checks import check_port, check_values
+from entrypoints.settings.pem import check_tls_files
 from entrypoints.settings.ranges import COUNT, PORT, SECONDS, SIZE, Range
 
 

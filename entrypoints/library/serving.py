@@ -14,7 +14,8 @@ import msgspec
 from application.limits import Limits
 from entrypoints.address import ListenAddress, parse_host
 from entrypoints.library.client import Client
-from entrypoints.settings.checks import check_port, check_tls_files, check_values
+from entrypoints.settings.checks import check_port, check_values
+from entrypoints.settings.pem import check_tls_files
 from entrypoints.settings.ranges import PORT, SIZE
 
 if TYPE_CHECKING:

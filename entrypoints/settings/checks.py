@@ -1,16 +1,14 @@
-"""Checks of the options of Python's calls, which are those of the command line by the same names,
-and of the files of both.
+"""Checks of the options of Python's calls, which are those of the command line by the same names.
 
-Rule: an option that cannot be meant, and a file that cannot be used, are refused with `ValueError`,
-which names them, before anything is connected or started. This module imports no command line.
+Rule: an option that cannot be meant is refused with `ValueError`, which names it, before anything
+is connected or started. This module imports no command line.
 """
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import math
-import ssl
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Any, Mapping
 
 import msgspec
 
@@ -44,46 +42,7 @@ def check_above_0(**numbers: Any) -> None:
             raise ValueError(f"{name}={number!r:.100} is not a finite number above 0")
 
 
-def check_tls_files(settings: Mapping[str, Any], authorities: str) -> None:
-    """Raise `ValueError` for a PEM file that cannot be used: the certificate, its key, or that of
-    the authorities, whose option is called `authorities`."""
-    given = {name: settings[name] for name in (authorities, "tls_cert", "tls_key")}
-    named = {name: f"{name}={path!r}" for name, path in given.items() if path is not None}
-    for name, text in named.items():
-        with _refusal(text), open(given[name], "rb"):
-            pass
-    if authorities in named:
-        check_certificates(named[authorities], given[authorities])
-    if "tls_cert" in named:
-        pair = " and ".join(named[name] for name in ("tls_cert", "tls_key") if name in named)
-        check_pair(pair, given["tls_cert"], given["tls_key"])
-
-
-def check_certificates(named: str, path: str) -> None:
-    """Raise `ValueError`, in which the file is `named`, unless it has certificates that TLS can
-    use."""
-    with _refusal(named):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-
-
-def check_pair(named: str, certificate: str, key: Optional[str]) -> None:
-    """Raise `ValueError`, in which the files are `named`, unless they are a certificate and its
-    key; without a file for the key, it is with the certificate."""
-    with _refusal(named):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
-
-
-@contextlib.contextmanager
-def _refusal(named: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = getattr(error, "reason", None)
-        why = _REASONS.get(reason or "", error.strerror or error)
-        raise ValueError(f"{named} cannot be used: {why}") from error
-
-
-_REASONS: Dict[str, str] = {
-    "NO_CERTIFICATE_OR_CRL_FOUND": "the file holds no certificate in PEM form",
-    "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
-}
+def refuse_byte_order_mark(start: bytes) -> None:
+    """Raise `ValueError` if what a file begins with is a byte order mark."""
+    if start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it begins with a byte order mark; save it without one")

@@ -6,7 +6,6 @@ time-out, true for a number, a file that begins with a byte order mark, a key fi
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from typing import (
@@ -28,7 +27,7 @@ from application.limits import MAX_KEEPALIVE
 from entrypoints.address import ListenAddress, parse_host
 from entrypoints.engine_address import EngineAddress, parts_of
 from entrypoints.settings import ranges
-from entrypoints.settings.checks import check_certificates
+from entrypoints.settings.pem import check_certificates, check_key
 from entrypoints.settings.ranges import Range
 
 if TYPE_CHECKING:
@@ -220,24 +219,13 @@ ORIGIN = r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 FILE = click.Path(exists=True, dir_okay=False, readable=True)
 """A file to read."""
 
-_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-def refuse_byte_order_mark(start: bytes) -> None:
-    """Raise `ValueError` if what a file begins with is a byte order mark."""
-    if start.startswith(_BYTE_ORDER_MARKS):
-        raise ValueError("it begins with a byte order mark; save it without one")
-
 
 class PemFile(click.Path):
-    """A PEM file that holds something, named by the end of its first line."""
+    """A PEM file; `check` raises `ValueError`, in which it is named, when TLS cannot use it."""
 
-    def __init__(
-        self, what: str, label: bytes, check: Callable[[str, str], None] = lambda named, path: None
-    ) -> None:
-        """`check` raises `ValueError`, in which the file is named, when TLS cannot use it."""
+    def __init__(self, check: Callable[[str, str], None]) -> None:
         super().__init__(exists=True, dir_okay=False, readable=True)
-        self._what, self._label, self._check = what, label, check
+        self._check = check
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
@@ -245,28 +233,10 @@ class PemFile(click.Path):
         """The path, once the file holds what it should."""
         path = os.fsdecode(super().convert(value, param, ctx))
         try:
-            found = pem_labels(path)
-        except (OSError, ValueError) as error:
-            self.fail(f"{path}: {getattr(error, 'strerror', None) or error}", param, ctx)
-        if not any(label.endswith(self._label) for label in found):
-            self.fail(f"{path} holds no {self._what} in PEM form", param, ctx)
-        try:
             self._check(path, path)
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return path
 
 
-def pem_labels(path: str) -> List[bytes]:
-    """What a PEM file holds, such as `PRIVATE KEY`. Raises `OSError`, and `ValueError` for a byte
-    order mark or a key that is protected by a password, which TLS would ask the terminal for."""
-    with open(path, "rb") as file:
-        data = file.read()
-    refuse_byte_order_mark(data)
-    if b"ENCRYPTED" in data and b"PRIVATE KEY" in data:
-        raise ValueError("its key is protected by a password; give a key that is not")
-    return re.findall(rb"^-----BEGIN ([A-Z0-9 ]+)-----\s*$", data, re.MULTILINE)
-
-
-CERTIFICATE = PemFile("certificate", b"CERTIFICATE", check_certificates)
-KEY = PemFile("private key", b"PRIVATE KEY")
+CERTIFICATE, KEY = PemFile(check_certificates), PemFile(check_key)

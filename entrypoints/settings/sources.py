@@ -32,7 +32,8 @@ import click
 from click.core import ParameterSource
 
 from application.limits import Limits
-from entrypoints.settings.kinds import FILE, Number, refuse_byte_order_mark
+from entrypoints.settings.checks import refuse_byte_order_mark
+from entrypoints.settings.kinds import FILE, Number
 
 if sys.version_info >= (3, 11):
     import tomllib
