@@ -150,7 +150,7 @@ def parts_of(url: str) -> Dict[str, Any]:
 
 def refuse_other_schemes(url: str, known: Collection[str]) -> None:
     """Raise `ValueError` for an address whose scheme is not among the `known`."""
-    found = re.match(r"([a-z][a-z0-9+.-]*)://", url, re.IGNORECASE)
+    found = re.match(r"([a-z0-9+.-]+)://", url, re.IGNORECASE)
     if found and found[1].lower() not in known:
         raise ValueError(f"no scheme is called {found[1]:.40}; known are {', '.join(known)}")
 

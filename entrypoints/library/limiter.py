@@ -17,6 +17,8 @@ class _LimiterState:
 
     def __init__(self, key: str, limit: int, per: float) -> None:
         check_above_0(limit=limit, per=per)
+        if limit < 1:
+            raise ValueError(f"limit={limit!r} allows no call")
         self._key = key
         self._limit = limit
         self._per = per

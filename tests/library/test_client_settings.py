@@ -51,6 +51,7 @@ def test_a_port_out_of_range_is_refused(port: Any) -> None:
         ("kv://h:99999", "a port is from 1 to 65535; an address is kv://"),
         ("redis://h:99999", "a port is from 1 to 65535; an engine is redis://"),
         ("http://h", "no scheme is called http; known are kv, kvs, kv+unix, redis, "),
+        ("+kv://h", "no scheme is called +kv; known are kv, "),
         ("http://:sesame@h:1/path?x=y", "no scheme is called http; known are kv, "),
     ],
 )
