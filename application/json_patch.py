@@ -89,7 +89,7 @@ def operations(patch: bytes) -> List[Operation]:
     try:
         found = _decode_operations(patch)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the JSON patch cannot be read: {error}") from error
+        raise BadRequest(f"the JSON patch cannot be read: {error!s:.200}") from error
     for each in found:
         needed = _NEEDED.get(each.op)
         if needed is None:

@@ -1,6 +1,7 @@
 """What is wrong with a text that was to be JSON, in JSON's words instead of msgspec's.
 
 Rule: a message that is not on the table stays as it is, so that no version of msgspec is relied on.
+Whatever a message quotes of a text is cut to 100 characters, and such a message as a whole to 200.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def in_json_words(message: str) -> str:
         match = pattern.fullmatch(message)
         if match:
             return reworded(match)
-    return message
+    return message[:200]
 
 
 def _has_lone_surrogate(text: bytes) -> bool:
@@ -57,7 +58,7 @@ def _expected(match: Match[str]) -> str:
     what = _types(wanted)
     instead = "a fraction" if found == "float" and "int" in wanted else found and _types(found)
     if place:
-        return f"`{place}` must be {what}" + (f", not {instead}" if instead else "")
+        return f"`{place:.100}` must be {what}" + (f", not {instead}" if instead else "")
     return f"expected {what}" + (f", got {instead}" if instead else "")
 
 
@@ -69,7 +70,7 @@ def _not_a_command(name: str, place: str) -> str:
 
 
 def _within(place: Optional[str]) -> str:
-    return f" in `{place}`" if place else ""
+    return f" in `{place:.100}`" if place else ""
 
 
 def _types(names: str) -> str:
@@ -90,15 +91,19 @@ _WORDINGS: List[Tuple[Pattern[str], Callable[[Match[str]], str]]] = [
     ),
     (
         re.compile(r"Object contains unknown field `(?P<name>.*?)`" + _PLACE, re.DOTALL),
-        lambda match: f"`{match['name']}` is not a known member" + _within(match["place"]),
+        lambda match: f"`{match['name']:.100}` is not a known member" + _within(match["place"]),
     ),
     (
         re.compile(r"Invalid value '(?P<name>.*)' - at `\$\.?(?P<place>.*)\.?type`", re.DOTALL),
         lambda match: _not_a_command(match["name"], match["place"].rstrip(".")),
     ),
     (
+        re.compile(r"Number out of range - at `\$\.(?P<place>[^`]*)`"),
+        lambda match: f"`{match['place']:.100}` is out of range",
+    ),
+    (
         re.compile(r"Invalid enum value (?P<value>.*) - at `\$\.(?P<place>[^`]*)`", re.DOTALL),
-        lambda match: f"`{match['place']}` cannot be {match['value']}",
+        lambda match: f"`{match['place']:.100}` cannot be {match['value']:.100}",
     ),
 ]
 

@@ -7,7 +7,7 @@ command line, INFO and the documentation are made from this one record.
 from __future__ import annotations
 
 import math
-from typing import Collection
+from typing import Any, Collection
 
 from msgspec import Struct
 
@@ -70,7 +70,9 @@ class Limits(Struct, frozen=True):
             raise BadRequest(f"a key is over {self.max_key_bytes} bytes (max_key_bytes)")
 
 
-def _check(name: str, value: float) -> None:
+def _check(name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise ValueError(f"{name} is a number, not {value!r:.100}")
     if isinstance(value, float):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} is a number of seconds from 0 up, not {value:g}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import quote, unquote
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 7379
@@ -121,17 +121,11 @@ def _ipv6(text: str) -> Optional[str]:
     return literal + percent + zone
 
 
-def settings_of(url: str) -> Dict[str, Any]:
-    """The settings that a client's address stands for: `host`, `port`, `unix_path`, `tls`, and
-    `password` if it has one. `host` and `port` mean nothing beside a `unix_path`."""
-    settings = parts_of(url)
-    if settings["port"] is None:
-        settings["port"] = DEFAULT_PORT
-    return settings
-
-
 def parts_of(url: str) -> Dict[str, Any]:
-    """As `settings_of`, with None for a `port` that the address leaves out."""
+    """The settings that a client's address stands for: `host`, `port`, `unix_path`, `tls`, and
+    `password` if it has one. `port` is None where the address leaves it out; `host` and `port` mean
+    nothing beside a `unix_path`."""
+    refuse_other_schemes(url, (*SCHEMES, UNIX_SCHEME))
     found = _URL.fullmatch(url)
     if not found or found.group("user"):
         raise ValueError(_FORMS)
@@ -143,17 +137,22 @@ def parts_of(url: str) -> Dict[str, Any]:
             "unix_path": _socket_path(_decoded(rest)),
             "tls": False,
         }
-    elif scheme in SCHEMES:
+    else:
         try:
             place = parse_place_in_url(rest[:-1] if rest.endswith("/") else rest)
-        except ValueError:
-            raise ValueError(_FORMS) from None
+        except ValueError as error:
+            raise ValueError(f"{error}; {_FORMS}") from None
         settings = {**place._asdict(), "unix_path": None, "tls": SCHEMES[scheme]}
-    else:
-        raise ValueError(_FORMS)
     if found.group("password"):
         settings["password"] = _decoded(found.group("password"))
     return settings
+
+
+def refuse_other_schemes(url: str, known: Collection[str]) -> None:
+    """Raise `ValueError` for an address whose scheme is not among the `known`."""
+    found = re.match(r"([a-z0-9+.-]+)://", url, re.IGNORECASE)
+    if found and found[1].lower() not in known:
+        raise ValueError(f"no scheme is called {found[1]:.40}; known are {', '.join(known)}")
 
 
 def _decoded(text: str) -> str:

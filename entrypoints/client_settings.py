@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, Literal, Mapping, Optional, TypedDict
 
-from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_host, parse_place, settings_of
-from entrypoints.engine_address import is_engine, parts_of
-from entrypoints.settings.checks import check_tls_files, check_values
+from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT, parse_host, parse_place
+from entrypoints.engine_address import parts_of
+from entrypoints.settings.checks import check_port, check_values
+from entrypoints.settings.pem import check_tls_files
 from entrypoints.settings.ranges import COUNT, PORT, SECONDS, SIZE, Range
 
 
@@ -98,12 +99,15 @@ def client_settings(host: str, port: Optional[int], options: Mapping[str, Any]) 
 
 
 def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
+    if not isinstance(host, str):
+        raise ValueError(f"host={host!r:.100} is not a text such as {DEFAULT_HOST!r}")
     if not host:
         raise ValueError(f"the host is empty; the default is {DEFAULT_HOST}")
     if "://" in host:
         if port is not None:
             raise ValueError(f"port={port!r} beside an address, which says the port")
-        return parts_of(host) if is_engine(host) else settings_of(host)
+        parts = parts_of(host)
+        return {**parts, "port": DEFAULT_PORT} if parts["port"] is None else parts
     if port is None:
         host, in_host = parse_place(host)
         port = DEFAULT_PORT if in_host is None else in_host
@@ -112,8 +116,7 @@ def _where(host: str, port: Optional[int]) -> Dict[str, Any]:
             host = parse_host(host)
         except ValueError as error:
             raise ValueError(f"port={port!r} beside {host!r}: {error}") from None
-    if type(port) is not int or not PORT.holds(port):
-        raise ValueError(f"port={port!r} is not an integer {PORT}")
+    check_port(port, PORT)
     return {"host": host, "port": port, "unix_path": None}
 
 

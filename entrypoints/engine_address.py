@@ -64,12 +64,16 @@ class EngineAddress(NamedTuple):
     @classmethod
     def parse(cls, url: str) -> EngineAddress:
         """The engine that an address names; raises `ValueError`."""
+        address.refuse_other_schemes(url, _SCHEMES)
         found = _URL.fullmatch(url)
         scheme = _SCHEMES.get(found.group("scheme").lower()) if found else None
         if not found or scheme is None or (scheme.is_cluster and found.group("db")):
             raise ValueError(_FORMS)
         try:
             first, *others = map(_place, found.group("place").split(","))
+        except ValueError as error:
+            raise ValueError(f"{error}; {_FORMS}") from None
+        try:
             user, password, prefix = (
                 None if part is None else unquote(part, errors="strict")
                 for part in found.group("user", "password", "prefix")
@@ -110,6 +114,7 @@ def is_engine(url: str) -> bool:
 
 def parts_of(url: str) -> Dict[str, Any]:
     """What `address.parts_of` returns, for an engine too, whose address is `engine` then."""
+    address.refuse_other_schemes(url, (*address.SCHEMES, address.UNIX_SCHEME, *_SCHEMES))
     if not is_engine(url):
         return address.parts_of(url)
     engine = EngineAddress.parse(url)

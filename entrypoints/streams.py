@@ -1,6 +1,7 @@
 """The standard streams, and how a program ends when they, or the user, end it.
 
-Rule: a stream that is closed, full, or without a character never costs a traceback. A descriptor
+Rule: a stream that is closed, full, or without a character never costs a traceback; what cannot be
+written to standard output is a failure, and what cannot be to standard error is not. A descriptor
 below 3 is never free, so that no socket or file takes the place of a standard stream.
 """
 
@@ -8,12 +9,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import errno
 import os
 import shutil
 import signal
 import sys
-from typing import IO, Any, BinaryIO, Iterator, NoReturn, Optional, Set, Tuple, Union
+from typing import IO, Any, Iterator, NoReturn, Optional, Tuple, Union
 
 import click
 
@@ -24,26 +24,15 @@ INTERRUPTED, TERMINATED, PIPE_CLOSED = (
 
 
 def prepare() -> None:
-    """Open what is closed on /dev/null, and let what cannot be encoded be written in escapes."""
+    """Open what is closed on /dev/null, standard output for reading alone, so that writing to it
+    fails as to the closed one; and let what cannot be encoded be written in escapes."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            _closed.add(name)
-            descriptor = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            descriptor = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ESCAPES)
-
-
-_closed: Set[str] = set()
-"""The streams that were closed when the program started."""
-
-
-def data_output() -> BinaryIO:
-    """Standard output, for what the program is run for. Raises `OSError` when it is closed."""
-    if "stdout" in _closed:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    return sys.stdout.buffer
 
 
 def write(text: str, color: Optional[bool] = None) -> None:
@@ -75,9 +64,9 @@ class Program(click.Command):
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})
             except click.ClickException as error:
                 error.show()
-                sys.exit(error.exit_code)
+                _leave(error.exit_code)
             except click.exceptions.Exit as error:
-                sys.exit(error.exit_code)
+                code = error.exit_code
             sys.stdout.flush()
             sys.exit(code if isinstance(code, int) else 0)
 

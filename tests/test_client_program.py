@@ -236,19 +236,33 @@ class TestHowAResultIsPrinted:
                 asked, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT
             )
             assert (done.returncode, "needs a terminal" in done.stderr) == (2, True)
+
+    @pytest.mark.parametrize(
+        ("reply", "says"),
+        [
+            (b"", "if it speaks TLS, the address is kvs://"),
+            (b"\x15\x03\x01\x00\x02\x02F", "it speaks TLS: the address is kvs://"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", "'HTTP/1.1 400 Bad Request'; is kv-server"),
+            (b"-ERR unknown command\r\n", "'-ERR unknown command'; is kv-server"),
+        ],
+    )
+    def test_another_kind_of_server_is_exit_code_3_with_advice(
+        self, reply: bytes, says: str
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:
-            port = other.getsockname()[1]
 
-            def hang_up() -> None:
-                connection, _ = other.accept()
-                connection.recv(1000)
-                connection.close()
+            def refuse() -> None:
+                with other.accept()[0] as connection:
+                    connection.recv(1000)
+                    connection.sendall(reply)
 
-            thread = threading.Thread(target=hang_up)
+            thread = threading.Thread(target=refuse)
             thread.start()
-            said = kv(port, "set", "k", "1").stderr
+            done = kv(other.getsockname()[1], "set", "k", "1")
             thread.join()
-        assert "if it speaks TLS, the address is kvs://" in said
+        assert (done.returncode, says in done.stderr) == (3, True), done.stderr
+
+    def test_tls_spoken_to_a_plain_server_has_advice(self) -> None:
         assert "without it the address is kv://" in _tls_spoken_to_a_plain_server()
 
     def test_a_certificate_for_another_name_has_advice_of_its_own(self, files: Files) -> None:
@@ -433,12 +447,16 @@ class TestStreams:
         ("words", "code"),
         [
             ("kv <&-", 0),
-            ("kv SET b 2 >&-", 0),
+            ("kv SET b 2 >&-", 1),
+            ("kv GET large >&-", 1),
+            ("kv keys >&-", 1),
+            ("echo GET large | kv >&-", 1),
+            ("kv --help >&-", 1),
             ("kv GET b 2>&-", 0),
             ("kv GTE b 2>&-", 2),
             ("kv export {file} 2>&-", 0),
-            ("kv PING <&- >&- 2>&-", 0),
-            ("kv bench -n 10 >&- 2>&-", 0),
+            ("kv PING <&- >&- 2>&-", 1),
+            ("kv bench -n 10 >&- 2>&-", 1),
             ("kv keys | head -n 1", 141),
             ("kv export - | head -n 1", 141),
             ("for n in {{1..20000}}; do echo GET large; done | kv | head -n 1", 141),
@@ -452,7 +470,7 @@ class TestStreams:
         self, server: Server, tmp_path: Path, words: str, code: int
     ) -> None:
         many = "".join(f'{{"key":"{n:0100}","value":1}}\n' for n in range(3000))
-        if "large" in words or "head" in words or "export" in words:
+        if any(word in words for word in ("large", "head", "export", "keys")):
             kv(
                 server.port,
                 "import",
@@ -465,6 +483,19 @@ class TestStreams:
         assert "Exception" not in ended.stderr
         if "export {file}" in words:
             assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 3001
+
+    def test_a_key_that_would_not_be_a_line_is_printed_as_a_json_string(
+        self, server: Server
+    ) -> None:
+        kv(server.port, "mset", "two\nlines", "1", '"quoted"', "1", "plain é", "1", "\t", "1")
+        as_json = ['"\\"quoted\\""', '"\\t"', '"plain é"', '"two\\nlines"']
+        printed = [line if line != '"plain é"' else "plain é" for line in as_json]
+        assert sorted(kv(server.port, "keys").stdout.splitlines()) == sorted(printed)
+        assert sorted(kv(server.port, "keys", "--json").stdout.splitlines()) == as_json
+        raw = ["\t", '"quoted"', "plain é", "two\nlines"]
+        assert sorted(kv(server.port, "keys", "--raw").stdout) == sorted("".join(raw) + "\n" * 4)
+        lines = "".join(f"get {line}\n" for line in as_json)
+        assert kv(server.port, stdin=lines).stdout == "1\n" * 4
 
     def test_a_closed_standard_stream_is_not_reused_for_a_socket(self, server: Server) -> None:
         program = (
@@ -580,6 +611,18 @@ class TestPipe:
         assert ended.stderr.startswith("line 2: ")
         assert says in ended.stderr
         assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *("%s", "get k %s", "get k --%s", "expire k %s", "scan --limit %s", "incr k --by %s"),
+            *("mset %s", "set k 1 --ttl %s", "set k 1 --if %s", "set k {%s", "get '%s"),
+            *("help %s", "timing %s"),
+        ],
+    )
+    def test_of_what_is_long_an_error_quotes_the_beginning(self, server: Server, line: str) -> None:
+        done = kv(server.port, stdin=line % ("x" * 80_000))
+        assert (done.returncode, len(done.stderr) < 300) == (2, True), done.stderr[:300]
 
     def test_quoted_words_keep_their_type_in_a_list_of_values(self, server: Server) -> None:
         kv(server.port, stdin='MSET "a" "5" b 5 c \'"5"\'\n')

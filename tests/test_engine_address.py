@@ -48,7 +48,6 @@ def test_an_address_is_an_engine_and_is_shown_without_the_password(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://h",
         "redis:h",
         "redis://",
         "redis://h:0x1",
@@ -67,6 +66,11 @@ def test_an_address_is_an_engine_and_is_shown_without_the_password(
     ],
 )
 def test_another_text_is_refused_without_being_quoted(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^an engine is redis://") as refusal:
+    with pytest.raises(ValueError, match=r"(^|; )an engine is redis://") as refusal:
         EngineAddress.parse(url)
     assert "secret" not in str(refusal.value)
+
+
+def test_an_address_of_another_scheme_is_refused_with_those_known() -> None:
+    with pytest.raises(ValueError, match=r"^no scheme is called http; known are redis, "):
+        EngineAddress.parse("http://:secret@h?")

@@ -265,9 +265,10 @@ URL = "redis://127.0.0.1:1"
         ),
         (
             ("--store", URL.replace("redis", "rediss"), "--store-tls-cert", "{ca}"),
-            "'--store-tls-cert': {ca} holds no private key; give --store-tls-key",
+            "'--store-tls-cert', {ca}, cannot be used: the file holds no private key in PEM form; "
+            "give --store-tls-key",
         ),
-        (("--store", "http://x"), "an engine is redis://"),
+        (("--store", "http://x"), "known are redis"),
         (("--store", "redis://:secret@host:6379/x"), "an engine is redis://"),
     ],
 )

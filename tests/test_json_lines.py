@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import re
 from typing import Any, Collection, Iterator, List, Optional
 
 import pytest
@@ -426,6 +427,18 @@ def test_an_id_in_the_last_request_changes_nothing_but_its_reply(
     assert sent[1:] == [alone] * (number - 1) + [expected]
 
 
+FOREIGN = [
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    b"<!DOCTYPE HTML>\r\n<html>\r\n</html>\r\n",
+    b'-ERR unknown command \'{"cmd":"GET"\', with args beginning with: ' + b"x" * 90 + b"\r\n",
+    b"SSH-2.0-OpenSSH_9.6\r\n",
+    b"220 mail.example ESMTP\r\n",
+    b"\x15\x03\x01\x00\x02\x02F",
+    b"J\x00\x00\x00\xff8.0.36",
+]
+"""What servers of other protocols send: HTTP, Redis, SSH, SMTP, TLS, and a database."""
+
+
 class TestClientSide:
     def session(self, *asked: Command[Any]) -> ClientSession:
         session = ClientSession(max_reply_bytes=10_000)
@@ -462,6 +475,27 @@ class TestClientSide:
     def test_a_reply_of_another_protocol_is_not_believed(self, line: bytes) -> None:
         with pytest.raises(Unavailable, match="not of this protocol"):
             self.session(Delete("a")).receive_data(line + b"\n")
+
+    @pytest.mark.parametrize("sent", FOREIGN)
+    @pytest.mark.parametrize("asked", [1, 3])
+    def test_the_beginning_of_what_another_kind_of_server_sent_is_quoted(
+        self, sent: bytes, asked: int
+    ) -> None:
+        session = self.session(*[Get("k")] * asked)
+        quoted = repr(sent.split(b"\r\n")[0].decode(errors="backslashreplace")[:64])
+        message = f"the reply is not of this protocol: it begins with {quoted}"
+        with pytest.raises(Unavailable, match=f"^{re.escape(message)}$"):
+            session.receive_data(sent)
+
+    def test_a_foreign_line_after_replies_is_quoted(self) -> None:
+        session = self.session(Ping(), Ping())
+        with pytest.raises(Unavailable, match="begins with 'ERROR'"):
+            session.receive_data(b'{"ok":true,"result":"PONG"}\nERROR\r\n')
+
+    def test_a_reply_that_comes_in_parts_may_begin_with_a_blank(self) -> None:
+        session = self.session(Ping())
+        assert session.receive_data(b" ") == []
+        assert session.receive_data(b'{"id":0,"ok":true,"result":"PONG"}\n') == ["PONG"]
 
     def test_a_surplus_reply_is_not_believed(self) -> None:
         session = self.session(Ping())

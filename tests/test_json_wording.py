@@ -51,6 +51,23 @@ def test_what_is_wrong_with_a_request_is_told_in_words_of_json(line: bytes, mess
     assert told(line) == message
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"%s"}',
+        '{"type":"GET","key":"a","%s":1}',
+        '{"type":"SET","key":"a","value":1,"if":"%s"}',
+        '{"type":"BATCH","commands":[{"type":"%s"}]}',
+        '{"type":"BATCH","commands":[{"type":"GET","key":"a","%s":1}]}',
+    ],
+)
+def test_of_what_is_long_an_error_quotes_the_beginning(line: str) -> None:
+    message = told((line % ("x" * 80_000)).encode())
+    assert "x" * 99 in message
+    assert len(message) < 200
+    assert len(in_json_words("x" * 80_000)) == 200
+
+
 def test_what_is_missing_within_a_document_is_told_with_its_place() -> None:
     message = "Object missing required field `key` - at `$[0]`"
     assert in_json_words(message) == "`key` is missing in `[0]`"

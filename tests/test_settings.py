@@ -758,7 +758,48 @@ class TestPassword:
         assert "blanks" in warning
 
 
+BROKEN = "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n"
+
+
 class TestTlsFiles:
+    @pytest.mark.parametrize(
+        ("program", "certificate", "key", "more"),
+        [
+            (SERVER, "tls_cert", "tls_key", []),
+            (SERVER, "store_tls_cert", "store_tls_key", ["--store", "rediss://h"]),
+            (CLIENT, "tls_cert", "tls_key", ["--tls"]),
+        ],
+    )
+    def test_a_key_of_another_certificate_is_refused_with_both_sources(
+        self,
+        sources: Sources,
+        files: Files,
+        program: Program,
+        certificate: str,
+        key: str,
+        more: List[str],
+    ) -> None:
+        given = {"file": f'{key} = "{files.renewed.key}"'}
+        flag = f"--{certificate.replace('_', '-')}"
+        said = sources.refusal(program, *more, flag, files.server.certificate, **given)
+        assert said.startswith(f"'{flag}' and {key} in ")
+        assert said.endswith("cannot be used: the key is not that of the certificate")
+
+    @pytest.mark.parametrize(
+        ("program", "option", "more"),
+        [
+            (SERVER, "--tls-client-ca", []),
+            (SERVER, "--store-tls-ca", ["--store", "rediss://h"]),
+            (CLIENT, "--tls-ca", ["--tls"]),
+        ],
+    )
+    def test_authorities_that_tls_cannot_read_are_refused_by_name(
+        self, sources: Sources, program: Program, option: str, more: List[str]
+    ) -> None:
+        said = sources.refusal(program, *more, option, sources.file("ca.pem", BROKEN))
+        assert option in said
+        assert "ca.pem cannot be used" in said
+
     @pytest.mark.parametrize("program", [SERVER, CLIENT])
     def test_a_key_that_others_can_read_is_warned_of(
         self, sources: Sources, program: Program, pem: Mapping[str, str]
@@ -799,6 +840,7 @@ class TestTlsFiles:
             ("--tls-key", "\ufeff{key}", "byte order mark"),
             ("--tls-cert", "\ufeff{cert}", "byte order mark"),
             ("--tls-key", "{protected}", "password"),
+            ("--tls-cert", BROKEN, "cannot be used"),
         ],
     )
     def test_a_tls_file_without_the_needed_content_is_refused_by_name(

@@ -479,7 +479,7 @@ def test_a_lost_connection_is_told_and_made_again(tmp_path: Path) -> None:
 def test_the_start_says_where_one_is(server: Server, tmp_path: Path) -> None:
     kv(server.port, "set", "k", "1")
     with on_terminal(tmp_path, "--port", str(server.port)) as shell:
-        assert f"kv {version()}, 1 keys; help, exit" in shell.wait_for_prompt(1)
+        assert f"kv {version()}, 1 key; help, exit" in shell.wait_for_prompt(1)
     with on_terminal(tmp_path, "--port", "1") as shell:
         lines = shell.wait_for_prompt(1)
         assert "Connection refused" in lines[0]

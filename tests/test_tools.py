@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -26,7 +27,7 @@ from rich.console import ConsoleDimensions
 from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
 from application.ports import Pipelined
-from domain.errors import TooLarge, Unavailable
+from domain.errors import TimedOut, TooLarge, Unavailable, Unreachable
 from entrypoints.client.__main__ import main as program
 from entrypoints.client.palette import console
 from entrypoints.client.target import Target
@@ -104,6 +105,53 @@ class TestImport:
         assert executor.execute(Count()) == 1500
         assert executor.execute(Get("1499")) == b"2999"
         assert job.stored == job.dealt_with == 3 * CHUNK_LINES
+
+    @pytest.mark.parametrize("member", ["", ',"ttl":50'])
+    @pytest.mark.parametrize(
+        ("failure", "unconfirmed"),
+        [
+            (KeyboardInterrupt(), 1000),
+            (Unavailable("the connection was lost"), 1000),
+            (TimedOut("no reply"), 1000),
+            (Unreachable("no connection"), 0),
+        ],
+    )
+    def test_a_stopped_import_tells_what_is_confirmed_from_what_was_sent(
+        self, member: str, failure: BaseException, unconfirmed: int
+    ) -> None:
+        executor = loopback(Clock())
+
+        class Failing(Pipelined):
+            calls = 0
+
+            def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+                self.calls += bool(commands)
+                if self.calls > 2:
+                    raise failure
+                return executor.execute_all(commands)
+
+            def close(self) -> None: ...
+
+        job = Import(Failing(), lambda number, why: None)
+        lines = [f'{{"key":"{n}","value":1{member}}}\n'.encode() for n in range(5 * CHUNK_LINES)]
+        with pytest.raises(type(failure)):
+            for _ in job.run(lines):
+                pass
+        assert (job.dealt_with, job.stored, job.unconfirmed) == (2000, 2000, unconfirmed)
+        more = "; up to 1,000 more may be stored" if unconfirmed else ""
+        assert job.tally_when_stopped() == "2,000 keys imported" + more
+
+    def test_what_a_strict_import_stored_beside_a_refused_line_is_counted(self) -> None:
+        def stop(number: int, why: str) -> None:
+            raise click.Abort
+
+        executor = loopback(Clock())
+        job = Import(executor, stop)
+        lines = [f'{{"key":"{ttl}","value":1,"ttl":{ttl}}}\n'.encode() for ttl in (1, -1, 2, 3)]
+        with pytest.raises(click.Abort):
+            list(job.run(lines))
+        assert job.tally_when_stopped() == "3 keys imported, 1 line refused"
+        assert executor.execute(Count()) == 3
 
 
 class TestExport:
@@ -186,6 +234,15 @@ class TestFiles:
         assert done.returncode == 1
         assert done.stderr.endswith("stopped after line 1: 1 key imported, 1 line refused\n")
 
+    @pytest.mark.parametrize(
+        "line", ['{"key":"a","value":1,"%s":1}', '{"%s":1}', '{"key":"a","value":1,"ttl":"%s"}']
+    )
+    def test_an_import_quotes_the_beginning_of_what_is_long(
+        self, server: Server, line: str
+    ) -> None:
+        done = kv(server.port, "import", "-", stdin=line % ("x" * 80_000))
+        assert (done.returncode, len(done.stderr) < 200) == (1, True)
+
     def test_an_interrupted_import_says_how_far_it_came(self, server: Server) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "entrypoints.client", "--port", str(server.port), "import", "-"],
@@ -205,8 +262,14 @@ class TestFiles:
             process.send_signal(signal.SIGINT)
             said = process.stderr.read().decode()
             assert process.wait(TIMEOUT) == 130
-        assert said.startswith("stopped after line ")
-        assert " keys imported" in said
+        found = re.fullmatch(
+            r"stopped after line ([\d,]+): ([\d,]+) keys imported(?:; up to 1,000 more .*)?\n", said
+        )
+        assert found, said
+        assert found[1] == found[2]
+        imported = int(found[2].replace(",", ""))
+        unconfirmed = 1000 if "may be stored" in said else 0
+        assert 0 <= int(kv(server.port, "count").stdout) - imported <= unconfirmed
 
     def test_an_import_without_a_server_says_how_far_it_came(self, tmp_path: Path) -> None:
         path = tmp_path / "some.jsonl"

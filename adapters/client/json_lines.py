@@ -49,6 +49,9 @@ WINDOW = 32 * 1024
 """How many bytes of requests may be unanswered at once. Sockets hold this much however slowly the
 other side reads, so a client that sends never waits for a server that waits for it to read."""
 
+_QUOTED = 64
+"""The most bytes of a line that an error quotes."""
+
 SMALL_READ = 4 * 1024
 """Bytes; parts of a line that are smaller are put together."""
 
@@ -132,10 +135,12 @@ class ClientSession:
         """What `data` completes, in the order sent: for each command its result or a `KvError`."""
         lines = self._lines.feed(data)
         if not lines:
+            _refuse_foreign(self._lines.beginning)
             return []
         number = 1 if _is_one_line(lines) else lines.count(b"\n")
         answered, self._asked = self._asked, ()
         if number > len(answered):
+            _refuse_foreign(lines)
             raise Unavailable("the server sent an unrequested reply")
         if number < len(answered):
             answered, self._asked = answered[:number], answered[number:]
@@ -147,6 +152,7 @@ class ClientSession:
             if not self._asked:
                 self._check_id(lines, outcomes[-1])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _refuse_foreign(lines)
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
         if b'"ok":false' in lines:
             self.may_close |= any(isinstance(outcome, _CLOSING_ERRORS) for outcome in outcomes)
@@ -232,6 +238,11 @@ class _Lines:
             self._buffer(data[end:])
         return lines
 
+    @property
+    def beginning(self) -> bytes:
+        """That of the line that is not whole yet."""
+        return bytes(self._parts[0][:_QUOTED]) if self._parts else b""
+
     def _buffer(self, rest: bytes) -> None:
         """Small parts are put together: each would cost as an object more than its bytes."""
         if len(rest) >= SMALL_READ:
@@ -248,6 +259,15 @@ class _Lines:
             raise Unavailable(
                 f"the server sent a reply of over {self._max_bytes} bytes (max_reply_bytes)"
             )
+
+
+def _refuse_foreign(lines: bytes) -> None:
+    """Raises `Unavailable` for a line that begins no object: another kind of server sent it."""
+    for line in lines.split(b"\n"):
+        begun = line.strip()[:_QUOTED]
+        if begun and not begun.startswith(b"{"):
+            shown = begun.decode(errors="backslashreplace")
+            raise Unavailable(f"the reply is not of this protocol: it begins with {shown!r}")
 
 
 def _is_one_line(lines: bytes) -> bool:

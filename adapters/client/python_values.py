@@ -51,20 +51,32 @@ def is_plain(text: bytes) -> bool:
 
 def as_type(value: Any, kind: Any) -> Any:
     """Returns a value as a `kind`: a dataclass, a Struct, a TypedDict, or any other type that
-    msgspec knows. Raises `NotOfType` for a value of another."""
+    msgspec knows. Raises `NotOfType` for a value of another, and one that the type's own code, such
+    as a `__post_init__`, refuses with any exception."""
     if kind is Any:
         return value
     try:
         return msgspec.convert(value, kind, builtin_types=_BYTES, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise NotOfType(str(error)) from error
+    except Exception as error:
+        refusal = NotOfType(str(error))
+        refusal.value = value
+        raise refusal from error
+
+
+def check_type(kind: Any) -> None:
+    """Raises `TypeError` for what is no type, or one that no value can be converted to."""
+    if kind is not Any:
+        with contextlib.suppress(msgspec.ValidationError):
+            msgspec.convert(None, kind, builtin_types=_BYTES, str_keys=True)
 
 
 class NotOfType(KvError, ValueError):
-    """The stored value is not of the type that was asked for."""
+    """The value is not of the type that was asked for; it is in `value`, as it is read without a
+    type. What a command has removed is not lost."""
 
     code = "NOT_OF_TYPE"
     blame = Blame.CLIENT
+    value: Any = None
 
 
 def _jsonable(value: object) -> object:

@@ -31,7 +31,7 @@ from entrypoints.client.command_line import CommandLine
 from entrypoints.client.durations import Duration
 from entrypoints.client.keys import Key
 from entrypoints.client.output import style_options
-from entrypoints.client.param_type import ParamType
+from entrypoints.client.param_type import Choice, ParamType
 from entrypoints.client.values import AS_TEXT, Text, Value, content_of
 
 key, text, value = Key(), Text(), Value()
@@ -60,20 +60,19 @@ def _json(kind: Any) -> Callable[[str], Any]:
 
 
 class _Number(ParamType):
-    """A number as JSON has it."""
+    """A number of a kind, as JSON has it."""
 
-    name = "number"
+    def __init__(self, kind: Any, like: str) -> None:
+        self.name = "integer" if kind is int else "number"
+        self._decode, self._like = _json(kind), like
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
     ) -> Any:
         try:
-            return _number(value)
+            return self._decode(value)
         except click.BadParameter:
-            return self.fail(f"{value!r} is not a number such as 5, -2 or 0.5", param, ctx)
-
-
-_number = _json(Union[int, float])
+            return self.fail(f"{value!r:.100} is not {self._like}", param, ctx)
 
 
 class _Word(ParamType):
@@ -87,10 +86,12 @@ class _Word(ParamType):
         return value
 
 
+_NUMBER = _Number(Union[int, float], "a number such as 5, -2 or 0.5")
+
 _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
     str: {"type": text},
     Raw: {"type": value},
-    float: {"type": float},
+    float: {"type": _NUMBER},
     List[str]: {
         "nargs": -1,
         "metavar": "KEY...",
@@ -108,9 +109,9 @@ _ARGUMENTS: Dict[Any, Dict[str, Any]] = {
 _OPTIONS: Dict[Any, Dict[str, Any]] = {
     str: {"type": text},
     bool: {"is_flag": True},
-    int: {"type": int},
-    float: {"type": float, "metavar": "NUMBER"},
-    Union[int, float]: {"type": _Number(), "metavar": "NUMBER"},
+    int: {"type": _Number(int, "a whole number such as 100")},
+    float: {"type": _NUMBER, "metavar": "NUMBER"},
+    Union[int, float]: {"type": _NUMBER, "metavar": "NUMBER"},
     Raw: {"type": value, "metavar": "VALUE"},
     List[str]: {"multiple": True, "callback": lambda ctx, param, words: list(words) or None},
 }
@@ -120,7 +121,7 @@ _OPTIONS: Dict[Any, Dict[str, Any]] = {
 def _how(table: Dict[Any, Dict[str, Any]], kind: Any) -> Dict[str, Any]:
     """How a member of a type is typed: one of a choice, as the table says, or as JSON."""
     if get_origin(kind) is Literal:
-        return {"type": click.Choice(get_args(kind))}
+        return {"type": Choice(get_args(kind))}
     return table.get(kind, {"type": _json(kind)})
 
 

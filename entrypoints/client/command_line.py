@@ -79,8 +79,8 @@ class CommandLine(click.Command):
         for word in words:
             if word.startswith("--"):
                 close = difflib.get_close_matches(word.partition("=")[0], names, cutoff=0.6)
-                raise click.NoSuchOption(word, possibilities=close, ctx=ctx)
-        said = f"too many words, from {extra[0]!r} on"
+                raise click.NoSuchOption(word[:100], possibilities=close, ctx=ctx)
+        said = f"too many words, from {extra[0]!r:.100} on"
         if self.takes_values:
             said += "; put quotes round a value with spaces"
         elif self.name in ONE_TO_MANY:

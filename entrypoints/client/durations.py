@@ -38,5 +38,5 @@ class Duration(ParamType):
             return seconds_of(str(value))
         except ValueError:
             return self.fail(
-                f"{value!r} is not a duration such as 90, 30s, 5m, 1h30m or 2d", param, ctx
+                f"{value!r:.100} is not a duration such as 90, 30s, 5m, 1h30m or 2d", param, ctx
             )

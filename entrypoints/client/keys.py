@@ -7,6 +7,7 @@ never waits long: without a reply there are no keys to offer.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
 from typing import Callable, Iterator, List, Optional
@@ -90,8 +91,9 @@ class Key(Text):
 def keys_command(ctx: click.Context, prefix: str) -> None:
     """List all keys, or those with PREFIX, one a line.
 
-    A key that is there from start to end is listed; one that comes or goes meanwhile may be. With
-    --json each is a JSON string, so that one with a line break is one line too.
+    A key that is there from start to end is listed; one that comes or goes meanwhile may be. A key
+    that has a control character, such as a line break, or begins with a quotation mark is printed
+    as a JSON string; with --json every key is, with --raw none.
     """
     target: Target = ctx.obj
     style = chosen_style(ctx, target.style)
@@ -101,20 +103,20 @@ def keys_command(ctx: click.Context, prefix: str) -> None:
         nonlocal found
         for page in keys_with(target.executor, prefix):
             found += len(page)
-            yield from map(_as_json, page) if style.as_json else page
+            for key in page:
+                is_text = style.raw or not (style.as_json or _UNLIKE_A_LINE.search(key))
+                yield key if is_text else msgspec.json.encode(key).decode()
 
     try:
         show_lines(lines(), style.at_prompt)
     except KvError as error:
         raise failure(error, style.at_prompt) from error
     if not found and prefix.endswith("*"):
-        click.echo(
-            f"no key begins with {prefix!r}: PREFIX is not a pattern, try {prefix[:-1]!r}", err=True
-        )
+        hint = f"PREFIX is not a pattern, try {prefix[:-1]!r:.100}"
+        click.echo(f"no key begins with {prefix!r:.100}: {hint}", err=True)
 
 
-def _as_json(key: str) -> str:
-    return msgspec.json.encode(key).decode()
-
+_UNLIKE_A_LINE = re.compile(r'^"|[\x00-\x1f]')
+"""Found in a key that would be more than one line, or be taken for the JSON string of another."""
 
 keys_command.params += style_options()

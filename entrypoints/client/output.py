@@ -136,11 +136,16 @@ _ADVICE = {
     "certificate is not valid for": "; --tls-server-name is the name that it must have",
     "CERTIFICATE_VERIFY_FAILED": "; --tls-ca names the authority to trust (--from-tls-ca that of a "
     "Redis, a server's --store-tls-ca that of its engine)",
-    "NO_CERTIFICATE_OR_CRL_FOUND": "; the file of --tls-ca holds no certificate",
-    "PEM lib": "; the file of --tls-cert has no key: give --tls-key",
     "the server closed the connection": "; if it speaks TLS, the address is kvs://",
+    "it begins with '\\x15\\x03": "; it speaks TLS: the address is kvs://",
+    "the reply is not of this protocol": "; is kv-server what listens there?",
 }
 """By a part of what the network says; the first that is in it counts."""
+
+
+def counted(number: int, what: str = "key") -> str:
+    """A number with its noun."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def show(result: object, style: Style) -> None:

@@ -17,7 +17,8 @@ from entrypoints import streams
 from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.command_line import syntax_of
 from entrypoints.client.keys import keys_command
-from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused, page
+from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused, counted, page
+from entrypoints.client.param_type import Choice
 from entrypoints.client.reconnecting import Reconnecting
 from entrypoints.client.table import CommandTable, grouped, summary
 from entrypoints.client.target import Target
@@ -65,7 +66,7 @@ def help_command(ctx: click.Context, command: str) -> None:
 
 
 @click.command("timing")
-@click.argument("state", type=click.Choice(["on", "off"]), required=False, metavar="on|off")
+@click.argument("state", type=Choice(["on", "off"]), required=False, metavar="on|off")
 @click.pass_obj
 def timing_command(target: Target, state: Optional[str]) -> None:
     """Show after each command how long the server took, or stop it."""
@@ -107,7 +108,7 @@ def run_line(line: str, target: Target) -> int:
     for word in scan(line):
         if word.state is not State.CLOSED and line[word.start] in "'\"":
             raise click.UsageError(
-                f"the quote before {line[word.start + 1 : word.end]!r} is not closed"
+                f"the quote before {line[word.start + 1 : word.end]!r:.100} is not closed"
             )
     typed = words(line)
     return TABLE.main(typed, prog_name="", obj=target, standalone_mode=False) or 0 if typed else 0
@@ -188,7 +189,7 @@ def _greet(target: Target, reconnecting: Reconnecting) -> None:
         report = connection.execute(Info())
         server = getattr(report.server, "version", ours)
         parts += [f"server {server}"] if server != ours else []
-        parts.append(f"{report.keyspace.keys:,} keys")
+        parts.append(counted(report.keyspace.keys))
     except Unauthenticated:
         parts.append("the server asks for a password (type auth)")
     except KvError as error:

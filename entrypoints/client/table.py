@@ -61,7 +61,7 @@ class CommandTable(click.Group):
             command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
             known = answer(name, self.commands) or f"{self.lists_all} lists them all"
-            ctx.fail(f"No such command {name!r}; {known}.")
+            ctx.fail(f"No such command {name!r:.100}; {known}.")
         return (command.name if command else None), command, words
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> List[CompletionItem]:

@@ -22,6 +22,7 @@ from domain.errors import BadRequest, KvError, OutOfMemory, TooLarge, Unauthenti
 from entrypoints.library import requests
 from entrypoints.library.requests import Request
 from entrypoints.library.runtime import Runtime, pause
+from entrypoints.settings.checks import check_above_0
 
 _UNCACHEABLE = False
 """Stands in place of a claim for a value that cannot be stored: no caller has to wait for it."""
@@ -46,9 +47,7 @@ class Cache:
     def __init__(
         self, runtime: Runtime, ttl: float, name: str, decode_as: Any, lock_timeout: float
     ) -> None:
-        for option, seconds in (("ttl", ttl), ("lock_timeout", lock_timeout)):
-            if not seconds > 0:
-                raise ValueError(f"{option}={seconds!r} is not above 0 seconds")
+        check_above_0(ttl=ttl, lock_timeout=lock_timeout)
         self.name = name
         self._runtime = runtime
         self._ttl = ttl

@@ -9,14 +9,16 @@ from entrypoints.library import requests
 from entrypoints.library.requests import Request
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 from entrypoints.library.unique_keys import unique_key
+from entrypoints.settings.checks import check_above_0
 
 
 class _LimiterState:
     """The common part of `RateLimiter` and `AsyncRateLimiter`."""
 
     def __init__(self, key: str, limit: int, per: float) -> None:
-        if limit < 1 or not per > 0:
-            raise ValueError(f"limit={limit!r} per={per!r}: both have to be above 0")
+        check_above_0(limit=limit, per=per)
+        if limit < 1:
+            raise ValueError(f"limit={limit!r} allows no call")
         self._key = key
         self._limit = limit
         self._per = per

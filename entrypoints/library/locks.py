@@ -16,6 +16,7 @@ from domain.errors import Blame, KvError
 from entrypoints.library import requests
 from entrypoints.library.runtime import Runtime, deadline, finish, pause
 from entrypoints.library.senders import AwaitedSender, BlockingSender
+from entrypoints.settings.checks import check_above_0
 
 
 class LockLost(KvError):
@@ -43,8 +44,7 @@ class _LockState:
     """The common part of `Lock` and `AsyncLock`."""
 
     def __init__(self, runtime: Runtime, key: str, ttl: float, renew: bool) -> None:
-        if not ttl > 0:
-            raise ValueError(f"ttl={ttl!r} is not above 0 seconds")
+        check_above_0(ttl=ttl)
         self._runtime = runtime
         self._key = key
         self._ttl = ttl

@@ -6,6 +6,7 @@ once; kinds of clients differ only in how they send the request. `REQUESTS` is t
 
 from __future__ import annotations
 
+import math
 from typing import (
     Any,
     Callable,
@@ -26,7 +27,7 @@ from typing import (
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from adapters.client.python_values import as_type, to_json
+from adapters.client.python_values import as_type, check_type, to_json
 from application import commands
 from application.commands import Command
 from domain.errors import BadRequest
@@ -34,6 +35,7 @@ from domain.errors import BadRequest
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 D = TypeVar("D")
+N = TypeVar("N")
 
 
 class Request(Struct, Generic[T], frozen=True):
@@ -75,8 +77,8 @@ def get(key: str, default: Any = None, *, decode_as: Any) -> Request[Any]: ...
 def get(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
     """Returns the value at `key`, or `default` when the key is missing.
 
-    `decode_as` is the type to return, such as a dataclass or `List[int]`; raises `NotOfType` when
-    the value is of another. Repeated when the connection is lost.
+    `decode_as` is the type to return, such as a dataclass or `List[int]`; raises `NotOfType`, whose
+    `value` is the value, when it is of another. Repeated when the connection is lost.
     """
     return Request(commands.Get(_key(key)), _value_or(default, decode_as))
 
@@ -196,7 +198,9 @@ def getset(
 ) -> Request[Any]:
     """Stores `value` at `key`; returns the value before, or `default` when the key was missing.
 
-    The key expires after `ttl` seconds, or never. Never repeated.
+    The key expires after `ttl` seconds, or never. When the value before is not of the type
+    `decode_as`, the new one is stored all the same, and the one before is the `value` of the
+    `NotOfType` that is raised. Never repeated.
     """
     command = commands.GetSet(_key(key), Raw(to_json(value)), ttl=_seconds(ttl))
     return Request(command, _value_or(default, decode_as))
@@ -214,7 +218,11 @@ def getdel(key: str, default: D, *, decode_as: Type[T]) -> Request[Union[T, D]]:
 def getdel(key: str, default: Any = None, *, decode_as: Any) -> Request[Any]: ...
 @request
 def getdel(key: str, default: Any = None, *, decode_as: Any = Any) -> Request[Any]:
-    """Removes `key`; returns its value, or `default` when it was missing. Never repeated."""
+    """Removes `key`; returns its value, or `default` when it was missing.
+
+    When the value is not of the type `decode_as`, the key is removed all the same, and the value is
+    the `value` of the `NotOfType` that is raised. Never repeated.
+    """
     return Request(commands.GetDel(_key(key)), _value_or(default, decode_as))
 
 
@@ -230,7 +238,7 @@ def incr(key: str, by: float = 1, *, ttl: Optional[float] = None) -> Request[Any
     seconds, counts only when the key is created. Raises `NotANumber` and `OutOfRange`. Never
     repeated.
     """
-    return Request(commands.Incr(_key(key), by=by, ttl=_seconds(ttl)), _unchanged)
+    return Request(commands.Incr(_key(key), by=_number("by", by), ttl=_seconds(ttl)), _unchanged)
 
 
 @request
@@ -245,7 +253,7 @@ def ttl(key: str, default: Optional[float] = None) -> Request[Optional[float]]:
 @request
 def expire(key: str, ttl: float) -> Request[bool]:
     """Lets `key` expire after `ttl` seconds; returns False when it is missing. Never repeated."""
-    return Request(commands.Expire(_key(key), ttl), bool)
+    return Request(commands.Expire(_key(key), _number("ttl", ttl)), bool)
 
 
 @request
@@ -266,7 +274,7 @@ def scan(prefix: str = "", cursor: Optional[str] = None, limit: int = 100) -> Re
 
     A page may be short or empty before the end. Repeated when the connection is lost.
     """
-    command = commands.Scan(prefix=prefix, cursor=cursor, limit=limit)
+    command = commands.Scan(prefix=prefix, cursor=cursor, limit=_number("limit", limit))
     return Request(command, lambda page: Page(page.keys, page.cursor))
 
 
@@ -308,6 +316,7 @@ def _presence(wanted: Any, *legal: str) -> Any:
 def _value_or(default: Any, kind: Any) -> Callable[[Any], Any]:
     if default is None and kind is Any:
         return _value_or_none
+    check_type(kind)
     return lambda value: default if value is UNSET else as_type(value, kind)
 
 
@@ -318,6 +327,7 @@ def _value_or_none(value: Any) -> Any:
 def _values_as(kind: Any) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
     if kind is Any:
         return _unchanged
+    check_type(kind)
     return lambda values: {key: as_type(value, kind) for key, value in values.items()}
 
 
@@ -326,7 +336,14 @@ def _condition(value: object) -> Union[Raw, UnsetType]:
 
 
 def _seconds(ttl: Optional[float]) -> Union[float, UnsetType]:
-    return UNSET if ttl is None else ttl
+    return UNSET if ttl is None else _number("ttl", ttl)
+
+
+def _number(name: str, number: N) -> N:
+    """What is sent as it is, so that the server refuses what is no number; JSON has no infinity."""
+    if isinstance(number, float) and not math.isfinite(number):
+        raise BadRequest(f"`{name}` must be finite, not {number}")
+    return number
 
 
 def _unchanged(result: Any) -> Any:

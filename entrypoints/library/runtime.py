@@ -8,6 +8,7 @@ ever waits for a loop, and `finish` runs it to its end in one step.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
 import time
@@ -153,6 +154,10 @@ async def pause(runtime: Runtime) -> None:
     await runtime.sleep(random.uniform(MAX_POLL_INTERVAL / 2, MAX_POLL_INTERVAL))
 
 
-def deadline(runtime: Runtime, timeout: Optional[float]) -> Optional[float]:
+def deadline(runtime: Runtime, timeout: Any) -> Optional[float]:
     """When `timeout` seconds from now are over, by the runtime's clock; None is never."""
-    return None if timeout is None else runtime.clock() + timeout
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or math.isnan(timeout):
+        raise ValueError(f"timeout={timeout!r:.100} is not a number of seconds")
+    return runtime.clock() + timeout

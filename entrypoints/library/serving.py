@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Dict, Literal, Optional, Type, TypedDict
 import msgspec
 
 from application.limits import Limits
-from entrypoints.address import ListenAddress
+from entrypoints.address import ListenAddress, parse_host
 from entrypoints.library.client import Client
-from entrypoints.settings.checks import check_tls_files, check_values
-from entrypoints.settings.ranges import SIZE
+from entrypoints.settings.checks import check_port, check_values
+from entrypoints.settings.pem import check_tls_files
+from entrypoints.settings.ranges import PORT, SIZE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -170,6 +171,10 @@ def _check(settings: Dict[str, Any]) -> None:
     if settings["tls_cert"] is None and (settings["tls_key"] or settings["tls_client_ca"]):
         raise ValueError("tls_key and tls_client_ca need tls_cert")
     check_tls_files(settings, "tls_client_ca")
+    check_port(settings["port"], PORT._replace(lowest=0))
+    if not isinstance(settings["host"], str):
+        raise ValueError(f"host={settings['host']!r:.100} is not a text such as '127.0.0.1'")
+    settings["host"] = parse_host(settings["host"])
     address = ListenAddress("tcp", settings["host"], settings["port"])
     is_local = all(each.is_local for each in address.resolved())
     if not (settings["password"] or settings["tls_client_ca"] or is_local):

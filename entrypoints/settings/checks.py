@@ -6,12 +6,13 @@ is connected or started. This module imports no command line.
 
 from __future__ import annotations
 
-import contextlib
-import ssl
-from typing import Any, Dict, Iterator, Mapping
+import codecs
+import math
+from typing import Any, Mapping
 
 import msgspec
 
+from application.json_wording import in_json_words
 from entrypoints.settings.ranges import Range
 
 
@@ -21,43 +22,27 @@ def check_values(options: Mapping[str, Any], kind: Any, ranges: Mapping[str, Ran
     try:
         msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(in_json_words(str(error))) from None
     for name, range in ranges.items():
         if name in options and not range.holds(options[name]):
-            raise ValueError(f"{name}={options[name]!r} is not {range}")
+            raise ValueError(f"{name}={options[name]!r:.100} is not {range}")
 
 
-def check_tls_files(settings: Mapping[str, Any], authorities: str) -> None:
-    """Raise `ValueError` for a PEM file that cannot be used: the certificate, its key, or that of
-    the authorities, whose option is called `authorities`."""
-    paths = {name: settings[name] for name in (authorities, "tls_cert", "tls_key")}
-    for name, path in paths.items():
-        if path is not None:
-            with _refusal({name: path}), open(path, "rb"):
-                pass
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusted, certificate, key = paths.values()
-    if trusted is not None:
-        with _refusal({authorities: trusted}):
-            context.load_verify_locations(trusted)
-    if certificate is not None:
-        pair = {"tls_cert": certificate, **({} if key is None else {"tls_key": key})}
-        with _refusal(pair):
-            context.load_cert_chain(certificate, key, password="")
+def check_port(port: object, range: Range) -> None:
+    """Raise `ValueError` for what is no port."""
+    if type(port) is not int or not range.holds(port):
+        raise ValueError(f"port={port!r:.100} is not an integer {range}")
 
 
-@contextlib.contextmanager
-def _refusal(files: Mapping[str, str]) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        named = " and ".join(f"{name}={path!r}" for name, path in files.items())
-        reason = getattr(error, "reason", None)
-        why = _REASONS.get(reason or "", error.strerror or error)
-        raise ValueError(f"{named} cannot be used: {why}") from error
+def check_above_0(**numbers: Any) -> None:
+    """Raise `ValueError` for an argument that is no finite number above 0."""
+    for name, number in numbers.items():
+        is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not (is_number and 0 < number < math.inf):
+            raise ValueError(f"{name}={number!r:.100} is not a finite number above 0")
 
 
-_REASONS: Dict[str, str] = {
-    "NO_CERTIFICATE_OR_CRL_FOUND": "the file holds no certificate in PEM form",
-    "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
-}
+def refuse_byte_order_mark(start: bytes) -> None:
+    """Raise `ValueError` if what a file begins with is a byte order mark."""
+    if start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("it begins with a byte order mark; save it without one")

@@ -6,10 +6,20 @@ time-out, true for a number, a file that begins with a byte order mark, a key fi
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Type,
+    Union,
+)
 
 import click
 
@@ -17,6 +27,7 @@ from application.limits import MAX_KEEPALIVE
 from entrypoints.address import ListenAddress, parse_host
 from entrypoints.engine_address import EngineAddress, parts_of
 from entrypoints.settings import ranges
+from entrypoints.settings.pem import check_certificates, check_key
 from entrypoints.settings.ranges import Range
 
 if TYPE_CHECKING:
@@ -63,10 +74,10 @@ class Number(Kind):
         if number is None or (isinstance(number, float) and self._kind is int):
             what = "a whole number" if self._kind is int else "a number"
             self.fail(
-                f"{value!r} is not {what}{self._like and f' such as {self._like}'}", param, ctx
+                f"{value!r:.100} is not {what}{self._like and f' such as {self._like}'}", param, ctx
             )
         if not self._range.holds(number):
-            self.fail(f"{value!r} is not {self._range}", param, ctx)
+            self.fail(f"{value!r:.100} is not {self._range}", param, ctx)
         return self._kind(number)
 
     def _number(self, value: Any) -> Optional[Union[int, float]]:
@@ -120,7 +131,7 @@ class Host(Kind):
         try:
             return parse_host(value)
         except ValueError as error:
-            self.fail(f"{value!r} is not a host's name or address: {error}", param, ctx)
+            self.fail(f"{value!r:.100} is not a host's name or address: {error}", param, ctx)
 
 
 class Url(Kind):
@@ -171,7 +182,7 @@ class Listen(Kind):
         try:
             return ListenAddress.parse(value)
         except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r:.100}: {error}", param, ctx)
 
     def split_envvar_value(self, rv: str) -> List[str]:
         """The addresses in a variable."""
@@ -198,7 +209,7 @@ class Names(Kind):
         for name in names:
             if name not in self._known if self._known else not self._is_one(name):
                 one = f"one of {', '.join(self._known)}" if self._known else f"legal in {self.name}"
-                self.fail(f"{name!r} is not {one}", param, ctx)
+                self.fail(f"{name!r:.100} is not {one}", param, ctx)
         return names
 
 
@@ -208,21 +219,13 @@ ORIGIN = r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 FILE = click.Path(exists=True, dir_okay=False, readable=True)
 """A file to read."""
 
-_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-def refuse_byte_order_mark(start: bytes) -> None:
-    """Raise `ValueError` if what a file begins with is a byte order mark."""
-    if start.startswith(_BYTE_ORDER_MARKS):
-        raise ValueError("it begins with a byte order mark; save it without one")
-
 
 class PemFile(click.Path):
-    """A PEM file that holds one of some things, each named by the end of its first line."""
+    """A PEM file; `check` raises `ValueError`, in which it is named, when TLS cannot use it."""
 
-    def __init__(self, what: str, labels: Sequence[bytes]) -> None:
+    def __init__(self, check: Callable[[str, str], None]) -> None:
         super().__init__(exists=True, dir_okay=False, readable=True)
-        self._what, self._labels = what, tuple(labels)
+        self._check = check
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
@@ -230,24 +233,10 @@ class PemFile(click.Path):
         """The path, once the file holds what it should."""
         path = os.fsdecode(super().convert(value, param, ctx))
         try:
-            found = pem_labels(path)
-        except (OSError, ValueError) as error:
-            self.fail(f"{path}: {getattr(error, 'strerror', None) or error}", param, ctx)
-        if not any(label.endswith(self._labels) for label in found):
-            self.fail(f"{path} holds no {self._what} in PEM form", param, ctx)
+            self._check(path, path)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return path
 
 
-def pem_labels(path: str) -> List[bytes]:
-    """What a PEM file holds, such as `PRIVATE KEY`. Raises `OSError`, and `ValueError` for a byte
-    order mark or a key that is protected by a password, which TLS would ask the terminal for."""
-    with open(path, "rb") as file:
-        data = file.read()
-    refuse_byte_order_mark(data)
-    if b"ENCRYPTED" in data and b"PRIVATE KEY" in data:
-        raise ValueError("its key is protected by a password; give a key that is not")
-    return re.findall(rb"^-----BEGIN ([A-Z0-9 ]+)-----\s*$", data, re.MULTILINE)
-
-
-CERTIFICATE = PemFile("certificate", [b"CERTIFICATE"])
-KEY = PemFile("private key", [b"PRIVATE KEY"])
+CERTIFICATE, KEY = PemFile(check_certificates), PemFile(check_key)

@@ -14,7 +14,8 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 
 import click
 
-from entrypoints.settings.kinds import pem_labels, refuse_byte_order_mark
+from entrypoints.settings import pem
+from entrypoints.settings.checks import refuse_byte_order_mark
 from entrypoints.settings.sources import ENVIRONMENT_RANK, F, Given, setting
 
 VARIABLE = "KV_PASSWORD"
@@ -119,14 +120,20 @@ def check_key(
     key_name: str = "tls_key",
 ) -> List[str]:
     """What to warn of about the key of the certificate in `result`. Raises `click.UsageError` when
-    there is none."""
+    there is none, or another one's."""
     certificate, key = result[certificate_name], result[key_name]
     if certificate is None:
         return []
-    if key is None and not any(label.endswith(b"PRIVATE KEY") for label in pem_labels(certificate)):
-        origin = settings[certificate_name].origin
-        option = f"--{key_name.replace('_', '-')}"
-        raise click.UsageError(f"{origin}: {certificate} holds no private key; give {option}")
+    origins = [settings[certificate_name].origin]
+    try:
+        if key is None:
+            pem.check_key(f"{origins[0]}, {certificate},", certificate)
+        else:
+            origins.append(settings[key_name].origin)
+        pem.check_pair(" and ".join(origins), certificate, key)
+    except ValueError as error:
+        hint = f"; give --{key_name.replace('_', '-')}" if key is None else ""
+        raise click.UsageError(f"{error}{hint}") from None
     path = key or certificate
     return [f"other users can read the key in {path}; chmod 600 it"] * others_can_read(path)
 

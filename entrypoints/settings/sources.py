@@ -32,7 +32,8 @@ import click
 from click.core import ParameterSource
 
 from application.limits import Limits
-from entrypoints.settings.kinds import FILE, Number, refuse_byte_order_mark
+from entrypoints.settings.checks import refuse_byte_order_mark
+from entrypoints.settings.kinds import FILE, Number
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -160,7 +161,7 @@ class Setting(click.Option):
         for one in values:
             if not isinstance(one, wanted) or isinstance(one, bool) != self.is_flag:
                 kind = "true or false" if self.is_flag else "a text or number of its kind"
-                raise click.BadParameter(f"{one!r} is not {kind}")
+                raise click.BadParameter(f"{one!r:.100} is not {kind}")
 
 
 def setting(*names: str, **how: Any) -> Callable[[F], F]:
@@ -222,7 +223,7 @@ def _refuse_unknown(
                 name.lower().replace("-", "_"), {*known, *tables}, n=1
             )
             hint = f"; the closest is {close[0]!r}" if close and close[0] != name else ""
-            raise ValueError(f"no {what} is called {name!r}{hint}")
+            raise ValueError(f"no {what} is called {name!r:.100}{hint}")
 
 
 def given(context: click.Context) -> Dict[str, Given]:

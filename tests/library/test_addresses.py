@@ -16,7 +16,7 @@ from entrypoints.address import (
     ListenAddress,
     parse_host,
     parse_place,
-    settings_of,
+    parts_of,
 )
 from entrypoints.client_settings import client_settings
 from tests.support import Server
@@ -50,15 +50,15 @@ def test_an_address_says_host_port_password_and_tls(url: str, meant: Any) -> Non
         ("kv+unix:///run/kv.sock", {"unix_path": "/run/kv.sock", "tls": False}),
         ("kv+unix://:secret@/run/kv.sock", {"unix_path": "/run/kv.sock", "password": "secret"}),
         ("KV+UNIX:///a%20b/%D0%BA.sock", {"unix_path": "/a b/к.sock"}),
-        ("kv://h", {"host": "h", "port": 7379, "unix_path": None, "tls": False}),
+        ("kv://h", {"host": "h", "port": None, "unix_path": None, "tls": False}),
         ("kv://[fe80::1%eth0]:5000", {"host": "fe80::1%eth0", "port": 5000}),
-        ("kvs://[fe80::1%25eth0]", {"host": "fe80::1%eth0", "port": 7379, "tls": True}),
+        ("kvs://[fe80::1%25eth0]", {"host": "fe80::1%eth0", "port": None, "tls": True}),
         ("kv://[fe80::1%25]", {"host": "fe80::1%25"}),
         ("kv://bücher.example", {"host": "bücher.example"}),
     ],
 )
 def test_an_address_says_a_unix_socket_or_a_zone(url: str, meant: Any) -> None:
-    understood = settings_of(url)
+    understood = parts_of(url)
     assert {name: understood[name] for name in meant} == meant
 
 
@@ -154,7 +154,7 @@ class TestListenAddress:
     ) -> None:
         address = ListenAddress.parse(text)
         assert address.url(tls) == url
-        understood = settings_of(url)
+        understood = parts_of(url)
         if address.kind == "unix":
             assert understood["unix_path"] == address.path
         else:
@@ -242,12 +242,12 @@ def test_a_bad_address_is_refused_without_the_password_in_the_message(kind: Any,
 
 @pytest.mark.parametrize("password", ["open\uff1asesame", "op\u00e9n", "open sesame", "%E2%98%83"])
 def test_a_password_may_have_any_character_but_those_that_end_it(password: str) -> None:
-    assert settings_of(f"kv://:{password}@h")["password"] == unquote(password)
+    assert parts_of(f"kv://:{password}@h")["password"] == unquote(password)
 
 
 def test_a_password_that_is_not_utf_8_is_refused_without_being_quoted() -> None:
     with pytest.raises(ValueError, match="UTF-8") as refusal:
-        settings_of("kv://:sesame%ff@h")
+        parts_of("kv://:sesame%ff@h")
     assert "sesame" not in str(refusal.value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,27 @@ def test_an_address_and_a_port_contradict(host: str) -> None:
 def test_a_port_out_of_range_is_refused(port: Any) -> None:
     with pytest.raises(ValueError, match="port="):
         Client("h", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        (5, "host=5 is not a text"),
+        (b"h", "host=b'h' is not a text"),
+        (("h", 7379), "host=('h', 7379) is not a text"),
+        ("h:99999", "a port is from 1 to 65535"),
+        ("kv://h:99999", "a port is from 1 to 65535; an address is kv://"),
+        ("redis://h:99999", "a port is from 1 to 65535; an engine is redis://"),
+        ("http://h", "no scheme is called http; known are kv, kvs, kv+unix, redis, "),
+        ("+kv://h", "no scheme is called +kv; known are kv, "),
+        ("http://:sesame@h:1/path?x=y", "no scheme is called http; known are kv, "),
+    ],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_wrong_with_an_address_is_named(kind: Any, host: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}") as refused:
+        kind(host)
+    assert "sesame" not in str(refused.value)
 
 
 def test_an_empty_host_is_refused() -> None:

@@ -95,3 +95,49 @@ def test_bytes_in_a_value_change_nothing_for_keys_that_are_numbers(client: Clien
     assert client.get("k", decode_as=Dict[int, str]) == {1: "x"}
     client.set("k", {"1": b"x"})
     assert client.get("k", decode_as=Dict[int, bytes]) == {1: b"x"}
+
+
+@dataclass
+class Known:
+    name: str
+
+    def __post_init__(self) -> None:
+        {"Ada": 1}[self.name]
+
+
+@pytest.mark.parametrize("kind", [int, Known])
+@pytest.mark.parametrize("name", ["get", "getdel", "getset"])
+def test_the_error_has_the_value_that_is_not_of_the_type(
+    client: Client, name: str, kind: Any
+) -> None:
+    value = {"name": "Grace", "photo": b"\x89PNG"}
+    arguments = ("k", "next") if name == "getset" else ("k",)
+    buffers: List[Any] = [client.pipeline(), client.batch()]
+
+    client.set("k", value)
+    with pytest.raises(NotOfType) as refusal:
+        getattr(client, name)(*arguments, decode_as=kind)
+    assert refusal.value.value == value
+    for buffer in buffers:
+        client.set("k", value)
+        pending = getattr(buffer, name)(*arguments, decode_as=kind)
+        buffer.run()
+        assert pending.outcome.value == value
+
+
+def test_the_error_of_many_values_has_the_first_that_is_not_of_the_type(client: Client) -> None:
+    client.mset({"a": 1, "b": "two"})
+    with pytest.raises(NotOfType) as refusal:
+        client.mget(["a", "b"], decode_as=int)
+    assert refusal.value.value == "two"
+
+
+@pytest.mark.parametrize("name", ["get", "getdel", "getset", "mget"])
+def test_what_is_no_type_is_refused_before_anything_is_sent(client: Client, name: str) -> None:
+    client.set("k", 1)
+    keys = ["k"] if name == "mget" else "k"
+    arguments = [keys, 2] if name == "getset" else [keys]
+    for no_type in (5, Union[User, Point]):
+        with pytest.raises(TypeError, match="not supported"):
+            getattr(client, name)(*arguments, decode_as=no_type)
+    assert client.get("k") == 1

@@ -343,3 +343,34 @@ def test_requests_sent_with_one_that_is_too_large_fail_as_unavailable(kind: Kind
         assert type(after) is Unavailable
         assert "refused a command before" in str(after)
         assert client.mget(["before", "large", "after"]) == {"before": 1}
+
+
+GREETINGS = {
+    "banner": (b"SSH-2.0-OpenSSH_9.6\r\n", b""),
+    "refusal": (b"", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+    "no end of line": (b"", b"\x15\x03\x01\x00\x02\x02F"),
+}
+"""What another kind of server sends first, and when it has received something."""
+
+
+@pytest.mark.parametrize("greeting", GREETINGS)
+@pytest.mark.parametrize("options", [{}, {"password": "secret"}], ids=["open", "password"])
+def test_another_kind_of_server_is_told_by_the_beginning_of_its_reply(
+    kind: Kind, greeting: str, options: Dict[str, str]
+) -> None:
+    first, then = GREETINGS[greeting]
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as sock:
+            sock.sendall(first)
+            sock.recv(1000)
+            sock.sendall(then)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        with kind(listener.getsockname()[1], attempts=1, **options) as client:
+            with pytest.raises(Unavailable, match="not of this protocol: it begins with ") as lost:
+                client.incr("n")
+            assert repr((first + then).split(b"\r\n")[0].decode()) in str(lost.value)
+        thread.join(TIMEOUT)

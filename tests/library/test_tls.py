@@ -133,6 +133,8 @@ def test_a_tls_file_that_cannot_be_used_is_refused_by_name(
 ) -> None:
     no_pem = tmp_path / "text.pem"
     no_pem.write_text("no certificate")
+    broken = tmp_path / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n")
     missing = str(tmp_path / "none.pem")
     certificate, key = files.client
     refused: List[Tuple[Dict[str, str], str]] = [
@@ -141,7 +143,9 @@ def test_a_tls_file_that_cannot_be_used_is_refused_by_name(
         ({"tls_cert": missing}, f"tls_cert='{missing}' cannot be used: No such file"),
         ({"tls_cert": certificate}, f"tls_cert='{certificate}' cannot be used"),
         ({"tls_cert": certificate, "tls_key": missing}, f"tls_key='{missing}' cannot be used"),
-        ({"tls_cert": certificate, "tls_key": files.protected_key}, "tls_key='"),
+        ({"tls_cert": certificate, "tls_key": files.protected_key}, "protected by a password"),
+        ({"tls_cert": certificate, "tls_key": certificate}, "the file holds no private key"),
+        ({"tls_ca": str(broken)}, "what is between its PEM lines is broken"),
         ({"tls_cert": certificate, "tls_key": files.server.key}, "not that of the certificate"),
     ]
     for options, why in refused:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import pytest
-from kvjson import BadRequest, Client
+from kvjson import BadRequest, Client, Limits, serve
 
 from tests.engines import free_port
 
@@ -26,6 +27,72 @@ CALLS: Dict[str, Callable[[Any], Any]] = {
     "half of a surrogate pair": lambda client: client.get("\ud800"),
     "a key that is a number": lambda client: client.set(5, 1),
 }
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("name", ["ttl", "by", "limit"])
+def test_a_number_that_is_not_finite_is_refused_as_such(
+    client: Client, name: str, number: Any
+) -> None:
+    calls: Dict[str, List[Callable[[], object]]] = {
+        "ttl": [
+            lambda: client.set("k", 1, ttl=number),
+            lambda: client.mset({"k": 1}, ttl=number),
+            lambda: client.getset("k", 1, ttl=number),
+            lambda: client.expire("k", number),
+            lambda: client.incr("k", ttl=number),
+        ],
+        "by": [lambda: client.incr("k", number)],
+        "limit": [lambda: client.scan(limit=number)],
+    }
+    for call in calls[name]:
+        with pytest.raises(BadRequest, match=f"^`{name}` must be finite, not {number}$"):
+            call()
+    assert client.count() == 0
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan, 0, -1, True, "5", None])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("ttl", lambda client, number: client.lock("x", ttl=number)),
+        ("limit", lambda client, number: client.limiter("x", number, 1)),
+        ("per", lambda client, number: client.limiter("x", 1, number)),
+        ("ttl", lambda client, number: client.cached(number, name="x")(print)),
+        ("lock_timeout", lambda client, number: client.cached(1, lock_timeout=number)(print)),
+    ],
+)
+def test_a_time_or_a_count_is_a_finite_number_above_0(name: str, make: Any, number: Any) -> None:
+    with Client.local() as client, pytest.raises(ValueError, match=f"^{name}={number!r} is not a"):
+        make(client, number)
+
+
+@pytest.mark.parametrize("timeout", [math.nan, "5"])
+def test_a_lock_refuses_a_timeout_that_is_no_number(blocking: Client, timeout: Any) -> None:
+    with pytest.raises(ValueError, match=f"timeout={timeout!r} is not a number of seconds"):
+        blocking.lock("x").acquire(timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"port": 99999}, "port=99999 is not an integer from 0 to 65535"),
+        ({"port": "7379"}, "port='7379' is not an integer"),
+        ({"host": 5}, "host=5 is not a text"),
+        ({"host": "http://h"}, "it is no HOST:PORT"),
+        ({"max_memory": "1"}, "`max_memory` must be an integer, not a string"),
+    ],
+)
+def test_a_server_refuses_where_it_cannot_listen(options: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        serve(**options)
+
+
+@pytest.mark.parametrize("value", ["5", None, True])
+@pytest.mark.parametrize("name", ["idle_timeout", "max_clients"])
+def test_a_limit_is_a_number(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} is a number, not {value!r}"):
+        Limits(**{name: value})
 
 
 @pytest.fixture

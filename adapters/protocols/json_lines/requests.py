@@ -27,9 +27,6 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 ONE_OBJECT = "a request is one JSON object on one line"
 
-_MAX_ECHO = 200
-"""How many characters of what a client sent are told back to it in an error message."""
-
 _LONGEST_BATCH = 256 * 1024
 """Bytes; in a longer batch that cannot be read, the command at fault is not looked for."""
 
@@ -59,14 +56,13 @@ def command_on(line: bytes) -> Union[Command[Any], KvError]:
 
 
 def _invalid(error: Exception) -> BadRequest:
-    return BadRequest(in_json_words(str(error))[:_MAX_ECHO])
+    return BadRequest(in_json_words(str(error)))
 
 
 def _unknown(name: object) -> Optional[UnknownCommand]:
     if not isinstance(name, str) or name in NAMES:
         return None
-    name = name[:_MAX_ECHO]
-    return UnknownCommand(f"unknown command `{name}`; the closest is `{closest_name(name)}`")
+    return UnknownCommand(f"unknown command `{name:.100}`; the closest is `{closest_name(name)}`")
 
 
 def _in_batch(name: object, envelope: _Envelope) -> Optional[KvError]:

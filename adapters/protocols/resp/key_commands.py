@@ -25,6 +25,7 @@ from adapters.protocols.resp.entries import (
     key_of,
     keys_of,
     many,
+    shown,
 )
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
@@ -40,7 +41,7 @@ def _expire(name: str, scale: float, is_instant: bool) -> Make:
         only = {each.decode("ascii", "replace").lower() for each in arguments[3:]}
         for each in arguments[3:]:
             if each.upper() not in (b"NX", b"XX", b"GT", b"LT"):
-                raise ReplyError(f"ERR Unsupported option {each.decode('utf-8', 'replace')}")
+                raise ReplyError(f"ERR Unsupported option {shown(each)}")
         if "nx" in only and len(only) > 1:
             raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
         if {"gt", "lt"} <= only:

@@ -24,7 +24,7 @@ from msgspec import Raw
 from application.commands import Command, Get, Incr, MDelete, Ping, Set
 from application.ports import Pipelined
 from domain.errors import KvError
-from entrypoints.client.output import Style, chosen_style, failure, style_options
+from entrypoints.client.output import Style, chosen_style, counted, failure, style_options
 from entrypoints.client.target import Target
 from entrypoints.settings.kinds import COUNT, Number
 from entrypoints.settings.ranges import Range
@@ -179,11 +179,6 @@ class Load:
     def all_keys(self) -> List[str]:
         """Every key that may have been written."""
         return [*self._keys, *(key + ":n" for key in self._keys)]
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, in words."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def measure(connect: Callable[[], Pipelined], clients: int, requests: int, load: Load) -> Measured:

@@ -1,7 +1,8 @@
 """All keys out of a store, and into one, as JSON lines: `{"key":K,"value":V,"ttl":S}`.
 
 Rule: no more is held than one chunk, and no value is opened on the way. Every line that could not
-be stored is reported by its number, and how far an import came can be read off it at any time.
+be stored is reported by its number, and how far an import came can be read off it at any time: what
+the server has confirmed, and what was sent and not confirmed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
-from application.commands import Get, GetTtl, MGet, MSet, Set
+from application.commands import Command, Get, GetTtl, MGet, MSet, Set
 from application.json_wording import wrong_with
 from application.ports import Pipelined
-from domain.errors import KvError, TooLarge
+from domain.errors import KvError, TooLarge, Unreachable
 from entrypoints.client.keys import keys_with
+from entrypoints.client.output import counted
 from entrypoints.client.values import without_mark
 
 CHUNK_LINES, CHUNK_BYTES = 1000, 1 << 20
@@ -53,6 +55,18 @@ class Import:
         """How many lines have been stored or refused."""
         self.stored = 0
         self.refused = 0
+        self.unconfirmed = 0
+        """How many keys were sent last, and may be stored though there is no reply yet."""
+
+    def tally(self, what: str = "line") -> str:
+        """What became of the lines, in words; `what` is refused."""
+        refused = f", {counted(self.refused, what)} refused" if self.refused else ""
+        return f"{counted(self.stored)} imported{refused}"
+
+    def tally_when_stopped(self, what: str = "line") -> str:
+        """The same, with what may be stored as well."""
+        more = f"; up to {self.unconfirmed:,} more may be stored" if self.unconfirmed else ""
+        return self.tally(what) + more
 
     def run(self, lines: Iterable[bytes]) -> Iterator[None]:
         """Store all lines; yields after each chunk."""
@@ -80,20 +94,31 @@ class Import:
         lasting = {key: line.value for key, (_, line) in lines.items() if line.ttl is None}
         each = list(lines.values())
         if lasting:
-            (outcome,) = self._executor.execute_all([MSet(lasting)])
+            (outcome,) = self._sent([MSet(lasting)], len(lasting))
             if not isinstance(outcome, KvError):
                 self.stored += len(lasting)
                 each = [(number, line) for number, line in each if line.ttl is not None]
+            self.unconfirmed = 0
         self._store_each(each)
         self.dealt_with = last
 
     def _store_each(self, lines: Sequence[Numbered]) -> None:
         sets = [Set(line.key, line.value, ttl=_or_unset(line.ttl)) for _, line in lines]
-        for (number, _), outcome in zip(lines, self._executor.execute_all(sets)):
-            if isinstance(outcome, KvError):
-                self._refuse(number, str(outcome))
-            else:
-                self.stored += 1
+        outcomes = zip(lines, self._sent(sets, len(sets)))
+        refused = [(line[0], why) for line, why in outcomes if isinstance(why, KvError)]
+        self.stored += len(lines) - len(refused)
+        self.unconfirmed = 0
+        for number, why in refused:
+            self._refuse(number, str(why))
+
+    def _sent(self, commands: Sequence[Command[Any]], keys: int) -> List[object]:
+        """The outcomes of commands that store so many keys."""
+        self.unconfirmed = keys
+        try:
+            return self._executor.execute_all(commands)
+        except Unreachable:
+            self.unconfirmed = 0
+            raise
 
     def _refuse(self, number: int, why: str) -> None:
         self.refused += 1

@@ -105,7 +105,8 @@ _QUOTED: Dict[str, Callable[[str], str]] = {
 def completion_command(context: click.Context, shell: str) -> None:
     """Print the startup script for SHELL that completes commands, options and keys of kv.
 
-    For bash: eval "$(kv completion bash)"
+    For bash: eval "$(kv completion bash)". Up to 50 keys are offered; the beginning of a key asks
+    for those that begin so.
     """
     kind = get_completion_class(shell)
     assert kind is not None

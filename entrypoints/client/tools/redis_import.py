@@ -16,7 +16,7 @@ from msgspec import Raw
 from adapters.client.redis_source import RedisKeys, Source, connected
 from application.byte_values import to_text
 from domain.errors import KvError
-from entrypoints.client.output import failure
+from entrypoints.client.output import counted, failure
 from entrypoints.client.param_type import ParamType
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
@@ -65,7 +65,7 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
     names: Dict[int, str] = {}
 
     def report(number: int, why: str) -> None:
-        click.echo(f"key {names[number]!r}: {why}", file=sys.stderr)  # see `transfer`
+        click.echo(f"key {names[number]!r:.100}: {why}", file=sys.stderr)  # see `transfer`
         if strict:
             raise click.Abort
 
@@ -83,17 +83,12 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
                     stored = job.stored
                     names.clear()
     except (KvError, KeyboardInterrupt, click.Abort) as error:
-        click.echo(f"stopped: {_tally(job)}", err=True)
+        click.echo(f"stopped: {job.tally_when_stopped('key')}", err=True)
         if isinstance(error, KvError):
             raise failure(error) from error
         raise click.exceptions.Exit(1 if isinstance(error, click.Abort) else INTERRUPTED) from error
     for why, count in keys.left_out.items():
-        click.echo(f"left out: {count:,} {'key' if count == 1 else 'keys'} {why}", err=True)
-    click.echo(_tally(job), err=True)
+        click.echo(f"left out: {counted(count)} {why}", err=True)
+    click.echo(job.tally("key"), err=True)
     if job.refused or keys.left_out:
         raise click.exceptions.Exit(1)
-
-
-def _tally(job: Import) -> str:
-    refused = f", {job.refused:,} refused" if job.refused else ""
-    return f"{job.stored:,} {'key' if job.stored == 1 else 'keys'} imported{refused}"

@@ -25,13 +25,13 @@ from application.ports import Pipelined
 from domain.errors import KvError
 from domain.store import Store
 from entrypoints.client.keys import keys_with
-from entrypoints.client.output import failure
+from entrypoints.client.output import counted, failure
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
 from entrypoints.settings.kinds import CERTIFICATE
-from entrypoints.streams import INTERRUPTED, data_output, terminated_in_order
+from entrypoints.streams import INTERRUPTED, terminated_in_order
 
 R = TypeVar("R")
 
@@ -120,11 +120,6 @@ def _say_stopped(keys: int, file: str) -> None:
     click.echo(f"stopped after {counted(keys)}{kept}", err=True)
 
 
-def counted(number: int, what: str = "key") -> str:
-    """A number with its noun."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 @click.command("import")
 @click.argument(
     "file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True)
@@ -189,18 +184,13 @@ def _import_file(target: Target, file: str, strict: bool) -> None:
     except (OSError, EOFError, ValueError) as error:
         _say_import_stopped(job)
         raise click.ClickException(f"{file}: {error}") from error
-    click.echo(_tally(job), err=True)
+    click.echo(job.tally(), err=True)
     if job.refused:
         raise click.exceptions.Exit(1)
 
 
 def _say_import_stopped(job: Import) -> None:
-    click.echo(f"stopped after line {job.dealt_with:,}: {_tally(job)}", err=True)
-
-
-def _tally(job: Import) -> str:
-    refused = f", {counted(job.refused, 'line')} refused" if job.refused else ""
-    return f"{counted(job.stored)} imported{refused}"
+    click.echo(f"stopped after line {job.dealt_with:,}: {job.tally_when_stopped()}", err=True)
 
 
 @contextlib.contextmanager
@@ -208,7 +198,7 @@ def written(file: str) -> Iterator[BinaryIO]:
     """Where to write what is to be in `file`, compressed when its name ends with .gz."""
     with contextlib.ExitStack() as stack:
         if file == "-":
-            out: Any = data_output()
+            out: Any = sys.stdout.buffer
         elif _is_special(file):
             out = stack.enter_context(open(file, "wb"))
         else:
