@@ -10,6 +10,7 @@ import pytest
 from dependency_injector import providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.lock import Lock
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.codec import begins_resp
@@ -20,6 +21,7 @@ from application.admission import Pause
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
 from application.ports import Conversation, Wants
+from domain.store import MAX_TTL
 from entrypoints.server.container import ServerContainer
 from tests.support import Clock, answer, finish, server_container
 
@@ -330,6 +332,54 @@ def test_an_expired_key_aborts_a_transaction_that_watches_it() -> None:
     now[0] += 11
     replies = answer(talk, [request(b"MULTI") + request(b"PING") + request(b"EXEC")])
     assert replies == b"+OK\r\n+QUEUED\r\n*-1\r\n"
+
+
+LATEST = b"%d" % MAX_TTL
+BEYOND = b"%d" % (MAX_TTL + 1)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "SET k v EX {}",
+        "SET k v PX {}000",
+        "SET k v EXAT {}",
+        "SET k v PXAT {}000",
+        "SETEX k {} v",
+        "PSETEX k {}000 v",
+        "GETEX k EX {}",
+        "EXPIRE k {}",
+        "PEXPIRE k {}000",
+        "EXPIREAT k {}",
+        "PEXPIREAT k {}000",
+    ],
+)
+def test_a_key_lives_for_at_most_the_longest_ttl(command: str) -> None:
+    replies = said(
+        request(b"SET", b"k", b"v"),
+        *(request(*command.format(n.decode()).encode().split()) for n in (LATEST, BEYOND)),
+        request(b"PTTL", b"k"),
+        request(b"PEXPIRETIME", b"k"),
+    )
+    done, refused, left, due = replies.split(b"\r\n")[-5:-1]
+    assert done in (b"+OK", b":1", b"v")
+    name = command.split()[0].lower().encode()
+    assert refused == b"-ERR invalid expire time in '%b' command" % name
+    assert 0 < int(left[1:]) < int(due[1:]) < 2**53
+
+
+def test_a_lock_is_extended_to_at_most_the_longest_ttl() -> None:
+    lock = (Lock.LUA_EXTEND_SCRIPT.encode(), b"1", b"k", b"token")
+    replies = said(
+        request(b"SET", b"k", b"token", b"EX", LATEST),
+        request(b"EVAL", *lock, b"60000", b"0"),
+        request(b"EVAL", *lock, BEYOND + b"000", b"1"),
+        request(b"EVAL", *lock, b"60000", b"1"),
+    )
+    done, added, replaced, *rest = replies.splitlines()
+    assert added.startswith(b"-ERR `ttl` must be")
+    assert replaced == b"-ERR invalid expire time in 'pexpire' command"
+    assert (done, rest) == (b"+OK", [b":1"])
 
 
 def test_a_watch_ends_with_its_connection() -> None:

@@ -11,7 +11,7 @@ from application.commands.base import OneKey, Results, Run, changed, register
 from application.commands.strings.base import Condition, Lifetime, entry_of, opened
 from application.commands.values import MGet
 from domain.errors import TooLarge
-from domain.store import Entry, Store
+from domain.store import Entry, Store, legal_ttl
 
 
 @register
@@ -120,4 +120,4 @@ class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
         if self.needs_ttl and before.ttl is None:
             return before
         left = self.seconds + (before.ttl or 0 if self.adds else 0)
-        return Entry(before.text, left) if left > 0 else None
+        return Entry(before.text, legal_ttl(left)) if left > 0 else None
