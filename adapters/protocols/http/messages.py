@@ -45,6 +45,9 @@ from domain.errors import (
     UnknownCommand,
 )
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+"""The methods that are known, each for some path or for none."""
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
