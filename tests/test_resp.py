@@ -382,6 +382,47 @@ def test_a_lock_is_extended_to_at_most_the_longest_ttl() -> None:
     assert (done, rest) == (b"+OK", [b":1"])
 
 
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "is_aborted"),
+    [
+        ("", "FLUSHALL", False),
+        ("", "FLUSHDB", False),
+        ("", "DEL k", False),
+        ("SET k 1", "FLUSHALL", True),
+        ("SET k 1", "DEL k", True),
+        ("", "SET k 1", True),
+        ("", "SET k 1|DEL k", True),
+        ("", "SET k 1|FLUSHALL", True),
+        ("", "MULTI|SET k 1|FLUSHALL|EXEC", True),
+        ("SET k 1 PX 1|+1", "FLUSHALL", False),
+        ("SET k 1 PX 1", "+1", True),
+        ("SET k 1", "SET k 1 XX GET", True),
+        ("SET k 1", "SET k 2 NX", False),
+        ("SET k 1", "FLUSHALL|SET k 1", True),
+    ],
+)
+def test_a_transaction_is_aborted_when_a_watched_key_was_changed(
+    before: str, meanwhile: str, is_aborted: bool
+) -> None:
+    container, clock = server_container(), Clock()
+    container.clock.override(clock)
+    watching, other = conversation(container), conversation(container)
+
+    def do(steps: str) -> None:
+        for step in filter(None, steps.split("|")):
+            if step.startswith("+"):
+                clock.now += int(step)
+            else:
+                answer(other, [request(*step.encode().split())])
+
+    do(before)
+    for _ in range(2):  # what was watched first, and what again
+        answer(watching, [request(b"WATCH", b"k", b"l")])
+    do(meanwhile)
+    told = answer(watching, [request(b"MULTI") + request(b"EXEC")])
+    assert told == b"+OK\r\n" + (b"*-1\r\n" if is_aborted else b"*0\r\n")
+
+
 def test_a_watch_ends_with_its_connection() -> None:
     container = server_container()
     talk = conversation(container)

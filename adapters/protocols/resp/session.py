@@ -179,7 +179,8 @@ class Watch:
     """The keys that one client watches, and whether one of them was changed since."""
 
     def __init__(self) -> None:
-        self.keys: Set[str] = set()
+        self.keys: Dict[str, bool] = {}
+        """Whether each was there when it was first watched; so it is until one is changed."""
         self.is_dirty = False
 
 
@@ -197,8 +198,8 @@ class Watches:
                 return False
             self._unsubscribe = store.subscribe(self._hear)
         for key in keys:
-            store.update(key, lambda before: before)  # what is due expires before, not since
-            watch.keys.add(key)
+            entry, _ = store.update(key, lambda before: before)  # what is due expires before
+            watch.keys.setdefault(key, entry is not None)
             self._watchers.setdefault(key, set()).add(watch)
         return True
 
@@ -225,8 +226,8 @@ class Watches:
         effect: Effect
         for effect in effects:
             if isinstance(effect, Cleared):
-                for watchers in self._watchers.values():
-                    _mark(watchers)
+                for key, watchers in self._watchers.items():
+                    _mark(watch for watch in watchers if watch.keys[key])
             elif isinstance(effect, PutMany):
                 for key in self._watchers.keys() & effect.items.keys():
                     _mark(self._watchers[key])
