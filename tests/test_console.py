@@ -218,6 +218,39 @@ def test_a_value_is_edited_and_checked_while_it_is_typed(console: Console) -> No
     assert console.ask({"type": "GET", "key": "plain"}) == [{"a": 1.5}]
 
 
+PASTED = """{
+\t"n": [12345678901234567890, 1.50, -0.0, 1E2],
+  "say \\"hi\\" \\\\" : " a \\\\\\" { b:  \u00a0" ,
+  "": [ ]
+}
+"""
+COMPACT = (
+    '{"n":[12345678901234567890,1.50,-0.0,1E2],"say \\"hi\\" \\\\":" a \\\\\\" { b:  \u00a0","":[]}'
+)
+
+
+@pytest.mark.parametrize("how", ["editor", "command line"])
+def test_a_document_is_stored_without_the_space_between_its_tokens(
+    console: Console, how: str
+) -> None:
+    assert json.loads(COMPACT) == json.loads(PASTED)
+    if how == "editor":
+        console.press("n")
+        console.fill("#new-key", "pasted")
+        field = console.find("#text")
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+        console.browser.execute_script(script, field, PASTED)
+        field.send_keys(Keys.CONTROL, Keys.ENTER)
+        assert console.message() == "Saved."
+    else:
+        line = PASTED.replace("\n", " ").replace("\t", " ")
+        console.fill("#command", f"SET pasted '{line}'")
+        console.press(Keys.ENTER)
+        console.until(lambda: console.ask({"type": "EXISTS", "key": "pasted"}) == [True])
+    stored = console.server.ask(b'{"type":"GET","key":"pasted"}\n')
+    assert stored.decode() == f'{{"ok":true,"result":{COMPACT}}}\n'
+
+
 def test_nobodys_change_is_lost(console: Console) -> None:
     console.show("plain")
     console.click("#edit")

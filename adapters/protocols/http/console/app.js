@@ -2,7 +2,7 @@
 
 import { Refused, keyPath, read, request, result, whenRefused, write } from "./api.js";
 import * as figures from "./figures.js";
-import { SHOWN, bytes, fault, kindOf, laidOut, show } from "./json.js";
+import { SHOWN, bytes, compact, fault, kindOf, laidOut, show } from "./json.js";
 import * as shell from "./shell.js";
 import { Tree } from "./tree.js";
 
@@ -176,7 +176,7 @@ function check() {
 }
 
 async function save() {
-  const text = element("text").value;
+  const text = compact(element("text").value);
   const key = edited ? edited.key : element("new-key").value;
   const ttl = element("new-ttl").value;
   try {
