@@ -152,7 +152,7 @@ class Conversation:
         self._work: Optional[Work] = None
         self._final: Optional[KvError] = None
         self.wants = Wants.INPUT
-        self._is_admitted = service.stats.admit()
+        self._is_admitted = service.stats.clients.admit()
         if not self._is_admitted:
             limit = service.limits.max_clients
             why = TooManyClients(f"max number of clients reached ({limit}, max_clients)")
@@ -192,7 +192,7 @@ class Conversation:
         self._end(TimedOut(f"a request may take {limit:g} s to arrive (request_timeout)"))
 
     def abort(self, reason: str) -> None:
-        self._service.stats.killed += 1
+        self._service.stats.clients.killed += 1
         log.warning("killed a client", extra={"client": self._link.name, "why": reason})
 
     def close(self) -> None:
@@ -201,7 +201,7 @@ class Conversation:
             self._work = None
         self._requests = []
         self._codec.close()
-        self._service.stats.connected -= self._is_admitted
+        self._service.stats.clients.connected -= self._is_admitted
         self._is_admitted = False
 
     def _answer_one(self, request: Command[Any]) -> bytes:

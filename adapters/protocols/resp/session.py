@@ -66,7 +66,6 @@ class Session:
         self.command = "NULL"
         """The name of the last command."""
         self.library: Dict[str, str] = {}
-        self.is_version_3 = False
         self.prefix = ""
         self.queue: Optional[Queue] = None
         self.watch = Watch()
@@ -88,6 +87,11 @@ class Session:
     def kind(self) -> str:
         """What Redis calls the type of a client."""
         return "pubsub" if self.subscriber.count else "normal"
+
+    @property
+    def is_version_3(self) -> bool:
+        """Whether the client speaks RESP3."""
+        return self.version > 0
 
     @property
     def is_subscribed(self) -> bool:
@@ -118,8 +122,7 @@ class Session:
 
     def speak(self, version: int) -> None:
         """Has the replies that follow in a version of the protocol."""
-        self.is_version_3 = version == 3
-        self.version = replies.VERSION_3 if self.is_version_3 else 0
+        self.version = replies.VERSION_3 if version == 3 else 0
         self.update()
 
     def select(self, database: int) -> None:
