@@ -422,8 +422,8 @@ class Conversation:
         return request.outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
-        """Whether the length of a request gives it turns of its own; raises when it names too many
-        keys, or one that is too long."""
+        """Whether a request is so long that it takes turns of its own; raises when it names too
+        many keys, or one that is too long."""
         keys = command.named_keys()
         self._service.limits.check_keys(keys)
         return self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS
@@ -522,6 +522,6 @@ def _texts_size(result: object) -> int:
 
 def _detached(error: KvError) -> KvError:
     """The error without what led to it: the frames there lead back to the one that keeps it, which
-    is a cycle, with all that is held from there."""
+    is a cycle, and keeps all that they refer to."""
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error

@@ -251,13 +251,13 @@ def test_a_document_is_stored_without_the_space_between_its_tokens(
     assert stored.decode() == f'{{"ok":true,"result":{COMPACT}}}\n'
 
 
-def test_nobodys_change_is_lost(console: Console) -> None:
+def test_a_change_by_another_client_is_not_overwritten(console: Console) -> None:
     console.show("plain")
     console.click("#edit")
     console.ask({"type": "SET", "key": "plain", "value": "theirs"})
     console.fill("#text", '"mine"')
     console.click("#save")
-    console.until(lambda: "Somebody changed" in console.text("#check"))
+    console.until(lambda: "Another client changed" in console.text("#check"))
     assert console.ask({"type": "GET", "key": "plain"}) == ["theirs"]
     console.click("#cancel")
     console.until(lambda: console.text("#value") == '"theirs"')
@@ -454,7 +454,7 @@ const attempts = {
 
 @contextlib.contextmanager
 def site_of(page: str) -> Iterator[int]:
-    """The port of a web server of somebody else's, with one page."""
+    """The port of another web server, with one page."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

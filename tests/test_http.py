@@ -1,4 +1,4 @@
-"""HTTP without a socket: requests in any pieces, and what nobody should send."""
+"""HTTP without a socket: requests in any pieces, and input that no client should send."""
 
 from __future__ import annotations
 

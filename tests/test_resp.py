@@ -1,4 +1,4 @@
-"""RESP without a socket: requests in any pieces, what nobody should send, and JSON beside it."""
+"""RESP without a socket: requests in any pieces, input no client should send, JSON beside it."""
 
 from __future__ import annotations
 
