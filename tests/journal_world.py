@@ -132,6 +132,13 @@ def repaired(where: Path, disk: Optional[Disk] = None) -> Repaired:
     return repair(disk or Directory(str(where)), InMemoryStore(Clock()), lambda: 5e8)
 
 
+def flipped(data: bytes, at: int) -> bytes:
+    """With one bit changed."""
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
 def some(world: World, count: int = 5) -> List[Dict[str, bytes]]:
     """Does things to a store, each on the disk before the next; returns the states before and
     after each."""

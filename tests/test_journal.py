@@ -17,12 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from adapters.storage.journal import queue, upkeep
 from adapters.storage.journal.disk import RESERVE, Directory, InUse
-from adapters.storage.journal.files import Damage
-from adapters.storage.journal.frames import FRAME_SIZE, HEADER_SIZE, MAGIC
+from adapters.storage.journal.files import CLOSED, Damage, journal_name
+from adapters.storage.journal.frames import FRAME_SIZE, HEADER_SIZE, MAGIC, Header, encode_header
 from domain.errors import OutOfMemory
 from domain.store import MAX_TTL, Store
 from tests.disks import EIO, ENOSPC, Crash, failing_at
-from tests.journal_world import World, reopened, some
+from tests.journal_world import World, flipped, placed, reopened, repaired, some
+
+JOURNAL = journal_name(1)
 
 
 def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -100,28 +102,73 @@ def test_every_cut_of_the_last_frames_is_one_of_the_states(tmp_path: Path) -> No
     assert reopened(tmp_path / "all", {name: data}).contents() == states[-1]
 
 
-@pytest.mark.parametrize("closes", [True, False])
-def test_no_flipped_bit_is_served_or_passed_over(tmp_path: Path, long: bool, closes: bool) -> None:
+def test_no_flipped_bit_is_served_or_passed_over(tmp_path: Path, long: bool) -> None:
     """Even after a crash, if a second went by before it."""
     world = World(tmp_path / "d").load()
     states = some(world, 3)
-    if closes:
-        world.close()
-    else:
-        world.journal.upkeep.tick()
-        world.background.work()
+    world.journal.upkeep.tick()
+    world.background.work()
     ((name, data),) = world.disk.killed().items()
     last = len(data) - FRAME_SIZE - 1  # the seal, whose loss loses nothing
     for bit in range(0, 8 * len(data), 1 if long else 5):
-        flipped = bytearray(data)
-        flipped[bit // 8] ^= 1 << bit % 8
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
         try:
-            again = reopened(tmp_path / str(bit), {name: bytes(flipped)})
+            again = reopened(tmp_path / str(bit), {name: bytes(changed)})
         except (Damage, ValueError):
             assert bit // 8 < last
         else:
             assert bit // 8 >= last
             assert again.contents() == states[-1]
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
+def test_after_a_clean_stop_all_that_is_missing_is_damage(
+    tmp_path: Path, fsync: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path / "d", fsync).load()
+    states = some(world, 3)
+    world.close()
+    files = world.disk.survivors()
+    assert sorted(files) == [CLOSED, JOURNAL]
+    data = files[JOURNAL]
+    changed = {f"cut to {size}": data[:size] for size in range(len(data))}
+    changed.update({f"flipped {at}": flipped(data, at) for at in range(len(data))})
+    for name, left in changed.items():
+        with pytest.raises(Damage):
+            reopened(tmp_path / name, {**files, JOURNAL: left})
+    done = repaired(placed(tmp_path / "repaired", {**files, JOURNAL: data[:-1]}))
+    assert (done.cut, len(done.damages)) == (0, 1)
+    assert "a crash left" not in caplog.text
+    again = reopened(tmp_path / "whole", files)
+    assert again.contents() == states[-1]
+    assert sorted(again.disk.killed()) == [JOURNAL]  # it is not closed now
+
+
+@pytest.mark.parametrize("change", ["missing", "damaged", "another journal's"])
+def test_what_does_not_tell_of_a_clean_stop_is_passed_over(tmp_path: Path, change: str) -> None:
+    world = World(tmp_path / "d").load()
+    states = some(world, 1)
+    world.close()
+    files = world.disk.killed()
+    left = {
+        "missing": {},
+        "damaged": {CLOSED: flipped(files[CLOSED], 20)},
+        "another journal's": {CLOSED: encode_header(Header(bytes(16), 1000))},
+    }[change]
+    again = reopened(tmp_path / "e", {JOURNAL: files[JOURNAL][:-1], **left})
+    assert again.contents() in states
+
+
+def test_a_clean_stop_that_cannot_be_noted_is_logged_and_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path / "d").load()
+    states = some(world, 1)
+    world.disk.before = failing_at(world.disk.operations + 1, ENOSPC)
+    world.close()
+    assert "could not note a clean stop" in caplog.text
+    assert reopened(tmp_path / "e", world.disk.killed()).contents() == states[-1]
 
 
 def test_the_second_frame_of_a_job_without_the_first_is_a_torn_tail(
@@ -267,11 +314,11 @@ def test_a_write_that_the_system_takes_in_parts_is_whole(
 def test_a_load_of_what_one_version_wrote_is_refused_by_its_format(tmp_path: Path) -> None:
     world = World(tmp_path / "d").load()
     world.close()
-    ((name, data),) = world.disk.killed().items()
+    data = world.disk.killed()[JOURNAL]
     packed = struct.pack("<8sI", MAGIC, 2) + data[12:36]
     newer = packed + struct.pack("<I", crc32(packed)) + data[HEADER_SIZE:]
     with pytest.raises(ValueError, match="has format 2; this version reads format 1"):
-        reopened(tmp_path / "e", {name: newer})
+        reopened(tmp_path / "e", {JOURNAL: newer})
 
 
 def test_two_servers_cannot_have_one_directory(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The names of a journal's files, and what is wrong with them.
 
 `journal-N` are the frames in their order; `snapshot-N` holds the keys as they were when `journal-N`
-began or later, so that the files before it are needed no more.
+began or later, so that the files before it are needed no more. `closed` is there while nothing
+writes, after a clean stop: a header with the number of the last frame.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from adapters.storage.journal.disk import Disk
 
 NEW = ".new"
 """The end of the name of a snapshot that is not complete."""
+
+CLOSED = "closed"
 
 _NAME = re.compile(r"(journal|snapshot)-(\d{10})(\.new)?")
 
@@ -60,7 +63,7 @@ def files_in(disk: Disk) -> Files:
     """What there is."""
     sizes = disk.names()
     found: Dict[str, List[int]] = {"journal": [], "snapshot": []}
-    leftovers = []
+    leftovers = [CLOSED] if CLOSED in sizes else []
     for match in _matches(sizes):
         if match[3]:
             leftovers.append(match[0])

@@ -143,11 +143,10 @@ class Journal:
         self._unsubscribe()
         if Restriction.LOADING in self.restrictions:
             return
-        for last_step in (self._writer.seal, self._writer.close):
-            self._writer.sync()
-            while not self._writer.is_idle:
-                yield
-            last_step()
+        self._writer.sync()
+        while not self._writer.is_idle:
+            yield
+        self._writer.close()
 
     def figures(self) -> Figures:
         """What INFO tells."""

@@ -2,11 +2,11 @@
 
 Rule: the state is that of the last whole frame, or nothing is served. A bad place with nothing
 behind it that proves that it was on the disk is a torn tail, which a crash leaves; anything else is
-damage. A snapshot is written while the store changes: it is right together with the frames up to
-the number at its end.
+damage. A clean stop proves all frames. A snapshot is written while the store changes: it is right
+together with the frames up to the number at its end.
 
 A salvage reads on where it can: what is whole of a damaged snapshot, and the frames up to the first
-damage of a journal.
+damage of a journal, behind a damaged header, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from contextlib import closing
 from typing import BinaryIO, Generator, Iterator, List, NamedTuple, Optional, Tuple
 
 from adapters.storage.journal.disk import Disk
-from adapters.storage.journal.files import Damage, files_in, journal_name, snapshot_name
+from adapters.storage.journal.files import (
+    CLOSED,
+    Damage,
+    files_in,
+    journal_name,
+    snapshot_name,
+)
 from adapters.storage.journal.frames import (
     FRAME_SIZE,
     HEADER_SIZE,
@@ -98,8 +104,11 @@ class Reader:
                 is_whole = yield from self._journal(index, is_last)
             else:
                 self.lost += files.sizes[journal_name(index)]
+        needed = max(needed, self._closed_number())
         if self.number < needed:
-            why = f"it ends at number {self.number}, and the snapshot needs {needed}"
+            self.lost += self.tail.torn
+            self.tail = self.tail._replace(torn=0)
+            why = f"it ends at number {self.number}, and frames up to {needed} were on the disk"
             self._damaged(journal_name(self.tail.journal), self.tail.end, why)
         if self.damages and not self.frames:
             raise self.damages[0]
@@ -136,12 +145,12 @@ class Reader:
         name = journal_name(index)
         size = self.files.sizes[name]
         with closing(self._disk.read(name)) as file:
-            header = self._header(name, file)
+            header = self._header(name, file) or self._lost_header(name, file, size)
             why = self._misfit(header) if header else ""
             end = HEADER_SIZE if header and not why else 0
             self.tail = Tail(index, end, 0, header.number if header else self.number)
             if header and end:
-                self.uuid, self.number = header
+                self.uuid, self.number = header.uuid or self.uuid, header.number
                 for frame in self._counted(_frames(file, end, size, self.number)):
                     self.number, end = frame.head.number, frame.end
                     yield frame.records
@@ -154,7 +163,7 @@ class Reader:
 
     def _misfit(self, header: Header) -> str:
         """Why a journal cannot follow what was read before; "" if it can."""
-        if self.uuid not in (None, header.uuid):
+        if header.uuid and self.uuid not in (None, header.uuid):
             return "it belongs to another journal"
         if header.number == self.number or (self.uuid is None and self.damages):
             return ""
@@ -192,6 +201,25 @@ class Reader:
             return decode_header(file.read(HEADER_SIZE))
         except ValueError as error:
             raise ValueError(f"{name} has {error}") from error
+
+    def _lost_header(self, name: str, file: BinaryIO, size: int) -> Optional[Header]:
+        """What a journal's damaged header said but for the uuid, by the frame behind it; None where
+        that is no whole one."""
+        file.seek(HEADER_SIZE)
+        head = decode_head(file.read(FRAME_SIZE))
+        number = head.number - 1 if head else 0
+        if next(_frames(file, HEADER_SIZE, size, number), None) is None:
+            return None
+        self._damaged(name, 0, "its header is not whole")
+        return Header(b"", number)
+
+    def _closed_number(self) -> int:
+        """The number of the last frame when the journal was closed; 0 after a crash."""
+        if CLOSED not in self.files.sizes or not self.files.is_journal:
+            return 0
+        with closing(self._disk.read(CLOSED)) as file:
+            header = self._header(CLOSED, file)
+        return header.number if header and self.uuid in (None, header.uuid) else 0
 
 
 def _frames(file: BinaryIO, offset: int, size: int, number: int) -> Iterator[Frame]:

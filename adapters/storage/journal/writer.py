@@ -15,7 +15,7 @@ from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, Set, TypeVar, Union
 
 from adapters.storage.journal.disk import RESERVE, Disk, File
-from adapters.storage.journal.files import journal_name
+from adapters.storage.journal.files import CLOSED, journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
 from adapters.storage.journal.queue import Batch, Queue
 from application.ports import Restriction
@@ -189,8 +189,12 @@ class Writer:
         self._commit(Step.ROTATE)
 
     def close(self) -> None:
-        """Frees the file; to be called when the writer is idle."""
+        """Proves all frames, and frees the file; to be called when the writer is idle."""
         self.segment.file.close()
+        try:
+            self._create(CLOSED, self.segment.header._replace(number=self.durable)).close()
+        except OSError as error:
+            log.warning("could not note a clean stop", extra={"why": str(error)})
 
     def _commit_scheduled(self) -> None:
         self._is_scheduled = False
@@ -235,15 +239,17 @@ class Writer:
         if job.step is Step.ROTATE:
             segment.file.close()
             header = segment.header._replace(number=job.number)
-            segment = self._begin_file(segment.journal + 1, header)
+            index = segment.journal + 1
+            segment = Segment(self._create(journal_name(index), header), index, header)
         return Outcome(segment, took, self._disk.free() if job.looks else None)
 
-    def _begin_file(self, index: int, header: Header) -> Segment:
-        file = self._disk.create(journal_name(index))
+    def _create(self, name: str, header: Header) -> File:
+        """A file with a header, which lasts."""
+        file = self._disk.create(name)
         file.write(encode_header(header))
         file.sync()
         self._disk.sync()
-        return Segment(file, index, header)
+        return file
 
     def _done(self, job: Job, outcome: Union[Outcome, OSError]) -> None:
         if isinstance(outcome, OSError):
