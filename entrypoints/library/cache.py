@@ -47,8 +47,7 @@ class Cache:
         self, runtime: Runtime, ttl: float, name: str, decode_as: Any, lock_timeout: float
     ) -> None:
         for option, seconds in (("ttl", ttl), ("lock_timeout", lock_timeout)):
-            if not seconds > 0:
-                raise ValueError(f"{option}={seconds!r} is not above 0 seconds")
+            requests.check_ttl(option, seconds)
         self.name = name
         self._runtime = runtime
         self._ttl = ttl

@@ -15,8 +15,9 @@ class _LimiterState:
     """The common part of `RateLimiter` and `AsyncRateLimiter`."""
 
     def __init__(self, key: str, limit: int, per: float) -> None:
-        if limit < 1 or not per > 0:
-            raise ValueError(f"limit={limit!r} per={per!r}: both have to be above 0")
+        if limit < 1:
+            raise ValueError(f"limit={limit!r} is not above 0")
+        requests.check_ttl("per", per)
         self._key = key
         self._limit = limit
         self._per = per

@@ -43,8 +43,7 @@ class _LockState:
     """The common part of `Lock` and `AsyncLock`."""
 
     def __init__(self, runtime: Runtime, key: str, ttl: float, renew: bool) -> None:
-        if not ttl > 0:
-            raise ValueError(f"ttl={ttl!r} is not above 0 seconds")
+        requests.check_ttl("ttl", ttl)
         self._runtime = runtime
         self._key = key
         self._ttl = ttl

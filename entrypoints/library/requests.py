@@ -30,6 +30,7 @@ from adapters.client.python_values import as_type, to_json
 from application import commands
 from application.commands import Command
 from domain.errors import BadRequest
+from domain.store import MAX_TTL
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -323,6 +324,12 @@ def _values_as(kind: Any) -> Callable[[Dict[str, Any]], Dict[str, Any]]:
 
 def _condition(value: object) -> Union[Raw, UnsetType]:
     return UNSET if value is ... else Raw(to_json(value))
+
+
+def check_ttl(option: str, seconds: float) -> None:
+    """Raises `ValueError` when no key can live for that long."""
+    if not 0 < seconds <= MAX_TTL:
+        raise ValueError(f"{option}={seconds!r} is not above 0 and at most {MAX_TTL:,} seconds")
 
 
 def _seconds(ttl: Optional[float]) -> Union[float, UnsetType]:

@@ -69,7 +69,7 @@ def test_a_limiter_refuses_the_other_kind_of_client() -> None:
         AsyncRateLimiter(client, "limit", 1, per=1)
 
 
-@pytest.mark.parametrize(("limit", "per"), [(0, 1), (1, 0), (1, float("nan"))])
+@pytest.mark.parametrize(("limit", "per"), [(0, 1), (1, 0), (1, float("nan")), (1, 1e17)])
 def test_a_limiter_refuses_bad_arguments(limit: int, per: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Client.local().limiter("limit", limit, per)
