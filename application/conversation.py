@@ -153,7 +153,7 @@ class Conversation:
         self._work: Optional[Work] = None
         self._final: Optional[KvError] = None
         self.wants = Wants.INPUT
-        self._is_admitted = service.stats.admit()
+        self._is_admitted = service.stats.clients.admit()
         if not self._is_admitted:
             limit = service.limits.max_clients
             why = TooManyClients(f"max number of clients reached ({limit}, max_clients)")
@@ -194,7 +194,7 @@ class Conversation:
         self._end(TimedOut(f"a request may take {limit:g} s to arrive (request_timeout)"))
 
     def abort(self, reason: str) -> None:
-        self._service.stats.killed += 1
+        self._service.stats.clients.killed += 1
         log.warning("killed a client", extra={"client": self._link.name, "why": reason})
 
     def close(self) -> None:
@@ -203,7 +203,7 @@ class Conversation:
             self._work = None
         self._requests = []
         self._codec.close()
-        self._service.stats.connected -= self._is_admitted
+        self._service.stats.clients.connected -= self._is_admitted
         self._is_admitted = False
 
     def _answer_one(self, request: Command[Any]) -> bytes:
@@ -423,8 +423,8 @@ class Conversation:
         return request.outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
-        """Whether the length of a request gives it turns of its own; raises when it names too many
-        keys, or one that is too long."""
+        """Whether a request is so long that it takes turns of its own; raises when it names too
+        many keys, or one that is too long."""
         keys = command.named_keys()
         self._service.limits.check_keys(keys)
         return self._codec.longest > LONG_BYTES or len(keys) > LONG_KEYS
@@ -523,6 +523,6 @@ def _texts_size(result: object) -> int:
 
 def _detached(error: KvError) -> KvError:
     """The error without what led to it: the frames there lead back to the one that keeps it, which
-    is a cycle, with all that is held from there."""
+    is a cycle, and keeps all that they refer to."""
     error.__traceback__ = error.__context__ = error.__cause__ = None
     return error

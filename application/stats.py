@@ -121,6 +121,24 @@ class Report(Struct):
     """Where there is one."""
 
 
+class ClientCounts:
+    """Counts clients, of which up to `max_clients` are connected at a time."""
+
+    __slots__ = ("_max_clients", "accepted", "connected", "killed", "refused")
+
+    def __init__(self, max_clients: int) -> None:
+        self._max_clients = max_clients
+        self.connected = self.accepted = self.refused = self.killed = 0
+
+    def admit(self) -> bool:
+        """Counts a new one; returns whether there is room for it."""
+        has_room = self.connected < self._max_clients
+        self.connected += has_room
+        self.accepted += has_room
+        self.refused += not has_room
+        return has_room
+
+
 class ServerStats:
     """The server's counters. `clock` returns seconds, `resident_memory` bytes."""
 
@@ -142,24 +160,12 @@ class ServerStats:
         self._engine = engine
         self._ledger = ledger
         self._started = clock()
-        self.connected = 0
-        self.accepted = 0
-        self.refused = 0
-        self.killed = 0
+        self.clients = ClientCounts(limits.max_clients)
         self.loop_lag = Times()
         self.turns = Times()
         self.commands: DefaultDict[str, DefaultDict[type, int]] = defaultdict(_counts)
         """How many of each kind were carried out, by protocol."""
         self.errors: Counter[str] = Counter()
-
-    def admit(self) -> bool:
-        """Count a new client; returns whether there is room for it."""
-        if self.connected >= self._limits.max_clients:
-            self.refused += 1
-            return False
-        self.connected += 1
-        self.accepted += 1
-        return True
 
     def complete(self, report: Report) -> Report:
         """The report of a store, with the figures of the server before it."""
@@ -167,10 +173,10 @@ class ServerStats:
             version=self._version,
             uptime=round(self.clock() - self._started, 3),
             resident_memory=self._resident_memory(),
-            connected_clients=self.connected,
-            accepted_clients=self.accepted,
-            refused_clients=self.refused,
-            cut_clients=self.killed,
+            connected_clients=self.clients.connected,
+            accepted_clients=self.clients.accepted,
+            refused_clients=self.clients.refused,
+            cut_clients=self.clients.killed,
             client_buffers=self._ledger.held if self._ledger else 0,
             loop_lag=self.loop_lag.histogram(),
             turns=self.turns.histogram(),

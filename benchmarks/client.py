@@ -25,7 +25,7 @@ import redis
 from application.commands import Get, Set
 from benchmarks import report, results
 from benchmarks.environment import command_line, machine, say, start_servers, today, versions
-from benchmarks.results import OURS
+from benchmarks.results import OURS, Run
 from benchmarks.servers import BY_NAME, HOST, Running
 from entrypoints.client.__main__ import main as client_program
 from entrypoints.client_container import ClientContainer
@@ -94,16 +94,9 @@ class Row(msgspec.Struct, frozen=True):
     ratio: float | None
 
 
-class Clients(msgspec.Struct, frozen=True):
+class Clients(Run, frozen=True):
     """What one run found."""
 
-    command: str
-    date: str
-    machine: dict[str, str]
-    versions: dict[str, str]
-    rounds: int
-    seconds: float
-    absent: dict[str, str]
     rows: list[Row]
 
 

@@ -60,8 +60,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     ratios: dict[str, float]
 
 
-class Comparison(msgspec.Struct, frozen=True):
-    """One whole run."""
+class Run(msgspec.Struct, frozen=True):
+    """What was run, when and where; why the servers that are `absent` are."""
 
     command: str
     date: str
@@ -70,6 +70,11 @@ class Comparison(msgspec.Struct, frozen=True):
     rounds: int
     seconds: float
     absent: dict[str, str]
+
+
+class Comparison(Run, frozen=True):
+    """One whole run."""
+
     cases: list[CaseResult]
 
 

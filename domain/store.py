@@ -6,7 +6,6 @@ the store see all of its effect or none. An expired key is gone for every method
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import (
     Callable,
@@ -25,6 +24,10 @@ from typing import (
 from domain.errors import BadRequest
 
 R = TypeVar("R")
+
+MAX_TTL = 9 * 10**12
+"""The most seconds that a key may have left, 285,000 years: in milliseconds, and as an instant on
+the wall's clock, they are whole numbers of 53 bits, which every protocol and engine has."""
 
 
 class Entry(NamedTuple):
@@ -77,8 +80,8 @@ class Stats:
 
 def legal_ttl(seconds: float) -> float:
     """`seconds`, if a key can live that long; raises `BadRequest` otherwise."""
-    if not 0 < seconds < math.inf:
-        raise BadRequest("`ttl` must be a number of seconds above 0")
+    if not 0 < seconds <= MAX_TTL:
+        raise BadRequest(f"`ttl` must be a number of seconds above 0, at most {MAX_TTL:,}")
     return seconds
 
 
@@ -103,7 +106,8 @@ class Store(Protocol):
         ...
 
     def set_many(self, items: Mapping[str, bytes], ttl: Optional[float] = None) -> None:
-        """Stores every text of `items` at its key, for `ttl` seconds if it is given."""
+        """Stores every text of `items` at its key, for `ttl` seconds if it is given, which are at
+        most `MAX_TTL`."""
         ...
 
     def update(self, key: str, change: Change) -> Tuple[Optional[Entry], Optional[Entry]]:

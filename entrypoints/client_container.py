@@ -94,15 +94,22 @@ class ClientContainer(containers.DeclarativeContainer):
             providers.Object(is_plain),
         ),
     )
+    _connection_settings: ClassVar[Mapping[str, Any]] = {
+        "address": address,
+        "connect_timeout": config.connect_timeout.as_float(),
+        "timeout": config.timeout.as_float(),
+        "new_session": session.provider,
+        "password": config.password,
+        "new_poll": providers.Object(_new_poll),
+    }
+    _pool_settings: ClassVar[Mapping[str, Any]] = {
+        "size": config.max_connections.as_int(),
+        "attempts": config.attempts.as_int(),
+        "wait": config.connect_timeout.as_float(),
+        "total": config.total_timeout.as_float(),
+    }
     tcp_connection = providers.Factory(
-        TcpClient,
-        address=address,
-        connect_timeout=config.connect_timeout.as_float(),
-        timeout=config.timeout.as_float(),
-        new_session=session.provider,
-        connect=network.provided.connect,
-        password=config.password,
-        new_poll=providers.Object(_new_poll),
+        TcpClient, connect=network.provided.connect, **_connection_settings
     )
     connection: providers.Provider[Pipelined] = providers.Selector(
         providers.Callable(_whether, config.engine),
@@ -110,13 +117,7 @@ class ClientContainer(containers.DeclarativeContainer):
         yes=providers.Factory(new_executor, **_engine_settings),
     )
     pool = providers.Singleton(
-        Pool,
-        new_connection=tcp_connection.provider,
-        network=network,
-        size=config.max_connections.as_int(),
-        attempts=config.attempts.as_int(),
-        wait=config.connect_timeout.as_float(),
-        total=config.total_timeout.as_float(),
+        Pool, new_connection=tcp_connection.provider, network=network, **_pool_settings
     )
     executor: providers.Provider[Pipelined] = providers.Selector(
         providers.Callable(_whether, config.engine),
@@ -124,22 +125,10 @@ class ClientContainer(containers.DeclarativeContainer):
         yes=providers.Singleton(new_executor, **_engine_settings),
     )
     asyncio_connection = providers.Factory(
-        AsyncioConnection,
-        address=address,
-        connect_timeout=config.connect_timeout.as_float(),
-        timeout=config.timeout.as_float(),
-        new_session=session.provider,
-        tls=network.provided.tls,
-        password=config.password,
-        new_poll=providers.Object(_new_poll),
+        AsyncioConnection, tls=network.provided.tls, **_connection_settings
     )
     asyncio_pool = providers.Singleton(
-        AsyncioPool,
-        new_connection=asyncio_connection.provider,
-        size=config.max_connections.as_int(),
-        attempts=config.attempts.as_int(),
-        wait=config.connect_timeout.as_float(),
-        total=config.total_timeout.as_float(),
+        AsyncioPool, new_connection=asyncio_connection.provider, **_pool_settings
     )
     asyncio_executor = providers.Selector(
         providers.Callable(_whether, config.engine),

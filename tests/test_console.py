@@ -218,13 +218,46 @@ def test_a_value_is_edited_and_checked_while_it_is_typed(console: Console) -> No
     assert console.ask({"type": "GET", "key": "plain"}) == [{"a": 1.5}]
 
 
-def test_nobodys_change_is_lost(console: Console) -> None:
+PASTED = """{
+\t"n": [12345678901234567890, 1.50, -0.0, 1E2],
+  "say \\"hi\\" \\\\" : " a \\\\\\" { b:  \u00a0" ,
+  "": [ ]
+}
+"""
+COMPACT = (
+    '{"n":[12345678901234567890,1.50,-0.0,1E2],"say \\"hi\\" \\\\":" a \\\\\\" { b:  \u00a0","":[]}'
+)
+
+
+@pytest.mark.parametrize("how", ["editor", "command line"])
+def test_a_document_is_stored_without_the_space_between_its_tokens(
+    console: Console, how: str
+) -> None:
+    assert json.loads(COMPACT) == json.loads(PASTED)
+    if how == "editor":
+        console.press("n")
+        console.fill("#new-key", "pasted")
+        field = console.find("#text")
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+        console.browser.execute_script(script, field, PASTED)
+        field.send_keys(Keys.CONTROL, Keys.ENTER)
+        assert console.message() == "Saved."
+    else:
+        line = PASTED.replace("\n", " ").replace("\t", " ")
+        console.fill("#command", f"SET pasted '{line}'")
+        console.press(Keys.ENTER)
+        console.until(lambda: console.ask({"type": "EXISTS", "key": "pasted"}) == [True])
+    stored = console.server.ask(b'{"type":"GET","key":"pasted"}\n')
+    assert stored.decode() == f'{{"ok":true,"result":{COMPACT}}}\n'
+
+
+def test_a_change_by_another_client_is_not_overwritten(console: Console) -> None:
     console.show("plain")
     console.click("#edit")
     console.ask({"type": "SET", "key": "plain", "value": "theirs"})
     console.fill("#text", '"mine"')
     console.click("#save")
-    console.until(lambda: "Somebody changed" in console.text("#check"))
+    console.until(lambda: "Another client changed" in console.text("#check"))
     assert console.ask({"type": "GET", "key": "plain"}) == ["theirs"]
     console.click("#cancel")
     console.until(lambda: console.text("#value") == '"theirs"')
@@ -421,7 +454,7 @@ const attempts = {
 
 @contextlib.contextmanager
 def site_of(page: str) -> Iterator[int]:
-    """The port of a web server of somebody else's, with one page."""
+    """The port of another web server, with one page."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

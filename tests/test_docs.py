@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import typing
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -17,20 +16,17 @@ import gevent.socket
 import pytest
 from dependency_injector.providers import List as List_
 from dependency_injector.providers import Singleton
-from msgspec import UNSET
 
+from adapters import protocols
 from adapters.protocols.first_bytes import FirstBytes
-from application import budget, commands, ports
 from application.commands import NAMES
 from application.commands.documents import ConditionFailed
 from application.executor import LocalExecutor
 from application.json_patch import PatchConflict
-from application.limits import Limits
 from domain import errors
 from domain.effects import Observable
 from domain.store import Maintained, Store
-from entrypoints.server.container import _protocol
-from tests.contracts import test_executor
+from entrypoints.server import container as wiring
 from tests.model import ModelStore
 from tests.support import (
     ROOT,
@@ -135,23 +131,25 @@ def test_a_program_on_node_shares_keys_with_json_clients(server: Server, tmp_pat
 
 def test_the_command_that_is_added_as_an_example_works() -> None:
     record, test = (block.values[0] for block in blocks("python", [ROOT / "docs/add-a-command.md"]))
-    names: Dict[str, Any] = {**vars(test_executor), **vars(commands.base), **vars(budget)}
-    names["register"] = lambda kind: kind
-    exec(record, names)
+    names: Dict[str, Any] = {"__name__": "example"}
     exec(test, names)
+    exec(record, names)  # whose command takes the place of the one that the test imported
     names["test_existing_is_being_there"](LocalExecutor(ModelStore(Clock())))
 
 
-def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others() -> None:
+def test_the_protocol_that_is_added_as_an_example_is_served_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = ROOT / "docs/add-a-protocol.md"
     (codec,) = (block.values[0] for block in blocks("python", [page]))
-    (line,) = (block.values[0] for block in blocks("text", [page]))
-    names: Dict[str, Any] = {**vars(typing), **vars(ports), **vars(errors), **vars(commands)}
-    names.update(Limits=Limits, _protocol=_protocol, UNSET=UNSET)
-    exec("from __future__ import annotations\n" + codec, names)
+    importing, entry = (block.values[0] for block in blocks("text", [page]))
+    (tmp_path / "say.py").write_text(codec, encoding="utf-8")
+    monkeypatch.setattr(protocols, "__path__", [*protocols.__path__, str(tmp_path)])
     container = server_container()
-    names["limits"] = container.limits
-    added = eval(f"dict({line})", names)
+    names = {**vars(wiring), "limits": container.limits}
+    exec(importing, names)
+    del sys.modules["adapters.protocols.say"]
+    added = eval(f"dict({entry})", names)
     served_protocols = [*container.protocols.args[0].kwargs.values(), *added.values()]
     container.protocols.override(Singleton(FirstBytes, List_(*served_protocols)))
     with serving(container) as address, gevent.socket.create_connection(address) as sock:

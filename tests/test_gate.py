@@ -178,7 +178,7 @@ class TestUnauthenticated:
         client.conversation.time_out()
         assert client.ask() == ["TIMEOUT"]
         assert client.conversation.wants is Wants.END
-        assert client.stats.connected == 0
+        assert client.stats.clients.connected == 0
 
     def test_a_client_over_max_clients_is_refused_before_the_password(self) -> None:
         client = Client(Limits(max_clients=1))
@@ -186,7 +186,7 @@ class TestUnauthenticated:
         assert client.delays == [REFUSED_AFTER]
         assert client.ask(PING) == ["TOO_MANY_CLIENTS"]
         assert client.conversation.wants is Wants.END
-        assert (client.stats.connected, client.stats.refused) == (1, 1)
+        assert (client.stats.clients.connected, client.stats.clients.refused) == (1, 1)
 
 
 class TestLogin:

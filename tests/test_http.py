@@ -1,4 +1,4 @@
-"""HTTP without a socket: requests in any pieces, and what nobody should send."""
+"""HTTP without a socket: requests in any pieces, and input that no client should send."""
 
 from __future__ import annotations
 
@@ -334,7 +334,8 @@ REST: List[Tuple[str, Any, int, Any]] = [
     ("/pipeline", [["HELLO", 3], ["GET", "none"], ["CLIENT", "ID"], ["SUBSCRIBE", "c"], ["PING"]],
      200, None),
     ("/pipeline", [["client", "Reply", "OFF"], ["GET", "none"]], 200,
-     [{"error": "ERR unknown command 'client over HTTP', with args beginning with: 'Reply' 'OFF' "},
+     [{"error": "ERR 'client Reply' is not possible over HTTP, where requests share no connection; "
+       "send it to the same port as a client of Redis does"},
       {"result": None}]),
     ("/multi-exec", [["SET", "k", 1], ["EXEC"], ["INCR", "k"]], 400,
      {"error": "EXECABORT Transaction discarded because of previous errors."}),
@@ -365,13 +366,14 @@ def test_redis_commands_are_told_as_json(
 )
 def test_a_redis_command_on_the_state_of_a_connection_is_refused(peer: Peer, command: str) -> None:
     words = command.split()
-    name = f"ERR unknown command '{words[0]} over HTTP'"
+    name = " ".join(words[: 2 if words[0] == "CLIENT" else 1])
+    told = "ERR '{}' is not possible over HTTP"
     found = peer.ask("POST", "/", json.dumps(words).encode(), **JSON)
     assert found.status == 400
-    assert found.json["error"].startswith(name)
+    assert found.json["error"].startswith(told.format(name))
     bearer: Any = {"authorization": "Bearer x"}
     in_path = peer.ask("GET", "/" + "/".join(words).lower(), **bearer)
-    assert in_path.json["error"].startswith(name.replace(words[0], words[0].lower()))
+    assert in_path.json["error"].startswith(told.format(name.lower()))
 
 
 def test_redis_replies_come_in_base64_when_asked(peer: Peer) -> None:
@@ -513,6 +515,7 @@ BAD = [
     b"GET /v1/keys?limit=0 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /v1/keys?prefix=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /v1/keys?cursor=nonsense HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"PUT /v1/keys/k?ttl=1e17 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
     b"PUT /v1/keys/k?ttl=nan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
     b"PUT /v1/keys/k?ttl=1&ttl=2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
     b"PUT /v1/keys/k?ttl=1&keep_ttl=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
@@ -571,6 +574,10 @@ STATUSES = [
     (request("GET", "/v1/watch"), 404),
     (request("POST", "/v1/keys/k"), 405),
     (request("TRACE", "/v1/keys/k"), 405),
+    (request("FOO", "/v1/keys/k"), 501),
+    (request("get", "/nothing"), 501),
+    (request("COPY", "/v1/keys/k"), 501),
+    (b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
     (request("POST", "/v1/commands", b"{}", content_type="text/plain"), 415),
     (request("POST", "/", b"[]"), 415),
     (request("GET", "/v1/keys/" + "k" * 65537), 400),
@@ -587,6 +594,7 @@ def test_what_cannot_be_answered_has_its_status(sent: bytes, status: int) -> Non
     told = peer.send(sent)
     (found,) = replies_in(told, [sent.partition(b" ")[0].decode()])
     assert found.status == status
+    assert ("allow" in found.headers) == (status in (405, 501))
 
 
 def test_a_connection_ends_when_the_client_says_so() -> None:
@@ -859,11 +867,40 @@ def test_a_protocol_that_is_not_served_is_none() -> None:
 
 
 def test_the_first_bytes_of_http_are_a_method_and_a_target() -> None:
-    for first in (b"GET /", b"POST /x", b"OPTIONS *", b"HEAD http://h/", b"PUT /"):
+    for first in (b"GET /", b"POST /x", b"OPTIONS *", b"HEAD HTTP://h/", b"f-o /x HTTP/1",
+                  b"CONNECT h:80 HTTP/1", b"FOO /" + b"x" * 195):  # fmt: skip
         assert begins_http(first)
         assert [begins_http(first[:size]) for size in range(1, len(first))].count(False) == 0
-    for first in (b"GET key", b"get /", b"SET k v", b"{", b"POST x", b"\x16\x03", b"GETX /"):
-        assert begins_http(first) is False
+    for first in (b"GET key\r", b"get /\n", b"SET k v", b"{", b"POST x ", b"\x16\x03", b"X / ",
+                  b"FOO " + b"x" * 196):  # fmt: skip
+        expected = None if first in (b"POST x ", b"X / ") else False
+        assert begins_http(first) is expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "begins"),
+    [
+        (b"FOO /v1/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 501 "),
+        (b"PROPFIND * HTTP/1.0\r\n\r\n", b"HTTP/1.1 501 "),
+        (b"UNLINK /v1/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 501 "),
+        (b"LINK /" + b"x" * 1000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 501 "),
+        (b"SET /a /b\r\n", b"+OK"),
+        (b"SET /a HTTP\r\n", b"+OK"),
+        (b"SET a HTTP/1.1\r\n", b"+OK"),
+        (b"SET /" + b"x" * 1000 + b" HTTP/1.1\r\n", b"+OK"),
+        (b"SET /a " + b"x" * 1000 + b"\r\n", b"+OK"),
+        (b"EHLO me\r\n", b'{"ok":false'),
+        (b"nope world HTTP\r\n", b'{"ok":false'),
+        (b'"FOO / HTTP/1.1"\n', b'{"ok":false'),
+        (b'{"type":"SET","key":"k","value":"FOO / HTTP/1.1"}\n', b'{"ok":true'),
+    ],
+)
+def test_a_line_is_of_the_same_protocol_however_it_is_cut(sent: bytes, begins: bytes) -> None:
+    for size in (len(sent), 1, 7):
+        peer = Peer(server_container())
+        cuts = range(0, len(sent), size)
+        told = b"".join(peer.send(sent[at : at + size]) for at in cuts if peer.is_open)
+        assert told.startswith(begins)
 
 
 lines = st.sampled_from(

@@ -20,7 +20,7 @@ from adapters.storage.journal.disk import RESERVE, Directory, InUse
 from adapters.storage.journal.files import CLOSED, Damage, journal_name
 from adapters.storage.journal.frames import FRAME_SIZE, HEADER_SIZE, MAGIC, Header, encode_header
 from domain.errors import OutOfMemory
-from domain.store import Store
+from domain.store import MAX_TTL, Store
 from tests.disks import EIO, ENOSPC, Crash, failing_at
 from tests.journal_world import World, flipped, placed, reopened, repaired, some
 
@@ -55,6 +55,17 @@ def test_a_key_that_came_due_while_nothing_ran_stays_away_when_the_clock_goes_ba
         world = World(tmp_path / "d", wall=wall).load()
         assert world.contents() == {}
         world.close()
+
+
+def test_a_key_that_is_due_later_than_a_key_lives_is_loaded_with_the_longest_ttl(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "d").load()
+    world.store.set_many({"k": b"1"}, ttl=1e300)
+    world.close()
+    entry, _ = World(tmp_path / "d").load().store.update("k", lambda entry: entry)
+    assert entry
+    assert entry.ttl == MAX_TTL
 
 
 @pytest.mark.parametrize("code", [EIO, ENOSPC])

@@ -1,4 +1,4 @@
-"""What a connection held is freed when it is gone, by counting references alone.
+"""The parts of a connection are freed when it is gone, by counting references alone.
 
 A cycle among its objects would keep all that they hold until the collector runs, which ordinary
 requests may not make it do for hours. So the collector is off here.
@@ -198,34 +198,20 @@ def test_a_served_connection_is_freed_at_any_end(
 
 
 @pytest.mark.parametrize("end", [reset, be_idle, hold_too_much, be_there_at_a_shutdown])
+@pytest.mark.parametrize("sent", [PING + WRONG, WRONG * 9], ids=["refused", "parked"])
 def test_an_unauthenticated_connection_is_freed_at_any_end(
-    connection: Any, tls: Optional[Files], end: End
+    connection: Any, tls: Optional[Files], end: End, sent: bytes
 ) -> None:
     settings = {**SETTINGS, "password": SECRET}
     with contextlib.closing(House(connection, tls, **settings)) as here:
         here.ask(RIGHT)
         with here.connect_to_talk() as sock:
-            sock.sendall(PING + WRONG)
-            here.settle()
-            parts = refer(here.parts())
-            end(here, sock)
-            assert all_freed(here, parts)
-
-
-@pytest.mark.parametrize("end", [reset, be_idle, hold_too_much, be_there_at_a_shutdown])
-def test_a_connection_with_a_parked_attempt_is_freed_at_any_end(
-    connection: Any, tls: Optional[Files], end: End
-) -> None:
-    settings = {**SETTINGS, "password": SECRET}
-    with contextlib.closing(House(connection, tls, **settings)) as here:
-        here.ask(RIGHT)
-        with here.connect_to_talk() as sock:
-            sock.sendall(WRONG * 9)
+            sock.sendall(sent)
             here.settle()
             parts = refer(here.parts())
             end(here, sock)
             if end is reset:
-                here.pass_time(35)
+                here.pass_time(35)  # which the attempts that wait take
             assert all_freed(here, parts)
 
 

@@ -502,7 +502,7 @@ class House:
         session.close()
         names = ("connected", "accepted", "refused", "cut")
         connected, accepted, refused, was_cut = (server[f"{name}_clients"] for name in names)
-        self.stats.accepted -= 1
+        self.stats.clients.accepted -= 1
         return connected - 1, accepted - 1, refused, was_cut
 
 
@@ -524,10 +524,10 @@ class TestClients:
         assert replies(answer(third, [PING])) == ["TOO_MANY_CLIENTS"]
         assert wanted(third) is Wants.END
         third.close()
-        assert (house.stats.connected, house.stats.refused) == (2, 1)
+        assert (house.stats.clients.connected, house.stats.clients.refused) == (2, 1)
         first.close()
         assert replies(answer(house.session(), [PING])) == [PONG]
-        assert (house.stats.connected, house.stats.accepted) == (2, 3)
+        assert (house.stats.clients.connected, house.stats.clients.accepted) == (2, 3)
 
     def test_a_client_over_the_maximum_that_says_nothing_is_refused_after_a_time(self) -> None:
         house = House(Limits(max_clients=0))
@@ -551,9 +551,9 @@ class TestClients:
         house = House(Limits(max_request_bytes=1000, max_clients=2))
         _, session = house.session(), house.session()
         end(session)
-        assert house.stats.connected == 1
+        assert house.stats.clients.connected == 1
         session.close()
-        assert house.stats.connected == 1
+        assert house.stats.clients.connected == 1
 
     def test_a_request_that_timed_out_is_refused_and_its_bytes_are_freed(self) -> None:
         house = House(Limits(max_request_bytes=1000, max_reply_bytes=2000, max_input_bytes=1000))

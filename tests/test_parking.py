@@ -125,6 +125,16 @@ def receive(sock: Any, size: int) -> bytes:
     return bytes(data)
 
 
+def advance_after_a_while(here: Parking, sock: Any, later: Later) -> None:
+    """Sends a line whose conversation asks to be woken, and waits until it is."""
+    later.while_received = lambda: later.link.wake_after(0.001)
+    sock.sendall(b"one\n")
+    here.settle()
+    with gevent.Timeout(TIMEOUT):
+        while "advance" not in later.calls:
+            here.settle()
+
+
 def test_replies_come_in_order_each_when_its_conversation_is_woken(here: Parking) -> None:
     with here.talk(b"one\n", b"two\n", b"three\n") as (sock, later):
         for line in (b"one\n", b"two\n", b"three\n"):
@@ -184,12 +194,7 @@ def test_a_conversation_woken_without_need_goes_on(here: Parking) -> None:
 
 def test_a_conversation_is_woken_after_the_time_that_it_asked_for(here: Parking) -> None:
     with here.talk() as (sock, later):
-        later.while_received = lambda: later.link.wake_after(0.001)
-        sock.sendall(b"one\n")
-        here.settle()
-        with gevent.Timeout(TIMEOUT):
-            while "advance" not in later.calls:
-                here.settle()
+        advance_after_a_while(here, sock, later)
         later.allow(1)
         assert receive(sock, 4) == b"one\n"
 
@@ -265,12 +270,7 @@ def test_a_peer_that_only_ended_its_side_gets_the_reply(here: Parking) -> None:
 
 def test_a_closed_conversation_is_not_called_by_any_pending_wake(here: Parking) -> None:
     with here.talk() as (sock, later):
-        later.while_received = lambda: later.link.wake_after(0.001)
-        sock.sendall(b"one\n")
-        here.settle()
-        with gevent.Timeout(TIMEOUT):
-            while "advance" not in later.calls:
-                here.settle()
+        advance_after_a_while(here, sock, later)
         later.link.wake_after(0.001)
         later.link.wake()
         (connection,) = (one for one in here.server._connections if one is later.link)

@@ -32,7 +32,7 @@ from domain.errors import (
     Unavailable,
     Unreachable,
 )
-from domain.store import Entry, Store
+from domain.store import MAX_TTL, Entry, Store
 from tests.engines import Engine, opened, programs, running, shared, start, stop
 from tests.fake_engine import Words, fake_engine
 from tests.library.proxy import Proxy, passed_on, reply_cut, reply_lost, request_cut, request_lost
@@ -203,10 +203,13 @@ class TestTime:
         store.update("c", lambda before: before and Entry(b"5"))
         assert engine.client.pttl("kv:c") == -1
 
-    def test_a_ttl_beyond_the_engines_numbers_is_refused(self, store: RedisStore) -> None:
-        with pytest.raises(BadRequest, match=r"`ttl` is at most 9,007,199,254,740 seconds"):
-            store.set_many({"k": b"1"}, ttl=1e300)
-        store.set_many({"k": b"1"}, ttl=1e-9)
+    @pytest.mark.parametrize("ttl", [1e-9, MAX_TTL])
+    def test_the_engine_has_the_shortest_and_the_longest_ttl(
+        self, store: RedisStore, ttl: float
+    ) -> None:
+        store.set_many({"k": b"1"}, ttl=ttl)
+        entry, _ = store.update("k", lambda before: before and Entry(b"2", before.ttl))
+        assert entry is None or entry.ttl == pytest.approx(ttl, abs=60)
 
 
 class TestTransactions:

@@ -1,4 +1,4 @@
-"""RESP without a socket: requests in any pieces, what nobody should send, and JSON beside it."""
+"""RESP without a socket: requests in any pieces, input no client should send, JSON beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from dependency_injector import providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.lock import Lock
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.codec import begins_resp
@@ -20,6 +21,7 @@ from application.admission import Pause
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
 from application.ports import Conversation, Wants
+from domain.store import MAX_TTL
 from entrypoints.server.container import ServerContainer
 from tests.support import Clock, answer, finish, server_container
 
@@ -330,6 +332,95 @@ def test_an_expired_key_aborts_a_transaction_that_watches_it() -> None:
     now[0] += 11
     replies = answer(talk, [request(b"MULTI") + request(b"PING") + request(b"EXEC")])
     assert replies == b"+OK\r\n+QUEUED\r\n*-1\r\n"
+
+
+LATEST = b"%d" % MAX_TTL
+BEYOND = b"%d" % (MAX_TTL + 1)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "SET k v EX {}",
+        "SET k v PX {}000",
+        "SET k v EXAT {}",
+        "SET k v PXAT {}000",
+        "SETEX k {} v",
+        "PSETEX k {}000 v",
+        "GETEX k EX {}",
+        "EXPIRE k {}",
+        "PEXPIRE k {}000",
+        "EXPIREAT k {}",
+        "PEXPIREAT k {}000",
+    ],
+)
+def test_a_key_lives_for_at_most_the_longest_ttl(command: str) -> None:
+    replies = said(
+        request(b"SET", b"k", b"v"),
+        *(request(*command.format(n.decode()).encode().split()) for n in (LATEST, BEYOND)),
+        request(b"PTTL", b"k"),
+        request(b"PEXPIRETIME", b"k"),
+    )
+    done, refused, left, due = replies.split(b"\r\n")[-5:-1]
+    assert done in (b"+OK", b":1", b"v")
+    name = command.split()[0].lower().encode()
+    assert refused == b"-ERR invalid expire time in '%b' command" % name
+    assert 0 < int(left[1:]) < int(due[1:]) < 2**53
+
+
+def test_a_lock_is_extended_to_at_most_the_longest_ttl() -> None:
+    lock = (Lock.LUA_EXTEND_SCRIPT.encode(), b"1", b"k", b"token")
+    replies = said(
+        request(b"SET", b"k", b"token", b"EX", LATEST),
+        request(b"EVAL", *lock, b"60000", b"0"),
+        request(b"EVAL", *lock, BEYOND + b"000", b"1"),
+        request(b"EVAL", *lock, b"60000", b"1"),
+    )
+    done, added, replaced, *rest = replies.splitlines()
+    assert added.startswith(b"-ERR `ttl` must be")
+    assert replaced == b"-ERR invalid expire time in 'pexpire' command"
+    assert (done, rest) == (b"+OK", [b":1"])
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "is_aborted"),
+    [
+        ("", "FLUSHALL", False),
+        ("", "FLUSHDB", False),
+        ("", "DEL k", False),
+        ("SET k 1", "FLUSHALL", True),
+        ("SET k 1", "DEL k", True),
+        ("", "SET k 1", True),
+        ("", "SET k 1|DEL k", True),
+        ("", "SET k 1|FLUSHALL", True),
+        ("", "MULTI|SET k 1|FLUSHALL|EXEC", True),
+        ("SET k 1 PX 1|+1", "FLUSHALL", False),
+        ("SET k 1 PX 1", "+1", True),
+        ("SET k 1", "SET k 1 XX GET", True),
+        ("SET k 1", "SET k 2 NX", False),
+        ("SET k 1", "FLUSHALL|SET k 1", True),
+    ],
+)
+def test_a_transaction_is_aborted_when_a_watched_key_was_changed(
+    before: str, meanwhile: str, is_aborted: bool
+) -> None:
+    container, clock = server_container(), Clock()
+    container.clock.override(clock)
+    watching, other = conversation(container), conversation(container)
+
+    def do(steps: str) -> None:
+        for step in filter(None, steps.split("|")):
+            if step.startswith("+"):
+                clock.now += int(step)
+            else:
+                answer(other, [request(*step.encode().split())])
+
+    do(before)
+    for _ in range(2):  # what was watched first, and what again
+        answer(watching, [request(b"WATCH", b"k", b"l")])
+    do(meanwhile)
+    told = answer(watching, [request(b"MULTI") + request(b"EXEC")])
+    assert told == b"+OK\r\n" + (b"*-1\r\n" if is_aborted else b"*0\r\n")
 
 
 def test_a_watch_ends_with_its_connection() -> None:

@@ -23,6 +23,8 @@ from entrypoints.server.container import ServerContainer
 from tests.certificates import HOST, Files
 from tests.support import TIMEOUT, Clock, bound, server_container
 
+KINDS = pytest.mark.parametrize("kind", [Connection, GreenletConnection])
+
 PING, PONG = b'{"type":"PING"}\n', b'{"ok":true,"result":"PONG"}\n'
 GET = b'{"type":"GET","key":"k"}\n'
 ROUND = 1.0
@@ -417,13 +419,7 @@ class TestLinger:
             here.pass_time(3 * ROUND)
             assert here.connections() == 1
 
-    @pytest.mark.parametrize(
-        "kind",
-        [
-            Connection,
-            GreenletConnection,
-        ],
-    )
+    @KINDS
     def test_a_refused_client_that_goes_on_sending_is_closed_after_the_linger_time(
         self, kind: Any
     ) -> None:
@@ -435,13 +431,7 @@ class TestLinger:
             here.pass_time(3 * ROUND)
             assert here.connections() == 1
 
-    @pytest.mark.parametrize(
-        "kind",
-        [
-            Connection,
-            GreenletConnection,
-        ],
-    )
+    @KINDS
     def test_a_refused_connection_is_closed_as_soon_as_the_client_hangs_up(self, kind: Any) -> None:
         with world(kind) as here, contextlib.closing(self.refused(here)) as sock:
             sock.sendall(b"x")

@@ -408,9 +408,9 @@ class TestEnding:
 
     def test_closing_closes_the_inner_conversation(self, connect: Connect, inner: Inner) -> None:
         session = connect().conversation
-        assert inner.stats.connected == 1
+        assert inner.stats.clients.connected == 1
         session.close()
-        assert inner.stats.connected == 0
+        assert inner.stats.clients.connected == 0
 
     def test_a_client_over_max_clients_is_refused_in_tls(self, files: Files) -> None:
         crowded = Inner(Limits(max_clients=1))
@@ -460,7 +460,7 @@ class TestTimeOut:
         session = connect().conversation
         session.time_out()
         assert session.wants is Wants.END
-        assert inner.stats.killed == 1
+        assert inner.stats.clients.killed == 1
         assert "took too long" in repr(vars(caplog.records[-1]))
 
     def test_a_timeout_during_the_handshake_ends_the_conversation(self, connect: Connect) -> None:
@@ -488,7 +488,7 @@ class TestTimeOut:
         client = connect()
         client.shake_hands()
         client.conversation.abort("it took nothing")
-        assert inner.stats.killed == 1
+        assert inner.stats.clients.killed == 1
 
 
 class TestCertificates:

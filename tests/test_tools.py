@@ -243,6 +243,13 @@ class TestFiles:
         done = kv(server.port, "import", "-", stdin=line % ("x" * 80_000))
         assert (done.returncode, len(done.stderr) < 200) == (1, True)
 
+    def test_a_line_with_a_ttl_that_no_key_has_is_refused(self, server: Server) -> None:
+        lines = '{"key":"a","value":1,"ttl":1e17}\n{"key":"b","value":2,"ttl":1000}\n'
+        done = kv(server.port, "import", "-", stdin=lines)
+        assert done.returncode == 1
+        assert done.stderr.startswith("line 1: `ttl` must be a number of seconds above 0, at most ")
+        assert done.stderr.endswith("1 key imported, 1 line refused\n")
+
     def test_an_interrupted_import_says_how_far_it_came(self, server: Server) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "entrypoints.client", "--port", str(server.port), "import", "-"],

@@ -153,23 +153,29 @@ def test_requests_of_a_client_that_does_not_read_wait_and_others_are_served() ->
                 received += len(rude.recv(1 << 20))
 
 
+class StuckStore(ModelStore):
+    """A store in which a GET waits."""
+
+    def __init__(self) -> None:
+        super().__init__(time.monotonic)
+        self.asked, self.go_on = Event(), Event()
+
+    def get(self, key: str) -> Optional[bytes]:
+        self.asked.set()
+        self.go_on.wait()
+        return b'"at last"'
+
+
 def test_a_store_that_blocks_does_not_delay_other_clients() -> None:
-    asked, go_on = Event(), Event()
-
-    class Stuck(ModelStore):
-        def get(self, key: str) -> Optional[bytes]:
-            asked.set()
-            go_on.wait()
-            return b'"at last"'
-
+    store = StuckStore()
     container = server_container()
-    container.store.override(Stuck(time.monotonic))
+    container.store.override(store)
     container.connection.override(GreenletConnection)
     with serving(container) as address, new_client(address) as one, new_client(address) as other:
         getting = gevent.spawn(one.execute, Get("k"))
-        assert asked.wait(TIMEOUT)
+        assert store.asked.wait(TIMEOUT)
         assert other.execute(Ping()) == "PONG"
-        go_on.set()
+        store.go_on.set()
         assert getting.get(timeout=TIMEOUT) == b'"at last"'
 
 
@@ -203,25 +209,18 @@ def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
 def test_stopping_cuts_a_turn_that_does_not_end_and_logs_no_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    asked, go_on = Event(), Event()
-
-    class Stuck(ModelStore):
-        def get(self, key: str) -> Optional[bytes]:
-            asked.set()
-            go_on.wait()
-            return b"1"
-
+    store = StuckStore()
     container = server_container()
-    container.store.override(Stuck(time.monotonic))
+    container.store.override(store)
     container.connection.override(GreenletConnection)
     server = container.server()
     address = bound(server)
     server.start()
     with gevent.socket.create_connection(address, TIMEOUT) as sock:
         sock.sendall(b'{"type":"GET","key":"k"}\n')
-        assert asked.wait(TIMEOUT)
+        assert store.asked.wait(TIMEOUT)
         server.stop(grace=0.01)
-        go_on.set()
+        store.go_on.set()
         gevent.sleep(0.01)
         assert sock.recv(100) == b""
     assert caplog.text == ""

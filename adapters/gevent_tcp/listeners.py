@@ -15,6 +15,8 @@ import socket
 import stat
 from typing import Iterator, List, Optional, Sequence, Tuple
 
+from adapters.gevent_tcp.os_errors import about
+
 Address = Tuple[str, str, int]
 """`("tcp", host, port)`, or `("unix", path, mode)` with the permissions of the socket's file."""
 
@@ -72,7 +74,7 @@ def _all_or_none(addresses: Sequence[Address], keepalive: int) -> List[Listener]
         listeners: List[Listener] = []
         for address in addresses:
             kind, host, port = address
-            with _named(address):
+            with about(host if kind == "unix" else f"{host} port {port}"):
                 if kind == "unix":
                     listener = _bind_unix(address)
                 else:
@@ -151,14 +153,4 @@ def _closed_on_error(sock: socket.socket) -> Iterator[None]:
         yield
     except BaseException:
         sock.close()
-        raise
-
-
-@contextlib.contextmanager
-def _named(address: Address) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        kind, where, port = address
-        error.filename = where if kind == "unix" else f"{where} port {port}"
         raise

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-from typing import Callable, Iterator, Optional
+from typing import Callable, Optional
 
+from adapters.gevent_tcp.os_errors import about
 from application.ports import Conversation, Link, Wants
 
 log = logging.getLogger(__name__)
@@ -42,24 +43,15 @@ class Certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         for path in filter(None, self._files):
-            with _named(path), open(path, "rb"):
+            with about(path), open(path, "rb"):
                 pass
-        with _named(certificate if key is None else f"{certificate} and {key}"):
+        with about(certificate if key is None else f"{certificate} and {key}"):
             context.load_cert_chain(certificate, key, password=_no_password)
         if client_ca is not None:
-            with _named(client_ca):
+            with about(client_ca):
                 context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
         self.context = context
-
-
-@contextlib.contextmanager
-def _named(files: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        error.filename = files
-        raise
 
 
 class TlsConversation:

@@ -46,25 +46,29 @@ class CommandCompleter(Completer):
             yield Completion(word, -len(begun), display=shown or word, display_meta=meaning)
 
     def _offered(self, typed: List[str], begun: str) -> Iterable[Offer]:
-        if not typed or (len(typed) == 1 and typed[0].lower() in ("help", "?")):
-            for name in names_like(begun, self._table.commands):
-                command = command_of(self._table, name)
-                yield Offer(name, summary(command) if command else "")
-            return
+        if not typed or " ".join(typed).lower() in ("help", "?"):
+            return self._names(begun)
         command = command_of(self._table, typed[0])
         if command is None:
-            return
-        option = _option_before_value(command, typed[-1])
-        if option is not None and not begun.startswith("@"):
-            yield from _choices(option, begun)
-        elif begun.startswith("-"):
-            yield from _options(command, typed, begun)
-        elif begun.startswith("@") and (option or not _takes_key(command, typed)):
-            yield from _files(begun)
-        elif _takes_key(command, typed):
-            in_quotes = begun.startswith('"')
-            for key in some_keys(self._target.executor, begun[in_quotes:]):
-                yield Offer(_quoted(key, in_quotes) if key else begun)
+            return ()
+        option, takes_key = _option_before_value(command, typed[-1]), _takes_key(command, typed)
+        if begun.startswith("@") and (option or not takes_key):
+            return _files(begun)
+        if option:
+            return _choices(option, begun)
+        if begun.startswith("-"):
+            return _options(command, typed, begun)
+        return self._keys(begun) if takes_key else ()
+
+    def _names(self, begun: str) -> Iterator[Offer]:
+        for name in names_like(begun, self._table.commands):
+            command = command_of(self._table, name)
+            yield Offer(name, summary(command) if command else "")
+
+    def _keys(self, begun: str) -> Iterator[Offer]:
+        in_quotes = begun.startswith('"')
+        for key in some_keys(self._target.executor, begun[in_quotes:]):
+            yield Offer(_quoted(key, in_quotes) if key else begun)
 
 
 def _option_before_value(command: click.Command, word: str) -> Optional[click.Option]:

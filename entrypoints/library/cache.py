@@ -19,6 +19,7 @@ from msgspec import Raw
 from adapters.client.python_values import NotOfType, as_type, from_json, to_json
 from application import commands
 from domain.errors import BadRequest, KvError, OutOfMemory, TooLarge, Unauthenticated
+from domain.store import MAX_TTL
 from entrypoints.library import requests
 from entrypoints.library.requests import Request
 from entrypoints.library.runtime import Runtime, pause
@@ -47,7 +48,7 @@ class Cache:
     def __init__(
         self, runtime: Runtime, ttl: float, name: str, decode_as: Any, lock_timeout: float
     ) -> None:
-        check_above_0(ttl=ttl, lock_timeout=lock_timeout)
+        check_above_0(MAX_TTL, ttl=ttl, lock_timeout=lock_timeout)
         self.name = name
         self._runtime = runtime
         self._ttl = ttl

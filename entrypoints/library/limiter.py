@@ -5,6 +5,7 @@ Rule: each call is one atomic INCR of a key that expires by itself, and no two n
 
 from __future__ import annotations
 
+from domain.store import MAX_TTL
 from entrypoints.library import requests
 from entrypoints.library.requests import Request
 from entrypoints.library.senders import AwaitedSender, BlockingSender
@@ -16,7 +17,8 @@ class _LimiterState:
     """The common part of `RateLimiter` and `AsyncRateLimiter`."""
 
     def __init__(self, key: str, limit: int, per: float) -> None:
-        check_above_0(limit=limit, per=per)
+        check_above_0(MAX_TTL, per=per)
+        check_above_0(limit=limit)
         if limit < 1:
             raise ValueError(f"limit={limit!r} allows no call")
         self._key = key

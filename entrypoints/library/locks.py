@@ -13,6 +13,7 @@ import weakref
 from typing import Any, Callable, List, Optional, Type
 
 from domain.errors import Blame, KvError
+from domain.store import MAX_TTL
 from entrypoints.library import requests
 from entrypoints.library.runtime import Runtime, deadline, finish, pause
 from entrypoints.library.senders import AwaitedSender, BlockingSender
@@ -44,7 +45,7 @@ class _LockState:
     """The common part of `Lock` and `AsyncLock`."""
 
     def __init__(self, runtime: Runtime, key: str, ttl: float, renew: bool) -> None:
-        check_above_0(ttl=ttl)
+        check_above_0(MAX_TTL, ttl=ttl)
         self._runtime = runtime
         self._key = key
         self._ttl = ttl

@@ -34,12 +34,13 @@ def check_port(port: object, range: Range) -> None:
         raise ValueError(f"port={port!r:.100} is not an integer {range}")
 
 
-def check_above_0(**numbers: Any) -> None:
-    """Raise `ValueError` for an argument that is no finite number above 0."""
+def check_above_0(most: float = math.inf, **numbers: Any) -> None:
+    """Raise `ValueError` for an argument that is no finite number above 0, or over `most`."""
     for name, number in numbers.items():
         is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
-        if not (is_number and 0 < number < math.inf):
-            raise ValueError(f"{name}={number!r:.100} is not a finite number above 0")
+        if not (is_number and 0 < number <= most and number < math.inf):
+            bound = f", at most {most:,}" if most < math.inf else ""
+            raise ValueError(f"{name}={number!r:.100} is not a finite number above 0{bound}")
 
 
 def refuse_byte_order_mark(start: bytes) -> None:

@@ -40,7 +40,7 @@ from application.executor import LocalExecutor
 from application.ports import Executor
 from domain.errors import BadRequest, KvError, NotANumber, OutOfRange, TooLarge
 from domain.memory import InMemoryStore
-from domain.store import Stats
+from domain.store import MAX_TTL, Stats
 from sqlite_store import SqliteStore
 from tests.engines import NewEngineStore, on_engines
 from tests.samples import BRACKETS_IN_STRINGS, DEEPEST, REFUSED, VALUES
@@ -379,8 +379,12 @@ class TestTime:
         clock.now += 10
         assert executor.execute(GetTtl("k")) is None
 
-    @pytest.mark.parametrize("ttl", [0, -1, 0.0])
-    def test_a_ttl_is_above_0(self, executor: Executor, ttl: float) -> None:
+    def test_the_longest_ttl_is_told_as_it_was_given(self, executor: Executor) -> None:
+        executor.execute(Set("k", raw(1), ttl=MAX_TTL))
+        assert executor.execute(GetTtl("k")) == pytest.approx(MAX_TTL, abs=60)
+
+    @pytest.mark.parametrize("ttl", [0, -1, 0.0, MAX_TTL + 1, 1e17, 1e300])
+    def test_a_ttl_out_of_range_is_refused(self, executor: Executor, ttl: float) -> None:
         commands: List[Command[Any]] = [
             Set("k", raw(1), ttl=ttl),
             MSet({"k": raw(1)}, ttl=ttl),

@@ -590,8 +590,9 @@ class TestAsyncio:
             other.cached(ttl=60, name="f")(plain)
 
 
+@pytest.mark.parametrize("seconds", [0, float("inf"), 1e17])
 @pytest.mark.parametrize("option", ["ttl", "lock_timeout"])
-def test_a_bad_ttl_or_timeout_is_refused(option: str) -> None:
-    options: Any = {"ttl": 60, option: 0}
+def test_a_bad_ttl_or_timeout_is_refused(option: str, seconds: float) -> None:
+    options: Any = {"ttl": 60, option: seconds}
     with pytest.raises(ValueError, match=option):
         Client.local().cached(**options)(plain)

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Tuple, TypedDict, Union
+from typing import Any, Dict, List, Tuple, TypedDict, Union
 
-import msgspec
 import pytest
 from kvjson import Client, KvError, NotOfType
 
-
-@dataclass
-class User:
-    name: str
-    langs: List[str] = field(default_factory=list)
-    photo: Optional[bytes] = None
-
-
-class Point(msgspec.Struct):
-    x: float
-    y: float = 0.0
-    tag: Optional[bytes] = None
+from tests.library.test_python_values import Point, User
 
 
 class Options(TypedDict):

@@ -69,7 +69,9 @@ def test_a_limiter_refuses_the_other_kind_of_client() -> None:
         AsyncRateLimiter(client, "limit", 1, per=1)
 
 
-@pytest.mark.parametrize(("limit", "per"), [(0, 1), (0.5, 1), (1, 0), (1, float("nan"))])
+@pytest.mark.parametrize(
+    ("limit", "per"), [(0, 1), (0.5, 1), ("5", 1), (1, 0), (1, float("nan")), (1, 1e17)]
+)
 def test_a_limiter_refuses_bad_arguments(limit: Any, per: float) -> None:
     with pytest.raises(ValueError, match=r"above 0|allows no call"):
         Client.local().limiter("limit", limit, per)

@@ -369,7 +369,7 @@ def test_a_lock_refuses_the_other_kind_of_client() -> None:
         Lock(client.pipeline(), "lock")
 
 
-@pytest.mark.parametrize("ttl", [0, -1, float("nan")])
+@pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), 1e17])
 def test_a_lock_refuses_a_ttl_that_cannot_be_meant(ttl: float) -> None:
     with pytest.raises(ValueError, match="ttl"):
         Client.local().lock("lock", ttl=ttl)

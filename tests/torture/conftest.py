@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 
+from tests.support import Server, running_server
+from tests.torture.peers import fill
+
 if not Path("/proc/self/status").exists():
     collect_ignore_glob = ["test_*.py"]  # what is measured is told by Linux alone
+
+
+@pytest.fixture(scope="module")
+def full_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """One with the module's `KEYS` keys, which its tests leave there."""
+    with running_server() as server:
+        fill(server, request.module.KEYS)
+        yield server
 
 
 @pytest.fixture

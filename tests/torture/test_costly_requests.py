@@ -16,7 +16,6 @@ from tests.torture.peers import (
     Waits,
     calm,
     client_of,
-    fill,
     flooding,
     growing,
     pinging,
@@ -36,14 +35,6 @@ COSTLY: Dict[str, bytes] = {
 
 ONE_STEP = {"BATCH of 5,000 INCRs": 200.0}
 """Milliseconds that others may wait for what cannot be done in steps, see docs/security.md."""
-
-
-@pytest.fixture(scope="module")
-def full_server() -> Iterator[Server]:
-    """One with `KEYS` keys, which these tests leave there."""
-    with running_server() as server:
-        fill(server, KEYS)
-        yield server
 
 
 @pytest.mark.parametrize("name", COSTLY)

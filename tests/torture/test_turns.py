@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, Iterator
+from typing import Dict
 
 import pytest
 
@@ -38,14 +38,6 @@ FLOODS: Dict[str, bytes] = {
     "HTTP": HTTP_GET * 500,
     "HTTP in tiny chunks": HTTP_PATCH + b"1\r\n1\r\n" * 1000 + b"0\r\n\r\n",
 }
-
-
-@pytest.fixture(scope="module")
-def full_server() -> Iterator[Server]:
-    """One with `KEYS` keys; nothing that these tests do to it changes them."""
-    with running_server() as server:
-        fill(server, KEYS)
-        yield server
 
 
 @pytest.mark.parametrize("name", FLOODS)

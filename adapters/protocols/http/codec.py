@@ -7,6 +7,7 @@ ends the connection, and so does whatever leaves a body unread.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, List, Optional, Sequence
 
 import h11
@@ -15,6 +16,7 @@ from msgspec import UNSET
 from adapters.protocols.http.exchanges import Exchange, Reply
 from adapters.protocols.http.messages import (
     COMMON,
+    METHODS,
     FinalResponse,
     Head,
     Response,
@@ -224,19 +226,22 @@ def _final(response: Response) -> Settled:
     return Settled(UNSET, FinalResponse(response), is_fatal=True)
 
 
-_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE")
+_KNOWN = re.compile(rb"(?:%b) (?:[/*]|(?i:https?://))" % "|".join(METHODS).encode())
+_TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
+_REQUEST_LINE = re.compile(_TOKEN + rb" [!-~]+ HTTP/[0-9]")
+_LONG_LINE = re.compile(_TOKEN + rb" /[!-~]+")
+_PARTIAL_LINE = re.compile(_TOKEN + rb"(?: [!-~]*(?: [HTP]*/?)?)?")
+
+MAX_LINE = 200
+"""Bytes of a request line that are looked at for what it is."""
 
 
 def begins_http(first: bytes) -> Optional[bool]:
-    """Whether `first` is the beginning of this protocol: a method and a target."""
-    method, blank, target = first.partition(b" ")
-    if not blank:
-        return None if any(each.startswith(method) for each in _METHODS) else False
-    if method not in _METHODS:
-        return False
-    if not target:
-        return None
-    schemes = (b"http://", b"https://")
-    if any(scheme.startswith(target[: len(scheme)].lower()) for scheme in schemes):
-        return True if len(target) >= len(b"http://") else None
-    return target[:1] in b"/*"
+    """Whether `first` is the beginning of this protocol: a known method and a target, or a request
+    line of any method."""
+    line = first[:MAX_LINE]
+    if _KNOWN.match(line) or _REQUEST_LINE.match(line):
+        return True
+    if len(line) == MAX_LINE:
+        return bool(_LONG_LINE.fullmatch(line))
+    return None if _PARTIAL_LINE.fullmatch(line) else False

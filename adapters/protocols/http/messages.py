@@ -45,6 +45,9 @@ from domain.errors import (
     UnknownCommand,
 )
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+"""The methods that are known, each for some path or for none."""
+
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
@@ -94,7 +97,7 @@ class Head:
 
     @property
     def password(self) -> Optional[str]:
-        """The password that the request gives, as a bearer's token or with any name of a user."""
+        """The password of the request, as a bearer's token or with any name of a user."""
         scheme, _, token = self.header(b"authorization").partition(" ")
         if scheme.lower() != "basic":
             return self.bearer

@@ -2,12 +2,13 @@
 
 Rule: what a command is and does, RESP's codec knows: it is given the arguments as a Redis client
 would send them, and its replies are sent as JSON. Commands on the state of a connection, which a
-request has none of, are unknown here.
+request has none of, are refused.
 """
 
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import msgspec
@@ -147,10 +148,10 @@ not here, so that each attempt is delayed and counted."""
 
 def _renamed(arguments: Arguments) -> Arguments:
     """The command, under a name that is refused in its place if it is `_OF_A_CONNECTION`."""
-    name = arguments[0]
-    if _OF_A_CONNECTION.isdisjoint((name.upper(), b" ".join(arguments[:2]).upper())):
-        return arguments
-    return [name + b" over HTTP", *arguments[1:]]
+    for name in (arguments[0], b" ".join(arguments[:2])):
+        if name.upper() in _OF_A_CONNECTION:
+            return [name + b" over HTTP"]
+    return arguments
 
 
 def _argument(text: Raw) -> bytes:
@@ -192,9 +193,20 @@ def _reply(data: bytes, at: int) -> Tuple[Any, int]:
     return values, after
 
 
+def _refused(line: bytes) -> Refused:
+    text = line.decode("utf-8", "replace")
+    return Refused(_UNKNOWN_OVER_HTTP.sub(_NO_CONNECTION, text, 1))
+
+
+_UNKNOWN_OVER_HTTP = re.compile("unknown command ('.{1,20}) over HTTP'.*")
+_NO_CONNECTION = (
+    r"\1' is not possible over HTTP, where requests share no connection; send it to the same port "
+    "as a client of Redis does"
+)
+
 _SIMPLE: Dict[bytes, Callable[[bytes], Any]] = {
     b"+": bytes.decode,
-    b"-": lambda line: Refused(line.decode("utf-8", "replace")),
+    b"-": _refused,
     b":": int,
     b"_": lambda line: None,
     b"#": lambda line: line == b"t",

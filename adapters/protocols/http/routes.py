@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 
 from adapters.protocols.http import metrics, resources, rest
-from adapters.protocols.http.access import Access
+from adapters.protocols.http.access import ALL_METHODS, Access
 from adapters.protocols.http.exchanges import Exchange, Lines, Operation, Single
-from adapters.protocols.http.messages import JSON, Head, Response, in_json, problem
+from adapters.protocols.http.messages import JSON, METHODS, Head, Response, in_json, problem
 from adapters.protocols.http.openapi import described
 from adapters.protocols.http.resources import JSON_PATCH, KEYS, MERGE_PATCH
 from application.commands import Info, Scan
@@ -221,6 +221,9 @@ _KEY = KEYS + "/"
 def opened(site: Site, head: Head) -> Union[Exchange, Response]:
     """What answers a request, or the response when that needs no command."""
     path, method = head.path, head.method
+    if method not in METHODS:
+        allowed = [("Allow", ALL_METHODS)]
+        return problem(501, f"there is no method {method[:20]!r}", headers=allowed)
     if method == "OPTIONS":
         return site.access.preflight(head)
     if method in _READS and path in site.files:

@@ -7,6 +7,7 @@ read as it has left things.
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import Any, Iterator, List, Optional, Sequence
 
@@ -222,7 +223,7 @@ _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 def begins_resp(first: bytes) -> Optional[bool]:
     """Whether a client of the protocol begins so: with `*` and a digit, or the name of a command.
-    What begins with the method and the target of HTTP does not."""
+    A request line of HTTP does not, whose method may be such a name, nor `GET` and its target."""
     if first.startswith(b"*"):
         return first[1:2].isdigit() if len(first) > 1 else None
     word = first.split(None, 1)[0].upper()
@@ -231,6 +232,14 @@ def begins_resp(first: bytes) -> Optional[bool]:
     if word not in NAMES:
         return False
     rest = first[len(word) :].lstrip(b" ")
-    if word == b"GET" and first[len(word) :][:1] == b" ":
-        return None if not rest else not rest.startswith((b"/", b"http:", b"https:"))
-    return True
+    if not rest:
+        return None
+    line, end, _ = first[:MAX_HTTP_LINE].partition(b"\n")
+    if _HTTP.match(line):
+        return False
+    return True if rest[:1] != b"/" or end or len(line) == MAX_HTTP_LINE else None
+
+
+_HTTP = re.compile(rb"(?i:GET) +(?:/|https?:)|\S+ /\S* HTTP/[0-9]")
+MAX_HTTP_LINE = 200
+"""Bytes of a line that are looked at for whether it is HTTP."""

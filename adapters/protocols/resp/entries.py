@@ -17,7 +17,7 @@ from application.budget import Budget
 from application.commands import Command, strings
 from application.commands.strings import Lifetime
 from application.databases import DATABASES
-from domain.store import Store
+from domain.store import MAX_TTL, Store
 
 Made = Tuple[Any, int]
 """A command of ours, and the number of the spelling of its result."""
@@ -130,15 +130,21 @@ def integer_of(argument: bytes) -> int:
     return number
 
 
-UNITS = {b"EX": 1.0, b"PX": 0.001, b"EXAT": 1.0, b"PXAT": 0.001}
+UNITS = {b"EX": 1, b"PX": 1000, b"EXAT": 1, b"PXAT": 1000}
+"""How many there are in a second."""
+
+
+def seconds_of(argument: bytes, unit: int, command: str, least: float = -MAX_TTL) -> float:
+    """The seconds of a ttl or an instant, in units of which a second has so many."""
+    seconds = integer_of(argument) / unit
+    if not least <= seconds <= MAX_TTL:
+        raise ReplyError(f"ERR invalid expire time in '{command}' command")
+    return seconds
 
 
 def lifetime_of(session: Session, unit: bytes, argument: bytes, command: str) -> Lifetime:
     """The ttl of a SET or GETEX, or an instant; above 0 both."""
-    number = integer_of(argument)
-    if number <= 0 or number * UNITS[unit] > 9.2e15:
-        raise ReplyError(f"ERR invalid expire time in '{command}' command")
-    seconds = number / 1000 if unit[:1] == b"P" else float(number)
+    seconds = seconds_of(argument, UNITS[unit], command, least=0.001)
     return Lifetime(seconds, session.shared.wall if unit.endswith(b"AT") else None)
 
 

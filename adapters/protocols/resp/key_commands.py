@@ -25,6 +25,7 @@ from adapters.protocols.resp.entries import (
     key_of,
     keys_of,
     many,
+    seconds_of,
     shown,
 )
 from adapters.protocols.resp.parser import Arguments
@@ -35,9 +36,8 @@ from application.commands.base import renamed
 from application.commands.strings import NAMED, Lifetime
 
 
-def _expire(name: str, scale: float, is_instant: bool) -> Make:
+def _expire(name: str, unit: int, is_instant: bool) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
-        number = integer_of(arguments[2])
         only = {each.decode("ascii", "replace").lower() for each in arguments[3:]}
         for each in arguments[3:]:
             if each.upper() not in (b"NX", b"XX", b"GT", b"LT"):
@@ -46,9 +46,8 @@ def _expire(name: str, scale: float, is_instant: bool) -> Make:
             raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
         if {"gt", "lt"} <= only:
             raise ReplyError("ERR GT and LT options at the same time are not compatible")
-        if abs(number * scale) > 9.2e15:
-            raise ReplyError(f"ERR invalid expire time in '{name}' command")
-        lifetime = Lifetime(number * scale, session.shared.wall if is_instant else None)
+        seconds = seconds_of(arguments[2], unit, name)
+        lifetime = Lifetime(seconds, session.shared.wall if is_instant else None)
         key = key_of(session, arguments[1])
         return NAMED[name.upper()](key, lifetime, sorted(only)), replies.INTEGER
 
@@ -175,9 +174,9 @@ TABLE = (
     Entry("expiretime", 2, "readonly fast", ONE, _expire_time("EXPIRETIME")),
     Entry("pexpiretime", 2, "readonly fast", ONE, _expire_time("PEXPIRETIME")),
     Entry("expire", -3, "write fast", ONE, _expire("expire", 1, False)),
-    Entry("pexpire", -3, "write fast", ONE, _expire("pexpire", 0.001, False)),
+    Entry("pexpire", -3, "write fast", ONE, _expire("pexpire", 1000, False)),
     Entry("expireat", -3, "write fast", ONE, _expire("expireat", 1, True)),
-    Entry("pexpireat", -3, "write fast", ONE, _expire("pexpireat", 0.001, True)),
+    Entry("pexpireat", -3, "write fast", ONE, _expire("pexpireat", 1000, True)),
     Entry("persist", 2, "write fast", ONE, Plain(Persist, replies.INTEGER)),
     Entry("keys", 2, "readonly", NONE, _keys),
     Entry("scan", -2, "readonly", NONE, _scan),

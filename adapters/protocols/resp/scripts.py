@@ -22,6 +22,7 @@ from adapters.protocols.resp.entries import (
     integer_of,
     key_of,
     lifetime_of,
+    seconds_of,
     text_of,
 )
 from adapters.protocols.resp.parser import Arguments
@@ -43,14 +44,15 @@ def _delete(session: Session, key: str, arguments: Arguments) -> Made:
 
 def _extend(session: Session, key: str, arguments: Arguments) -> Made:
     token, milliseconds, replaces = arguments
-    seconds = integer_of(milliseconds) / 1000
+    seconds = seconds_of(milliseconds, 1000, "pexpire")
     command = strings.ExpireIfEq(key, token, seconds, True, adds=replaces == b"0")
     return command, replies.INTEGER
 
 
 def _reacquire(session: Session, key: str, arguments: Arguments) -> Made:
     token, milliseconds = arguments
-    return strings.ExpireIfEq(key, token, integer_of(milliseconds) / 1000), replies.INTEGER
+    seconds = seconds_of(milliseconds, 1000, "pexpire")
+    return strings.ExpireIfEq(key, token, seconds), replies.INTEGER
 
 
 def _set(session: Session, key: str, arguments: Arguments) -> Made:

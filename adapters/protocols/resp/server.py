@@ -7,7 +7,7 @@ the one table of commands.
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import msgspec
 from msgspec import UNSET
@@ -219,16 +219,7 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         return constant({name: _documented(entry) for name, entry in found if entry})
 
     def keys(session: Session, arguments: Arguments) -> Action:
-        asked = arguments[2:]
-        entry = table().get(asked[0].upper())
-        if entry is None:
-            raise ReplyError("ERR Invalid command specified")
-        first, last, step = entry.keys
-        if not first:
-            raise ReplyError("ERR The command has no key arguments")
-        if len(asked) != entry.arity and (entry.arity > 0 or len(asked) < -entry.arity):
-            raise ReplyError("ERR Invalid number of arguments specified for command")
-        return constant(asked[first : len(asked) if last < 0 else last + 1 : step])
+        return constant(_keys_in(table().get(arguments[2].upper()), arguments[2:]))
 
     parts = family(
         "command",
@@ -244,6 +235,18 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         return (Does(infos) if len(arguments) == 1 else parts.make)(session, arguments)
 
     return parts._replace(arity=-1, make=make)
+
+
+def _keys_in(entry: Optional[Entry], asked: Arguments) -> Arguments:
+    """The keys among a command's name and arguments."""
+    if entry is None:
+        raise ReplyError("ERR Invalid command specified")
+    first, last, step = entry.keys
+    if not first:
+        raise ReplyError("ERR The command has no key arguments")
+    if len(asked) != entry.arity and (entry.arity > 0 or len(asked) < -entry.arity):
+        raise ReplyError("ERR Invalid number of arguments specified for command")
+    return asked[first : len(asked) if last < 0 else last + 1 : step]
 
 
 def _described(entry: Entry) -> List[Any]:

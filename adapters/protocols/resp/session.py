@@ -66,7 +66,6 @@ class Session:
         self.command = "NULL"
         """The name of the last command."""
         self.library: Dict[str, str] = {}
-        self.is_version_3 = False
         self.prefix = ""
         self.queue: Optional[Queue] = None
         self.watch = Watch()
@@ -88,6 +87,11 @@ class Session:
     def kind(self) -> str:
         """What Redis calls the type of a client."""
         return "pubsub" if self.subscriber.count else "normal"
+
+    @property
+    def is_version_3(self) -> bool:
+        """Whether the client speaks RESP3."""
+        return self.version > 0
 
     @property
     def is_subscribed(self) -> bool:
@@ -118,8 +122,7 @@ class Session:
 
     def speak(self, version: int) -> None:
         """Has the replies that follow in a version of the protocol."""
-        self.is_version_3 = version == 3
-        self.version = replies.VERSION_3 if self.is_version_3 else 0
+        self.version = replies.VERSION_3 if version == 3 else 0
         self.update()
 
     def select(self, database: int) -> None:
@@ -179,7 +182,8 @@ class Watch:
     """The keys that one client watches, and whether one of them was changed since."""
 
     def __init__(self) -> None:
-        self.keys: Set[str] = set()
+        self.keys: Dict[str, bool] = {}
+        """Whether each was there when it was first watched; so it is until one is changed."""
         self.is_dirty = False
 
 
@@ -197,8 +201,8 @@ class Watches:
                 return False
             self._unsubscribe = store.subscribe(self._hear)
         for key in keys:
-            store.update(key, lambda before: before)  # what is due expires before, not since
-            watch.keys.add(key)
+            entry, _ = store.update(key, lambda before: before)  # what is due expires before
+            watch.keys.setdefault(key, entry is not None)
             self._watchers.setdefault(key, set()).add(watch)
         return True
 
@@ -225,8 +229,8 @@ class Watches:
         effect: Effect
         for effect in effects:
             if isinstance(effect, Cleared):
-                for watchers in self._watchers.values():
-                    _mark(watchers)
+                for key, watchers in self._watchers.items():
+                    _mark(watch for watch in watchers if watch.keys[key])
             elif isinstance(effect, PutMany):
                 for key in self._watchers.keys() & effect.items.keys():
                     _mark(self._watchers[key])

@@ -7,7 +7,7 @@ BATCH; a command that is refused undoes none of the others.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Collection, List, Optional
+from typing import Any, Callable, Collection, List, Optional
 
 from msgspec import field
 
@@ -109,38 +109,33 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
         return self.queue.commands if self.queue else []
 
 
-def _multi(session: Session, arguments: Arguments) -> Action:
-    """MULTI."""
+def _on_session(act: Callable[[Session], None]) -> Does:
+    """What makes a command that changes the session, and is answered with OK."""
 
-    def action(store: Store, budget: Budget) -> Status:
-        if session.queue is not None:
-            raise ReplyError("ERR MULTI calls can not be nested")
-        session.begin()
-        return OK
+    def made(session: Session, arguments: Arguments) -> Action:
+        def action(store: Store, budget: Budget) -> Status:
+            act(session)
+            return OK
 
-    return action
+        return action
 
-
-def _discard(session: Session, arguments: Arguments) -> Action:
-    """DISCARD."""
-
-    def action(store: Store, budget: Budget) -> Status:
-        if session.queue is None:
-            raise ReplyError("ERR DISCARD without MULTI")
-        session.end_transaction()
-        return OK
-
-    return action
+    return Does(made)
 
 
-def _unwatch(session: Session, arguments: Arguments) -> Action:
-    """UNWATCH."""
+def _multi(session: Session) -> None:
+    if session.queue is not None:
+        raise ReplyError("ERR MULTI calls can not be nested")
+    session.begin()
 
-    def action(store: Store, budget: Budget) -> Status:
-        session.shared.watches.forget(session.watch)
-        return OK
 
-    return action
+def _discard(session: Session) -> None:
+    if session.queue is None:
+        raise ReplyError("ERR DISCARD without MULTI")
+    session.end_transaction()
+
+
+def _unwatch(session: Session) -> None:
+    session.shared.watches.forget(session.watch)
 
 
 def _watch(session: Session, arguments: Arguments) -> Made:
@@ -152,9 +147,9 @@ def _exec(session: Session, arguments: Arguments) -> Made:
 
 
 TABLE = (
-    Entry("multi", 1, "noscript fast", NONE, Does(_multi), True),
+    Entry("multi", 1, "noscript fast", NONE, _on_session(_multi), True),
     Entry("exec", 1, "noscript", NONE, _exec, True),
-    Entry("discard", 1, "noscript fast", NONE, Does(_discard), True),
+    Entry("discard", 1, "noscript fast", NONE, _on_session(_discard), True),
     Entry("watch", -2, "noscript fast", ALL, _watch, True),
-    Entry("unwatch", 1, "noscript fast", NONE, Does(_unwatch)),
+    Entry("unwatch", 1, "noscript fast", NONE, _on_session(_unwatch)),
 )

@@ -2,7 +2,7 @@
 
 Rule: a key is due at the same moment as before, whatever clock the store has. One that came due
 while nothing ran is removed from the journal, too, so that a clock that is set back does not bring
-it back.
+it back. A key never has more than `MAX_TTL` left, however far the clock was set back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Callable, List, Protocol, Set
 
 from adapters.storage.journal.frames import Emptied, Gone, Record, Texts, TimedTexts
-from domain.store import Restorable, Store
+from domain.store import MAX_TTL, Restorable, Store
 
 
 class RestorableStore(Store, Restorable, Protocol):
@@ -50,7 +50,7 @@ class Replay:
         offset = self._wall() - now
         for key, (text, due) in record.items.items():
             if due - offset > now:
-                self._store.restore({key: text}, due - offset)
+                self._store.restore({key: text}, min(due - offset, now + MAX_TTL))
                 self.expired.discard(key)
             else:
                 self._store.delete((key,))

@@ -27,9 +27,6 @@ from domain.store import Change, Entry, Page, Stats, Store, Traits
 
 R = TypeVar("R")
 
-MAX_MS = 1 << 53
-"""The longest ttl in milliseconds: the engine's programs know larger numbers by halves only."""
-
 MAX_NAMES = 100_000
 """How many keys there may be for a transaction on all of them."""
 
@@ -78,8 +75,6 @@ class Keyspace(Protocol):
 
 def milliseconds(ttl: float) -> bytes:
     """A ttl as the engine takes it; never less than what was asked for."""
-    if not ttl * 1000 <= MAX_MS:
-        raise BadRequest(f"`ttl` is at most {MAX_MS // 1000:,} seconds with this engine")
     return b"%d" % math.ceil(ttl * 1000)
 
 

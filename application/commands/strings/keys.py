@@ -105,21 +105,30 @@ def encoding(key: str, text: bytes) -> str:
 _MAX_EMBEDDED = 44
 
 
-@register
-class Rename(Command[bool], tag="RENAME", kw_only=False, gc=False):
-    """Move a key's value and ttl to another key; false if that must be absent, and is not."""
+class FromTo(Command[bool], kw_only=False, gc=False):
+    """A command that stores the value and ttl of one key at another."""
 
     source: str
     target: str
-    if_absent: bool = False
 
     def run(self, store: Store, budget: Budget) -> bool:
-        return store.atomically(self._move)
+        return store.atomically(self.transfer)
+
+    def transfer(self, store: Store) -> bool:
+        """Do it, with nothing in between."""
+        raise NotImplementedError
 
     def named_keys(self) -> Collection[str]:
         return (self.source, self.target)
 
-    def _move(self, store: Store) -> bool:
+
+@register
+class Rename(FromTo, tag="RENAME", gc=False):
+    """Move a key's value and ttl to another key; false if that must be absent, and is not."""
+
+    if_absent: bool = False
+
+    def transfer(self, store: Store) -> bool:
         entry, _ = store.update(self.source, lambda before: before)
         if entry is None:
             raise NoSuchKey("no such key")
@@ -132,20 +141,12 @@ class Rename(Command[bool], tag="RENAME", kw_only=False, gc=False):
 
 
 @register
-class Copy(Command[bool], tag="COPY", kw_only=False, gc=False):
+class Copy(FromTo, tag="COPY", gc=False):
     """Copy a key's value and ttl to another key, which must be absent unless it is replaced."""
 
-    source: str
-    target: str
     replace: bool = False
 
-    def run(self, store: Store, budget: Budget) -> bool:
-        return store.atomically(self._copy)
-
-    def named_keys(self) -> Collection[str]:
-        return (self.source, self.target)
-
-    def _copy(self, store: Store) -> bool:
+    def transfer(self, store: Store) -> bool:
         entry, _ = store.update(self.source, lambda before: before)
         if entry is None or (not self.replace and store.get(self.target) is not None):
             return False

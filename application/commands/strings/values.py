@@ -12,7 +12,7 @@ from application.commands.columns import Columns, keys_of
 from application.commands.strings.base import Condition, Lifetime, entry_of, opened
 from application.commands.values import MGet
 from domain.errors import TooLarge
-from domain.store import Entry, Store
+from domain.store import Entry, Store, legal_ttl
 
 
 @register
@@ -124,4 +124,4 @@ class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
         if self.needs_ttl and before.ttl is None:
             return before
         left = self.seconds + (before.ttl or 0 if self.adds else 0)
-        return Entry(before.text, left) if left > 0 else None
+        return Entry(before.text, legal_ttl(left)) if left > 0 else None

@@ -2,7 +2,7 @@
 
 import { Refused, keyPath, read, request, result, whenRefused, write } from "./api.js";
 import * as figures from "./figures.js";
-import { SHOWN, bytes, fault, kindOf, laidOut, show } from "./json.js";
+import { SHOWN, bytes, compact, fault, kindOf, laidOut, show } from "./json.js";
 import * as shell from "./shell.js";
 import { Tree } from "./tree.js";
 
@@ -176,7 +176,7 @@ function check() {
 }
 
 async function save() {
-  const text = element("text").value;
+  const text = compact(element("text").value);
   const key = edited ? edited.key : element("new-key").value;
   const ttl = element("new-ttl").value;
   try {
@@ -191,7 +191,7 @@ async function save() {
     }
     element("check").className = "bad";
     element("check").textContent = edited
-      ? "Somebody changed this key meanwhile, so nothing was saved. Cancel to see their value."
+      ? "Another client changed this key meanwhile, so nothing was saved. Cancel to see its value."
       : "There is a key of this name, so nothing was saved.";
     return;
   }
@@ -210,7 +210,7 @@ async function remove() {
   const { key, text, tag, ttl } = await read(shown.key);
   if (tag !== shown.tag) {
     await display(key);
-    tell("Somebody changed this key meanwhile, so it was not deleted. This is its value now.");
+    tell("Another client changed this key meanwhile, so it was not deleted. This is its value now.");
     return;
   }
   await request("DELETE", keyPath(key), { headers: { "If-Match": tag } });

@@ -30,6 +30,9 @@ function* pieces(text) {
 
 export const laidOut = (text) => Array.from(pieces(text), ([piece]) => piece).join("");
 
+/** The JSON without the space between its tokens. */
+export const compact = (text) => text.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+/g, "$1");
+
 /** Shows a value in an element. */
 export function show(element, text) {
   const shown = document.createDocumentFragment();

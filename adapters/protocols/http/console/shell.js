@@ -1,7 +1,7 @@
 // The command line: the commands as the shell of the terminal takes them, `SET key value --ttl 10`.
 
 import { execute, request } from "./api.js";
-import { laidOut } from "./json.js";
+import { compact, laidOut } from "./json.js";
 
 const MAX_LINES = 200;
 const MAX_SHOWN = 5000;
@@ -30,13 +30,13 @@ const faultOf = (text) => {
   }
 };
 
-/** The text of a value: JSON as it is, anything else as a string, but not what only begins like JSON. */
+/** The text of a value: JSON without the space between its tokens, anything else as a string, but not what only begins like JSON. */
 function valueOf({ text, quoted }) {
   const fault = quoted || faultOf(text);
   if (!quoted && fault && /^\s*[{[]/.test(text)) {
     throw new Error(`it looks like JSON and is not: ${fault}; double quotes store it as text`);
   }
-  return fault ? JSON.stringify(text) : text;
+  return fault ? JSON.stringify(text) : compact(text);
 }
 
 // How a word is told in a request, by the kind of its member.
