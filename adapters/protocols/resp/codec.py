@@ -31,6 +31,7 @@ from adapters.protocols.resp.runs import (
     LENGTHS,
     MAX_ONE,
     MAX_RUN_BYTES,
+    SETS,
     TWO,
     read_run,
 )
@@ -106,23 +107,20 @@ class RespCodec(Codec):
             return None
         try:
             if data[1] == TWO:
-                text, head = data.decode(), GETS[length]
-                key = text[len(head) : -2]
-                if f"{head}{key}\r\n" == text or f"{head.lower()}{key}\r\n" == text:
+                head, place = GETS[length]
+                key = data[place]
+                if head + key + b"\r\n" == data or head.lower() + key + b"\r\n" == data:
                     session.command = "get"
-                    return Get(key, id=TEXT + version)
-                return None
-            count, size, name, key_size, its, value_size, value, rest = data.split(b"\r\n", 7)
-            if (
-                (name == b"SET" or name == b"set")
-                and key_size == LENGTHS[len(its)]
-                and value_size == LENGTHS[len(value)]
-                and count == b"*3"
-                and size == b"$3"
-                and not rest
-            ):
-                session.command = "set"
-                return Put(its.decode(), value, id=DONE + version)
+                    return Get(key.decode(), id=TEXT + version)
+            elif data[_HEAD] in SETS:
+                key_length, key, value_length, value, rest = data[_BEHIND].split(b"\r\n", 4)
+                if (
+                    key_length == LENGTHS[len(key)]
+                    and value_length == LENGTHS[len(value)]
+                    and not rest
+                ):
+                    session.command = "set"
+                    return Put(key.decode(), value, id=DONE + version)
         except (LookupError, ValueError):
             pass
         return None
@@ -216,6 +214,7 @@ def _alike(requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
 _QUOTE, _BACKSLASH = b'"\\'
 _id_of = attrgetter("id")
 _INNER = slice(1, -1)
+_HEAD, _BEHIND = slice(0, len(SETS[0])), slice(len(SETS[0]), None)
 _HEADS = [b"$%d\r\n" % max(size - len(b'""'), 0) for size in range(1024)]
 """What stands before the bytes of a string, by the length of its text."""
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}

@@ -7,7 +7,7 @@ and between two requests stands what the next begins with. All else is left to t
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from adapters.protocols.resp.commands import HEADS
 from adapters.protocols.resp.session import Session
@@ -28,20 +28,24 @@ _SIZES = {length: size for size, length in enumerate(LENGTHS)}
 _NAME = len(b"*2\r\n$3\r\n")
 
 
-def _get_heads(most: int) -> List[str]:
-    heads = ["\ud800"] * most  # which no decoded text begins with
-    for size in range(most):
-        head = f"*2\r\n$3\r\nGET\r\n${size}\r\n"
-        if len(head) + size + len("\r\n") < most:
-            heads[len(head) + size + len("\r\n")] = head
+def _heads_of_gets(most: int) -> List[Tuple[bytes, slice]]:
+    heads = [(b"", slice(0))] * most
+    for size, length in enumerate(LENGTHS[:most]):
+        head = b"*2\r\n$3\r\nGET\r\n%b\r\n" % length
+        whole = len(head) + size + len(b"\r\n")
+        if whole < most:
+            heads[whole] = head, slice(len(head), -2)
     return heads
 
 
 MAX_ONE = 512
 """Bytes of a GET or SET for the shortest way; what is longer is often a run."""
 
-GETS = _get_heads(MAX_ONE)
-"""What a GET has before its key, by how long it is as a whole."""
+GETS = _heads_of_gets(MAX_ONE)
+"""What a GET has before its key, and where that is, by how long the GET is as a whole."""
+
+SETS = (b"*3\r\n$3\r\nSET\r\n", b"*3\r\n$3\r\nset\r\n")
+"""What a SET begins with."""
 
 
 def read_run(session: Session, data: bytes) -> Optional[Columns]:
