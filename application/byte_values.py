@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from typing import Generator, List, Literal, Sequence
+from typing import Any, Generator, List, Literal, Sequence, Union
 
 import msgspec
 from msgspec import Raw, Struct
@@ -24,9 +24,14 @@ from domain.errors import BadRequest, TooLarge
 _MAY_BE_JSON = b"-0123456789[{"
 
 
-def to_text(data: bytes, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
+Data = Union[bytes, str]
+"""Bytes, or a text that stands for its own in UTF-8."""
+
+
+def to_text(data: Data, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
     """The JSON text that stands for `data`, which is only taken for JSON itself when it begins with
     one of `may_be_json`."""
+    data = _bytes_of(data)
     if data and data[0] in may_be_json and _is_stored_unchanged(data):
         return data
     try:
@@ -35,8 +40,9 @@ def to_text(data: bytes, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
         return _BINARY % base64.b64encode(data)
 
 
-def to_text_in_steps(data: bytes) -> Generator[None, None, bytes]:
+def to_text_in_steps(data: Data) -> Generator[None, None, bytes]:
     """The same in short steps, but for one look at the syntax."""
+    data = _bytes_of(data)
     if _is_document(data):
         yield
         with contextlib.suppress(BadRequest, TooLarge):
@@ -47,8 +53,13 @@ def to_text_in_steps(data: bytes) -> Generator[None, None, bytes]:
     return to_text(data)
 
 
-def to_texts(datas: Sequence[bytes]) -> List[bytes]:
-    """The JSON texts that stand for many; quicker than one by one where all are alike."""
+def to_texts(datas: Sequence[Any]) -> List[bytes]:
+    """The JSON texts that stand for many, which are all bytes or all texts; quicker than one by one
+    where all are alike."""
+    if isinstance(datas[0], str):
+        if not _text_begins_as_json("\n" + "\n".join(datas)):
+            return list(map(_encode, datas))
+        datas = list(map(str.encode, datas))
     lines = b"\n" + b"\n".join(datas)
     if not _begins_as_json(lines):
         try:
@@ -90,6 +101,7 @@ _BUDGET = Budget(DEFAULTS)
 them becomes a string, whatever the server's bounds are."""
 _is_number = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
 _begins_as_json = re.compile(rb"\n[-0-9\[{]").search
+_text_begins_as_json = re.compile(r"\n[-0-9\[{]").search
 _BINARY = b'{"$binary":{"base64":"%b","subType":"00"}}'
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(Raw).decode
@@ -104,6 +116,10 @@ def _is_stored_unchanged(data: bytes) -> bool:
     if not _is_number(data):
         return False
     return (len(data) <= _SHORT and data.isdigit()) or _is_storable(data)
+
+
+def _bytes_of(data: Data) -> bytes:
+    return data.encode() if isinstance(data, str) else data
 
 
 def _is_document(data: bytes) -> bool:

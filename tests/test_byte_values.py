@@ -80,6 +80,8 @@ def finished(steps: Generator[None, None, bytes]) -> bytes:
 @example(datas=[b"", b""])
 def test_many_become_the_same_texts_as_each_alone(datas: List[bytes]) -> None:
     assert to_texts(datas) == list(map(to_text, datas))
+    texts = [data.decode("latin-1") for data in datas]
+    assert to_texts(texts) == list(map(to_text, texts)) == [to_text(t.encode()) for t in texts]
 
 
 @pytest.mark.parametrize(

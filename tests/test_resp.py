@@ -153,23 +153,26 @@ def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
     assert without_times(said(*pieces)) == without_times(whole)
 
 
-heads = st.sampled_from(
-    [
-        b"k",
-        b"kk",
-        b"",
-        b"*2\r\n$3\r\nGET\r\n",
-        b"a\r\n*2\r\n$3\r\nGET\r\n$1",
-        b"\r\n$1\r\nb",
-        "\u017f".encode(),
-    ]
-)
+HEADS = [
+    b"k",
+    b"kk",
+    b"",
+    b"[1]",
+    b"*2\r\n$3\r\nGET\r\n",
+    b"a\r\n*2\r\n$3\r\nGET\r\n$1",
+    b"\r\n$1\r\nb",
+    "\u017f".encode(),
+]
+heads = st.sampled_from(HEADS)
 
 
 @given(
     run=st.one_of(
         st.lists(heads.map(lambda key: request(b"GET", key)), min_size=1, max_size=5),
-        st.lists(st.builds(request, st.just(b"set"), heads, heads), min_size=1, max_size=5),
+        *(
+            st.lists(st.builds(request, st.just(name), heads, heads), min_size=1, max_size=5)
+            for name in (b"set", b"append")
+        ),
     ),
     at=st.integers(0, 200),
     wrong=st.sampled_from([b"", b"1", b"\r\n", b"$1\r\n"]),
@@ -180,7 +183,8 @@ def test_a_run_of_one_command_is_answered_as_bytewise_whatever_is_wrong_in_it(
     data = b"".join(run)
     data = data[:at] + wrong + data[at + len(wrong) :]
     bytewise = [data[at : at + 1] for at in range(len(data))]
-    assert said(PING, data, PING) == said(PING, *bytewise, PING)
+    read = request(b"MGET", *HEADS)
+    assert said(PING, data, read) == said(PING, *bytewise, read)
 
 
 HOSTILE = [

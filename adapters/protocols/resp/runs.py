@@ -12,6 +12,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 from adapters.protocols.resp.commands import HEADS
 from adapters.protocols.resp.session import Session
 from application.commands.columns import Columns
+from application.commands.strings import Put
 
 MAX_BYTES = 4 * 1024
 """Bytes of a GET or SET that came alone, at the most."""
@@ -24,7 +25,7 @@ TWO = ord("2")
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
 
-_SIZES = {length: size for size, length in enumerate(LENGTHS)}
+_SIZES = {length.decode(): size for size, length in enumerate(LENGTHS)}
 _NAME = len(b"*2\r\n$3\r\n")
 
 
@@ -55,49 +56,51 @@ def read_run(session: Session, data: bytes) -> Optional[Columns]:
     if plain is None or data[-2:] != b"\r\n":
         return None
     (kind, spelling, shared), name = plain
+    text = data[:-2].decode("latin-1")  # as many characters as bytes
     try:
-        columns = (_keys if data[1] == TWO else _items)(data[:-2], end)
+        keys, *values = (_keys if data[1] == TWO else _items)(text, end)
+        if not text.isascii():
+            keys = [key.encode("latin-1").decode() for key in keys]
     except (LookupError, ValueError):
         return None
     session.command = name
     if session.prefix:
-        columns[0] = [session.prefix + key for key in columns[0]]
-    return Columns(kind, {**shared, "id": spelling + session.version}, *columns)
+        keys = [session.prefix + key for key in keys]
+    if values and not (kind is Put and text.isascii()):
+        values = [[value.encode("latin-1") for value in values[0]]]
+    return Columns(kind, {**shared, "id": spelling + session.version}, keys, *values)
 
 
-def _keys(data: bytes, end: int) -> List[Sequence[Any]]:
+def _keys(text: str, end: int) -> Sequence[Sequence[Any]]:
     """The keys, each with a head that ends at `end`, and its length, before it; raises
     `ValueError`. They are often of one length, which is then the end of what is before each."""
-    text = data.decode("ascii")
     start = text.index("\r\n", end) + 2
-    keys = text[start:].split("\r\n" + text[:start])
-    if set(map(len, keys)) == {_SIZES.get(text[end : start - 2].encode())}:
-        return [keys]
-    pieces = [piece.partition("\r\n") for piece in text[end:].split("\r\n" + text[:end])]
-    if any(_SIZES.get(length.encode()) != len(key) for length, _, key in pieces):
-        raise ValueError("a key is not of its length")
-    return [[key for _, _, key in pieces]]
+    keys: Sequence[str] = text[start:].split("\r\n" + text[:start])
+    if set(map(len, keys)) != {_SIZES.get(text[end : start - 2])}:
+        lengths, keys = _columns(text, end, 2)
+        _check(lengths, keys)
+    return (keys,)
 
 
-def _items(data: bytes, end: int) -> List[Sequence[Any]]:
+def _items(text: str, end: int) -> Sequence[Sequence[Any]]:
     """The keys and their values; see `_keys`."""
-    start = data.index(b"\r\n", end) + 2
-    keys, lengths, values = _columns(data, start, 3)
-    is_one_length = set(map(len, keys)) == {_SIZES.get(data[end : start - 2])}
-    if not (is_one_length and _fit(lengths, values)):
-        key_lengths, keys, lengths, values = _columns(data, end, 4)
-        if not (_fit(key_lengths, keys) and _fit(lengths, values)):
-            raise ValueError("an argument is not of its length")
-    return [list(map(bytes.decode, keys)), values]
+    start = text.index("\r\n", end) + 2
+    keys, lengths, values = _columns(text, start, 3)
+    if set(map(len, keys)) != {_SIZES.get(text[end : start - 2])}:
+        key_lengths, keys, lengths, values = _columns(text, end, 4)
+        _check(key_lengths, keys)
+    _check(lengths, values)
+    return keys, values
 
 
-def _columns(data: bytes, end: int, count: int) -> Iterator[Sequence[bytes]]:
-    """What stands on each of the `count` lines behind the heads that end at `end`; a value, which
-    is the last, may have line breaks in it."""
-    pieces = data[end:].split(b"\r\n" + data[:end])
-    return zip(*[piece.split(b"\r\n", count - 1) for piece in pieces])
+def _columns(text: str, end: int, count: int) -> Iterator[Sequence[str]]:
+    """What stands on each of the `count` lines behind the heads that end at `end`; an argument on
+    the last may have line breaks in it."""
+    pieces = text[end:].split("\r\n" + text[:end])
+    return zip(*[piece.split("\r\n", count - 1) for piece in pieces])
 
 
-def _fit(lengths: Sequence[bytes], arguments: Sequence[bytes]) -> bool:
-    """Whether each argument has its length before it."""
-    return list(map(LENGTHS.__getitem__, map(len, arguments))) == [*lengths]
+def _check(lengths: Sequence[str], arguments: Sequence[str]) -> None:
+    """Raises `ValueError` unless each argument has its length before it."""
+    if list(map(_SIZES.get, lengths)) != list(map(len, arguments)):
+        raise ValueError("an argument is not of its length")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, Generator, Optional, Sequence, Tuple
+from typing import Any, Dict, Generator, Optional, Sequence, Tuple, Union
 
 from application.budget import Budget
 from application.byte_values import to_text, to_text_in_steps, to_texts
@@ -17,9 +17,9 @@ from domain.store import Entry, Store, legal_ttl
 
 @register
 class Put(OneKey[bool], tag="SET", gc=False):
-    """Store bytes at a key, without a ttl; true."""
+    """Store bytes, or those of a text, at a key, without a ttl; true."""
 
-    data: bytes
+    data: Union[bytes, str]
 
     def run(self, store: Store, budget: Budget, text: Optional[bytes] = None) -> bool:
         store.set(self.key, text or to_text(self.data))
