@@ -1,26 +1,28 @@
-"""Compares our Python client, on our server, with redis-py and hiredis on redis and on valkey.
+"""Compares our Python clients, on our server, with redis-py and hiredis on redis and on valkey.
 
-The rules it keeps: the clients take turns inside every round; a number is the median over the
-rounds; of redis and valkey the faster one counts. Everything is measured with client and server on
-one core and on two: on many virtual machines it takes tens of microseconds to wake the other core,
-which hides what a client costs itself.
+The rules it keeps: blocking and asyncio are each compared with their like; the clients take turns
+inside every round; a number is the median over the rounds; of redis and valkey the faster one
+counts. Everything is measured with client and server on one core and on two: on many virtual
+machines it takes tens of microseconds to wake the other core, which hides what a client costs
+itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
 import msgspec
 import psutil
-import redis
+import redis.asyncio
 
 from application.commands import Get, Set
 from benchmarks import report, results
@@ -30,10 +32,11 @@ from benchmarks.servers import BY_NAME, HOST, Running
 from entrypoints.client.__main__ import main as client_program
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import DEFAULTS
+from entrypoints.library.asyncio_client import AsyncClient
 
 KEYS = [f"key:{number:012}" for number in range(100)]
 VALUE = "abcdefghijklmnopqrst"
-STORED = {OURS: b'"%b"' % VALUE.encode()}
+TEXT = b'"%b"' % VALUE.encode()
 NATIVE = results.RIVALS["native"]
 SERVERS = [BY_NAME[name] for name in (OURS, *NATIVE)]
 PACKAGES = ("gevent", "msgspec", "redis", "hiredis")
@@ -52,7 +55,7 @@ def our_tasks(port: int) -> dict[str, Task]:
     settings = client_program.make_context("kv", ["--port", str(port)]).params
     container.config.from_dict({**DEFAULTS, **settings})
     client = container.executor()
-    client.execute_all([Set(key, msgspec.Raw(STORED[OURS])) for key in KEYS])
+    client.execute_all([Set(key, msgspec.Raw(TEXT)) for key in KEYS])
 
     def one_by_one() -> Replies:
         return [client.execute(Get(key)) for key in KEYS]
@@ -60,7 +63,32 @@ def our_tasks(port: int) -> dict[str, Task]:
     def pipelined() -> Replies:
         return client.execute_all([Get(key) for key in KEYS])
 
-    return {"GET": one_by_one, "GET p100": pipelined}
+    return {"GET": one_by_one, "GET p100": pipelined, **our_asyncio_tasks(port)}
+
+
+def our_asyncio_tasks(port: int) -> dict[str, Task]:
+    """Those of our asyncio client, as programs use it."""
+    client = AsyncClient(HOST, port)
+
+    async def one_by_one() -> Replies:
+        return [await client.get(key) for key in KEYS]
+
+    async def pipelined() -> Replies:
+        pipeline = client.pipeline()
+        for key in KEYS:
+            pipeline.get(key)
+        return await pipeline.run()
+
+    return in_a_loop({"asyncio GET": one_by_one, "asyncio GET p100": pipelined})
+
+
+def in_a_loop(tasks: dict[str, Callable[[], Awaitable[Replies]]]) -> dict[str, Task]:
+    """The tasks of an asyncio client, which has a loop of its own."""
+    loop = asyncio.new_event_loop()
+    return {
+        title: lambda task=task: loop.run_until_complete(task())  # type: ignore[misc]
+        for title, task in tasks.items()
+    }
 
 
 def redis_tasks(port: int) -> dict[str, Task]:
@@ -78,7 +106,24 @@ def redis_tasks(port: int) -> dict[str, Task]:
         found: Sequence[object] = pipeline.execute()
         return found
 
-    return {"GET": one_by_one, "GET p100": pipelined}
+    return {"GET": one_by_one, "GET p100": pipelined, **redis_asyncio_tasks(port)}
+
+
+def redis_asyncio_tasks(port: int) -> dict[str, Task]:
+    """Those of redis-py's asyncio client on a connection of its own."""
+    client = redis.asyncio.Redis(host=HOST, port=port, single_connection_client=True)
+
+    async def one_by_one() -> Replies:
+        return [await client.get(key) for key in KEYS]
+
+    async def pipelined() -> Replies:
+        pipeline = client.pipeline(transaction=False)
+        for key in KEYS:
+            pipeline.get(key)
+        found: Sequence[object] = await pipeline.execute()
+        return found
+
+    return in_a_loop({"asyncio GET": one_by_one, "asyncio GET p100": pipelined})
 
 
 TASKS = {OURS: our_tasks, **dict.fromkeys(NATIVE, redis_tasks)}
@@ -122,7 +167,7 @@ def rate(task: Task, seconds: float) -> float:
 def check(name: str, task: Task) -> None:
     """Make sure that the task returns the values, which also warms it up."""
     replies = task()
-    if replies != [STORED.get(name, VALUE.encode())] * len(KEYS):
+    if any(reply not in (TEXT, VALUE, VALUE.encode()) for reply in replies):
         raise SystemExit(f"{name} gave {replies[:3]!r}")
 
 
