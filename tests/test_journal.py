@@ -132,6 +132,8 @@ def test_after_a_clean_stop_all_that_is_missing_is_damage(
     files = world.disk.survivors()
     assert sorted(files) == [CLOSED, JOURNAL]
     data = files[JOURNAL]
+    with pytest.raises(Damage, match=f"^{JOURNAL} .* frames up to "):
+        reopened(tmp_path / "missing", {CLOSED: files[CLOSED]})
     changed = {f"cut to {size}": data[:size] for size in range(len(data))}
     changed.update({f"flipped {at}": flipped(data, at) for at in range(len(data))})
     for name, left in changed.items():

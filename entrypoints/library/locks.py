@@ -39,6 +39,8 @@ class _Lease:
         self.lost = False
         self.expires = 0.0
         self.stop_renewing: Callable[[], None] = _no_op
+        self.outer: Optional[_Lease] = None
+        """The one that its holder lost by acquiring this one, and has not left yet."""
 
 
 class _LockState:
@@ -78,17 +80,41 @@ class _LockState:
     async def _acquire(self, timeout: Optional[float]) -> bool:
         end = deadline(self._runtime, timeout)
         holder = self._runtime.holder()
-        lease = self._leases.get(holder)
-        if lease is None or not lease.in_doubt:
-            lease = self._leases[holder] = _Lease(holder)
-        while not await self._try_acquire(lease):
-            if end is not None and self._runtime.clock() >= end:
-                return False
-            await pause(self._runtime)
+        before = self._leases.get(holder)
+        if before is not None and before.in_doubt:
+            lease, before = before, None
+        else:
+            lease = _Lease(holder)
+        self._leases[holder] = lease
+        try:
+            while not await self._try_acquire(lease):
+                if end is not None and self._runtime.clock() >= end:
+                    return False
+                await pause(self._runtime)
+        finally:
+            is_own = before is not None and before.held and self._runtime.clock() < before.expires
+            if not lease.held and (is_own or not lease.in_doubt):
+                self._put_back(holder, before)
+        if before is not None and before.held:
+            before.stop_renewing()
+            self._lose(before)
+            lease.outer = before
         self._held.append(lease)
         if self._renew_by_itself:
             lease.stop_renewing = self._keep_renewing(weakref.ref(lease))
         return True
+
+    def _put_back(self, holder: Any, lease: Optional[_Lease]) -> None:
+        """Has a holder the lease that it had before, if any."""
+        if lease is None:
+            self._leases.pop(holder, None)
+        else:
+            self._leases[holder] = lease
+
+    def _lose(self, lease: _Lease) -> None:
+        """The lock was found to be gone."""
+        lease.lost = True
+        self._forget(lease)
 
     async def _try_acquire(self, lease: _Lease) -> bool:
         """Tries once; a lock that an earlier try acquired without receiving the reply is taken
@@ -116,8 +142,7 @@ class _LockState:
         if await self._extend(lease):
             lease.expires = asked + self._ttl
             return True
-        lease.lost = lease.held
-        self._forget(lease)
+        self._lose(lease)
         return False
 
     def _keep_renewing(self, weak: weakref.ref[_Lease]) -> Callable[[], None]:
@@ -154,7 +179,7 @@ class _LockState:
             self._held.remove(lease)
         holder = lease.holder()
         if holder is not None and not lease.lost:
-            self._leases.pop(holder, None)
+            self._put_back(holder, lease.outer)
 
     async def _leave(self, kind: Optional[Type[BaseException]]) -> None:
         """Releases at the end of a block, of which an exception is never replaced."""

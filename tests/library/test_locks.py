@@ -193,6 +193,44 @@ def test_losing_the_lock_in_its_block_raises(client: Client) -> None:
     assert not client.exists("nightly")
 
 
+@pytest.mark.parametrize("renew", [False, True])
+def test_a_holder_that_fails_to_acquire_once_more_holds_it_still(
+    direct: Client, background: Background, renew: bool
+) -> None:
+    lock = direct.lock("lock", ttl=60, renew=renew)
+    assert lock.acquire()
+    assert not lock.acquire(timeout=0)
+    assert (lock.lost, lock.renew(), repr(lock)[-5:]) == (False, True, "held>")
+    assert lock.release()
+    assert background.stopped == renew
+    assert not direct.exists("lock")
+    assert repr(lock)[-9:] == "not held>"
+
+
+def test_a_task_that_fails_to_acquire_once_more_holds_it_still(server: Server) -> None:
+    async def run() -> Any:
+        async with AsyncClient(port=server.port) as client:
+            lock = client.lock("lock")
+            return await lock.acquire(), await lock.acquire(timeout=0), await lock.release()
+
+    assert asyncio.run(run()) == (True, False, True)
+
+
+def test_a_block_that_lost_the_lock_to_one_inside_it_raises(direct: Client) -> None:
+    lock = direct.lock("nightly", ttl=60)
+
+    def lose_it() -> None:
+        direct.delete("nightly")
+        with lock:
+            assert not lock.lost
+
+    with pytest.raises(LockLost, match="nightly"), lock:
+        lose_it()
+    with lock:
+        assert not lock.lost
+    assert not direct.exists("nightly")
+
+
 def test_losing_the_lock_does_not_replace_the_blocks_exception(client: Client) -> None:
     def lose_it() -> None:
         client.delete("lock")

@@ -51,7 +51,7 @@ class Files(NamedTuple):
     @property
     def is_journal(self) -> bool:
         """Whether any of them belongs to a journal."""
-        return any(_matches(self.sizes))
+        return CLOSED in self.sizes or any(_matches(self.sizes))
 
     @property
     def next_index(self) -> int:

@@ -215,7 +215,7 @@ class Reader:
 
     def _closed_number(self) -> int:
         """The number of the last frame when the journal was closed; 0 after a crash."""
-        if CLOSED not in self.files.sizes or not self.files.is_journal:
+        if CLOSED not in self.files.sizes:
             return 0
         with closing(self._disk.read(CLOSED)) as file:
             header = self._header(CLOSED, file)
