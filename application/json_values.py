@@ -67,8 +67,10 @@ def added(text: bytes, by: Union[int, float], open: Open) -> Union[int, float]:
     total = _finite(before, by)
     if float(before).is_integer() and float(by).is_integer():
         exact = int(before) + int(by)
-        if exact != total and _SMALLEST <= exact <= _LARGEST:
-            return exact
+        if _SMALLEST <= exact <= _LARGEST:
+            return exact if exact != total else total
+        if isinstance(before, int) and _SMALLEST <= by <= _LARGEST:
+            raise OutOfRange("the sum is beyond 64 bits")
     return total
 
 

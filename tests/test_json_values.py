@@ -121,6 +121,10 @@ def test_adding_1_point_0_counts_as_adding_1() -> None:
     assert (total, type(total)) == (9007199254740994, int)
     total = added(b"5", 1.0, OPEN)
     assert (total, type(total)) == (6.0, float)
+    for before, by in ((b"9223372036854775807", 1.0), (b"-9223372036854775808", -1.0)):
+        with pytest.raises(OutOfRange):
+            added(before, by, OPEN)
+    assert added(b"5", 1e300, OPEN) == 1e300
 
 
 @pytest.mark.parametrize("text", [b"[1]", b"{}", b'"1"', b"true", b"null"])
