@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from pathlib import Path
 from typing import Callable, Dict
 
 import pytest
 
 from adapters.storage.journal.disk import Directory
-from adapters.storage.journal.files import Damage
+from adapters.storage.journal.files import Damage, journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, decode_header, encode_header
+from adapters.storage.journal.reader import _frames
 from adapters.storage.journal.repair import check
 from domain.memory import InMemoryStore
 from tests.disks import Crash, FaultyDisk, failing_at
 from tests.journal_world import World, flipped, placed, reopened, repaired, some
 from tests.support import Clock
+
+JOURNAL = journal_name(1)
 
 KEYS = 3500
 """Of a snapshot, in frames of a thousand."""
@@ -68,6 +72,8 @@ DAMAGES: Dict[str, Callable[[Files], Files]] = {
     "a journal's header": lambda f: {**f, FIRST: flipped(f[FIRST], 3)},
     "a journal's first frame": lambda f: {**f, FIRST: flipped(f[FIRST], HEADER_SIZE + 2)},
     "a journal's last frame": lambda f: {**f, FIRST: flipped(f[FIRST], -3)},
+    "a journal's header by a byte more": lambda f: {**f, FIRST: b"x" + f[FIRST]},
+    "a journal's header by a byte less": lambda f: {**f, FIRST: f[FIRST][1:]},
     "the last journal's header": lambda f: {**f, SECOND: flipped(f[SECOND], 3)},
     "the last journal's first frame": lambda f: {**f, SECOND: flipped(f[SECOND], HEADER_SIZE + 2)},
     "a journal that is missing": lambda f: {name: f[name] for name in (SNAPSHOT, SECOND)},
@@ -101,6 +107,21 @@ def test_damage_is_refused_and_a_repair_keeps_the_rest(
     world.store.set("more", b"1")
     world.close()
     assert World(where).load().contents().keys() >= {*found, "more"}
+
+
+def test_a_repair_behind_a_lost_header_and_a_lost_frame_keeps_nothing_of_what_came_later(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "d").load()
+    states = some(world, 3)
+    data = world.disk.killed()[JOURNAL]
+    ends = [frame.end for frame in _frames(io.BytesIO(data), HEADER_SIZE, len(data), 0)]
+    header = placed(tmp_path / "e", {JOURNAL: bytes(HEADER_SIZE) + data[HEADER_SIZE:]})
+    repaired(header)
+    assert World(header).load().contents() == states[-1]
+    more = placed(tmp_path / "f", {JOURNAL: bytes(ends[1]) + data[ends[1] :]})
+    with pytest.raises(Damage):
+        repaired(more)
 
 
 def test_a_missing_snapshot_is_named_and_a_repair_keeps_the_journals(

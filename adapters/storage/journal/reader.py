@@ -145,9 +145,15 @@ class Reader:
         name = journal_name(index)
         size = self.files.sizes[name]
         with closing(self._disk.read(name)) as file:
-            header = self._header(name, file) or self._lost_header(name, file, size)
+            header, end = self._header(name, file), HEADER_SIZE
+            is_lost = header is None
+            if header is None:
+                header, end = _first_found(file, size)
             why = self._misfit(header) if header else ""
-            end = HEADER_SIZE if header and not why else 0
+            if header and is_lost:
+                self._damaged(name, 0, "its header is not whole")
+            if why:
+                end = 0
             self.tail = Tail(index, end, 0, header.number if header else self.number)
             if header and end:
                 self.uuid, self.number = header.uuid or self.uuid, header.number
@@ -202,17 +208,6 @@ class Reader:
         except ValueError as error:
             raise ValueError(f"{name} has {error}") from error
 
-    def _lost_header(self, name: str, file: BinaryIO, size: int) -> Optional[Header]:
-        """What a journal's damaged header said but for the uuid, by the frame behind it; None where
-        that is no whole one."""
-        file.seek(HEADER_SIZE)
-        head = decode_head(file.read(FRAME_SIZE))
-        number = head.number - 1 if head else 0
-        if next(_frames(file, HEADER_SIZE, size, number), None) is None:
-            return None
-        self._damaged(name, 0, "its header is not whole")
-        return Header(b"", number)
-
     def _closed_number(self) -> int:
         """The number of the last frame when the journal was closed; 0 after a crash."""
         if CLOSED not in self.files.sizes:
@@ -248,6 +243,14 @@ def _search(file: BinaryIO, start: int, size: int) -> Iterator[Tuple[int, FrameH
             continue
         if decode_payload(data, file.read(head.length)) is not None:
             yield offset, head
+
+
+def _first_found(file: BinaryIO, size: int) -> Tuple[Optional[Header], int]:
+    """What the header of a journal said but for the uuid, by the first good frame, and where that
+    begins; None and 0 where there is none."""
+    for offset, head in _search(file, 0, size):
+        return Header(b"", head.number - 1), offset
+    return None, 0
 
 
 def _markers(file: BinaryIO, start: int, size: int) -> Iterator[int]:
