@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -24,12 +25,13 @@ INTERRUPTED, TERMINATED, PIPE_CLOSED = (
 
 
 def prepare() -> None:
-    """Open what is closed on /dev/null, standard output for reading alone, so that writing to it
-    fails as to the closed one; and let what cannot be encoded be written in escapes."""
+    """Open what is closed on /dev/null, standard input and output the wrong way round, so that its
+    use fails as of what is closed; and let what cannot be encoded be written in escapes."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            descriptor = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            flags = os.O_RDONLY if name == "stdout" else os.O_WRONLY
+            descriptor = os.open(os.devnull, flags)
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ESCAPES)
@@ -84,7 +86,9 @@ def _ending_quietly() -> Iterator[None]:
         _leave(PIPE_CLOSED)
     except OSError as error:
         with contextlib.suppress(OSError):
-            click.echo(f"Error: {error.strerror or error}", err=True)
+            is_closed = error.errno == errno.EBADF
+            why = "a standard stream is closed" if is_closed else error.strerror or error
+            click.echo(f"Error: {why}", err=True)
         _leave(1)
 
 

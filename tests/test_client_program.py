@@ -446,7 +446,9 @@ class TestStreams:
     @pytest.mark.parametrize(
         ("words", "code"),
         [
-            ("kv <&-", 0),
+            ("kv <&-", 1),
+            ("kv SET b - <&-", 1),
+            ("kv import - <&-", 1),
             ("kv SET b 2 >&-", 1),
             ("kv GET large >&-", 1),
             ("kv keys >&-", 1),

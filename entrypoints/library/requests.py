@@ -152,6 +152,8 @@ def mset(
 
     With `if_="absent"`, returns False and stores none when any of the keys exists. Never repeated.
     """
+    if not isinstance(items, Mapping):
+        raise TypeError(f"items is a {type(items).__name__}, not a mapping of keys to values")
     texts = {_key(key): Raw(to_json(value)) for key, value in items.items()}
     command = commands.MSet(texts, ttl=_seconds(ttl), if_=_presence(if_, "absent"))
     return Request(command, bool)

@@ -133,3 +133,8 @@ def test_a_wrong_argument_in_a_batch_is_refused_with_its_place(
         with pytest.raises(BadRequest, match="`by` must be a number") as refused:
             batch.run()
         assert refused.value.index == 1
+
+
+def test_items_that_are_no_mapping_are_refused(client: Any) -> None:
+    with pytest.raises(TypeError, match="items is a list, not a mapping"):
+        client.mset([("a", 1)])

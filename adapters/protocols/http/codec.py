@@ -171,7 +171,7 @@ class HttpCodec(Codec):
     def _begin(self, head: Head) -> Optional[Request]:
         access = self._site.access
         self._sender.expect([*COMMON, *access.headers(head)], head.method == "HEAD")
-        refused = access.refusal(head)
+        refused = access.refusal(head) or _two_lengths(head)
         if refused:
             return _final(refused)
         password = head.password
@@ -220,6 +220,13 @@ class HttpCodec(Codec):
         if self._exchange:
             self._exchange.close()
         self._exchange = None
+
+
+def _two_lengths(head: Head) -> Optional[Response]:
+    """The response to a request that two readers may cut differently, by RFC 9112, section 6.1."""
+    if head.header(b"content-length") and head.header(b"transfer-encoding"):
+        return problem(400, "a request has a Content-Length or a Transfer-Encoding, not both")
+    return None
 
 
 def _final(response: Response) -> Settled:
