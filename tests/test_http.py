@@ -551,6 +551,7 @@ def test_a_bad_request_is_told_as_a_problem(sent: bytes) -> None:
         assert 400 <= found.status < 500, found
         assert found.headers["content-type"] == "application/problem+json"
         assert found.json["status"] == found.status
+        assert found.json["code"]
         assert container.store().count() == 0
 
 

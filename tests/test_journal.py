@@ -324,9 +324,14 @@ def test_a_load_of_what_one_version_wrote_is_refused_by_its_format(tmp_path: Pat
 
 
 def test_two_servers_cannot_have_one_directory(tmp_path: Path) -> None:
-    World(tmp_path / "d")
+    first = World(tmp_path / "d")
     with pytest.raises(InUse):
         Directory(str(tmp_path / "d")).open()
+    (tmp_path / "d" / "lock").unlink()
+    with pytest.raises(InUse):
+        Directory(str(tmp_path / "d")).open()
+    first.disk.close()
+    Directory(str(tmp_path / "d")).open()
     assert (tmp_path / "d" / "lock").stat().st_mode & 0o777 == 0o600
 
 

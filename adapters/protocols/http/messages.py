@@ -190,14 +190,14 @@ def in_json(status: int, result: Any, headers: Headers = PRIVATE) -> Response:
 def problem(
     status: int, detail: str, code: str = "", headers: Headers = (), index: Optional[int] = None
 ) -> Response:
-    """An error as RFC 9457 has it, with our code for it."""
+    """An error as RFC 9457 has it, with our code for it, or HTTP's own name of the status."""
+    known = http.HTTPStatus(status)
     members: Dict[str, Any] = {
-        "title": http.HTTPStatus(status).phrase,
+        "title": known.phrase,
         "status": status,
         "detail": detail,
+        "code": code or known.name,
     }
-    if code:
-        members["code"] = code
     if index is not None:
         members["index"] = index
     return Response(status, [("Content-Type", PROBLEM), *PRIVATE, *headers], _encode(members))

@@ -2,7 +2,8 @@
 
 Rule: everything that can fail, or be lost by a power cut, is here, so that a test can have it fail.
 A file or a name lasts only after `sync`. Files can be read by their owner alone. A directory has
-one user: it is locked for as long as it is open.
+one user: it is locked for as long as it is open, and a file in it as well, since not all file
+systems lock directories, and the file may be removed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import fcntl
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO, Dict, Optional, Protocol
+from typing import BinaryIO, Dict, List, Protocol
 
 LOCK = "lock"
 
@@ -79,26 +80,20 @@ class Directory:
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._lock: Optional[int] = None
+        self._locks: List[int] = []
 
     def open(self, create: bool = True) -> None:
         """Takes the directory for this process. Raises `OSError` and `InUse`."""
         if create and not os.path.isdir(self.where):
             os.mkdir(self.where, 0o700)
             _sync_names(os.path.dirname(os.path.abspath(self.where)))
-        path = os.path.join(self.where, LOCK)
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.close()
-            raise InUse(f"{self.where} is in use by another process") from error
+        self._lock(self.where, os.O_RDONLY, is_needed=False)
+        self._lock(os.path.join(self.where, LOCK), os.O_RDWR | os.O_CREAT, is_needed=True)
 
     def close(self) -> None:
         """Lets others open it."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        while self._locks:
+            os.close(self._locks.pop())
 
     def names(self) -> Dict[str, int]:
         with os.scandir(self.where) as entries:
@@ -126,6 +121,17 @@ class Directory:
     def free(self) -> int:
         found = os.statvfs(self.where)
         return found.f_bavail * found.f_frsize
+
+    def _lock(self, path: str, flags: int, is_needed: bool) -> None:
+        self._locks.append(os.open(path, flags | os.O_CLOEXEC, 0o600))
+        try:
+            fcntl.flock(self._locks[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            raise InUse(f"{self.where} is in use by another process") from error
+        except OSError:
+            if is_needed:
+                raise
 
     def _opened(self, name: str, flags: int) -> SystemFile:
         return SystemFile(os.path.join(self.where, name), flags)
