@@ -56,7 +56,7 @@ def to_text_in_steps(data: Data) -> Generator[None, None, bytes]:
 def to_texts(datas: Sequence[Any]) -> List[bytes]:
     """The JSON texts that stand for many, which are all bytes or all texts; quicker than one by one
     where all are alike."""
-    if isinstance(datas[0], str):
+    if datas and isinstance(datas[0], str):
         if not _text_begins_as_json("\n" + "\n".join(datas)):
             return list(map(_encode, datas))
         datas = list(map(str.encode, datas))
