@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
+import stat
 import struct
 from functools import partial
 from pathlib import Path
@@ -333,6 +336,24 @@ def test_two_servers_cannot_have_one_directory(tmp_path: Path) -> None:
     first.disk.close()
     Directory(str(tmp_path / "d")).open()
     assert (tmp_path / "d" / "lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_system_that_locks_no_directories_locks_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def only_files(descriptor: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", only_files)
+    first = World(tmp_path / "d")
+    with pytest.raises(InUse):
+        Directory(str(tmp_path / "d")).open()
+    first.disk.close()
+    Directory(str(tmp_path / "d")).open()
 
 
 class Restarts(RuleBasedStateMachine):

@@ -57,17 +57,18 @@ def read_run(session: Session, data: bytes) -> Optional[Columns]:
         return None
     (kind, spelling, shared), name = plain
     text = data[:-2].decode("latin-1")  # as many characters as bytes
+    is_ascii = text.isascii()
     try:
         keys, *values = (_keys if data[1] == TWO else _items)(text, end)
-        if not text.isascii():
+        if not is_ascii:
             keys = [key.encode("latin-1").decode() for key in keys]
     except (LookupError, ValueError):
         return None
+    if not (is_ascii and kind is Put):
+        values = [[each.encode("latin-1") for each in column] for column in values]
     session.command = name
     if session.prefix:
         keys = [session.prefix + key for key in keys]
-    if values and not (kind is Put and text.isascii()):
-        values = [[value.encode("latin-1") for value in values[0]]]
     return Columns(kind, {**shared, "id": spelling + session.version}, keys, *values)
 
 
