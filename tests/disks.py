@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
-from adapters.storage.journal.disk import Directory, File
+from adapters.storage.journal.disk import Directory, File, NoRoom
 
 
 class Crash(BaseException):
@@ -16,7 +16,8 @@ class Crash(BaseException):
 
 class FaultyDisk(Directory):
     """Counts what it is asked to do; `before` is called with each number and the kind of it, and
-    may raise. `survivors` are the files that a power cut leaves."""
+    may raise. `room` are the bytes that it has room for; `survivors` are the files that a power cut
+    leaves."""
 
     def __init__(self, where: str) -> None:
         super().__init__(where)
@@ -93,6 +94,8 @@ class FaultyFile:
 
     def write(self, data: bytes) -> None:
         self._disk.count("write")
+        if len(data) > self._disk.room:
+            raise NoRoom(ENOSPC, os.strerror(ENOSPC))
         self._file.write(data)
 
     def write_through(self, data: bytes) -> None:

@@ -100,6 +100,10 @@ class World:
             raise
         self.background.work()
 
+    def tick(self) -> None:
+        self.journal.upkeep.tick()
+        self.background.work()
+
     def close(self) -> None:
         for _ in self.journal.close():
             self.background.work()

@@ -121,8 +121,6 @@ def evict(world: World) -> None:
 
 SHOWN = {
     "deleted": Change(lambda world: world.store.delete(["k"]), GET, b'{"ok":true}\n'),
-    "expired in the background": Change(expire, GET, b'{"ok":true}\n'),
-    "expired by the read": Change(pass_time, GET, b'{"ok":true}\n'),
     "evicted": Change(evict, GET, b'{"ok":true}\n'),
     "flushed": Change(lambda world: world.store.clear(), GET, b'{"ok":true}\n'),
     "counted": Change(
@@ -178,7 +176,7 @@ def test_no_reply_shows_a_change_that_is_not_on_the_disk(tmp_path: Path, name: s
     store: Optional[InMemoryStore] = EvictingStore(clock, 4000) if name == "evicted" else None
     world = World(tmp_path / "d", clock=clock, store=store).load()
     world.store.set("k", b"1")
-    world.store.set_many({"k" if "expired" in name else "t": b"1"}, ttl=50)
+    world.store.set_many({"t": b"1"}, ttl=50)
     world.background.work()
     change.happens(world)
     reader = Client(world)
@@ -186,6 +184,28 @@ def test_no_reply_shows_a_change_that_is_not_on_the_disk(tmp_path: Path, name: s
     assert reader.waits
     world.background.work()
     assert change.reply in reader.receive()
+
+
+@pytest.mark.parametrize("happens", [expire, pass_time])
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (GET, b'{"ok":true}\n'),
+        (line('{"type":"COUNT"}'), b'{"ok":true,"result":0}\n'),
+        (line('{"type":"SCAN"}'), b'{"ok":true,"result":{"keys":[],"cursor":null}}\n'),
+    ],
+)
+def test_that_a_key_came_due_is_shown_once_its_deadline_is_on_the_disk(
+    world: World, happens: Callable[[World], object], asked: bytes, told: bytes
+) -> None:
+    world.store.set_many({"k": b"1"}, ttl=50)
+    world.background.begin()
+    happens(world)
+    reader = Client(world)
+    assert reader.send(asked) == b""
+    world.background.end()
+    assert reader.receive() == told
+    assert Client(world).send(asked) == told
 
 
 def test_a_reply_in_turns_is_sent_when_the_disk_was_faster_than_the_turns(world: World) -> None:

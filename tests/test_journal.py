@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from adapters.storage.journal import queue, upkeep
-from adapters.storage.journal.disk import RESERVE, Directory, InUse
+from adapters.storage.journal.disk import RESERVE, Directory, InUse, NoRoom
 from adapters.storage.journal.files import CLOSED, Damage, journal_name
 from adapters.storage.journal.frames import FRAME_SIZE, HEADER_SIZE, MAGIC, Header, encode_header
+from application.ports import Restriction
 from domain.errors import OutOfMemory
 from domain.store import MAX_TTL, Store
 from tests.disks import EIO, ENOSPC, Crash, failing_at
@@ -242,6 +243,113 @@ def test_a_rewrite_stops_before_it_takes_the_room_that_the_journal_needs(tmp_pat
     world.rewrite()
     assert sorted(world.disk.names()) == ["journal-0000000003", "snapshot-0000000003"]
     assert world.contents() == found
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
+def test_on_a_full_disk_keys_come_due_and_no_reply_waits_for_that(
+    tmp_path: Path, fsync: str
+) -> None:
+    world = World(tmp_path / "d", fsync).load()
+    world.store.set_many({"timed": b"1"}, ttl=50)
+    world.store.set("kept", b"2")
+    world.tick()
+    world.disk.room = 0
+    world.clock.now += 60
+    assert world.store.get("timed") is None
+    for _ in range(3):
+        world.tick()
+    assert world.journal.needed(["timed"]) == world.journal.needed(None) == 0
+    assert world.journal.restrictions == {Restriction.FULL}
+    killed = world.disk.killed()
+    assert reopened(tmp_path / "k", killed, wall=5e8 + 60).contents() == {"kept": b"2"}
+    assert reopened(tmp_path / "back", killed).contents().keys() == {"kept", "timed"}
+    world.disk.room = 2 * RESERVE
+    world.tick()
+    assert not world.journal.restrictions
+    world.close()
+    assert not world.failures
+    assert reopened(tmp_path / "e", world.disk.survivors()).contents() == {"kept": b"2"}
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+def test_what_there_is_no_room_for_is_durable_once_there_is(tmp_path: Path, fsync: str) -> None:
+    world = World(tmp_path / "d", fsync).load()
+    states = some(world)
+    world.store.set("before", b"1")
+    world.background.work()
+    world.disk.room = 0
+    world.store.set("during", b"1")
+    woken: List[int] = []
+    number = world.journal.needed(["during"])
+    assert world.journal.when_durable(number, lambda: woken.append(number))
+    for _ in range(3):
+        world.tick()
+        assert not woken
+    found = reopened(tmp_path / "cut", world.disk.survivors()).contents()
+    assert found == {**states[-1], "before": b"1"}
+    world.disk.room = 2 * RESERVE
+    world.tick()
+    assert woken == [number]
+    world.tick()
+    found = reopened(tmp_path / "e", world.disk.survivors()).contents()
+    assert found == {**states[-1], "before": b"1", "during": b"1"}
+    assert not world.failures
+    assert not world.journal.restrictions
+
+
+def test_a_new_file_that_there_is_no_room_for_is_begun_once_there_is(tmp_path: Path) -> None:
+    world = World(tmp_path / "d").load()
+    states = some(world)
+    world.disk.room = HEADER_SIZE - 1
+    next(world.journal.upkeep.rewrite())
+    world.store.set("during", b"1")
+    world.background.work()
+    assert world.journal.restrictions == {Restriction.FULL}
+    world.disk.room = 2 * RESERVE
+    world.tick()
+    assert sorted(world.disk.names()) == ["journal-0000000001", "journal-0000000002"]
+    world.close()
+    assert not world.failures
+    found = reopened(tmp_path / "e", world.disk.survivors()).contents()
+    assert found == {**states[-1], "during": b"1"}
+
+
+def test_a_stop_without_room_for_what_waits_fails(tmp_path: Path) -> None:
+    world = World(tmp_path / "d").load()
+    states = some(world)
+    world.disk.room = 0
+    world.store.set("during", b"1")
+    world.background.work()
+    assert not world.failures
+    next(world.journal.close())
+    world.background.work()
+    (failure,) = world.failures
+    assert failure.endswith("No space left on device")
+    assert reopened(tmp_path / "e", world.disk.killed()).contents() == states[-1]
+
+
+def test_what_was_written_before_the_room_ended_is_taken_out_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, rooms = os.write, [9, 0]
+
+    def write_some(descriptor: int, data: bytes) -> int:
+        room = rooms.pop(0) if rooms else len(data)
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data[:room])
+
+    directory = Directory(str(tmp_path / "d"))
+    directory.open()
+    file = directory.create("file")
+    file.write(b"good")
+    monkeypatch.setattr(os, "write", write_some)
+    with pytest.raises(NoRoom):
+        file.write_through(b"none of this")
+    assert Path(directory.where, "file").read_bytes() == b"good"
+    file.write(b" again")
+    file.close()
+    assert Path(directory.where, "file").read_bytes() == b"good again"
 
 
 def test_a_rewrite_is_due_when_the_files_are_twice_what_a_snapshot_takes(

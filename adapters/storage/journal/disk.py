@@ -9,6 +9,7 @@ systems lock directories, and the file may be removed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -21,11 +22,15 @@ RESERVE = 32 << 20
 """Bytes of the disk that are left free for what is under way: with less, writes are refused."""
 
 
+class NoRoom(OSError):
+    """The disk has no room for what was to be written, of which nothing is left in the file."""
+
+
 class File(Protocol):
     """A file that is written from its end on."""
 
     def write(self, data: bytes) -> None:
-        """Writes all of it; raises `OSError`, and how much was written is not known then."""
+        """Writes all of it; raises `NoRoom`, and `OSError` when it is not known how much."""
         ...
 
     def write_through(self, data: bytes) -> None:
@@ -175,10 +180,20 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o600)
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
 def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        written = len(data) - len(view)
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+        raise NoRoom(error.errno, error.strerror) from error
 
 
 def _sync_names(path: str) -> None:

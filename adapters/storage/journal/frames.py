@@ -15,7 +15,7 @@ and else only that a power cut met the system in the middle of writing.
 from __future__ import annotations
 
 import struct
-from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 from zlib import crc32
 
 import msgspec
@@ -146,16 +146,19 @@ def decode_payload(data: bytes, payload: bytes) -> Optional[List[Record]]:
         return None
 
 
-def records_of(changes: Mapping[str, Change], is_cleared: bool) -> List[Record]:
-    """The changes of a batch as they are written, after every key was removed if it `is_cleared`.
+def records_of(
+    changes: Mapping[str, Change], is_cleared: bool = False, expired: Sequence[str] = ()
+) -> List[Record]:
+    """The changes of a batch as they are written, after every key was removed if it `is_cleared`,
+    and those that had `expired`.
 
-    Each key has one change, so the order of the records behind `Emptied` does not matter.
+    Each key has one change, so the order of the records behind these does not matter.
     """
-    if not is_cleared and set(map(type, changes.values())) == {bytes}:
+    if not (is_cleared or expired) and set(map(type, changes.values())) == {bytes}:
         return [Texts(changes)]  # type: ignore[arg-type]  # the usual case, without copies
     texts = {key: change for key, change in changes.items() if type(change) is bytes}
     timed = {key: change for key, change in changes.items() if type(change) is tuple}
     gone = [key for key, change in changes.items() if change is None]
-    found: List[Tuple[object, Record]] = [(is_cleared, Emptied()), (texts, Texts(texts))]
-    found += [(timed, TimedTexts(timed)), (gone, Gone(gone))]
+    found: List[Tuple[object, Record]] = [(is_cleared, Emptied()), (expired, Gone([*expired]))]
+    found += [(texts, Texts(texts)), (timed, TimedTexts(timed)), (gone, Gone(gone))]
     return [record for is_there, record in found if is_there]

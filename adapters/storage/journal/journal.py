@@ -143,7 +143,7 @@ class Journal:
         self._unsubscribe()
         if Restriction.LOADING in self.restrictions:
             return
-        self._writer.sync()
+        self._writer.finish()
         while not self._writer.is_idle:
             yield
         self._writer.close()

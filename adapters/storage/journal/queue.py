@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence, Set
+from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence, Set, cast
 
 from adapters.storage.journal.frames import Change, Record, records_of
 from application.ports import Restriction
-from domain.effects import Cleared, Effect, Put, PutMany
+from domain.effects import Cleared, Effect, Put, PutMany, Reason, Removed
 
 FRAME_BYTES = 1 << 18
 """Of keys and texts, after which a batch is closed."""
@@ -26,27 +26,37 @@ MAX_BATCHES = 256
 
 
 class Batch:
-    """What becomes one frame; `number` is the frame's."""
+    """What becomes one frame; `number` is the frame's. `expired` are keys that came due, before
+    any of the `changes`."""
 
-    __slots__ = ("changes", "is_cleared", "number", "size", "waiting")
+    __slots__ = ("changes", "expired", "is_cleared", "number", "size", "waiting")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.changes: Dict[str, Change] = {}
+        self.expired: List[str] = []
         self.is_cleared = False
         self.size = 0
         self.waiting: List[Callable[[], None]] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.changes or self.expired or self.is_cleared)
+
     def records(self) -> List[Record]:
         """The payload of the frame."""
-        return records_of(self.changes, self.is_cleared)
+        return records_of(self.changes, self.is_cleared, self.expired)
 
 
 class Queue:
     """The batches in their order. The last one takes what comes; those taken to be written stay
     until they are `done`. `offset` makes a deadline a time since 1970; `filled` is called when
     there is something in a batch that was empty; `restrictions` has `BEHIND` while more than
-    `MAX_BATCHES` are not done."""
+    `MAX_BATCHES` are not done.
+
+    That a key came due is no news to the disk, which has its deadline, so no reply waits for that:
+    it is written for a clock that is set back.
+    """
 
     def __init__(
         self,
@@ -65,6 +75,11 @@ class Queue:
     def number(self) -> int:
         """Of the last frame that there is anything for."""
         return self._open.number - 1
+
+    @property
+    def last(self) -> int:
+        """The same, once what there is has been taken."""
+        return self.number + bool(self._open)
 
     @property
     def waiting(self) -> int:
@@ -100,8 +115,12 @@ class Queue:
                 changes.clear()
                 batch.is_cleared = True
             else:
-                changes[effect.key] = None  # type: ignore[union-attr]  # `Removed`
-                size += len(effect.key)  # type: ignore[union-attr]
+                key, reason = cast(Removed, effect)
+                if reason is Reason.EXPIRED and key not in changes:
+                    batch.expired.append(key)
+                else:
+                    changes[key] = None
+                size += len(key)
         batch.size += size
         if batch.size > FRAME_BYTES:
             self.close_batch()
@@ -117,8 +136,8 @@ class Queue:
             self._restrictions.add(Restriction.BEHIND)
 
     def newest(self, keys: Optional[Collection[str]]) -> int:
-        """The number of the newest batch that changes any of `keys`, or anything for None; 0 for
-        none."""
+        """The number of the newest batch whose changes a reply shows that tells of `keys`, of any
+        for None; 0 for none."""
         for batch in reversed(self._batches):
             changes = batch.changes
             touched = changes if keys is None else not changes.keys().isdisjoint(keys)
@@ -127,8 +146,11 @@ class Queue:
         return 0
 
     def backlog(self) -> int:
-        """The number of the last closed batch, when too many are not done; 0 else."""
-        return self.number if Restriction.BEHIND in self._restrictions else 0
+        """The number of the last closed batch, when too many are not done; 0 else, and while the
+        disk is full, when none is added by a reply."""
+        restrictions = self._restrictions
+        is_behind = Restriction.BEHIND in restrictions and Restriction.FULL not in restrictions
+        return self.number if is_behind else 0
 
     def when_done(self, number: int, wake: Callable[[], None]) -> bool:
         """Calls `wake` once the batch with a number is done; false when it is done already."""
@@ -139,7 +161,7 @@ class Queue:
 
     def take(self) -> List[Batch]:
         """What is to be written next."""
-        if self._open.changes or self._open.is_cleared:
+        if self._open:
             self.close_batch()
         self._taken = min(len(self._batches) - 1, AT_ONCE)
         return list(islice(self._batches, self._taken))
@@ -152,6 +174,7 @@ class Queue:
     def done(self) -> None:
         """What was taken is written, and on the disk if it has to be."""
         batches = [self._batches.popleft() for _ in range(self._taken)]
+        self._taken = 0
         if len(self._batches) <= MAX_BATCHES:
             self._restrictions.discard(Restriction.BEHIND)
         for batch in batches:

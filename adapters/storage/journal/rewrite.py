@@ -78,10 +78,10 @@ class Rewrite:
         for records in _records(self._store, lambda: self._wall() - self._clock()):
             keys += sum(len(record.items) for record in records)
             yield partial(self._write, self._frame(*records))
-        number = self._queue.newest(None) or self._queue.number
+        number = self._queue.last
         writer.sync()
         while writer.durable < number:
-            yield None
+            yield self._check_room
         yield partial(self._complete, self._frame(Complete(number, keys)))
         yield self._remove_old
 
@@ -101,10 +101,13 @@ class Rewrite:
         self._file.write(encode_header(header))
         self.size = HEADER_SIZE
 
-    def _write(self, data: bytes) -> None:
-        assert self._file
+    def _check_room(self) -> None:
         if self._disk.free() < RESERVE:  # which the journal needs
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _write(self, data: bytes) -> None:
+        assert self._file
+        self._check_room()
         self._file.write(data)
         self.size += len(data)
         self._unsynced += len(data)

@@ -57,7 +57,7 @@ class Upkeep:
             self._writer.seal()
         if self._fsync == "everysec":
             self._writer.sync()
-        self._writer.figures.note_room(self._disk.free())
+        self._writer.look()
 
     def size(self) -> int:
         """Bytes of all files that are needed."""

@@ -2,19 +2,23 @@
 
 Rule: the event loop never waits for the disk. One thread writes, one job at a time; what comes
 meanwhile is the next job. A write or a sync that failed is never tried again, since the system may
-have dropped what it could not write: nothing of it is ever said to be durable.
+have dropped what it could not write: nothing of it is ever said to be durable. Only what the disk
+had no room for, which is not in the file then, is kept and tried again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import errno
 import logging
+import os
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, Set, TypeVar, Union
 
-from adapters.storage.journal.disk import RESERVE, Disk, File
+from adapters.storage.journal.disk import RESERVE, Disk, File, NoRoom
 from adapters.storage.journal.files import CLOSED, journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
 from adapters.storage.journal.queue import Batch, Queue
@@ -68,24 +72,24 @@ class Segment(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What is to be written, how far, and the number of its last frame."""
+    """What is to be written, how far, and the numbers of the frame before it and of its last."""
 
     data: bytes
     step: Step
+    before: int
     number: int
-    follows_durable: bool
-    """Whether all that was written before is on the disk."""
     looks: bool
     """Whether to ask for the disk's room."""
 
 
 class Outcome(NamedTuple):
-    """What a job has come to: the file to go on with, how long the sync took, and the bytes that
-    there is room for, None if it did not sync, or look."""
+    """What a job has come to: the file to go on with; how long the sync took, and the bytes that
+    there is room for, None if it did not sync, or look; and what of it there is no room for."""
 
     segment: Segment
     synced: Optional[float]
     room: Optional[int]
+    rest: Optional[Job]
 
 
 @dataclass
@@ -152,7 +156,9 @@ class Writer:
         self._sealed = -1
         self._unlooked = 0
         """Bytes written since the disk was asked for its room."""
-        self._is_scheduled = self._is_busy = False
+        self._rest: Optional[Job] = None
+        """What waits for room; nothing is written before it."""
+        self._is_scheduled = self._is_busy = self._is_ending = False
 
     def start(self, segment: Segment, number: int) -> None:
         """Writes behind the frame with a number, which is on the disk."""
@@ -162,8 +168,7 @@ class Writer:
     @property
     def is_idle(self) -> bool:
         """Whether everything is on the disk, and nothing is being done."""
-        queue = self._queue
-        return not self._is_busy and self.durable == queue.number and not queue.newest(None)
+        return not self._is_busy and self.durable == self._queue.last
 
     def schedule(self) -> None:
         """Has written what is in the queue, soon."""
@@ -187,6 +192,21 @@ class Writer:
     def rotate(self) -> None:
         """Has a new file begun, behind all that there is."""
         self._commit(Step.ROTATE)
+
+    def look(self) -> None:
+        """Tries again to write what waits for room, or asks the disk for its room."""
+        if self._rest:
+            rest, self._rest = self._rest, None
+            self._begin(rest._replace(looks=True))
+        else:
+            self.figures.note_room(self._disk.free())
+
+    def finish(self) -> None:
+        """Has everything synced, what waits for room as well; it fails where there is none now."""
+        self._is_ending = True
+        self.sync()
+        if self._rest:
+            self.look()
 
     def close(self) -> None:
         """Proves all frames, and frees the file; to be called when the writer is idle."""
@@ -214,61 +234,83 @@ class Writer:
         if step < Step.ROTATE:
             step = max(step, self._usual) if self.durable < number else Step.WRITE
         if batches or step:
-            self._is_busy = True
             data = b"".join(map(self._frame, batches))
-            follows_durable = self.durable == number - len(batches)
-            job = Job(data, step, number, follows_durable, self._unlooked + len(data) > LOOK_BYTES)
-            self._background.run(partial(self._write, job), partial(self._done, job))
+            looks = self._unlooked + len(data) > LOOK_BYTES
+            self._begin(Job(data, step, number - len(batches), number, looks))
+
+    def _begin(self, job: Job) -> None:
+        self._is_busy = True
+        self._background.run(partial(self._write, job), partial(self._done, job))
 
     def _frame(self, batch: Batch) -> bytes:
         unsynced = batch.number - self.durable
         return encode_frame(batch.records(), batch.number, unsynced, self._wall())
 
     def _write(self, job: Job) -> Outcome:
-        segment = self.segment
+        segment, rest = self.segment, None
         began = self._clock()
         syncs = job.step >= Step.SYNC
-        if syncs and job.follows_durable and job.data:
-            segment.file.write_through(job.data)
-        else:
-            if job.data:
+        writes_through = syncs and job.data and self.durable == job.before
+        try:
+            if writes_through:
+                segment.file.write_through(job.data)
+            elif job.data:
                 segment.file.write(job.data)
-            if syncs:
-                segment.file.sync()
+        except NoRoom:
+            rest = job
+        if syncs and not writes_through:
+            segment.file.sync()
         took = self._clock() - began if syncs else None
-        if job.step is Step.ROTATE:
-            segment.file.close()
+        if job.step is Step.ROTATE and not rest:
             header = segment.header._replace(number=job.number)
             index = segment.journal + 1
-            segment = Segment(self._create(journal_name(index), header), index, header)
-        return Outcome(segment, took, self._disk.free() if job.looks else None)
+            try:
+                segment = Segment(self._create(journal_name(index), header), index, header)
+                self.segment.file.close()
+            except NoRoom:
+                rest = job._replace(data=b"", before=job.number)
+        return Outcome(segment, took, self._disk.free() if job.looks else None, rest)
 
     def _create(self, name: str, header: Header) -> File:
         """A file with a header, which lasts."""
-        file = self._disk.create(name)
-        file.write(encode_header(header))
-        file.sync()
-        self._disk.sync()
+        with contextlib.ExitStack() as opened:
+            file = self._disk.create(name)
+            opened.callback(file.close)
+            file.write(encode_header(header))
+            file.sync()
+            self._disk.sync()
+            opened.pop_all()
         return file
 
     def _done(self, job: Job, outcome: Union[Outcome, OSError]) -> None:
         if isinstance(outcome, OSError):
             self._failed(outcome)  # it stays busy: nothing is written behind a gap
             return
-        figures = self.figures
-        figures.size += len(job.data)
-        if outcome.segment is not self.segment:
-            figures.old_size += figures.size
-            figures.size = HEADER_SIZE
-        self.segment = outcome.segment
-        self._unlooked += len(job.data)
+        figures, rest = self.figures, outcome.rest
+        if outcome.synced is not None:
+            self.durable = job.before if rest is job else job.number
+            figures.note_sync(outcome.synced, self._clock())
+        if rest is not job:
+            self._note_written(len(job.data), outcome.segment)
+        if rest:
+            figures.note_room(0)
+            self._rest = rest
+            if self._is_ending:
+                self._failed(NoRoom(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            return
         if outcome.room is not None:
             self._unlooked = 0
             figures.note_room(outcome.room)
-        if outcome.synced is not None:
-            self.durable = job.number
-            figures.note_sync(outcome.synced, self._clock())
         self._is_busy = False
-        self._queue.done()
         if not self._is_scheduled:
             self._commit()
+
+    def _note_written(self, size: int, segment: Segment) -> None:
+        figures = self.figures
+        figures.size += size
+        self._unlooked += size
+        if segment is not self.segment:
+            figures.old_size += figures.size
+            figures.size = HEADER_SIZE
+        self.segment = segment
+        self._queue.done()
