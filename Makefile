@@ -26,10 +26,13 @@ layers: $(VENV)/ready-dev         ## that imports point inward
 types: $(VENV)/ready-dev          ## mypy --strict
 	$(BIN)/mypy
 
+# Collecting all tests takes ten seconds.
+TIMED = $(shell grep -rl --include='test_*.py' 'pytest\.mark\.timing' tests)
+
 # Exit code 5: none of the tests that were named is of this kind.
 test: $(VENV)/ready-test          ## the tests; TESTS=... names some; those that assert times by themselves
 	$(BIN)/python -m pytest -n auto -m "not timing" $(TESTS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m timing $(TESTS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m timing $(or $(TESTS),$(TIMED)) || [ $$? -eq 5 ]
 
 BRIEFLY = -n auto -m "not timing" --hypothesis-profile brief
 

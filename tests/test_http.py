@@ -923,7 +923,7 @@ def requests(draw: Any) -> bytes:
     return b"\r\n".join([*head, b"", draw(bodies) + draw(st.binary(max_size=4))])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(sent=st.lists(requests(), min_size=1, max_size=4), size=st.integers(1, 60))
 def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
     sent: List[bytes], size: int

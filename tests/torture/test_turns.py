@@ -52,7 +52,7 @@ def test_a_client_that_sends_without_pause_does_not_delay_others(
     calm(waits, long)
 
 
-CROWDS = [1, 10, 50, 200]
+CROWDS = [1, 200]
 CROWD_FLOODS: Dict[str, bytes] = {
     "PING": request("PING"),
     "HTTP": HTTP_GET * 100,
