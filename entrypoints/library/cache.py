@@ -22,7 +22,7 @@ from domain.errors import BadRequest, KvError, OutOfMemory, TooLarge, Unauthenti
 from domain.store import MAX_TTL
 from entrypoints.library import requests
 from entrypoints.library.requests import Request
-from entrypoints.library.runtime import Runtime, pause
+from entrypoints.library.runtime import Runtime, cleaned_up_if_broken_off, pause
 from entrypoints.settings.checks import check_above_0
 
 _UNCACHEABLE = False
@@ -60,15 +60,19 @@ class Cache:
         key there is neither."""
         if key is None:
             return Claim()
+        claim = Claim(key, uuid.uuid4().hex)
         try:
-            return await self._look(key)
+            return await cleaned_up_if_broken_off(
+                self._look(claim), lambda: self.release_claim(claim)
+            )
         except Unauthenticated:
             raise
         except KvError:
             return Claim(key)
 
-    async def _look(self, key: str) -> Union[Found, Claim]:
-        token = uuid.uuid4().hex
+    async def _look(self, claim: Claim) -> Union[Found, Claim]:
+        """The value, or `claim`, once it is there."""
+        key, token = claim
         claimed = False
         while True:
             values = await self._runtime.send(requests.mget([key, _claim(key)]))
@@ -78,11 +82,11 @@ class Cache:
                     await self._runtime.send(requests.delete(_claim(key), if_equals=token))
                 return found
             if claimed:
-                return Claim(key, token)
-            claim = values.get(_claim(key))
-            if claim is _UNCACHEABLE:
+                return claim
+            other = values.get(_claim(key))
+            if other is _UNCACHEABLE:
                 return Claim(key)
-            if claim is None:
+            if other is None:
                 claimed = await self._runtime.send(
                     requests.set(_claim(key), token, ttl=self._lock_timeout, if_="absent")
                 )

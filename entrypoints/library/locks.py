@@ -8,6 +8,7 @@ for a single server.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 import weakref
 from typing import Any, Callable, List, Optional, Type
@@ -15,7 +16,7 @@ from typing import Any, Callable, List, Optional, Type
 from domain.errors import Blame, KvError
 from domain.store import MAX_TTL
 from entrypoints.library import requests
-from entrypoints.library.runtime import Runtime, deadline, finish, pause
+from entrypoints.library.runtime import Runtime, cleaned_up_if_broken_off, deadline, finish, pause
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 from entrypoints.settings.checks import check_above_0
 
@@ -87,14 +88,22 @@ class _LockState:
             lease = _Lease(holder)
         self._leases[holder] = lease
         try:
-            while not await self._try_acquire(lease):
-                if end is not None and self._runtime.clock() >= end:
-                    return False
-                await pause(self._runtime)
+            return await cleaned_up_if_broken_off(
+                self._wait_for(lease, before, end), lambda: self._give_back(lease)
+            )
         finally:
             is_own = before is not None and before.held and self._runtime.clock() < before.expires
             if not lease.held and (is_own or not lease.in_doubt):
                 self._put_back(holder, before)
+
+    async def _wait_for(
+        self, lease: _Lease, before: Optional[_Lease], end: Optional[float]
+    ) -> bool:
+        """Acquires the lease by a time; `before` is the one that its holder had."""
+        while not await self._try_acquire(lease):
+            if end is not None and self._runtime.clock() >= end:
+                return False
+            await pause(self._runtime)
         if before is not None and before.held:
             before.stop_renewing()
             self._lose(before)
@@ -103,6 +112,17 @@ class _LockState:
         if self._renew_by_itself:
             lease.stop_renewing = self._keep_renewing(weakref.ref(lease))
         return True
+
+    async def _give_back(self, lease: _Lease) -> None:
+        """Frees a lease whose acquisition or release was broken off, if the server may know it."""
+        lease.stop_renewing()
+        may_be_held = lease.held or lease.in_doubt
+        lease.held = lease.in_doubt = False
+        if lease in self._held:
+            self._held.remove(lease)
+        if may_be_held:
+            with contextlib.suppress(KvError):
+                await self._runtime.send(requests.delete(self._key, if_equals=lease.token))
 
     def _put_back(self, holder: Any, lease: Optional[_Lease]) -> None:
         """Has a holder the lease that it had before, if any."""
@@ -167,7 +187,10 @@ class _LockState:
         lease.stop_renewing()
         if not lease.held and not lease.in_doubt:
             return False
-        freed = await self._runtime.send(requests.delete(self._key, if_equals=lease.token))
+        freed = await cleaned_up_if_broken_off(
+            self._runtime.send(requests.delete(self._key, if_equals=lease.token)),
+            lambda: self._give_back(lease),
+        )
         lease.lost = lease.held and not freed
         self._forget(lease)
         return freed

@@ -16,6 +16,7 @@ from typing import Any, Awaitable, Callable, Coroutine, Optional, Protocol, Type
 
 import greenlet
 
+from domain.errors import KvError
 from entrypoints.library.requests import Request
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 
@@ -147,6 +148,20 @@ def finish(work: Awaitable[T]) -> T:
         return cast(T, end.value)
     coroutine.close()
     raise RuntimeError("a blocking call waits for an event loop")
+
+
+async def cleaned_up_if_broken_off(
+    work: Awaitable[T], clean_up: Callable[[], Awaitable[object]]
+) -> T:
+    """The result of `work`. When something breaks it off from outside, such as a cancellation, or
+    an exception that the handler of a signal raises, it is cleaned up first."""
+    try:
+        return await work
+    except (KvError, GeneratorExit):
+        raise
+    except BaseException:
+        await clean_up()
+        raise
 
 
 async def pause(runtime: Runtime) -> None:

@@ -18,7 +18,7 @@ from kvjson import AsyncClient, Client
 
 from tests.library.crowd import at_once
 from tests.library.kinds import greenlets, tasks, threads
-from tests.library.proxy import Link, Proxy
+from tests.library.proxy import Link, Proxy, passed_on
 from tests.support import ROOT, TIMEOUT, Server, environment
 
 
@@ -89,6 +89,59 @@ def test_a_task_that_is_cancelled_leaves_no_answer_to_the_next(
     with tasks(proxy.port, max_connections=1) as client:
         proxy.hold(then=asked.set)
         assert at_once(client, [cancelled]) == [["right"] * 3]
+
+
+def test_a_lock_whose_acquisition_is_interrupted_is_free(
+    proxy: Proxy, direct: Client, interrupt: Callable[[], None]
+) -> None:
+    with threads(proxy.port) as client:
+        lock = client.lock("lock", ttl=600)
+        for leave in (lock.acquire, lock.__enter__):
+            proxy.hold(then=interrupt)
+            with pytest.raises(Interrupted):
+                leave()
+            assert direct.count() == 0
+            proxy.release()
+        assert lock.acquire(timeout=0)
+        proxy.hold(then=interrupt)
+        with pytest.raises(Interrupted):
+            lock.release()
+        assert direct.count() == 0
+        proxy.release()
+
+
+def test_a_claim_of_a_cached_function_that_is_interrupted_is_free(
+    proxy: Proxy, direct: Client, interrupt: Callable[[], None]
+) -> None:
+    with threads(proxy.port) as client:
+        made = client.cached(ttl=60, name="made", lock_timeout=600)(lambda: "right")
+        proxy.faults.append(passed_on)  # it looks, then it claims
+        proxy.hold(then=interrupt)
+        with pytest.raises(Interrupted):
+            made()
+        proxy.release()
+        assert direct.count() == 0
+        assert made() == "right"
+
+
+def test_a_lock_whose_acquisition_is_cancelled_is_free(proxy: Proxy, direct: Client) -> None:
+    async def cancelled(client: AsyncClient) -> List[int]:
+        lock, counts = client.lock("lock", ttl=600), []
+        for _ in range(3):
+            asked = threading.Event()
+            proxy.hold(then=asked.set)
+            task = asyncio.ensure_future(lock.acquire())
+            while not asked.is_set():
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+            counts.append(direct.count())
+            proxy.release()
+        return counts
+
+    with tasks(proxy.port) as client:
+        assert at_once(client, [cancelled]) == [[0, 0, 0]]
 
 
 def test_a_task_that_is_cancelled_ends_even_if_its_answer_has_just_arrived(
