@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 from adapters.client.address import Address
 from adapters.client.json_lines import request_lines
+from adapters.client.lender import Lender
 from adapters.client.network import Network, TlsConfig
 from adapters.protocols.json_lines.requests import command_on
 from application.commands import Command
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
-from domain.errors import Misconfigured
+from domain.errors import KvError, Misconfigured, Unreachable
 from entrypoints.engine_address import EngineAddress
 from entrypoints.socket_apis import gevent_api
 
@@ -53,11 +54,16 @@ def new_store(
         where = Address(host, port, tls_server_name=server_name)
         return network.connect(where, connect_timeout or None)
 
+    def all_in_use() -> KvError:
+        why = f"all {size} connections to the engine are in use (store_connections)"
+        return Unreachable(why)
+
     def new_node(host: str, port: int) -> Node:
         place = Place(host, port, address.db, address.username, address.password)
         new_connection = partial(Connection, connect, place, timeout or None)
         wait = Wait(wait_replicas, int(500 * timeout)) if wait_replicas else None
-        return Node(new_connection, network.queue, size, connect_timeout or None, wait)
+        lender = Lender(new_connection, network, size, connect_timeout, all_in_use)
+        return Node(lender, wait)
 
     first = Server(address.host, address.port)
     if not address.is_cluster:

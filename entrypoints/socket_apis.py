@@ -1,6 +1,6 @@
 """The sockets of each kind of program: threads, or greenlets on gevent without patching.
 
-Rule: gevent is imported where a program asks for it alone.
+Rule: gevent is imported where a program asks for it alone, and takes the main thread for that.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import queue
 import socket
 import ssl
+import sys
 import threading
 import time
 from functools import partial
@@ -28,6 +29,7 @@ def threads_api(busy_poll: float) -> SocketApi:
         lambda seconds: time.sleep(seconds),
         _start,
         partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
+        _renew_loop,
     )
 
 
@@ -46,8 +48,29 @@ def _busy_polling(seconds: float, sock: Any) -> Any:
 
 def gevent_api() -> SocketApi:
     """That of gevent, in a program that it has not patched."""
+    import_gevent()
     import gevent.queue
     import gevent.socket
     import gevent.ssl
 
-    return SocketApi(gevent.socket, gevent.ssl, gevent.queue.Queue, gevent.sleep)
+    return SocketApi(
+        gevent.socket, gevent.ssl, gevent.queue.Queue, gevent.sleep, after_fork=_renew_loop
+    )
+
+
+def import_gevent() -> None:
+    """Imports gevent, in any thread: it takes the thread that imports it first for the main one,
+    the only one in which it starts other programs."""
+    if "gevent.hub" in sys.modules:
+        return
+    import gevent.hub
+
+    main = threading.main_thread().ident
+    gevent.hub.MAIN_THREAD_IDENT = main  # type: ignore[attr-defined]  # it has one
+
+
+def _renew_loop() -> None:
+    """Has gevent's event loop, if there is one, work in a process that was forked."""
+    gevent = sys.modules.get("gevent")
+    if gevent is not None:
+        gevent.reinit()

@@ -7,6 +7,7 @@ of threads serves greenlets too.
 
 from __future__ import annotations
 
+import os
 import queue
 import time
 from typing import Any, Callable, List, Optional, Tuple
@@ -29,6 +30,8 @@ class SocketApi(Struct, frozen=True):
     time-out nor a signal end it."""
     busy_poll: Optional[Callable[[Any], Any]] = None
     """Makes a socket, one without TLS, wait for replies in a better way, where there is one."""
+    after_fork: Callable[[], object] = lambda: None
+    """Has to be called in a process that was forked, before anything else of these."""
 
 
 class TlsConfig(Struct, frozen=True):
@@ -47,6 +50,7 @@ class Network:
         self._api = api
         self._tls_config = tls_config
         self._context: Optional[Tuple[object, Any]] = None
+        self._pid = os.getpid()
         self.sockets = api.socket
         """The module. Its class `socket` is another one once gevent has patched the standard
         library; connections, queues and TLS contexts from before are of no use then."""
@@ -56,6 +60,9 @@ class Network:
     def connect(self, address: Address, timeout: Optional[float]) -> Any:
         """A socket that was connected within `timeout` seconds, the TLS handshake included. Raises
         `OSError`."""
+        if self._pid != os.getpid():
+            self._api.after_fork()
+            self._pid = os.getpid()
         end = None if timeout is None else time.monotonic() + timeout
         sock = self._connected(address, end)
         try:

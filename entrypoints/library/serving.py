@@ -17,6 +17,7 @@ from entrypoints.library.client import Client
 from entrypoints.settings.checks import check_port, check_values
 from entrypoints.settings.pem import check_tls_files
 from entrypoints.settings.ranges import PORT, SIZE
+from entrypoints.socket_apis import import_gevent
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -97,6 +98,7 @@ class EmbeddedServer:
         return f"<{type(self).__name__} {state}>"
 
     def _run(self) -> None:
+        import_gevent()
         import gevent
         from gevent.monkey import is_module_patched
 

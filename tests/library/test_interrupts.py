@@ -225,7 +225,7 @@ while interrupted < 2000:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except Interrupted:
         interrupted += 1
-leases = client._executor._leases()
+leases = client._executor.lender.leases()
 both = [leases.take(), leases.take()]
 print(wrong, both.count(None), leases.take())
 """

@@ -8,8 +8,10 @@ import sys
 import threading
 from typing import Any, Deque, List, TypeVar
 
+import pytest
 from kvjson import AsyncClient, Client
 
+from tests.engines import programs, shared
 from tests.library.crowd import Script, at_once, in_threads
 from tests.library.kinds import Kind, local
 from tests.library.proxy import Proxy
@@ -89,10 +91,10 @@ def test_a_forked_child_opens_connections_of_its_own(server: Server) -> None:
     assert run(FORKED, server.port) == ""
 
 
-def run(program: str, port: int, warnings: str = "error") -> str:
+def run(program: str, *arguments: object, warnings: str = "error") -> str:
     """What a program complains of; by default of each warning, too."""
     ended = subprocess.run(
-        [sys.executable, "-W", warnings, "-c", program, str(port)],
+        [sys.executable, "-W", warnings, "-c", program, *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -126,15 +128,15 @@ def test_a_closed_asyncio_pool_serves_another_event_loop(server: Server) -> None
 
 def test_two_threads_can_close_the_idle_connections_at_once() -> None:
     pool: Any = client_container("127.0.0.1", 1, network="threads").executor()
-    idle = Contended([pool._leases().take()])
-    pool._leases()._idle = idle
+    idle = Contended([pool.lender.leases().take()])
+    pool.lender.leases()._idle = idle
     in_threads([pool.close] * 2)
     assert not len(list(idle))
 
 
 FORKED_UNSEEN = """
 import ctypes, os, sys, kvjson
-client = kvjson.Client(port=int(sys.argv[1]))
+client = kvjson.Client(sys.argv[1], network=sys.argv[2], total_timeout=20)
 client.mset({"parent": "parent", "child": "child"})
 for _ in range(5):
     child = ctypes.CDLL(None).fork() == 0
@@ -148,10 +150,20 @@ client.close()
 """
 
 
+@pytest.fixture(params=["a server", "an engine"])
+def url(request: pytest.FixtureRequest, server: Server) -> str:
+    if request.param == "a server":
+        return f"kv://127.0.0.1:{server.port}"
+    for name in programs():
+        return shared(name).url
+    pytest.skip("no Redis or Valkey is here")
+
+
+@pytest.mark.parametrize("network", ["threads", "gevent"])
 def test_a_process_that_was_forked_unseen_by_python_has_connections_of_its_own(
-    server: Server,
+    url: str, network: str
 ) -> None:
-    assert run(FORKED_UNSEEN, server.port) == ""
+    assert run(FORKED_UNSEEN, url, network) == ""
 
 
 FORKED_ASYNCIO = """
@@ -232,7 +244,8 @@ def work(number):
 gevent.joinall([gevent.spawn(work, number) for number in range(20)], raise_error=True)
 assert client.get("n") == 1000
 assert most[0] > 1, "each waited for the one before"
-assert type(client._executor._leases().take().connection._link.sock).__module__ == "gevent._socket3"
+connection = client._executor.lender.leases().take().connection
+assert type(connection._link.sock).__module__ == "gevent._socket3"
 client.close()
 """
 

@@ -154,6 +154,26 @@ def test_a_server_runs_where_gevent_has_patched_the_standard_library() -> None:
     assert (done.stdout, done.stderr) == ("20\nover\n", "")
 
 
+@pytest.mark.parametrize("begin", ["kvjson.serve()", "kvjson.Client(network='gevent').close()"])
+def test_gevent_that_a_thread_imported_starts_other_programs_in_the_main_one(begin: str) -> None:
+    program = f"""
+        import threading, kvjson
+        thread = threading.Thread(target=lambda: {begin})
+        thread.start()
+        thread.join()
+        import gevent.subprocess
+        print(gevent.subprocess.check_output(["echo", "started"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert (done.stdout, done.stderr) == ("b'started\\n'\n", "")
+
+
 def test_a_program_that_leaves_its_server_running_ends() -> None:
     program = "import kvjson; server = kvjson.serve(); print(server.client().ping())"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A Valkey or Redis server: commands sent, replies read, over a bounded pool of connections.
+"""A Valkey or Redis server: commands sent, replies read, over connections that it is lent.
 
 Rule: what changes something is sent once; reads are repeated once when their connection is lost.
 redis-py's errors become ours here: `Unreachable` when nothing was sent, `Unavailable` when no reply
@@ -7,7 +7,6 @@ came, or the server cannot serve now.
 
 from __future__ import annotations
 
-import queue
 from functools import partial
 from typing import (
     Any,
@@ -17,6 +16,7 @@ from typing import (
     NamedTuple,
     NoReturn,
     Optional,
+    Protocol,
     Sequence,
     Tuple,
     Type,
@@ -117,6 +117,14 @@ class Connection(redis.Connection):  # type: ignore[misc]  # redis-py is untyped
             self.disconnect()
         self.connect()
 
+    def close(self) -> None:
+        """Hang up; `make_ready` connects again."""
+        self.disconnect()
+
+    def abandon(self) -> None:
+        """Free what this process holds of it: redis-py ends none that another process opened."""
+        self.disconnect()
+
 
 def _log_in(connection: Any) -> None:
     """What a new connection sends first, nothing but what is needed."""
@@ -138,29 +146,20 @@ class Wait(NamedTuple):
     milliseconds: int
 
 
+class Lender(Protocol):
+    """Lends connections to one server, each to one caller at a time."""
+
+    def lend(self, use: Callable[[Connection], List[Reply]]) -> List[Reply]: ...
+
+    def close_idle(self) -> None: ...
+
+
 class Node:
-    """One server. Safe for threads, or for greenlets, whichever `new_queue` is for.
+    """One server. Safe for whom its connections are lent to, threads or greenlets."""
 
-    `wait` is how many seconds a command waits for one of the `size` connections, None for as long
-    as it takes.
-    """
-
-    def __init__(
-        self,
-        new_connection: Callable[[], Connection],
-        new_queue: Callable[[], Any],
-        size: int,
-        wait: Optional[float],
-        replication: Optional[Wait] = None,
-    ) -> None:
-        self._new_connection = new_connection
-        self._size = size
-        self._wait = wait
+    def __init__(self, lender: Lender, replication: Optional[Wait] = None) -> None:
+        self._lender = lender
         self._replication = replication
-        self._idle: List[Connection] = []
-        self._permits = new_queue()
-        for _ in range(size):
-            self._permits.put(None)
 
     def exchange(self, commands: Sequence[Words], repeat: bool) -> List[Reply]:
         """The replies, an error of redis-py's in place of one. `repeat` says that the commands
@@ -185,30 +184,11 @@ class Node:
         return replies
 
     def _exchange(self, commands: Sequence[Words]) -> List[Reply]:
-        try:
-            self._permits.get(timeout=self._wait)
-        except queue.Empty:
-            raise Unreachable(
-                f"all {self._size} connections to the engine are in use (store_connections)"
-            ) from None
-        try:
-            connection = self._connection()
-            replies = _replies(connection, commands)
-            self._idle.append(connection)
-            return replies
-        finally:
-            self._permits.put(None)
-
-    def _connection(self) -> Connection:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._new_connection()
+        return self._lender.lend(lambda connection: _replies(connection, commands))
 
     def close(self) -> None:
         """Closes the idle connections; the next command opens one again."""
-        while self._idle:
-            self._idle.pop().disconnect()
+        self._lender.close_idle()
 
 
 def _is_done(words: Words, reply: Reply) -> bool:
