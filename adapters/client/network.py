@@ -152,8 +152,14 @@ class Network:
 
     def _new_context(self, config: TlsConfig) -> Any:
         ssl = self._api.ssl
-        context = ssl.create_default_context(cafile=config.authorities)
+        # What `create_default_context` makes is of the standard library's kind, also in gevent's
+        # module, and would keep all greenlets waiting.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.authorities is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(config.authorities)
         if config.certificate is not None:
             context.load_cert_chain(config.certificate, config.key)
         return context

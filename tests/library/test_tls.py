@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
+import gevent
 import pytest
-from kvjson import KvError, Unauthenticated, Unavailable, Unreachable
+from kvjson import Client, KvError, Unauthenticated, Unavailable, Unreachable
 
 from tests.certificates import Files
 from tests.library.crowd import at_once
@@ -153,3 +155,21 @@ def test_a_tls_file_that_cannot_be_used_is_refused_by_name(
             kind(0, host="kvs://127.0.0.1:1", **options).__enter__()
     with kind(0, host="kvs://127.0.0.1:1", tls_cert=certificate, tls_key=key):
         pass
+
+
+def test_greenlets_run_while_another_waits_for_tls() -> None:
+    ticks = []
+
+    def tick() -> None:
+        while True:
+            gevent.sleep(0.01)
+            ticks.append(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"kvs://127.0.0.1:{silent.getsockname()[1]}"
+        client = Client(address, network="gevent", connect_timeout=0.5, attempts=1)
+        ticking = gevent.spawn(tick)
+        with pytest.raises(Unavailable):
+            client.ping()
+        ticking.kill()
+    assert len(ticks) > 5
