@@ -16,11 +16,16 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
 
+    def parts(self) -> Budget:
+        """A budget for what one command does in several parts, which adds them up."""
+        return SharedBudget(self.limits)
+
     def open(self, n_bytes: int) -> None:
-        """Charge for decoding `n_bytes` of stored or sent JSON; raises `TooLarge`."""
+        """Charge for decoding `n_bytes` of stored or sent JSON, or for what takes as long; raises
+        `TooLarge`."""
         if n_bytes > self.limits.max_opened_bytes:
             raise TooLarge(
-                f"the request compares or counts with {n_bytes:,} bytes of JSON; "
+                f"the request takes as long as to decode {n_bytes:,} bytes of JSON; "
                 f"at most {self.limits.max_opened_bytes:,} (max_opened_bytes)"
             )
 
@@ -44,6 +49,9 @@ class SharedBudget(Budget):
         self._opened = 0
         self._converted = 0
         self._replied = 0
+
+    def parts(self) -> Budget:
+        return self
 
     def open(self, n_bytes: int) -> None:
         self._opened += n_bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Deque, Dict, List, NamedTuple, Optional, Set
 
-from application.glob import Glob, glob
+from application.glob import Glob, glob, matching_cost
 from application.ports import Link
 from domain.errors import TooLarge
 
@@ -94,6 +94,8 @@ class Channels:
         self._by_channel: Dict[str, Set[Subscriber]] = {}
         self._by_pattern: Dict[str, Set[Subscriber]] = {}
         self._globs: Dict[str, Glob] = {}
+        self._weight = 0
+        """Of all patterns together."""
 
     @property
     def n_patterns(self) -> int:
@@ -113,14 +115,16 @@ class Channels:
         `BadRequest`, and `TooLarge` when it has too many patterns."""
         if len(subscriber.patterns) >= MAX_PATTERNS and pattern not in subscriber.patterns:
             raise TooLarge(f"a client has at most {MAX_PATTERNS} patterns")
-        self._globs[pattern] = glob(pattern)
+        if pattern not in self._globs:
+            self._globs[pattern] = found = glob(pattern)
+            self._weight += found.weight
         _add(self._by_pattern, subscriber, subscriber.patterns, pattern)
 
     def unsubscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
         """The opposite."""
         _remove(self._by_pattern, subscriber, subscriber.patterns, pattern)
-        if pattern not in self._by_pattern:
-            self._globs.pop(pattern, None)
+        if pattern not in self._by_pattern and pattern in self._globs:
+            self._weight -= self._globs.pop(pattern).weight
 
     def leave(self, subscriber: Subscriber) -> None:
         """Ends all subscriptions of a subscriber."""
@@ -128,6 +132,15 @@ class Channels:
             self.unsubscribe(subscriber, name)
         for pattern in list(subscriber.patterns):
             self.unsubscribe_pattern(subscriber, pattern)
+
+    def publishing_cost(self, channel: str) -> int:
+        """What it may cost to find the patterns that match a channel, as `Glob` tells costs."""
+        return matching_cost(self._weight, len(channel))
+
+    def naming_cost(self, pattern: str) -> int:
+        """The same of the channels that match a pattern, that of making it included."""
+        made = glob(pattern)
+        return made.cost + matching_cost(made.weight, sum(map(len, self._by_channel)))
 
     def publish(self, channel: str, data: bytes) -> int:
         """Adds a message for each subscription that it is for; returns how many these are."""

@@ -1,8 +1,8 @@
 """Changes to a JSON text: merge patches (RFC 7396) and JSON patches (RFC 6902).
 
-Rule: a document is decoded one level at a time, along the paths that are named, and `open` is
-charged for each level before. What no path leads to keeps its text. A patch that cannot be applied
-as a whole leaves no effect.
+Rule: a document is decoded one level at a time, along the paths that are named. `open` is charged
+before for each level, and for each step of an operation by what it takes. What no path leads to
+keeps its text. A patch that cannot be applied as a whole leaves no effect.
 """
 
 from __future__ import annotations
@@ -129,14 +129,20 @@ class _Document:
         elif name == "-":
             container.append(value)
         else:
-            container.insert(_index(name, len(container) + 1, path), value)
+            index = _index(name, len(container) + 1, path)
+            self._move_behind(index, container)
+            container.insert(index, value)
 
     def remove(self, path: str) -> Any:
         container, name = self._place(path)
         if container is self.root:
             raise BadRequest("a JSON patch cannot remove the whole document")
         node = _member(container, name, path)
-        del container[name if isinstance(container, dict) else int(name)]
+        if isinstance(container, dict):
+            del container[name]
+        else:
+            self._move_behind(int(name), container)
+            del container[int(name)]
         return node
 
     def replace(self, path: str, value: Node) -> None:
@@ -154,8 +160,13 @@ class _Document:
         self._open(len(text))
         return text
 
+    def _move_behind(self, index: int, array: List[Any]) -> None:
+        """Charges for the elements behind an index, which an insertion or a removal moves."""
+        self._open((len(array) - index) // _MOVED)
+
     def _place(self, path: str) -> Tuple[Any, str]:
         """The object or array that a path leads into, opened, and the last token of the path."""
+        self._open(_STEP * (2 + path.count("/")))
         container: Any = self.root
         name = _ROOT
         for token in _tokens(path):
@@ -168,6 +179,10 @@ class _Document:
 
 
 _ROOT = ""
+
+_STEP, _MOVED = 32, 32
+"""What an operation counts for, and each token of its path, in bytes of JSON that are decoded in
+the time; and how many elements are moved in that of one."""
 
 
 def _member(container: Any, name: str, path: str) -> Any:

@@ -7,7 +7,9 @@ from typing import Any, List
 
 import pytest
 
+from application.budget import Budget
 from application.json_patch import PatchConflict, json_patched, merge_patched, operations
+from application.limits import Limits
 from domain.errors import BadRequest, TooLarge
 
 
@@ -32,6 +34,24 @@ MERGES = [  # RFC 7396, appendix A
     ("[1,2]", '{"a":"b","c":null}', '{"a":"b"}'),
     ("{}", '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'),
 ]
+
+
+@pytest.mark.parametrize(
+    ("document", "patch"),
+    [
+        ([1] * 100_000, [{"op": "add", "path": "/0", "value": 1}] * 1000),
+        ([1] * 100_000, [{"op": "move", "path": "/-", "from": "/0"}] * 1000),
+        ([1] * 100_000, [{"op": "remove", "path": "/0"}] * 1000),
+        ({}, [{"op": "add", "path": "/a", "value": 1}] * 20_000),
+        ({}, [{"op": "add", "path": "/a" * 100_000, "value": 1}]),
+    ],
+)
+def test_a_patch_that_would_keep_others_waiting_is_refused(document: Any, patch: Any) -> None:
+    budget = Budget(Limits()).parts()
+    with pytest.raises(TooLarge, match="max_opened_bytes"):
+        json_patched(
+            json.dumps(document).encode(), operations(json.dumps(patch).encode()), budget.open
+        )
 
 
 @pytest.mark.parametrize(("text", "patch", "expected"), MERGES)

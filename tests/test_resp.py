@@ -646,3 +646,25 @@ def test_a_pause_is_not_made_less_by_another() -> None:
 )
 def test_a_pause_of_no_time_is_refused(arguments: List[bytes], error: bytes) -> None:
     assert said(request(b"CLIENT", b"PAUSE", *arguments)) == error
+
+
+LONG = b"*" + b"[ab]" * 200 + b"b*"
+COSTLY_PATTERNS = {
+    "many patterns": b"PSUBSCRIBE"
+    + b"".join(b" *?%d[a-z][a-z]*" % number for number in range(900)),
+    "a long channel": b"HELLO 3\r\nPSUBSCRIBE 1%b 2%b 3%b\r\nPUBLISH %b 1"
+    % (LONG, LONG, LONG, b"a" * 60_000),
+    "channels in a transaction": b"MULTI\r\n%bEXEC"
+    % b"".join(b"PUBSUB CHANNELS *%d%b\r\n" % (number, LONG) for number in range(60)),
+    "names of settings": b"CONFIG GET" + b"".join(b" *?%d*" % number for number in range(2000)),
+    "long keys": b"MSET %b 1 b%b 1 c%b 1\r\nKEYS %b" % (*[b"a" * 60_000] * 3, LONG),
+    "long keys on a page": b"MSET %b 1 b%b 1 c%b 1\r\nSCAN 0 MATCH %b"
+    % (*[b"a" * 60_000] * 3, LONG),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY_PATTERNS)
+def test_patterns_that_would_keep_others_waiting_are_refused(name: str) -> None:
+    lines = COSTLY_PATTERNS[name].split(b"\r\n")
+    requests = [request(*line.split()) for line in lines]
+    assert b"(max_opened_bytes)" in said(*requests)

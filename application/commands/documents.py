@@ -137,14 +137,7 @@ class PatchEntry(OneKey[Union[Written, UnsetType]], gc=False):
         self.condition.check(before)
         if before is None:
             return None
-        opened = 0
-
-        def open(n_bytes: int) -> None:
-            nonlocal opened
-            opened += n_bytes
-            budget.open(opened)
-
-        text = validated(self.patched(before.text, open), budget)
+        text = validated(self.patched(before.text, budget.parts().open), budget)
         return Entry(text, before.ttl)
 
 

@@ -6,7 +6,7 @@ the confirmation that ends a subscription comes behind its last message.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, NamedTuple, Set, Union
+from typing import Callable, Dict, List, NamedTuple, Set, Union
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import NONE, Action, Does, Entry, family, text_of
@@ -15,6 +15,7 @@ from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.channels import Channels, Message, Subscriber
+from application.glob import glob
 from application.ports import Encoded
 from domain.errors import KvError
 from domain.store import Store
@@ -50,34 +51,42 @@ def _frame(session: Session, *parts: Union[bytes, int, None]) -> bytes:
 
 
 class _Kind(NamedTuple):
-    """Commands on the subscriptions of one kind."""
+    """Commands on the subscriptions of one kind; `cost` is that of adding one."""
 
+    cost: Callable[[str], int]
     add: Callable[[Channels, Subscriber, str], None]
     remove: Callable[[Channels, Subscriber, str], None]
     own: Callable[[Subscriber], Set[str]]
 
 
 _KINDS: Dict[str, _Kind] = {
-    "": _Kind(Channels.subscribe, Channels.unsubscribe, lambda each: each.channels),
-    "p": _Kind(Channels.subscribe_pattern, Channels.unsubscribe_pattern, lambda e: e.patterns),
+    "": _Kind(lambda name: 0, Channels.subscribe, Channels.unsubscribe, lambda each: each.channels),
+    "p": _Kind(
+        lambda pattern: glob(pattern).cost,
+        Channels.subscribe_pattern,
+        Channels.unsubscribe_pattern,
+        lambda each: each.patterns,
+    ),
 }
 
 
 def _entry(prefix: str, word: str, arity: int) -> Entry:
     """SUBSCRIBE or UNSUBSCRIBE, or that of patterns."""
     name, kind = f"{prefix}{word}", _KINDS[prefix]
-    own = kind.own
-    apply = kind.add if word == "subscribe" else kind.remove
+    own, cost = kind.own, kind.cost
+    adds = word == "subscribe"
+    apply = kind.add if adds else kind.remove
 
     def make(session: Session, arguments: Arguments) -> Action:
         def action(store: Store, budget: Budget) -> Encoded:
             if session.queue is not None:
                 raise ReplyError(f"ERR {name.upper()} is not allowed in a transaction")
             channels, subscriber = session.shared.channels, session.subscriber
-            output = [pushed(session, subscriber.held)]
+            output, parts = [pushed(session, subscriber.held)], budget.parts()
             names = list(map(text_of, arguments[1:])) or sorted(own(subscriber))
             try:
                 for each in names:
+                    parts.open(cost(each) if adds else 0)
                     apply(channels, subscriber, each)
                     count = subscriber.count
                     output.append(_frame(session, name.encode(), bytes_of(each), count))
@@ -95,12 +104,24 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
 
 def _publish(session: Session, arguments: Arguments) -> Action:
     channel, data = text_of(arguments[1]), arguments[2]
-    return lambda store, budget: session.shared.channels.publish(channel, data)
+    channels = session.shared.channels
+
+    def action(store: Store, budget: Budget) -> int:
+        budget.open(channels.publishing_cost(channel))
+        return channels.publish(channel, data)
+
+    return action
 
 
 def _channels(session: Session, arguments: Arguments) -> Action:
     pattern = text_of(arguments[2]) if len(arguments) > 2 else "*"
-    return lambda store, budget: list(map(bytes_of, session.shared.channels.names(pattern)))
+    channels = session.shared.channels
+
+    def action(store: Store, budget: Budget) -> List[bytes]:
+        budget.open(channels.naming_cost(pattern))
+        return list(map(bytes_of, channels.names(pattern)))
+
+    return action
 
 
 def _count_subscribers(session: Session, arguments: Arguments) -> Action:

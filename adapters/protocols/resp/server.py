@@ -32,7 +32,7 @@ from adapters.protocols.resp.session import Session, Shared
 from application.budget import Budget
 from application.commands import Info
 from application.databases import DATABASES
-from application.glob import glob
+from application.glob import glob, matching_cost
 from application.stats import Report
 from domain.store import Store
 
@@ -189,12 +189,17 @@ def _settings(session: Session, store: Store) -> Dict[str, str]:
 
 
 def _config_get(session: Session, arguments: Arguments) -> Action:
-    patterns = [glob(text_of(each).lower()) for each in arguments[2:]]
-    return lambda store, budget: {
-        name: value
-        for name, value in _settings(session, store).items()
-        if any(pattern.matches(name) for pattern in patterns)
-    }
+    patterns = [text_of(each).lower() for each in arguments[2:]]
+
+    def action(store: Store, budget: Budget) -> Dict[str, str]:
+        settings, parts, found = _settings(session, store), budget.parts(), {}
+        for each in patterns:
+            pattern = glob(each)
+            parts.open(pattern.cost + matching_cost(pattern.weight, sum(map(len, settings))))
+            found.update({name: settings[name] for name in filter(pattern.matches, settings)})
+        return found
+
+    return action
 
 
 def _config_set(session: Session, arguments: Arguments) -> Action:

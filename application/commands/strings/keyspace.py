@@ -8,7 +8,7 @@ from application.budget import Budget
 from application.commands.base import Command, register
 from application.commands.keyspace import Scan
 from application.databases import Databases, keys_of, visible
-from application.glob import glob
+from application.glob import Glob, glob, matching_cost
 from application.snapshot_read import SteppedStore
 from domain.errors import BadRequest, TooLarge
 from domain.store import Store
@@ -65,9 +65,9 @@ class MatchingKeys(Command[List[str]], tag="KEYS", kw_only=False, gc=False):
         n_keys, most = store.stats().keys, budget.limits.max_keys_per_request
         if n_keys > most:
             raise TooLarge(f"KEYS looks at {n_keys} keys; at most {most} (max_keys_per_request)")
-        pattern, skip = glob(self.pattern), len(self.prefix)
-        keys = keys_of(store, self.prefix, pattern.literal_prefix)
-        found = [key[skip:] for key in keys if pattern.matches(key[skip:])]
+        pattern = glob(self.pattern)
+        keys = list(keys_of(store, self.prefix, pattern.literal_prefix))
+        found = _matching(pattern, keys, self.prefix, budget)
         budget.reply(sum(map(len, found)))
         return found
 
@@ -97,12 +97,19 @@ class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
         return None
 
     def run(self, store: Store, budget: Budget) -> MatchingPage:
-        pattern, skip = glob(self.pattern), len(self.prefix)
+        pattern = glob(self.pattern)
         prefix = self.prefix + pattern.literal_prefix
         page = Scan(prefix=prefix, cursor=_cursor(self.cursor), limit=SCANNED).run(store, budget)
         keys = page.keys if self.prefix else visible(page.keys)
-        found = [key[skip:] for key in keys if pattern.matches(key[skip:])]
-        return MatchingPage(_number(page.cursor), found)
+        return MatchingPage(_number(page.cursor), _matching(pattern, keys, self.prefix, budget))
+
+
+def _matching(pattern: Glob, keys: List[str], prefix: str, budget: Budget) -> List[str]:
+    """Those of the keys that match, without the prefix of their database."""
+    cost = matching_cost(pattern.weight, sum(map(len, keys)))
+    budget.open(pattern.cost + cost)
+    skip = len(prefix)
+    return [key[skip:] for key in keys if pattern.matches(key[skip:])]
 
 
 SCANNED = 100_000
