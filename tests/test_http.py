@@ -455,6 +455,24 @@ def test_what_is_no_request_after_head_is_told_so(peer: Peer) -> None:
     assert "no legal HTTP" in bad.json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "commands", "bound"),
+    [
+        ("/pipeline", [["PING"]] * 5001, "max_batch_cost"),
+        ("/multi-exec", [["PING"]] * 5001, "max_batch_cost"),
+        ("/pipeline", [["MGET", *["k"] * 20_001]] * 2, "max_keys_per_request"),
+        ("/", ["MGET", *["k"] * 40_001], "max_keys_per_request"),
+    ],
+)
+def test_a_body_of_too_many_commands_is_refused_before_they_are_made(
+    peer: Peer, path: str, commands: Any, bound: str
+) -> None:
+    found = peer.ask("POST", path, json.dumps(commands).encode(), **JSON)
+    assert found.status == 413
+    assert f"({bound})" in found.json["detail"]
+    assert peer.ask("POST", "/", b'["PING"]', **JSON).status == 200
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     asked: List[Tuple[str, str, bytes]] = [
         ("PUT", "/v1/keys/k", b"1"),

@@ -60,6 +60,8 @@ class HttpCodec(Codec):
         """What the connection has authenticated with."""
         self._is_due = False
         """Whether a request was returned that has not been answered."""
+        self._unread: Optional[int] = 0
+        """Bytes that came and were not looked at; None when that has to be counted anew."""
         self._number = 1
         self.has_more = False
         self.buffered = 0
@@ -76,6 +78,7 @@ class HttpCodec(Codec):
     def decode(self, data: bytes) -> List[Request]:
         if data and not self._sender.is_over:
             self._http.receive_data(data)
+            self._unread = None
         self.has_more = True
         request = None if self._is_due else self._next()
         self._count()
@@ -150,6 +153,7 @@ class HttpCodec(Codec):
             request = exchange.take() if exchange else None
             if request is None and not (exchange and exchange.has_more):
                 request = self._take(self._http.next_event())
+                self._unread = None
             if request is not None or not self.has_more:
                 return request
         return None
@@ -193,8 +197,10 @@ class HttpCodec(Codec):
         return None
 
     def _count(self) -> None:
+        if self._unread is None:
+            self._unread = len(self._http.trailing_data[0])  # a copy
         held = self._exchange.buffered if self._exchange else 0
-        self.buffered = 0 if self._sender.is_over else len(self._http.trailing_data[0]) + held
+        self.buffered = 0 if self._sender.is_over else self._unread + held
 
     # What is sent.
 

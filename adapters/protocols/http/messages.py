@@ -179,12 +179,17 @@ COMMON: Headers = [
 ]
 PRIVATE: Headers = [("Cache-Control", "no-store")]
 
-_encode = msgspec.json.Encoder().encode
+json_of = msgspec.json.Encoder().encode
 
 
 def in_json(status: int, result: Any, headers: Headers = PRIVATE) -> Response:
     """A response whose body is JSON."""
-    return Response(status, [("Content-Type", JSON), *headers], _encode(result))
+    return json_response(status, json_of(result), headers)
+
+
+def json_response(status: int, text: bytes, headers: Headers = PRIVATE) -> Response:
+    """The same of a text that is JSON."""
+    return Response(status, [("Content-Type", JSON), *headers], text)
 
 
 def problem(
@@ -200,7 +205,7 @@ def problem(
     }
     if index is not None:
         members["index"] = index
-    return Response(status, [("Content-Type", PROBLEM), *PRIVATE, *headers], _encode(members))
+    return Response(status, [("Content-Type", PROBLEM), *PRIVATE, *headers], json_of(members))
 
 
 def refusal(error: KvError) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import msgspec
 from msgspec import Raw
@@ -18,11 +18,13 @@ from adapters.protocols.http.exchanges import Body, Embedded
 from adapters.protocols.http.messages import (
     Head,
     Response,
-    in_json,
+    json_of,
+    json_response,
     refusal,
     unquoted,
 )
 from adapters.protocols.http.resources import json_text
+from application.limits import Limits
 from application.ports import Codec
 from domain.errors import BadJson, BadRequest, KvError, TooLarge
 
@@ -36,47 +38,59 @@ class Refused(NamedTuple):
     text: str
 
 
-Read = Callable[[Head, bytes], Commands]
-Encode = Callable[[List[Any]], Tuple[int, Any]]
-"""Maps replies to a status and a JSON value."""
+class Form(NamedTuple):
+    """How commands are read from a request, and which status and JSON value one reply becomes.
+    Where it `gathers` all are sent, as an array; else the last one alone."""
+
+    read: Callable[[Head, bytes, Limits], Commands]
+    encode: Callable[[Any], Tuple[int, Any]]
+    gathers: bool = False
 
 
 class Rest(Embedded):
-    """A request whose body holds commands, which are answered together."""
+    """A request whose body holds commands, which are answered together. Each reply becomes JSON as
+    it comes, so that there is little to do at the end."""
 
-    def __init__(self, head: Head, codec: Codec, max_bytes: Tuple[int, int], form: Form) -> None:
+    def __init__(self, head: Head, codec: Codec, form: Form, limits: Limits) -> None:
         super().__init__(codec)
-        most_in, self._max_reply = max_bytes
         self._head = head
         self._form = form
-        self._body = Body(head, most_in)
-        self._replies = bytearray()
+        self._limits = limits
+        self._body = Body(head, limits.max_request_bytes)
+        self._in_base64 = head.header(b"upstash-encoding").lower() == "base64"
+        self._status = 200
+        self._replies: List[bytes] = []
+        self._size = 0
 
     @property
     def buffered(self) -> int:
-        return super().buffered + len(self._body.data) + len(self._replies)
+        return super().buffered + len(self._body.data) + self._size
 
     def feed(self, data: bytes) -> None:
         self._body.feed(data)
 
     def finish(self) -> None:
         super().finish()
-        commands = self._form.read(self._head, self._body.take())
+        commands = self._form.read(self._head, self._body.take(), self._limits)
         if commands:
             super().feed(b"".join(map(_request, commands)))
 
     def relay(self, reply: bytes) -> Optional[Response]:
-        self._replies += reply
-        if len(self._replies) <= self._max_reply:
+        value, _ = _reply(reply, 0)
+        self._status, answer = self._form.encode(_in_base64(value) if self._in_base64 else value)
+        if not self._form.gathers:
+            self._replies.clear()
+            self._size = 0
+        self._replies.append(json_of(answer))
+        self._size += len(self._replies[-1])
+        if self._size <= self._limits.max_reply_bytes:
             return None
-        most = f"at most {self._max_reply} bytes (max_reply_bytes)"
+        most = f"at most {self._limits.max_reply_bytes} bytes (max_reply_bytes)"
         return refusal(TooLarge(f"the replies have {most}"))
 
     def end(self) -> Response:
-        replies = _replies(bytes(self._replies))
-        if self._head.header(b"upstash-encoding").lower() == "base64":
-            replies = _in_base64(replies)
-        return in_json(*self._form.encode(replies))
+        text = b",".join(self._replies)
+        return json_response(self._status, b"[%b]" % text if self._form.gathers else text)
 
     def final(self, error: KvError) -> Response:
         return self.relay(self._codec.encode_final(error)) or self.end()
@@ -86,31 +100,26 @@ class Rest(Embedded):
         self._replies.clear()
 
 
-class Form(NamedTuple):
-    """How commands are read from a request, and their replies encoded."""
-
-    read: Read
-    encode: Encode
-
-
 def _request(arguments: Arguments) -> bytes:
     parts = [b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments]
     return b"*%d\r\n%b" % (len(parts), b"".join(parts))
 
 
-def _one(head: Head, body: bytes) -> Commands:
-    return [_arguments(json_text(body))]
+def _one(head: Head, body: bytes, limits: Limits) -> Commands:
+    return _read([json_text(body)], limits)
 
 
-def _many(head: Head, body: bytes) -> Commands:
-    return list(map(_arguments, _elements(json_text(body))))
+def _many(head: Head, body: bytes, limits: Limits) -> Commands:
+    most = limits.max_batch_cost
+    why = f"over {most:,} commands in a request (max_batch_cost)"
+    return _read(_elements(json_text(body), most, why), limits)
 
 
-def _transaction(head: Head, body: bytes) -> Commands:
-    return [[b"MULTI"], *_many(head, body), [b"EXEC"]]
+def _transaction(head: Head, body: bytes, limits: Limits) -> Commands:
+    return [[b"MULTI"], *_many(head, body, limits), [b"EXEC"]]
 
 
-def _in_path(head: Head, body: bytes) -> Commands:
+def _in_path(head: Head, body: bytes, limits: Limits) -> Commands:
     """A command in the path, with the body and the query as its last arguments."""
     arguments = [unquoted(each).encode() for each in head.path[1:].split("/")]
     if body:
@@ -120,19 +129,46 @@ def _in_path(head: Head, body: bytes) -> Commands:
     return [_renamed(arguments)]
 
 
-def _elements(text: Any) -> List[Raw]:
+def _read(texts: Sequence[bytes], limits: Limits) -> Commands:
+    """Commands as JSON has them: strings are themselves, anything else is its text. There are as
+    many arguments in all as a MSET of the most keys has."""
+    commands: Commands = []
+    left = most = 2 * limits.max_keys_per_request + 1
+    why = f"over {most:,} words in a request (max_keys_per_request)"
+    for text in texts:
+        arguments = list(map(_argument, _elements(text, left, why)))
+        if not arguments:
+            raise BadRequest("a command is an array of at least its name")
+        left -= len(arguments)
+        commands.append(_renamed(arguments))
+    return commands
+
+
+def _elements(text: bytes, most: int, why: str) -> List[bytes]:
+    """The texts of an array's elements, which are counted before they become objects; raises
+    `TooLarge` where there are more than `most`."""
+    counted = 0
+
+    def count(kind: Type[object], element: object) -> object:
+        nonlocal counted
+        counted += 1
+        if counted > most:
+            raise TooLarge(why)
+        return _ELEMENT
+
     try:
-        return _decode_elements(text)
+        if text.count(b",") >= most:
+            msgspec.json.Decoder(List[_Element], dec_hook=count).decode(text)
+        return list(map(bytes, _decode_elements(text)))
     except msgspec.DecodeError as error:
         raise BadJson("the body is an array of a command and its arguments") from error
 
 
-def _arguments(text: Union[bytes, Raw]) -> Arguments:
-    """A command as JSON has it: strings are themselves, anything else is its text."""
-    arguments = list(map(_argument, _elements(text)))
-    if not arguments:
-        raise BadRequest("a command is an array of at least its name")
-    return _renamed(arguments)
+class _Element:
+    """An element that is counted and not kept."""
+
+
+_ELEMENT = _Element()
 
 
 _OF_A_CONNECTION = frozenset(
@@ -154,9 +190,8 @@ def _renamed(arguments: Arguments) -> Arguments:
     return arguments
 
 
-def _argument(text: Raw) -> bytes:
-    data = bytes(text)
-    return _decode_string(data).encode("utf-8") if data[:1] == b'"' else data
+def _argument(text: bytes) -> bytes:
+    return _decode_string(text).encode("utf-8") if text[:1] == b'"' else text
 
 
 _decode_elements = msgspec.json.Decoder(List[Raw]).decode
@@ -164,15 +199,6 @@ _decode_string = msgspec.json.Decoder(str).decode
 
 
 # How replies are read from RESP, and encoded.
-
-
-def _replies(data: bytes) -> List[Any]:
-    found = []
-    at = 0
-    while at < len(data):
-        value, at = _reply(data, at)
-        found.append(value)
-    return found
 
 
 def _reply(data: bytes, at: int) -> Tuple[Any, int]:
@@ -235,21 +261,19 @@ def _as_member(value: Any) -> Dict[str, Any]:
     return {"error": value.text} if isinstance(value, Refused) else {"result": _as_json(value)}
 
 
-def _encode_one(replies: List[Any]) -> Tuple[int, Any]:
-    reply = replies[0]
+def _encode_one(reply: Any) -> Tuple[int, Any]:
     return 400 if isinstance(reply, Refused) else 200, _as_member(reply)
 
 
-def _encode_many(replies: List[Any]) -> Tuple[int, Any]:
-    return 200, list(map(_as_member, replies))
+def _encode_each(reply: Any) -> Tuple[int, Any]:
+    return 200, _as_member(reply)
 
 
-def _encode_transaction(replies: List[Any]) -> Tuple[int, Any]:
-    last = replies[-1]
-    return _encode_many(last) if isinstance(last, list) else _encode_one([last])
+def _encode_transaction(reply: Any) -> Tuple[int, Any]:
+    return (200, list(map(_as_member, reply))) if isinstance(reply, list) else _encode_one(reply)
 
 
 ONE = Form(_one, _encode_one)
-MANY = Form(_many, _encode_many)
+MANY = Form(_many, _encode_each, gathers=True)
 TRANSACTION = Form(_transaction, _encode_transaction)
 IN_PATH = Form(_in_path, _encode_one)

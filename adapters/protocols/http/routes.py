@@ -69,8 +69,7 @@ def _single(operation: Operation) -> Open:
 
 def _rest(form: rest.Form) -> Open:
     def open(site: Site, head: Head) -> Exchange:
-        most = site.limits.max_request_bytes, site.limits.max_reply_bytes
-        return rest.Rest(head, site.new_resp(), most, form)
+        return rest.Rest(head, site.new_resp(), form, site.limits)
 
     return open
 
