@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections import deque
 from typing import Deque, Dict, List, NamedTuple, Optional, Set
 
-from application.glob import Glob, glob, matching_cost
+from application.glob import Glob, glob, searching_cost
 from application.ports import Link
 from domain.errors import TooLarge
 
 OVERHEAD = 128
 """Bytes that a message, or a subscription, counts for beside its characters."""
 
-MAX_PATTERNS = 1000
-"""Patterns of one client; each is compared with the channel of everything that is published."""
+MAX_CHANNELS, MAX_PATTERNS = 10_000, 1000
+"""Of one client: all end at once when it leaves, and each pattern is compared with the channel of
+everything that is published."""
 
 
 class Message(NamedTuple):
@@ -98,12 +99,20 @@ class Channels:
         """Of all patterns together."""
 
     @property
+    def n_channels(self) -> int:
+        """How many channels are subscribed to."""
+        return len(self._by_channel)
+
+    @property
     def n_patterns(self) -> int:
         """How many patterns are subscribed to."""
         return len(self._by_pattern)
 
     def subscribe(self, subscriber: Subscriber, name: str) -> None:
-        """Has a subscriber receive what is published to a channel."""
+        """Has a subscriber receive what is published to a channel; raises `TooLarge` when it has
+        too many."""
+        if len(subscriber.channels) >= MAX_CHANNELS and name not in subscriber.channels:
+            raise TooLarge(f"a client has at most {MAX_CHANNELS} channels")
         _add(self._by_channel, subscriber, subscriber.channels, name)
 
     def unsubscribe(self, subscriber: Subscriber, name: str) -> None:
@@ -135,12 +144,12 @@ class Channels:
 
     def publishing_cost(self, channel: str) -> int:
         """What it may cost to find the patterns that match a channel, as `Glob` tells costs."""
-        return matching_cost(self._weight, len(channel))
+        return searching_cost(self._weight, len(channel))
 
     def naming_cost(self, pattern: str) -> int:
         """The same of the channels that match a pattern, that of making it included."""
         made = glob(pattern)
-        return made.cost + matching_cost(made.weight, sum(map(len, self._by_channel)))
+        return made.cost + made.matching_cost(self._by_channel)
 
     def publish(self, channel: str, data: bytes) -> int:
         """Adds a message for each subscription that it is for; returns how many these are."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Callable, List, NamedTuple, Tuple
+from typing import Callable, Collection, List, NamedTuple, Tuple
 
 from domain.errors import BadRequest
 
@@ -17,6 +17,9 @@ MAX_PATTERN = 1024
 
 _CHARACTER, _EXPRESSION = 32, 512
 """What it costs to read a character of a pattern, or to compile it, and each regular expression."""
+
+_TEXT = 16
+"""What it costs to match a text, but for looking for what stands between stars."""
 
 _EXPRESSION_WEIGHT, _COMPARED = 4, 96
 """How many characters of a literal one of a regular expression is worth where it is looked for, and
@@ -47,6 +50,10 @@ class Glob:
         self._middle = [segment for segment in others if segment.size]
         self.weight = max((segment.weight for segment in self._middle), default=0)
 
+    def matching_cost(self, texts: Collection[str]) -> int:
+        """What it may cost to match so many texts."""
+        return _TEXT * len(texts) + searching_cost(self.weight, sum(map(len, texts)))
+
     def matches(self, text: str) -> bool:
         """Whether the pattern is that of `text`."""
         first, last = self._first, self._last
@@ -74,9 +81,8 @@ def glob(pattern: str) -> Glob:
     return Glob(pattern)
 
 
-def matching_cost(weight: int, characters: int) -> int:
-    """What it may cost to match texts of so many characters, by the weight of the pattern or the
-    sum of those of several."""
+def searching_cost(weight: int, characters: int) -> int:
+    """What it may cost to look for patterns in so many characters, by the sum of their weights."""
     return weight * characters // _COMPARED
 
 

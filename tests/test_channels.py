@@ -6,7 +6,7 @@ from typing import List
 
 import pytest
 
-from application.channels import MAX_PATTERNS, OVERHEAD, Channels, Subscriber
+from application.channels import MAX_CHANNELS, MAX_PATTERNS, OVERHEAD, Channels, Subscriber
 from application.ledger import Ledger
 from application.ports import Conversation
 from domain.errors import BadRequest, TooLarge
@@ -90,6 +90,16 @@ def test_patterns_are_few_and_short() -> None:
         channels.subscribe_pattern(one, f"{number}*")
     with pytest.raises(TooLarge, match="1000 patterns"):
         channels.subscribe_pattern(one, "one more")
+
+
+def test_channels_of_a_client_are_bounded() -> None:
+    channels, one = Channels(), subscriber(Ledger(10**9), 10**9)
+    for number in range(MAX_CHANNELS):
+        channels.subscribe(one, f"{number}")
+    channels.subscribe(one, "1")
+    with pytest.raises(TooLarge, match="10000"):
+        channels.subscribe(one, "one more")
+    assert channels.n_channels == MAX_CHANNELS
 
 
 # Over RESP.

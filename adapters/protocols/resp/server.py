@@ -32,7 +32,7 @@ from adapters.protocols.resp.session import Session, Shared
 from application.budget import Budget
 from application.commands import Info
 from application.databases import DATABASES
-from application.glob import glob, matching_cost
+from application.glob import glob
 from application.stats import Report
 from domain.store import Store
 
@@ -117,7 +117,7 @@ def _stats(info: InfoText, report: Report) -> Lines:
         "keyspace_misses": keyspace.misses,
         "expired_keys": keyspace.expired,
         "evicted_keys": keyspace.evicted,
-        "pubsub_channels": len(info.shared.channels.names()),
+        "pubsub_channels": info.shared.channels.n_channels,
         "pubsub_patterns": info.shared.channels.n_patterns,
     }
     if server is not UNSET and report.commands is not UNSET:
@@ -195,7 +195,7 @@ def _config_get(session: Session, arguments: Arguments) -> Action:
         settings, parts, found = _settings(session, store), budget.parts(), {}
         for each in patterns:
             pattern = glob(each)
-            parts.open(pattern.cost + matching_cost(pattern.weight, sum(map(len, settings))))
+            parts.open(pattern.cost + pattern.matching_cost(settings))
             found.update({name: settings[name] for name in filter(pattern.matches, settings)})
         return found
 
@@ -213,8 +213,9 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         return {entry.name: entry for entry in table().values()}
 
     def asked(arguments: Arguments) -> Dict[str, Any]:
-        names = [text_of(each).lower() for each in arguments[2:]] or list(known())
-        return {name: known().get(name) for name in names}
+        entries = known()
+        names = [text_of(each).lower() for each in arguments[2:]] or entries
+        return {name: entries.get(name) for name in names}
 
     def infos(session: Session, arguments: Arguments) -> Action:
         return constant([entry and _described(entry) for entry in asked(arguments).values()])

@@ -8,7 +8,7 @@ from application.budget import Budget
 from application.commands.base import Command, register
 from application.commands.keyspace import Scan
 from application.databases import Databases, keys_of, visible
-from application.glob import Glob, glob, matching_cost
+from application.glob import Glob, glob
 from application.snapshot_read import SteppedStore
 from domain.errors import BadRequest, TooLarge
 from domain.store import Store
@@ -106,8 +106,7 @@ class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
 
 def _matching(pattern: Glob, keys: List[str], prefix: str, budget: Budget) -> List[str]:
     """Those of the keys that match, without the prefix of their database."""
-    cost = matching_cost(pattern.weight, sum(map(len, keys)))
-    budget.open(pattern.cost + cost)
+    budget.open(pattern.cost + pattern.matching_cost(keys))
     skip = len(prefix)
     return [key[skip:] for key in keys if pattern.matches(key[skip:])]
 
