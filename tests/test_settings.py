@@ -480,6 +480,14 @@ class TestListen:
             assert len(sources.server(*typed, *guard).addresses) == 2
         assert len(sources.server(*typed, KV_PASSWORD="secret").addresses) == 2
 
+    def test_tls_files_are_refused_where_no_address_has_tls(
+        self, sources: Sources, pem: Dict[str, str]
+    ) -> None:
+        typed = ["--listen", "unix:/s", "--tls-cert", pem["both"]]
+        assert "'--tls-cert' has no effect without a TCP" in sources.refusal(SERVER, *typed)
+        assert len(sources.server(*typed, "--listen", "127.0.0.1:0").addresses) == 2
+        assert len(sources.server(*typed[:2], KV_TLS_CERT="").addresses) == 1
+
     @pytest.mark.parametrize(
         ("typed", "more", "named"),
         [

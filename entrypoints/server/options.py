@@ -240,8 +240,13 @@ def _has_tls(engine: Optional[EngineAddress]) -> bool:
     return engine is not None and engine.tls
 
 
+def _has_tcp(listen: Sequence[ListenAddress]) -> bool:
+    return not listen or any(address.kind == "tcp" for address in listen)
+
+
 _NEEDS = [
     Needs("tls", "tls_cert", "a certificate, --tls-cert"),
+    Needs("tls_cert", "listen", "a TCP address to --listen on", _has_tcp),
     Needs("tls_key", "tls_cert", "--tls-cert"),
     Needs("tls_client_ca", "tls_cert", "--tls-cert"),
     Needs("http_hosts", "protocols", _HTTP, _has_http),
