@@ -33,7 +33,8 @@ def readable(where: str, advice: str = DAMAGED) -> Iterator[None]:
     except ValueError as error:
         raise click.ClickException(f"cannot read {where}: {error}") from error
     except OSError as error:
-        raise click.ClickException(f"cannot use {where}: {error.strerror or error}") from error
+        place = error.filename or where
+        raise click.ClickException(f"cannot use {place}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

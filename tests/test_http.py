@@ -534,6 +534,7 @@ BAD = [
     b"GET /v1/keys?prefix=%ff HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /v1/keys?cursor=nonsense HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"PUT /v1/keys/k?ttl=1e17 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
+    b"PUT /v1/keys/k?ttl=1_0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
     b"PUT /v1/keys/k?ttl=nan HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
     b"PUT /v1/keys/k?ttl=1&ttl=2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",
     b"PUT /v1/keys/k?ttl=1&keep_ttl=true HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1",

@@ -11,7 +11,8 @@ import click
 from entrypoints.client.param_type import ParamType
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_NUMBER = re.compile(r"[-+.e0-9]+")
 
 
 def seconds_of(text: str) -> float:
@@ -21,7 +22,7 @@ def seconds_of(text: str) -> float:
     if parts and "".join(map("".join, parts)) == compact:
         return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
     seconds = float(compact)
-    if not math.isfinite(seconds):
+    if not math.isfinite(seconds) or not _NUMBER.fullmatch(compact):
         raise ValueError(text)
     return seconds
 

@@ -133,7 +133,8 @@ class HttpCodec(Codec):
         try:
             return self._read()
         except h11.RemoteProtocolError as error:
-            why = f"this is no legal HTTP: {error}"
+            what, _, _ = str(error).partition(": bytearray(")
+            why = f"this is no legal HTTP: {what}"
             if self._sender.is_begun:
                 return Settled(UNSET, BadRequest(why), is_fatal=True)
             return _final(problem(error.error_status_hint, why))

@@ -6,6 +6,7 @@ value by the rule for bytes, as they do in all protocols.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Union
 
 import msgspec
@@ -143,9 +144,14 @@ _decode_raw = msgspec.json.Decoder(Raw).decode
 
 def _number(query: Any, name: str, kind: Any) -> Any:
     try:
+        if not _DIGITS.fullmatch(query[name]):
+            raise ValueError(name)
         return kind(query[name])
     except ValueError as error:
         raise BadRequest(f"`{name}` is a number, not {query[name][:40]!r}") from error
+
+
+_DIGITS = re.compile(r"[-+.eE0-9]+")
 
 
 def _etag(tag: str) -> Any:
