@@ -152,7 +152,7 @@ def test_a_program_patched_by_gevent_does_not_busy_poll(shared_server: Server) -
         "from kvjson import Client\n"
         "client = Client(port=int(sys.argv[1]))\n"
         "pool = client._executor\n"
-        "network, address = pool._network, pool._new_connection()._address\n"
+        "network, address = pool.lender._network, pool.lender._new_connection()._address\n"
         "print(type(network.connect(address, 9)).__name__)\n"
         "from gevent import monkey; monkey.patch_all()\n"
         "print(type(network.connect(address, 9)).__module__)"

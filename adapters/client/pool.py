@@ -60,7 +60,7 @@ class Pool(Pipelined):
         while True:
             attempts += 1
             try:
-                return self._with_connection(commands, end)
+                return self.lender.lend(lambda each: self._execute_on(each, commands, end), end)
             except Unavailable as error:
                 left = None if end is None else end - time.monotonic()
                 more = self._attempts - attempts
@@ -71,11 +71,11 @@ class Pool(Pipelined):
         """Close the connections that are not in use; the next command opens a new one."""
         self.lender.close_idle()
 
-    def _with_connection(
-        self, commands: Sequence[Command[Any]], end: Optional[float]
+    def _execute_on(
+        self, connection: Connection, commands: Sequence[Command[Any]], end: Optional[float]
     ) -> List[object]:
         try:
-            return self.lender.lend(lambda each: each.execute_all(commands, end), end)
+            return connection.execute_all(commands, end)
         except Unavailable:
-            self.lender.close_idle()
+            self.lender.close_idle()  # while this one is lent, whose caller may keep the error
             raise
