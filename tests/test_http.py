@@ -473,6 +473,31 @@ def test_a_body_of_too_many_commands_is_refused_before_they_are_made(
     assert peer.ask("POST", "/", b'["PING"]', **JSON).status == 200
 
 
+def test_a_long_reply_of_redis_is_sent_as_json_or_refused(peer: Peer) -> None:
+    text = "x" * (1024 * 1024)
+    for key in "abcd":
+        assert peer.ask("PUT", f"/v1/keys/{key}", text.encode(), content_type="x/y").status == 201
+    found = peer.ask("POST", "/", b'["MGET","a","none","b","c"]', **JSON)
+    assert found.json == {"result": [text, None, text, text]}
+    refused = peer.ask("POST", "/", b'["MGET","a","b","c","d","a"]', **JSON)
+    assert refused.status == 413
+    assert "(max_request_bytes)" in refused.json["detail"]
+    longest = "y" * (4 * 1024 * 1024)
+    peer.ask("PUT", "/v1/keys/a", longest.encode(), content_type="x/y")
+    assert peer.ask("GET", "/get/a", authorization="Bearer x").json == {"result": longest}
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_head_of_many_fields_is_refused(size: int) -> None:
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * 300 + b"\r\n"
+    peer = Peer(server_container())
+    told = b"".join(
+        peer.send(head[at : at + size]) for at in range(0, len(head), size) if peer.is_open
+    )
+    assert told.startswith(b"HTTP/1.1 431 ")
+    assert b"at most 256 header fields" in told
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     asked: List[Tuple[str, str, bytes]] = [
         ("PUT", "/v1/keys/k", b"1"),

@@ -668,3 +668,28 @@ def test_patterns_that_would_keep_others_waiting_are_refused(name: str) -> None:
     lines = COSTLY_PATTERNS[name].split(b"\r\n")
     requests = [request(*line.split()) for line in lines]
     assert b"(max_opened_bytes)" in said(*requests)
+
+
+@pytest.mark.parametrize(("version", "null"), [(b"2", b"$-1\r\n"), (b"3", b"_\r\n")])
+def test_a_long_reply_to_mget_comes_in_pieces(version: bytes, null: bytes) -> None:
+    texts = [b"x" * 200_000, b"[1]", b"\xff" * 200_000]
+    sets = [request(b"SET", b"k%d" % at, text) for at, text in enumerate(texts)]
+    talk = conversation(server_container())
+    answer(talk, [request(b"HELLO", version), *sets])
+    pieces = [talk.receive(request(b"MGET", b"k0", b"none", b"k1", b"k2", b"k0"))]
+    while talk.wants is Wants.TURN:
+        pieces.append(talk.advance())
+    bulks = list(map(bulk, texts))
+    parts = [bulks[0], null, bulks[1], bulks[2], bulks[0]]
+    assert b"".join(pieces) == b"*5\r\n" + b"".join(parts)
+    assert max(map(len, pieces)) < 500_000
+
+
+def test_a_transaction_that_reads_too_much_is_undone() -> None:
+    sets = [request(b"SET", b"k", b"x" * 3_000_000), b"MULTI\r\n", request(b"SET", b"l", b"1")]
+    told = said(*sets, *[request(b"GET", b"k")] * 6, b"EXEC\r\n", b"EXISTS l\r\n")
+    assert told.endswith(
+        b"QUEUED\r\n-ERR a transaction reads at most 16777216 bytes (max_reply_bytes)\r\n:0\r\n"
+    )
+    fewer = said(*sets, *[request(b"GET", b"k")] * 5, b"EXEC\r\n", b"EXISTS l\r\n")
+    assert fewer.endswith(b"x\r\n:1\r\n")

@@ -32,6 +32,9 @@ from domain.errors import BadRequest, KvError, LoginRequired, Unauthenticated
 MAX_EVENTS = 64
 """Parts of a body that are read at once."""
 
+MAX_FIELDS = 256
+"""Fields of a head."""
+
 _HEAD_BYTES = 16 * 1024
 """Bytes of a head beside those of a key, whose bytes may take three each."""
 
@@ -153,11 +156,23 @@ class HttpCodec(Codec):
             exchange = self._exchange
             request = exchange.take() if exchange else None
             if request is None and not (exchange and exchange.has_more):
+                if self._http.their_state is h11.IDLE:
+                    self._check_fields()
                 request = self._take(self._http.next_event())
                 self._unread = None
             if request is not None or not self.has_more:
                 return request
         return None
+
+    def _check_fields(self) -> None:
+        """Refuses a head of very many fields, which h11 would read for long."""
+        head = self._http.trailing_data[0]
+        if len(head) < MAX_FIELDS:
+            return
+        end = head.find(b"\r\n\r\n")
+        if head.count(b"\n", 0, end if end > 0 else len(head)) > MAX_FIELDS:
+            why = f"a request has at most {MAX_FIELDS} header fields"
+            raise h11.RemoteProtocolError(why, error_status_hint=431)
 
     def _take(self, event: Any) -> Optional[Request]:
         """Takes what has arrived of a request; the next one, if it does not need the body."""

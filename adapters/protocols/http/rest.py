@@ -1,7 +1,8 @@
 """Redis commands as JSON, in the form that Upstash's REST clients speak.
 
 Rule: what a command is and does, RESP's codec knows: it is given the arguments as a Redis client
-would send them, and its replies are sent as JSON. Commands on the state of a connection, which a
+would send them, and its replies are sent as JSON, which takes long for each byte: one has no more
+than a request. Commands on the state of a connection, which a
 request has none of, are refused.
 """
 
@@ -9,12 +10,12 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import msgspec
 from msgspec import Raw
 
-from adapters.protocols.http.exchanges import Body, Embedded
+from adapters.protocols.http.exchanges import Body, Embedded, Reply
 from adapters.protocols.http.messages import (
     Head,
     Response,
@@ -25,7 +26,7 @@ from adapters.protocols.http.messages import (
 )
 from adapters.protocols.http.resources import json_text
 from application.limits import Limits
-from application.ports import Codec
+from application.ports import Codec, Request, Steps
 from domain.errors import BadJson, BadRequest, KvError, TooLarge
 
 Arguments = List[bytes]
@@ -36,6 +37,10 @@ class Refused(NamedTuple):
     """A reply that is an error."""
 
     text: str
+
+
+_FRAME = 64
+"""Bytes that a value has around it in a reply, at the most."""
 
 
 class Form(NamedTuple):
@@ -57,6 +62,7 @@ class Rest(Embedded):
         self._form = form
         self._limits = limits
         self._body = Body(head, limits.max_request_bytes)
+        self._most = limits.max_request_bytes + _FRAME
         self._in_base64 = head.header(b"upstash-encoding").lower() == "base64"
         self._status = 200
         self._replies: List[bytes] = []
@@ -75,7 +81,24 @@ class Rest(Embedded):
         if commands:
             super().feed(b"".join(map(_request, commands)))
 
+    def respond_in_steps(self, request: Request, result: object) -> Steps[Iterator[Reply]]:
+        pieces = yield from self._codec.encode_in_steps(request, result)
+        return self._joined(pieces)
+
+    def _joined(self, pieces: Iterator[bytes]) -> Iterator[Reply]:
+        """A long reply as one, unless it is too long."""
+        reply = bytearray()
+        for piece in pieces:
+            reply += piece
+            if len(reply) > self._most:
+                break
+            yield None
+        yield self.relay(bytes(reply))
+
     def relay(self, reply: bytes) -> Optional[Response]:
+        if len(reply) > self._most:
+            most = f"at most {self._limits.max_request_bytes} bytes (max_request_bytes)"
+            return refusal(TooLarge(f"a reply as JSON has {most}"))
         value, _ = _reply(reply, 0)
         self._status, answer = self._form.encode(_in_base64(value) if self._in_base64 else value)
         if not self._form.gathers:
@@ -145,30 +168,14 @@ def _read(texts: Sequence[bytes], limits: Limits) -> Commands:
 
 
 def _elements(text: bytes, most: int, why: str) -> List[bytes]:
-    """The texts of an array's elements, which are counted before they become objects; raises
-    `TooLarge` where there are more than `most`."""
-    counted = 0
-
-    def count(kind: Type[object], element: object) -> object:
-        nonlocal counted
-        counted += 1
-        if counted > most:
-            raise TooLarge(why)
-        return _ELEMENT
-
+    """The texts of an array's elements; raises `TooLarge` where there are more than `most`."""
     try:
-        if text.count(b",") >= most:
-            msgspec.json.Decoder(List[_Element], dec_hook=count).decode(text)
-        return list(map(bytes, _decode_elements(text)))
+        elements = _decode_elements(text)
     except msgspec.DecodeError as error:
         raise BadJson("the body is an array of a command and its arguments") from error
-
-
-class _Element:
-    """An element that is counted and not kept."""
-
-
-_ELEMENT = _Element()
+    if len(elements) > most:
+        raise TooLarge(why)
+    return list(map(bytes, elements))
 
 
 _OF_A_CONNECTION = frozenset(

@@ -25,6 +25,7 @@ from adapters.protocols.resp.replies import (
     bulks_of,
     error_line,
     spelled,
+    value_pieces,
 )
 from adapters.protocols.resp.runs import (
     GETS,
@@ -39,7 +40,7 @@ from adapters.protocols.resp.session import Shared
 from application.byte_values import to_bytes
 from application.commands import Command, Get
 from application.commands.columns import Columns
-from application.commands.strings import Put
+from application.commands.strings import MGetEach, Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, TooLarge
 
@@ -147,6 +148,9 @@ class RespCodec(Codec):
         return reply
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        if isinstance(request, MGetEach) and isinstance(result, dict):
+            request.check_size(result)
+            return value_pieces(result, request)
         return iter((self.encode([request], [result]),))
         yield
 

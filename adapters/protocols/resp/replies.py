@@ -6,7 +6,7 @@ Rule: how a result is spelled depends on the command that it is of, and the requ
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Type, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Type, Union
 
 from msgspec import UNSET
 
@@ -26,6 +26,9 @@ from domain.errors import (
 )
 
 OK = b"+OK\r\n"
+
+PIECE = 256 * 1024
+"""Bytes of a long reply that are made at a time, about."""
 
 
 class Status(str):
@@ -250,6 +253,20 @@ def _values(result: Dict[str, bytes], request: MGetEach, null: bytes) -> bytes:
         return b"*%d\r\n" % len(result) + bulks_of(list(result.values()))
     found = {key: bulk(to_bytes(text)) for key, text in result.items()}
     return array([found.get(key, null) for key in request.keys])
+
+
+def value_pieces(result: Dict[str, bytes], request: MGetEach) -> Iterator[bytes]:
+    """The reply to a MGET in pieces; `check_size` was asked before."""
+    null = b"_\r\n" if request.id == VALUES + VERSION_3 else b"$-1\r\n"
+    parts, size = [b"*%d\r\n" % len(request.keys)], 0
+    for key in request.keys:
+        text = result.get(key)
+        parts.append(null if text is None else bulk(to_bytes(text)))
+        size += len(parts[-1])
+        if size > PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join(parts)
 
 
 def _page(result: Any, _: object) -> bytes:

@@ -33,6 +33,10 @@ from application.ports import Encoded
 from domain.errors import KvError, TooLarge
 from domain.store import Store
 
+READ_SHARE = 4
+"""What part of the bytes of a reply a transaction may read: its replies are made in one step, those
+of the longest MGET in many."""
+
 
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
     """Watches keys until the next EXEC."""
@@ -95,18 +99,36 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     def _run_all(self, limits: Limits, store: Store) -> bytes:
         """Has a budget of its own, since a store may run it again."""
         parts: List[bytes] = []
-        budget = SharedBudget(limits)
+        budget, size, most = SharedBudget(limits), 0, limits.max_reply_bytes // READ_SHARE
         for command in self._commands:
+            result: object
             try:
-                parts.append(replies.spelled(command, command.run(store, budget)))
+                result = command.run(store, budget)
             except KvError as error:
-                parts.append(replies.error_line(error))
+                result = error
+            size += _texts_size(result)
+            if size > most:
+                raise TooLarge(f"a transaction reads at most {most} bytes (max_reply_bytes)")
+            parts.append(_spelled(command, result))
             budget.reply(len(parts[-1]))
         return replies.array(parts)
 
     @property
     def _commands(self) -> List[Command[Any]]:
         return self.queue.commands if self.queue else []
+
+
+def _spelled(command: Command[Any], result: object) -> bytes:
+    try:
+        return replies.spelled(command, result)
+    except KvError as error:
+        return replies.error_line(error)
+
+
+def _texts_size(result: object) -> int:
+    """The bytes of the texts of values in a result."""
+    texts = result.values() if isinstance(result, dict) else [result]
+    return sum(len(text) for text in texts if isinstance(text, bytes))
 
 
 def _on_session(act: Callable[[Session], None]) -> Does:

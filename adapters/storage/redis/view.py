@@ -27,7 +27,7 @@ from domain.store import Change, Entry, Page, Stats, Store, Traits
 
 R = TypeVar("R")
 
-MAX_NAMES = 100_000
+MAX_NAMES = 10_000
 """How many keys there may be for a transaction on all of them."""
 
 _CURSOR = "after:"
