@@ -2,7 +2,7 @@
 
 Rule: a reply leaves once everything that it tells of is on the disk, and those that tell of nothing
 else leave at once. While one waits, its client's conversation goes no further, so replies stay in
-order.
+order. Where there is no room on the disk for what a reply tells of, the conversation ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, Collection, Optional, Sequence, Type, TypeVar
 from application.commands import Command, Results
 from application.commands.columns import keys_named_by
 from application.conversation import Conversation, Service
-from application.ports import Durability, Executor, Link, Steps, Wants
+from application.ports import Durability, Executor, Link, Restriction, Steps, Wants
+from domain.errors import DiskFull
 
 R = TypeVar("R")
 
@@ -64,6 +65,8 @@ class DurableExecutor(Executor):
     def _note(self, keys: Optional[Collection[str]]) -> None:
         needed = self._needed(keys)
         if needed > self.needed:
+            if Restriction.STUCK in self._restrictions:
+                raise DiskFull("the disk is full: this would tell of what is not on it")
             self.needed = needed
 
 
@@ -78,6 +81,8 @@ class DurableConversation:
         self._inner = Conversation(service, link, self._executor)
         self._parked = b""
         """The output that waits."""
+        self._is_lost = False
+        """Whether there was no room for what it tells of."""
         self._was_woken = False
         self.wants = self._inner.wants
 
@@ -101,9 +106,13 @@ class DurableConversation:
             self._was_woken = True  # by something that the conversation inside waits for
             return b""
         self._parked = b""
-        self.wants = self._inner.wants
         if len(output) > SMALL:
             self._link.account.change(-len(output))
+        if self._is_lost:
+            self._inner.close()
+            self.wants = Wants.END
+            return b""
+        self.wants = self._inner.wants
         if self._was_woken:
             self._was_woken = False
             self._link.wake()
@@ -136,5 +145,6 @@ class DurableConversation:
         return b""
 
     def _resume(self) -> None:
+        self._is_lost = self._durability.tracks_keys and Restriction.STUCK in self._restrictions
         self.wants = Wants.TURN
         self._link.wake()

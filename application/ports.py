@@ -245,6 +245,7 @@ class Restriction(enum.Enum):
     LOADING = "what was stored is still being loaded"
     FULL = "there is no room to store more"
     BEHIND = "too much is not on the disk yet"
+    STUCK = "there is no room for what was changed"
 
 
 class Durability(Protocol):
@@ -274,5 +275,6 @@ class Durability(Protocol):
         ...
 
     def when_durable(self, number: int, wake: Callable[[], None]) -> bool:
-        """Calls `wake` once what has a number is on the disk; false when it is already."""
+        """Calls `wake` once what has a number is on the disk, or there is no room for it, as the
+        restrictions tell then; false when it is on the disk already."""
         ...

@@ -208,6 +208,31 @@ def test_that_a_key_came_due_is_shown_once_its_deadline_is_on_the_disk(
     assert Client(world).send(asked) == told
 
 
+def test_what_there_is_no_room_for_is_told_to_no_client(world: World) -> None:
+    world.store.set_many({"other": b"1", "k": b"0"})
+    world.background.work()
+    writer, reader, other = Client(world), Client(world), Client(world)
+    world.disk.room = 0
+    assert writer.send(SET) == reader.send(GET) == b""
+    world.background.work()
+    for client in (writer, reader):
+        assert client.receive() == b""
+        assert wanted(client.conversation) is Wants.END
+    assert other.send(GET.replace(b'"k"', b'"other"')) == ONE
+    for asked in (
+        GET,
+        line('{"type":"COUNT"}'),
+        line('{"type":"MGET","keys":["other","k"]}'),
+        GET * 3,
+    ):
+        told = other.send(asked)
+        assert told.count(b'"UNAVAILABLE","message":"the disk is full: this would tell') >= 1
+        assert b'"ok":true' not in told
+    world.disk.room = 2 * RESERVE
+    world.tick()
+    assert other.send(GET) == ONE
+
+
 def test_a_reply_in_turns_is_sent_when_the_disk_was_faster_than_the_turns(world: World) -> None:
     client = Client(world)
     world.store.set("k", b"1")

@@ -113,6 +113,12 @@ class _LockState:
             lease.stop_renewing = self._keep_renewing(weakref.ref(lease))
         return True
 
+    async def _drop(self) -> None:
+        """Frees the caller's lease, if there is one."""
+        lease = self._lease()
+        if lease is not None:
+            await self._give_back(lease)
+
     async def _give_back(self, lease: _Lease) -> None:
         """Frees a lease whose acquisition or release was broken off, if the server may know it."""
         lease.stop_renewing()
@@ -257,7 +263,13 @@ class Lock(_LockState):
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
-        finish(self._leave(kind))
+        try:
+            finish(self._leave(kind))
+        except KvError:
+            raise
+        except BaseException:  # from the handler of a signal, maybe before anything was sent
+            finish(self._drop())
+            raise
 
 
 class AsyncLock(_LockState):

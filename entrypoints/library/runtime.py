@@ -21,7 +21,7 @@ from entrypoints.library.requests import Request
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 
 T = TypeVar("T")
-Work = Callable[[], Awaitable[bool]]
+Work = Callable[[], Coroutine[Any, Any, bool]]
 """Something to do again and again; False when there is no more to do."""
 
 MAX_POLL_INTERVAL = 0.05
@@ -139,14 +139,15 @@ class AsyncioRuntime:
         return lambda: cast(None, task.cancel())
 
 
-def finish(work: Awaitable[T]) -> T:
-    """The result of a coroutine that waits for no event loop."""
-    coroutine = cast(Coroutine[Any, Any, T], work)
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for no event loop. It calls nothing else, since the
+    handler of a signal may run, and raise, with each call."""
     try:
-        coroutine.send(None)
+        work.send(None)
     except StopIteration as end:
-        return cast(T, end.value)
-    coroutine.close()
+        result: T = end.value
+        return result
+    work.close()
     raise RuntimeError("a blocking call waits for an event loop")
 
 

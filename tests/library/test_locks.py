@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Awaitable, Callable, List, NoReturn
+from typing import Any, Callable, Coroutine, List, NoReturn
 
 import pytest
 from kvjson import (
@@ -21,7 +21,7 @@ from kvjson import (
     Unreachable,
 )
 
-from entrypoints.library.runtime import finish
+from entrypoints.library.runtime import Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
 from tests.library.proxy import Fault, Proxy, reply_lost, request_lost
@@ -326,10 +326,12 @@ class Background:
     """A `Runtime.repeat` whose work is done when a test says so."""
 
     def __init__(self) -> None:
-        self.work: List[Callable[[], Awaitable[bool]]] = []
+        self.work: List[Work] = []
         self.stopped = 0
 
-    def repeat(self, interval: float, work: Callable[[], Awaitable[bool]]) -> Callable[[], None]:
+    def repeat(
+        self, interval: float, work: Callable[[], Coroutine[Any, Any, bool]]
+    ) -> Callable[[], None]:
         assert interval == 20
         self.work.append(work)
         return self._stop

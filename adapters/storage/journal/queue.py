@@ -159,6 +159,13 @@ class Queue:
             self._batches[index].waiting.append(wake)
         return index >= 0
 
+    def wake_all(self) -> None:
+        """Calls what waits for any batch."""
+        for batch in self._batches:
+            waiting, batch.waiting = batch.waiting, []
+            for wake in waiting:
+                wake()
+
     def take(self) -> List[Batch]:
         """What is to be written next."""
         if self._open:

@@ -96,7 +96,7 @@ class Outcome(NamedTuple):
 class WriterFigures:
     """Bytes of the file that is written and of those before it that are still needed; syncs by how
     long they took; the time of the last one by the writer's clock. `restrictions` has `FULL` while
-    the disk has too little room for more writes."""
+    the disk has too little room for more writes, and `STUCK` while some wait for room."""
 
     last_durable: float
     restrictions: Set[Restriction]
@@ -293,11 +293,14 @@ class Writer:
         if rest is not job:
             self._note_written(len(job.data), outcome.segment)
         if rest:
-            figures.note_room(0)
             self._rest = rest
+            figures.note_room(0)
+            figures.restrictions.add(Restriction.STUCK)
+            self._queue.wake_all()
             if self._is_ending:
                 self._failed(NoRoom(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             return
+        figures.restrictions.discard(Restriction.STUCK)
         if outcome.room is not None:
             self._unlooked = 0
             figures.note_room(outcome.room)
