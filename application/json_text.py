@@ -268,7 +268,7 @@ def _outside_strings(unescaped: bytes, inside: bool) -> bytes:
 
 def _check_numbers(text: bytes, budget: Budget, where: str) -> None:
     """Raise for a number in a text without strings that is beyond its bounds."""
-    numbers = text.translate(_NUMBERS_ALONE).split()
+    numbers = set(text.translate(_NUMBERS_ALONE).split())
     floats = {each for each in numbers if b"e" in each or (len(each) >= _SHORT and b"." in each)}
     floats.discard(b"e")  # what is left of `true` and `false`
     if floats:

@@ -693,3 +693,26 @@ def test_a_transaction_that_reads_too_much_is_undone() -> None:
     )
     fewer = said(*sets, *[request(b"GET", b"k")] * 5, b"EXEC\r\n", b"EXISTS l\r\n")
     assert fewer.endswith(b"x\r\n:1\r\n")
+
+
+def test_copies_in_a_transaction_are_charged_for_what_they_copy() -> None:
+    copies = b"".join(request(b"COPY", b"k", b"k%d" % number) for number in range(9))
+    told = said(
+        request(b"SET", b"k", b"x" * 3_000_000), b"MULTI\r\n", copies, b"EXEC\r\nDBSIZE\r\n"
+    )
+    assert told.count(b"max_request_bytes") == 7
+    assert told.endswith(b":3\r\n")
+
+
+def test_a_random_key_of_a_database_among_many_keys_of_others_takes_turns() -> None:
+    talk = conversation(server_container())
+    for start in range(0, 40_000, 10_000):
+        items = [word for at in range(start, start + 10_000) for word in (b"%d" % at, b"v")]
+        answer(talk, [request(b"MSET", *items)])
+    assert answer(talk, [b"SELECT 1\r\n"]) == b"+OK\r\n"
+    turns, told = 0, talk.receive(b"RANDOMKEY\r\n")
+    while talk.wants is Wants.TURN:
+        turns, told = turns + 1, told + talk.advance()
+    assert told == b"$-1\r\n"
+    assert turns > 5
+    assert answer(talk, [b"SET k v\r\nRANDOMKEY\r\n"]) == b"+OK\r\n$1\r\nk\r\n"

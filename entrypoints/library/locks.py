@@ -21,6 +21,10 @@ from entrypoints.library.senders import AwaitedSender, BlockingSender
 from entrypoints.settings.checks import check_above_0
 
 
+MAX_PAUSE = 86_400.0
+"""Seconds between two renewals, at the most: threads cannot wait for centuries."""
+
+
 class LockLost(KvError):
     """The lock expired, or was removed, before its block ended: another client may have held it."""
 
@@ -184,7 +188,7 @@ class _LockState:
             except KvError:  # there is time for more tries
                 return not lock._runtime.clock() >= lease.expires
 
-        return self._runtime.repeat(self._ttl / 3, work)
+        return self._runtime.repeat(min(self._ttl / 3, MAX_PAUSE), work)
 
     async def _release(self) -> bool:
         lease = self._lease()

@@ -112,9 +112,9 @@ class FromTo(Command[bool], kw_only=False, gc=False):
     target: str
 
     def run(self, store: Store, budget: Budget) -> bool:
-        return store.atomically(self.transfer)
+        return store.atomically(lambda store: self.transfer(store, budget))
 
-    def transfer(self, store: Store) -> bool:
+    def transfer(self, store: Store, budget: Budget) -> bool:
         """Do it, with nothing in between."""
         raise NotImplementedError
 
@@ -128,7 +128,7 @@ class Rename(FromTo, tag="RENAME", gc=False):
 
     if_absent: bool = False
 
-    def transfer(self, store: Store) -> bool:
+    def transfer(self, store: Store, budget: Budget) -> bool:
         entry, _ = store.update(self.source, lambda before: before)
         if entry is None:
             raise NoSuchKey("no such key")
@@ -146,9 +146,10 @@ class Copy(FromTo, tag="COPY", gc=False):
 
     replace: bool = False
 
-    def transfer(self, store: Store) -> bool:
+    def transfer(self, store: Store, budget: Budget) -> bool:
         entry, _ = store.update(self.source, lambda before: before)
         if entry is None or (not self.replace and store.get(self.target) is not None):
             return False
+        budget.convert(len(entry.text))
         store.update(self.target, lambda _: entry)
         return True

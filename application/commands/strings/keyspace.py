@@ -7,7 +7,7 @@ from typing import Callable, Generator, List, NamedTuple, Optional
 from application.budget import Budget
 from application.commands.base import Command, register
 from application.commands.keyspace import Scan
-from application.databases import Databases, keys_of, visible
+from application.databases import PAGE, Databases, keys_of, page_of, visible
 from application.glob import Glob, glob
 from application.snapshot_read import SteppedStore
 from domain.errors import BadRequest, TooLarge
@@ -150,7 +150,28 @@ class RandomKey(Command[Optional[str]], tag="RANDOMKEY", kw_only=False, gc=False
     def shown_keys(self) -> None:
         return None
 
+    def touches_keyspace(self) -> bool:
+        """Others than the first database may have few keys among many."""
+        return bool(self.prefix)
+
     def run(self, store: Store, budget: Budget) -> Optional[str]:
-        keys = keys_of(store, self.prefix)
-        some = [key[len(self.prefix) :] for key, _ in zip(keys, range(1000))]
-        return self.choose(some) if some else None
+        return self._chosen([key for key, _ in zip(keys_of(store, self.prefix), range(_FIRST))])
+
+    def run_in_steps(
+        self, store: SteppedStore, budget: Budget
+    ) -> Generator[None, None, Optional[str]]:
+        found: List[str] = []
+        cursor: Optional[str] = None
+        while True:
+            keys, cursor = page_of(store, self.prefix, cursor, "", PAGE)
+            found += keys
+            if cursor is None or len(found) >= _FIRST:
+                return self._chosen(found[:_FIRST])
+            yield
+
+    def _chosen(self, keys: List[str]) -> Optional[str]:
+        return self.choose([key[len(self.prefix) :] for key in keys]) if keys else None
+
+
+_FIRST = 1000
+"""How many keys one is chosen among."""
