@@ -20,7 +20,6 @@ from entrypoints.library.runtime import Runtime, cleaned_up_if_broken_off, deadl
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 from entrypoints.settings.checks import check_above_0
 
-
 MAX_PAUSE = 86_400.0
 """Seconds between two renewals, at the most: threads cannot wait for centuries."""
 

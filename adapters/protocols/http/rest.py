@@ -1,9 +1,9 @@
 """Redis commands as JSON, in the form that Upstash's REST clients speak.
 
 Rule: what a command is and does, RESP's codec knows: it is given the arguments as a Redis client
-would send them, and its replies are sent as JSON, which takes long for each byte: one has no more
-than a request. Commands on the state of a connection, which a
-request has none of, are refused.
+would send them, and its replies are sent as JSON. To make JSON of a reply takes long, so one has no
+more bytes than a request. Commands on the state of a connection, which a request has none of, are
+refused.
 """
 
 from __future__ import annotations
