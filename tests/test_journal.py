@@ -126,6 +126,16 @@ def test_no_flipped_bit_is_served_or_passed_over(tmp_path: Path, long: bool) -> 
             assert again.contents() == states[-1]
 
 
+def test_where_nothing_is_synced_a_flipped_bit_before_good_frames_is_damage(tmp_path: Path) -> None:
+    world = World(tmp_path / "d", "no").load()
+    states = some(world, 5)
+    ((name, data),) = world.disk.killed().items()
+    assert reopened(tmp_path / "whole", {name: data}).contents() == states[-1]
+    for at in range(HEADER_SIZE, len(data) // 2, 7):
+        with pytest.raises(Damage, match="good ones follow"):
+            reopened(tmp_path / str(at), {name: flipped(data, at)})
+
+
 @pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
 def test_after_a_clean_stop_all_that_is_missing_is_damage(
     tmp_path: Path, fsync: str, caplog: pytest.LogCaptureFixture

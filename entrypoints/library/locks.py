@@ -259,7 +259,13 @@ class Lock(_LockState):
 
     def release(self) -> bool:
         """Frees it; returns False when it was lost before, and then nothing is changed."""
-        return finish(self._release())
+        try:
+            return finish(self._release())
+        except KvError:
+            raise
+        except BaseException:  # from the handler of a signal, maybe before anything was sent
+            finish(self._drop())
+            raise
 
     def __enter__(self) -> Lock:
         self.acquire()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import queue
 import random
 import threading
 import time
+from functools import partial
 from typing import Any, Awaitable, Callable, Coroutine, Optional, Protocol, TypeVar, cast
 
 import greenlet
@@ -77,17 +79,22 @@ class BlockingRuntime:
         return bool(holder.dead)
 
     def repeat(self, interval: float, work: Work) -> Callable[[], None]:
-        stopped = self._new_event()
+        stopped = self._new_queue()  # an event has a lock, which the handler of a signal may leave
 
         def run() -> None:
-            while not stopped.wait(interval) and finish(work()):
-                pass
+            goes_on = True
+            while goes_on:
+                try:
+                    stopped.get(timeout=interval)
+                    return
+                except queue.Empty:
+                    goes_on = finish(work())
 
         self._spawn(run)
-        return cast(Callable[[], None], stopped.set)
+        return partial(stopped.put, None)
 
-    def _new_event(self) -> Any:
-        return threading.Event()
+    def _new_queue(self) -> Any:
+        return queue.SimpleQueue()
 
     def _spawn(self, run: Callable[[], None]) -> None:
         threading.Thread(target=run, name="kvjson", daemon=True).start()
@@ -96,10 +103,10 @@ class BlockingRuntime:
 class GeventRuntime(BlockingRuntime):
     """Greenlets, where the standard library is as it was."""
 
-    def _new_event(self) -> Any:
-        import gevent.event
+    def _new_queue(self) -> Any:
+        import gevent.queue
 
-        return gevent.event.Event()
+        return gevent.queue.Queue()
 
     def _spawn(self, run: Callable[[], None]) -> None:
         import gevent

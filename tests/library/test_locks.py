@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Coroutine, List, NoReturn
 
@@ -21,7 +23,7 @@ from kvjson import (
     Unreachable,
 )
 
-from entrypoints.library.runtime import Work, finish
+from entrypoints.library.runtime import BlockingRuntime, Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
 from tests.library.proxy import Fault, Proxy, reply_lost, request_lost
@@ -421,3 +423,19 @@ def wait(client: Any, seconds: float) -> None:
         client.until_done(asyncio.sleep(seconds))
     else:
         client.sleep(seconds)
+
+
+def test_a_renewal_is_ended_by_a_call_that_no_signal_can_break_off() -> None:
+    """Python code could be, and leave a lock of its own behind: the next call would wait for it."""
+
+    async def work() -> bool:
+        return True
+
+    stop = BlockingRuntime(Client.local(), time.sleep).repeat(60, work)
+    frames: List[Any] = []
+    sys.settrace(lambda frame, *_: frames.append(frame))
+    try:
+        stop()
+    finally:
+        sys.settrace(None)
+    assert [frame.f_code.co_name for frame in frames] == []

@@ -163,7 +163,8 @@ def url(request: pytest.FixtureRequest, server: Server) -> str:
 def test_a_process_that_was_forked_unseen_by_python_has_connections_of_its_own(
     url: str, network: str
 ) -> None:
-    assert run(FORKED_UNSEEN, url, network) == ""
+    warnings = "error" if url.startswith("kv:") else "ignore"  # redis-py's, of an old Python
+    assert run(FORKED_UNSEEN, url, network, warnings=warnings) == ""
 
 
 FORKED_ASYNCIO = """

@@ -57,7 +57,7 @@ class Journal:
         self._queue = queue = Queue(self._offset, self._schedule, self.restrictions)
         figures = WriterFigures(clock(), self.restrictions)
         self._writer = Writer(
-            disk, queue, background, fsync == "always", _telling(failed, disk), clock, wall, figures
+            disk, queue, background, fsync, _telling(failed, disk), clock, wall, figures
         )
         self.tracks_keys = fsync == "always"
         self.needed = queue.newest

@@ -127,15 +127,15 @@ class WriterFigures:
 
 
 class Writer:
-    """Writes a queue. `sync_each` has every job synced. `failed` is called when something could not
-    be written. `clock` returns seconds, `wall` those since 1970."""
+    """Writes a queue; each job is synced if `fsync` is `always`. `failed` is called when something
+    could not be written. `clock` returns seconds, `wall` those since 1970."""
 
     def __init__(
         self,
         disk: Disk,
         queue: Queue,
         background: Background,
-        sync_each: bool,
+        fsync: str,
         failed: Callable[[OSError], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -144,7 +144,8 @@ class Writer:
         self._disk = disk
         self._queue = queue
         self._background = background
-        self._usual = Step.SYNC if sync_each else Step.WRITE
+        self._usual = Step.SYNC if fsync == "always" else Step.WRITE
+        self._never_syncs = fsync == "no"
         self._wanted = Step.WRITE
         self._failed = failed
         self._clock = clock
@@ -243,7 +244,8 @@ class Writer:
         self._background.run(partial(self._write, job), partial(self._done, job))
 
     def _frame(self, batch: Batch) -> bytes:
-        unsynced = batch.number - self.durable
+        # Where nothing is ever synced, a bad frame is told when good ones follow, whatever it was.
+        unsynced = 1 if self._never_syncs else batch.number - self.durable
         return encode_frame(batch.records(), batch.number, unsynced, self._wall())
 
     def _write(self, job: Job) -> Outcome:
