@@ -362,6 +362,23 @@ def test_what_was_written_before_the_room_ended_is_taken_out_of_the_file(
     assert Path(directory.where, "file").read_bytes() == b"good again"
 
 
+def test_a_directory_that_is_gone_ends_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "d").load()
+
+    def gone() -> int:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(world.disk, "free", gone)
+    world.tick()
+    (failure,) = world.failures
+    assert failure.endswith("No such file or directory")
+    world.store.set("k", b"1")
+    world.background.work()
+    assert world.journal.needed(["k"])
+
+
 def test_a_rewrite_is_due_when_the_files_are_twice_what_a_snapshot_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,3 +132,16 @@ def test_concurrent_threads_never_hold_more_than_the_maximum() -> None:
         thread.join()
     assert max(most) <= 3
     assert leases.lent == 0
+
+
+def test_a_waiter_that_fell_out_of_the_line_is_put_back_by_a_recount() -> None:
+    """What would have handed it a lease was broken off before it did."""
+    leases = Leases(1, Connection)
+    lease, waiter = taken(leases), new_queue()
+    leases.join(waiter)
+    leases.leave(waiter)
+    leases.recount(waiter)
+    leases.recount(waiter)
+    leases.give_back(lease)
+    assert waiter.get_nowait() is lease
+    assert waiter.empty()

@@ -716,3 +716,23 @@ def test_a_random_key_of_a_database_among_many_keys_of_others_takes_turns() -> N
     assert told == b"$-1\r\n"
     assert turns > 5
     assert answer(talk, [b"SET k v\r\nRANDOMKEY\r\n"]) == b"+OK\r\n$1\r\nk\r\n"
+
+
+@pytest.mark.parametrize("empty", [b"\n", b"\r\n", b" \r\n", b"*0\r\n", b"*-1\r\n"])
+def test_empty_requests_are_passed_over_in_turns(empty: bytes) -> None:
+    talk = conversation(server_container())
+    answer(talk, [PING])
+    turns, told = 0, talk.receive(PING + empty * 50_000 + PING)
+    while talk.wants is Wants.TURN:
+        turns, told = turns + 1, told + talk.advance()
+    assert told == b"+PONG\r\n" * 2
+    assert turns > 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[b"CLIENT", b"SETNAME"], [b"CLIENT", b"SETINFO", b"LIB-NAME"], [b"HELLO", b"3", b"SETNAME"]],
+)
+def test_a_long_name_is_refused(words: List[bytes]) -> None:
+    assert said(request(*words, b"x" * 1025)) == b"-ERR a name has at most 1024 bytes, not 1025\r\n"
+    assert b"ERR" not in said(request(*words, b"x" * 1024))

@@ -158,7 +158,7 @@ class AsyncioPool:
                     raise TimedOut(f"all {self._size} connections are in use")
                 await waiter.wait(min(left, RECOUNT_EVERY))
                 if waiter.lease is None:
-                    leases.recount()
+                    leases.recount(waiter)
             return waiter.lease
         except BaseException:
             leases.leave(waiter)

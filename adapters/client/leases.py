@@ -16,7 +16,7 @@ from collections import deque
 from functools import partial
 from typing import Any, Callable, Deque, Dict, Generic, List, Optional, Protocol, TypeVar
 
-RECOUNT_EVERY = 1.0
+RECOUNT_EVERY = 0.1
 """Seconds; a signal may break off even the code that hands on a lease that was dropped, so who
 waits for one looks again at the latest after this time."""
 
@@ -106,9 +106,12 @@ class Leases(Generic[C]):
             else:
                 waiter.put(lease)
 
-    def recount(self) -> None:
-        """Look which leases still exist, and hand on those that are free."""
+    def recount(self, waiter: Waiter) -> None:
+        """Look which leases still exist, and hand on those that are free. What took the waiter out
+        of the line may have been broken off before it handed it one."""
         self._count_living()
+        if weakref.ref(waiter) not in self._waiters:
+            self._waiters.append(weakref.ref(waiter))
         self.serve()
 
     def close_idle(self) -> None:

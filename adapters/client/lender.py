@@ -92,7 +92,7 @@ class Lender(Generic[C]):
                     lease: Lease[C] = waiter.get(timeout=min(left, RECOUNT_EVERY))
                     return lease
                 except queue.Empty:
-                    leases.recount()
+                    leases.recount(waiter)
         except BaseException:
             leases.leave(waiter)
             if not waiter.empty():

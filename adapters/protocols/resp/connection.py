@@ -124,7 +124,13 @@ def _secret(user: str, password: str) -> str:
     return password if user == "default" else _NO_USER + password
 
 
+MAX_NAME = 1024
+"""Bytes of the name of a client or of its library, which is kept, and listed for others."""
+
+
 def _name(argument: bytes) -> str:
+    if len(argument) > MAX_NAME:
+        raise ReplyError(f"ERR a name has at most {MAX_NAME} bytes, not {len(argument)}")
     name = argument.decode("ascii", "replace")
     if not all("!" <= char <= "~" for char in name):
         raise ReplyError("ERR Client names cannot contain spaces, newlines or special characters.")

@@ -17,6 +17,9 @@ BLOCK = 16 * 1024
 WINDOW = 64
 """Requests that are cut at once, at the most."""
 
+MAX_EMPTY = 256
+"""Blank lines and empty requests that are passed over at once."""
+
 MAX_INLINE = 64 * 1024
 """Bytes of an inline command."""
 
@@ -84,7 +87,9 @@ class Parser:
         requests = [] if self._left or self.is_restricted else self._take_block()
         if not requests:
             request = self._take_one()
-            while request == []:
+            for _ in range(MAX_EMPTY):
+                if request != []:
+                    break
                 request = self._take_one()
             requests = [request] if request else []
             self.has_more = request is not None and self._at < len(self._data)

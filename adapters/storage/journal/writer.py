@@ -199,8 +199,12 @@ class Writer:
         if self._rest:
             rest, self._rest = self._rest, None
             self._begin(rest._replace(looks=True))
-        else:
+            return
+        try:
             self.figures.note_room(self._disk.free())
+        except OSError as error:  # such as that the directory is gone
+            self._is_busy = True
+            self._failed(error)
 
     def finish(self) -> None:
         """Has everything synced, what waits for room as well; it fails where there is none now."""
