@@ -16,7 +16,7 @@ from collections import deque
 from functools import partial
 from typing import Any, Callable, Deque, Dict, Generic, List, Optional, Protocol, TypeVar
 
-RECOUNT_EVERY = 0.1
+RECOUNT_EVERY = 1.0
 """Seconds; a signal may break off even the code that hands on a lease that was dropped, so who
 waits for one looks again at the latest after this time."""
 

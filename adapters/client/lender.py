@@ -90,9 +90,14 @@ class Lender(Generic[C]):
                     raise self._all_in_use()
                 try:
                     lease: Lease[C] = waiter.get(timeout=min(left, RECOUNT_EVERY))
-                    return lease
+                    break
                 except queue.Empty:
-                    leases.recount(waiter)
+                    if waiter.empty():  # one may have come since
+                        leases.recount(waiter)
+            leases.leave(waiter)
+            while not waiter.empty():  # it was in the line twice
+                leases.give_back(waiter.get_nowait())
+            return lease
         except BaseException:
             leases.leave(waiter)
             if not waiter.empty():
