@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import queue
+import socket
+import ssl
 import threading
+import time
 from typing import Any, List, Optional
 
 from adapters.client.leases import Lease, Leases
+from adapters.client.lender import Lender
+from adapters.client.network import Network, SocketApi
+from domain.errors import TimedOut
 
 
 class Connection:
@@ -145,3 +151,21 @@ def test_a_waiter_that_fell_out_of_the_line_is_put_back_by_a_recount() -> None:
     leases.give_back(lease)
     assert waiter.get_nowait() is lease
     assert waiter.empty()
+
+
+def test_a_waiter_that_is_handed_two_leases_gives_one_back() -> None:
+    class Twice(queue.SimpleQueue):  # type: ignore[type-arg]  # of leases
+        """Is in the line once more when all leases come free."""
+
+        def get(self, block: bool = True, timeout: Optional[float] = None) -> Any:
+            leases.join(self)
+            for lease in held:
+                leases.give_back(lease)
+            return super().get(block, timeout)
+
+    api = SocketApi(socket, ssl, Twice, time.sleep)
+    lender = Lender(Connection, Network(api), 2, 0, lambda: TimedOut("all in use"))
+    leases = lender.leases()
+    held = [taken(leases), taken(leases)]
+    assert lender.lend(lambda connection: leases.lent) == 1
+    assert leases.lent == 0

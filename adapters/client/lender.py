@@ -84,25 +84,23 @@ class Lender(Generic[C]):
         waiter = self._network.queue()
         try:
             leases.join(waiter)
-            while True:
-                left = RECOUNT_EVERY if until is None else until - time.monotonic()
-                if left <= 0:
-                    raise self._all_in_use()
-                try:
-                    lease: Lease[C] = waiter.get(timeout=min(left, RECOUNT_EVERY))
-                    break
-                except queue.Empty:
-                    if waiter.empty():  # one may have come since
-                        leases.recount(waiter)
+            return self._handed(waiter, leases, until)
+        finally:
             leases.leave(waiter)
-            while not waiter.empty():  # it was in the line twice
+            while not waiter.empty():  # it was broken off, or in the line twice
                 leases.give_back(waiter.get_nowait())
-            return lease
-        except BaseException:
-            leases.leave(waiter)
-            if not waiter.empty():
-                leases.give_back(waiter.get_nowait())
-            raise
+
+    def _handed(self, waiter: Any, leases: Leases[C], until: Optional[float]) -> Lease[C]:
+        while True:
+            left = RECOUNT_EVERY if until is None else until - time.monotonic()
+            if left <= 0:
+                raise self._all_in_use()
+            try:
+                lease: Lease[C] = waiter.get(timeout=min(left, RECOUNT_EVERY))
+                return lease
+            except queue.Empty:
+                if waiter.empty():  # one may have come since
+                    leases.recount(waiter)
 
     def _reset(self, before: _Here) -> Leases[C]:
         """Leave the connections to the place that they belong to, and have none here. Threads may
