@@ -331,8 +331,7 @@ def test_a_stop_without_room_for_what_waits_fails(tmp_path: Path) -> None:
     world.store.set("during", b"1")
     world.background.work()
     assert not world.failures
-    next(world.journal.close())
-    world.background.work()
+    world.close()
     (failure,) = world.failures
     assert failure.endswith("No space left on device")
     assert reopened(tmp_path / "e", world.disk.killed()).contents() == states[-1]

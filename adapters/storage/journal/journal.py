@@ -139,13 +139,18 @@ class Journal:
     # The end.
 
     def close(self) -> Iterator[None]:
-        """Syncs all there is, in steps to wait between."""
+        """Syncs all there is, in steps to wait between; what waits for room is tried once more."""
         self._unsubscribe()
         if Restriction.LOADING in self.restrictions:
             return
-        self._writer.finish()
+        self._writer.sync()
+        if self._writer.is_stuck:
+            self._writer.look()
         while not self._writer.is_idle:
             yield
+            if self._writer.is_stuck:
+                self._writer.give_up()
+                return
         self._writer.close()
 
     def figures(self) -> Figures:

@@ -102,6 +102,8 @@ class WriterFigures:
     restrictions: Set[Restriction]
     size: int = 0
     old_size: int = 0
+    unlooked: int = 0
+    """Bytes written since the disk was asked for its room."""
     syncs: List[int] = field(default_factory=lambda: [0] * (len(SYNC_SECONDS) + 1))
 
     @property
@@ -111,6 +113,7 @@ class WriterFigures:
 
     def note_room(self, room: int) -> None:
         """Takes the bytes that there is room for; logs when that makes the disk full or ends it."""
+        self.unlooked = 0
         is_full = room < RESERVE
         if is_full != self.is_full:
             (self.restrictions.add if is_full else self.restrictions.discard)(Restriction.FULL)
@@ -144,8 +147,7 @@ class Writer:
         self._disk = disk
         self._queue = queue
         self._background = background
-        self._usual = Step.SYNC if fsync == "always" else Step.WRITE
-        self._never_syncs = fsync == "no"
+        self._fsync = fsync
         self._wanted = Step.WRITE
         self._failed = failed
         self._clock = clock
@@ -155,16 +157,24 @@ class Writer:
         """The number of the last frame that is on the disk."""
         self.figures = figures
         self._sealed = -1
-        self._unlooked = 0
-        """Bytes written since the disk was asked for its room."""
         self._rest: Optional[Job] = None
         """What waits for room; nothing is written before it."""
-        self._is_scheduled = self._is_busy = self._is_ending = False
+        self._is_scheduled = self._is_busy = False
 
     def start(self, segment: Segment, number: int) -> None:
         """Writes behind the frame with a number, which is on the disk."""
         self.segment, self.durable = segment, number
         self._queue.restart(number)
+
+    @property
+    def _usual(self) -> Step:
+        """How far each job goes."""
+        return Step.SYNC if self._fsync == "always" else Step.WRITE
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether something waits for room."""
+        return self._rest is not None
 
     @property
     def is_idle(self) -> bool:
@@ -206,12 +216,9 @@ class Writer:
             self._is_busy = True
             self._failed(error)
 
-    def finish(self) -> None:
-        """Has everything synced, what waits for room as well; it fails where there is none now."""
-        self._is_ending = True
-        self.sync()
-        if self._rest:
-            self.look()
+    def give_up(self) -> None:
+        """Fails for want of room."""
+        self._failed(NoRoom(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def close(self) -> None:
         """Proves all frames, and frees the file; to be called when the writer is idle."""
@@ -240,7 +247,7 @@ class Writer:
             step = max(step, self._usual) if self.durable < number else Step.WRITE
         if batches or step:
             data = b"".join(map(self._frame, batches))
-            looks = self._unlooked + len(data) > LOOK_BYTES
+            looks = self.figures.unlooked + len(data) > LOOK_BYTES
             self._begin(Job(data, step, number - len(batches), number, looks))
 
     def _begin(self, job: Job) -> None:
@@ -249,7 +256,7 @@ class Writer:
 
     def _frame(self, batch: Batch) -> bytes:
         # Where nothing is ever synced, a bad frame is told when good ones follow, whatever it was.
-        unsynced = 1 if self._never_syncs else batch.number - self.durable
+        unsynced = 1 if self._fsync == "no" else batch.number - self.durable
         return encode_frame(batch.records(), batch.number, unsynced, self._wall())
 
     def _write(self, job: Job) -> Outcome:
@@ -303,12 +310,9 @@ class Writer:
             figures.note_room(0)
             figures.restrictions.add(Restriction.STUCK)
             self._queue.wake_all()
-            if self._is_ending:
-                self._failed(NoRoom(errno.ENOSPC, os.strerror(errno.ENOSPC)))
             return
         figures.restrictions.discard(Restriction.STUCK)
         if outcome.room is not None:
-            self._unlooked = 0
             figures.note_room(outcome.room)
         self._is_busy = False
         if not self._is_scheduled:
@@ -317,7 +321,7 @@ class Writer:
     def _note_written(self, size: int, segment: Segment) -> None:
         figures = self.figures
         figures.size += size
-        self._unlooked += size
+        figures.unlooked += size
         if segment is not self.segment:
             figures.old_size += figures.size
             figures.size = HEADER_SIZE
