@@ -189,6 +189,12 @@ class TestProcess:
             assert f"{where} is no data directory" in ended.stderr
         assert [path.name for path in tmp_path.iterdir()] == names
 
+    def test_a_file_that_is_a_directory_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "journal-0000000001").mkdir()
+        ended = start("--check", str(tmp_path))
+        assert ended.returncode == 1
+        assert f"cannot use {tmp_path}/journal-0000000001: Is a directory" in ended.stderr
+
     def test_a_repair_that_can_read_nothing_does_not_advise_a_repair(self, tmp_path: Path) -> None:
         (tmp_path / "journal-0000000002").write_bytes(b"")
         ended = start("--repair", str(tmp_path))

@@ -23,6 +23,8 @@ from kvjson import (
     Unreachable,
 )
 
+from domain.store import MAX_TTL
+from entrypoints.library.locks import MAX_PAUSE
 from entrypoints.library.runtime import BlockingRuntime, Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
@@ -439,3 +441,16 @@ def test_a_renewal_is_ended_by_a_call_that_no_signal_can_break_off() -> None:
     finally:
         sys.settrace(None)
     assert [frame.f_code.co_name for frame in frames] == []
+
+
+def test_a_lock_for_centuries_is_renewed_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client.local()
+    intervals: List[float] = []
+
+    def repeat(interval: float, work: Work) -> Callable[[], None]:
+        intervals.append(interval)
+        return lambda: None
+
+    monkeypatch.setattr(client._runtime, "repeat", repeat)
+    assert client.lock("lock", ttl=MAX_TTL, renew=True).acquire()
+    assert intervals == [MAX_PAUSE]

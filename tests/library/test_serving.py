@@ -133,6 +133,17 @@ def test_an_unknown_option_is_refused_by_name() -> None:
         serve(**options)
 
 
+def ran(program: str) -> subprocess.CompletedProcess[str]:
+    """A program of Python, once it has ended."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+
+
 def test_a_server_runs_where_gevent_has_patched_the_standard_library() -> None:
     program = """
         import gevent.monkey; gevent.monkey.patch_all()
@@ -144,13 +155,7 @@ def test_a_server_runs_where_gevent_has_patched_the_standard_library() -> None:
         gevent.sleep(0)
         print("over")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
+    done = ran(program)
     assert (done.stdout, done.stderr) == ("20\nover\n", "")
 
 
@@ -164,21 +169,13 @@ def test_gevent_that_a_thread_imported_starts_other_programs_in_the_main_one(beg
         import gevent.subprocess
         print(gevent.subprocess.check_output(["echo", "started"]))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
+    done = ran(program)
     assert (done.stdout, done.stderr) == ("b'started\\n'\n", "")
 
 
 def test_a_program_that_leaves_its_server_running_ends() -> None:
     program = "import kvjson; server = kvjson.serve(); print(server.client().ping())"
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT
-    )
+    done = ran(program)
     assert (done.returncode, done.stdout) == (0, "PONG\n")
 
 
@@ -222,7 +219,5 @@ def test_what_is_logged_is_not_written_unasked() -> None:
         "except kvjson.TooLarge:\n"
         "    print('refused')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT
-    )
+    done = ran(program)
     assert (done.stdout, done.stderr) == ("refused\n", "")

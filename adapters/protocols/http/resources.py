@@ -143,15 +143,15 @@ _decode_raw = msgspec.json.Decoder(Raw).decode
 
 
 def _number(query: Any, name: str, kind: Any) -> Any:
+    text = query[name]
     try:
-        if not _DIGITS.fullmatch(query[name]):
-            raise ValueError(name)
-        return kind(query[name])
+        return kind(text if _DIGITS.fullmatch(text) else "")
     except ValueError as error:
-        raise BadRequest(f"`{name}` is a number, not {query[name][:40]!r}") from error
+        raise BadRequest(f"`{name}` is a number, not {text[:40]!r}") from error
 
 
 _DIGITS = re.compile(r"[-+.eE0-9]+")
+"""What Python takes beside these, such as `1_0`, is no number here."""
 
 
 def _etag(tag: str) -> Any:

@@ -155,7 +155,7 @@ class Lender(Protocol):
 
 
 class Node:
-    """One server. Safe for whom its connections are lent to, threads or greenlets."""
+    """One server. Safe for threads, or for greenlets, whichever the lender is for."""
 
     def __init__(self, lender: Lender, replication: Optional[Wait] = None) -> None:
         self._lender = lender
