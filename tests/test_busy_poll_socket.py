@@ -63,7 +63,7 @@ def test_a_reply_that_takes_longer_than_the_poll_is_waited_for_blocking(pair: Pa
     later.start()
     assert sock.recv(100) == b"answer"
     later.join()
-    assert others.turns > 1
+    assert others.turns
 
 
 def test_slow_replies_make_the_socket_skip_more_and_more_polls(pair: Pair) -> None:
