@@ -6,12 +6,20 @@ request over a bound is refused instead of finished late. `limits` has the bound
 
 from __future__ import annotations
 
+from typing import ClassVar, Type
+
 from application.limits import Limits
 from domain.errors import TooLarge
 
 
+class Exhausted(TooLarge):
+    """Several commands in one request have spent what they may together."""
+
+
 class Budget:
     """The budget of any single command: it remembers nothing, so that all requests share one."""
+
+    _error: ClassVar[Type[TooLarge]] = TooLarge
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -24,25 +32,28 @@ class Budget:
         """Charge for decoding `n_bytes` of stored or sent JSON, or for what takes as long; raises
         `TooLarge`."""
         if n_bytes > self.limits.max_opened_bytes:
-            raise TooLarge(
+            raise self._error(
                 f"the request takes as long as to decode {n_bytes:,} bytes of JSON; "
                 f"at most {self.limits.max_opened_bytes:,} (max_opened_bytes)"
             )
 
     def convert(self, n_bytes: int) -> None:
         """Charge for turning `n_bytes` of a value into other ones, such as a text into the bytes
-        that it stands for. A single command does so with one or two values of bounded size."""
+        that it stands for, or for what takes as long. A single command does so with one or two
+        values of bounded size, or with each client once."""
 
     def reply(self, n_bytes: int) -> None:
         """Charge for `n_bytes` of the reply; raises `TooLarge`."""
         if n_bytes > self.limits.max_reply_bytes:
-            raise TooLarge(
+            raise self._error(
                 f"the reply is over {self.limits.max_reply_bytes:,} bytes (max_reply_bytes)"
             )
 
 
 class SharedBudget(Budget):
     """The budget of several commands in one request, which adds up what each of them spends."""
+
+    _error = Exhausted
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
@@ -61,8 +72,8 @@ class SharedBudget(Budget):
         """Raises `TooLarge` once the values before this one have spent the budget, so that a batch
         can do with one value what a single command can."""
         if self._converted > self.limits.max_request_bytes:
-            raise TooLarge(
-                f"the batch works on {self._converted:,} bytes of values; "
+            raise self._error(
+                f"the batch takes as long as to work on {self._converted:,} bytes of values; "
                 f"at most {self.limits.max_request_bytes:,} (max_request_bytes)"
             )
         self._converted += n_bytes

@@ -18,8 +18,13 @@ OVERHEAD = 128
 """Bytes that a message, or a subscription, counts for beside its characters."""
 
 MAX_CHANNELS, MAX_PATTERNS = 10_000, 1000
-"""Of one client: all end at once when it leaves, and each pattern is compared with the channel of
-everything that is published."""
+"""Of one client: all end at once when it leaves."""
+
+MAX_ALL_PATTERNS = 10_000
+"""Of all clients together: each is compared with the channel of everything that is published."""
+
+_DELIVERY = 256
+"""What it costs to try a pattern, or to give a message to a subscriber, as `Glob` tells costs."""
 
 
 class Message(NamedTuple):
@@ -97,6 +102,8 @@ class Channels:
         self._globs: Dict[str, Glob] = {}
         self._weight = 0
         """Of all patterns together."""
+        self._n_by_pattern = 0
+        """How many subscriptions to patterns there are."""
 
     @property
     def n_channels(self) -> int:
@@ -122,15 +129,21 @@ class Channels:
     def subscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
         """Has a subscriber receive what is published to any channel that matches; raises
         `BadRequest`, and `TooLarge` when it has too many patterns."""
-        if len(subscriber.patterns) >= MAX_PATTERNS and pattern not in subscriber.patterns:
+        if pattern in subscriber.patterns:
+            return
+        if len(subscriber.patterns) >= MAX_PATTERNS:
             raise TooLarge(f"a client has at most {MAX_PATTERNS} patterns")
+        if self._n_by_pattern >= MAX_ALL_PATTERNS:
+            raise TooLarge(f"all clients together have at most {MAX_ALL_PATTERNS} patterns")
         if pattern not in self._globs:
             self._globs[pattern] = found = glob(pattern)
             self._weight += found.weight
+        self._n_by_pattern += 1
         _add(self._by_pattern, subscriber, subscriber.patterns, pattern)
 
     def unsubscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
         """The opposite."""
+        self._n_by_pattern -= pattern in subscriber.patterns
         _remove(self._by_pattern, subscriber, subscriber.patterns, pattern)
         if pattern not in self._by_pattern and pattern in self._globs:
             self._weight -= self._globs.pop(pattern).weight
@@ -142,9 +155,13 @@ class Channels:
         for pattern in list(subscriber.patterns):
             self.unsubscribe_pattern(subscriber, pattern)
 
-    def publishing_cost(self, channel: str) -> int:
-        """What it may cost to find the patterns that match a channel, as `Glob` tells costs."""
+    def searching_cost(self, channel: str) -> int:
+        """What it may cost to look through a channel for patterns, as `Glob` tells costs."""
         return searching_cost(self._weight, len(channel))
+
+    def delivering_cost(self, channel: str) -> int:
+        """The same of all else that is done to publish to a channel."""
+        return _DELIVERY * (self.count(channel) + self._n_by_pattern)
 
     def naming_cost(self, pattern: str) -> int:
         """The same of the channels that match a pattern, that of making it included."""

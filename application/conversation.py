@@ -35,6 +35,7 @@ from domain.errors import (
     TimedOut,
     TooManyClients,
     Unauthenticated,
+    detached,
 )
 
 log = logging.getLogger(__name__)
@@ -444,7 +445,7 @@ class Conversation:
             log.error("a command failed", exc_info=error, extra=what)
             error = Internal("a bug in the server; its log has the details")
         self._service.stats.errors[error.code] += 1
-        return _detached(error)
+        return detached(error)
 
     # Requests that take several turns.
 
@@ -500,7 +501,7 @@ class Conversation:
 
     def _end(self, error: KvError) -> object:
         """Ends the conversation with `error` as the final reply; no more input is processed."""
-        self._final = _detached(error)
+        self._final = detached(error)
         self._requests = []
         self.wants = Wants.TURN
         return _BEGUN
@@ -519,10 +520,3 @@ class Conversation:
 def _texts_size(result: object) -> int:
     """The bytes of the texts in the result of a command that reads many keys."""
     return sum(map(len, result.values())) if type(result) is dict else 0
-
-
-def _detached(error: KvError) -> KvError:
-    """The error without what led to it: the frames there lead back to the one that keeps it, which
-    is a cycle, and keeps all that they refer to."""
-    error.__traceback__ = error.__context__ = error.__cause__ = None
-    return error

@@ -26,6 +26,13 @@ class KvError(Exception):
     """Which command of a batch it was."""
 
 
+def detached(error: KvError) -> KvError:
+    """The error without what led to it: the frames there lead back to what keeps the error, which
+    is a cycle, and keep all that they refer to."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
+
+
 class BadJson(KvError):
     """The line is not a JSON object, or holds JSON that a strict reader could not take back."""
 

@@ -6,7 +6,14 @@ from typing import List
 
 import pytest
 
-from application.channels import MAX_CHANNELS, MAX_PATTERNS, OVERHEAD, Channels, Subscriber
+from application.channels import (
+    MAX_ALL_PATTERNS,
+    MAX_CHANNELS,
+    MAX_PATTERNS,
+    OVERHEAD,
+    Channels,
+    Subscriber,
+)
 from application.ledger import Ledger
 from application.ports import Conversation
 from domain.errors import BadRequest, TooLarge
@@ -90,6 +97,21 @@ def test_patterns_are_few_and_short() -> None:
         channels.subscribe_pattern(one, f"{number}*")
     with pytest.raises(TooLarge, match="1000 patterns"):
         channels.subscribe_pattern(one, "one more")
+
+
+def test_the_patterns_of_all_clients_together_are_bounded() -> None:
+    channels, clients = Channels(), [subscriber(Ledger(10**9), 10**9) for _ in range(11)]
+    for client in clients[:10]:
+        for number in range(MAX_PATTERNS):
+            channels.subscribe_pattern(client, f"{number}*")
+    with pytest.raises(TooLarge, match=f"together have at most {MAX_ALL_PATTERNS} patterns"):
+        channels.subscribe_pattern(clients[10], "1*")
+    channels.subscribe_pattern(clients[0], "1*")
+    channels.unsubscribe_pattern(clients[0], "1*")
+    channels.unsubscribe_pattern(clients[0], "1*")
+    channels.subscribe_pattern(clients[10], "1*")
+    with pytest.raises(TooLarge):
+        channels.subscribe_pattern(clients[0], "1*")
 
 
 def test_channels_of_a_client_are_bounded() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import weakref
 from typing import List, Optional, Tuple
 
 import pytest
@@ -17,6 +19,7 @@ from adapters.protocols.resp.codec import begins_resp
 from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import bulk, bulks_of
+from adapters.protocols.resp.session import Queue
 from application.admission import Pause
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
@@ -565,8 +568,76 @@ def test_a_transaction_is_bounded_as_a_batch_is(
         max_request_bytes=100_000,
         max_opened_bytes=100_000,
     )
-    assert setting in replies
-    assert (b"-EXECABORT" in replies) == (setting == b"max_batch_cost")
+    aborted = replies.rpartition(b"+QUEUED\r\n")[2]
+    assert aborted.startswith(b"-EXECABORT Transaction discarded: the ")
+    assert aborted.endswith(b"(%b)\r\n" % setting)
+
+
+SERVER_COMMANDS = [
+    *(b"COMMAND", b"COMMAND DOCS", b"COMMAND INFO", b"COMMAND LIST", b"CONFIG GET *", b"INFO"),
+    *(
+        b"CLIENT LIST",
+        b"CLIENT KILL ID 0",
+        b"CLIENT KILL ADDR 0",
+        b"PUBSUB CHANNELS",
+        b"PUBLISH z 1",
+    ),
+]
+
+
+@pytest.mark.parametrize("command", SERVER_COMMANDS)
+def test_commands_about_the_server_cost_what_they_take_in_a_transaction(command: bytes) -> None:
+    container = server_container()
+    others = [conversation(container) for _ in range(20)]
+    for number, other in enumerate(others):
+        answer(
+            other, [b"PSUBSCRIBE %b\r\n" % b" ".join(b"a%d.%d" % (number, at) for at in range(9))]
+        )
+        answer(
+            other, [b"SUBSCRIBE %b\r\n" % b" ".join(b"b%d.%d" % (number, at) for at in range(50))]
+        )
+    once = request(b"MULTI") + request(*command.split()) + request(b"EXEC")
+    talk = conversation(container)
+    assert b"QUEUED\r\n*1\r\n" in answer(talk, [once])
+    often = once.replace(request(*command.split()), request(*command.split()) * 4900)
+    assert answer(talk, [often]).rpartition(b"+QUEUED\r\n")[2].startswith(b"-EXECABORT ")
+
+
+def test_nothing_is_left_of_a_transaction_with_refused_commands() -> None:
+    talk = conversation(server_container())
+    answer(talk, [b"MULTI\r\n", request(b"INCRBY", b"k", b"x") * 3, b"PING\r\n"])
+    gc.collect()
+    queues = [weakref.ref(each) for each in gc.get_objects() if isinstance(each, Queue)]
+    assert queues
+    assert answer(talk, [b"EXEC\r\n"]).count(b"-ERR value is not an integer") == 3
+    assert not any(queue() for queue in queues)
+
+
+def test_a_client_list_with_very_many_filters_is_refused() -> None:
+    container = server_container()
+    others = [conversation(container) for _ in range(100)]
+    for other in others:
+        assert answer(other, [PING]) == b"+PONG\r\n"
+    filters = b"USER default " * 15_000
+    assert b"(max_opened_bytes)" in answer(
+        others[0], [request(*b"CLIENT LIST".split(), *filters.split())]
+    )
+
+
+def test_the_encoding_of_a_long_value_is_told_without_opening_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: List[int] = []
+
+    def counted(text: bytes) -> bytes:
+        opened.append(len(text))
+        return to_bytes(text)
+
+    monkeypatch.setattr("application.commands.strings.keys.to_bytes", counted)
+    sets = [request(b"SET", b"%d" % size, b"\1" * size) for size in (44, 45, 1000)]
+    asked = b"".join(request(b"OBJECT", b"ENCODING", b"%d" % size) for size in (44, 45, 1000))
+    assert said(*sets, asked) == b"+OK\r\n" * 3 + bulk(b"embstr") + bulk(b"raw") * 2
+    assert max(opened) < 300
 
 
 class ParkedLink(LoopbackLink):
@@ -689,7 +760,8 @@ def test_a_transaction_that_reads_too_much_is_undone() -> None:
     sets = [request(b"SET", b"k", b"x" * 3_000_000), b"MULTI\r\n", request(b"SET", b"l", b"1")]
     told = said(*sets, *[request(b"GET", b"k")] * 6, b"EXEC\r\n", b"EXISTS l\r\n")
     assert told.endswith(
-        b"QUEUED\r\n-ERR a transaction reads at most 16777216 bytes (max_reply_bytes)\r\n:0\r\n"
+        b"QUEUED\r\n-EXECABORT Transaction discarded: "
+        b"a transaction reads at most 16777216 bytes (max_reply_bytes)\r\n:0\r\n"
     )
     fewer = said(*sets, *[request(b"GET", b"k")] * 5, b"EXEC\r\n", b"EXISTS l\r\n")
     assert fewer.endswith(b"x\r\n:1\r\n")
@@ -700,8 +772,7 @@ def test_copies_in_a_transaction_are_charged_for_what_they_copy() -> None:
     told = said(
         request(b"SET", b"k", b"x" * 3_000_000), b"MULTI\r\n", copies, b"EXEC\r\nDBSIZE\r\n"
     )
-    assert told.count(b"max_request_bytes") == 7
-    assert told.endswith(b":3\r\n")
+    assert told.endswith(b"at most 4,194,304 (max_request_bytes)\r\n:1\r\n")
 
 
 def test_a_random_key_of_a_database_among_many_keys_of_others_takes_turns() -> None:

@@ -107,7 +107,8 @@ def _publish(session: Session, arguments: Arguments) -> Action:
     channels = session.shared.channels
 
     def action(store: Store, budget: Budget) -> int:
-        budget.open(channels.publishing_cost(channel))
+        budget.open(channels.searching_cost(channel))
+        budget.convert(channels.delivering_cost(channel))
         return channels.publish(channel, data)
 
     return action

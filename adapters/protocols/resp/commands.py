@@ -26,7 +26,7 @@ from application.budget import Budget
 from application.commands import Command
 from application.commands.base import renamed
 from application.ports import Closing, Request, Settled
-from domain.errors import KvError
+from domain.errors import KvError, detached
 from domain.store import Store
 
 CLOSERS = frozenset((b"POST", b"HOST:"))
@@ -59,7 +59,7 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     except (KvError, UnicodeDecodeError) as error:
         if session.queue is None:
             raise
-        command, spelling = Do(partial(_raise, refusal(error))), replies.REPLY
+        command, spelling = Do(partial(_raise, detached(refusal(error)))), replies.REPLY
     if session.queue is not None and not entry.changes_state:
         command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)

@@ -195,18 +195,31 @@ def _set_info(session: Session, arguments: Arguments) -> Action:
 
 def _list_clients(session: Session, arguments: Arguments) -> Action:
     """CLIENT LIST [TYPE type | ID id ...]."""
-    wanted = _client_filter(arguments[2:]) if len(arguments) > 2 else lambda one: True
-    return lambda store, budget: "".join(
-        _described(one) for one in list(session.shared.sessions.values()) if wanted(one)
-    )
+    tests = _client_tests(arguments[2:]) if len(arguments) > 2 else []
+    return lambda store, budget: "".join(map(_described, _clients(session, tests, budget)))
 
 
 _TYPES = (b"normal", b"pubsub", b"master", b"replica", b"slave")
 
 
-def _client_filter(options: Sequence[bytes]) -> Callable[[Session], bool]:
+_VISIT, _TEST = 512, 8
+"""What it costs to look at a client, and to make one of the tests of which it is; about 10 ns are
+one unit."""
+
+ClientTest = Callable[[Session], bool]
+
+
+def _clients(session: Session, tests: List[ClientTest], budget: Budget) -> List[Session]:
+    """The clients that all tests are true of."""
+    sessions = list(session.shared.sessions.values())
+    budget.convert(_VISIT * len(sessions))
+    budget.open(_TEST * len(sessions) * len(tests))
+    return [one for one in sessions if all(test(one) for test in tests)]
+
+
+def _client_tests(options: Sequence[bytes]) -> List[ClientTest]:
     """Which clients the options of LIST and KILL mean."""
-    tests: List[Callable[[Session], bool]] = []
+    tests: List[ClientTest] = []
     rest = list(options[::-1])
     while rest:
         option = rest.pop().upper()
@@ -229,7 +242,7 @@ def _client_filter(options: Sequence[bytes]) -> Callable[[Session], bool]:
             tests.append(lambda one, is_known=is_known: is_known)  # type: ignore[misc]
         else:
             raise ReplyError(SYNTAX)
-    return lambda one: all(test(one) for test in tests)
+    return tests
 
 
 def _kill(session: Session, arguments: Arguments) -> Action:
@@ -247,14 +260,12 @@ def _kill(session: Session, arguments: Arguments) -> Action:
             raise ReplyError(SYNTAX)
         skips_me = answer == [b"YES"]
         del options[at : at + 2]
-    wanted = _client_filter(options)
+    tests = _client_tests(options)
 
     def action(store: Store, budget: Budget) -> Any:
-        killed = [
-            one
-            for one in list(session.shared.sessions.values())
-            if wanted(one) and not (skips_me and one is session)
-        ]
+        killed = _clients(session, tests, budget)
+        if skips_me and session in killed:
+            killed.remove(session)
         for one in killed:
             one.kill()
         if is_old and not killed:

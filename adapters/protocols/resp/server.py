@@ -42,6 +42,8 @@ Lines = Dict[str, object]
 class InfoText(Info, tag="INFO", kw_only=False):
     """Return figures about the server and its keys as lines in sections."""
 
+    cost = 100
+
     shared: Shared
     sections: Tuple[str, ...]
 
@@ -192,6 +194,7 @@ def _config_get(session: Session, arguments: Arguments) -> Action:
     patterns = [text_of(each).lower() for each in arguments[2:]]
 
     def action(store: Store, budget: Budget) -> Dict[str, str]:
+        budget.convert(_SETTINGS)
         settings, parts, found = _settings(session, store), budget.parts(), {}
         for each in patterns:
             pattern = glob(each)
@@ -200,6 +203,10 @@ def _config_get(session: Session, arguments: Arguments) -> Action:
         return found
 
     return action
+
+
+_SETTINGS, _DESCRIPTION = 16 * 1024, 4 * 1024
+"""What it costs to collect the settings, and to describe a command; about 10 ns are one unit."""
 
 
 def _config_set(session: Session, arguments: Arguments) -> Action:
@@ -218,11 +225,20 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         return {name: entries.get(name) for name in names}
 
     def infos(session: Session, arguments: Arguments) -> Action:
-        return constant([entry and _described(entry) for entry in asked(arguments).values()])
+        def action(store: Store, budget: Budget) -> List[Any]:
+            entries = asked(arguments).values()
+            budget.convert(_DESCRIPTION * len(entries))
+            return [entry and _described(entry) for entry in entries]
+
+        return action
 
     def docs(session: Session, arguments: Arguments) -> Action:
-        found = asked(arguments).items()
-        return constant({name: _documented(entry) for name, entry in found if entry})
+        def action(store: Store, budget: Budget) -> Dict[str, Any]:
+            entries = asked(arguments).items()
+            budget.convert(_DESCRIPTION * len(entries))
+            return {name: _documented(entry) for name, entry in entries if entry}
+
+        return action
 
     def keys(session: Session, arguments: Arguments) -> Action:
         return constant(_keys_in(table().get(arguments[2].upper()), arguments[2:]))

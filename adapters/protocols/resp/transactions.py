@@ -1,7 +1,7 @@
 """Transactions: MULTI, EXEC, DISCARD, WATCH and UNWATCH.
 
 Rule: EXEC executes what was queued with nothing in between, within the cost and the budget of one
-BATCH; a command that is refused undoes none of the others.
+BATCH, over which nothing is done; a command that is refused by itself undoes none of the others.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
 from adapters.protocols.resp.session import Queue, Session
-from application.budget import Budget, SharedBudget
+from application.budget import Budget, Exhausted, SharedBudget
 from application.commands import Command
 from application.commands.batch import check_cost
 from application.limits import Limits
 from application.ports import Encoded
-from domain.errors import KvError, TooLarge
+from domain.errors import KvError, TooLarge, detached
 from domain.store import Store
 
 READ_SHARE = 4
 """What part of the bytes of a reply a transaction may read: its replies are made in one step, those
 of the longest MGET in many."""
+
+
+_WRITING = 8
+"""What it costs to write a byte of a reply that has parts."""
 
 
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
@@ -78,9 +82,9 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             return Encoded(b"_\r\n" if session.is_version_3 else b"*-1\r\n")
         try:
             check_cost(queue.commands, budget.limits)
+            return Encoded(store.atomically(partial(self._run_all, budget.limits)))
         except TooLarge as error:
             raise ReplyError(f"EXECABORT Transaction discarded: {error}") from error
-        return Encoded(store.atomically(partial(self._run_all, budget.limits)))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self._commands for key in command.named_keys()]
@@ -104,13 +108,17 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             result: object
             try:
                 result = command.run(store, budget)
+            except Exhausted:
+                raise
             except KvError as error:
-                result = error
+                result = detached(error)
             size += _texts_size(result)
             if size > most:
                 raise TooLarge(f"a transaction reads at most {most} bytes (max_reply_bytes)")
             parts.append(_spelled(command, result))
             budget.reply(len(parts[-1]))
+            if isinstance(result, (list, dict)):
+                budget.convert(_WRITING * len(parts[-1]))
         return replies.array(parts)
 
     @property

@@ -96,6 +96,8 @@ def memory_usage(key: str, text: bytes) -> int:
 
 def encoding(key: str, text: bytes) -> str:
     """What Redis would keep the bytes of a value as."""
+    if len(text) > _MAX_EMBEDDED_TEXT:
+        return "raw"
     data = to_bytes(text)
     if is_integer(data) and MIN_INTEGER <= int(data) <= MAX_INTEGER:
         return "int"
@@ -103,6 +105,8 @@ def encoding(key: str, text: bytes) -> str:
 
 
 _MAX_EMBEDDED = 44
+_MAX_EMBEDDED_TEXT = len(r'"\u0000"') * _MAX_EMBEDDED
+"""The text of so few bytes is no longer, whatever they are."""
 
 
 class FromTo(Command[bool], kw_only=False, gc=False):
