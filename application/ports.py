@@ -72,6 +72,11 @@ class Pipelined(Executor, Protocol):
         """The results in order, a refused command's `KvError` in its place."""
         ...
 
+    def settle(self) -> None:
+        """Waits until what was sent by calls that something broke off has been executed, or never
+        will be. The fall-back does nothing: such a call has ended with the exception."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """Closes what is open; the next command opens it again."""

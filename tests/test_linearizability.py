@@ -62,6 +62,7 @@ class UnreliableSocket:
         self._chance = chance
         self.recv = sock.recv
         self.settimeout = sock.settimeout
+        self.shutdown = sock.shutdown
         self.close = sock.close
         self.fileno = sock.fileno
 

@@ -440,6 +440,9 @@ def test_only_reads_are_sent_again_when_the_connection_is_lost(
         def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
             return list(map(self.execute, commands))
 
+        def settle(self) -> None:
+            pass
+
         def close(self) -> None:
             pass
 
@@ -613,6 +616,9 @@ def test_timing_is_that_of_the_request_alone(tmp_path: Path) -> None:
     class Instant(Pages):
         def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
             return []
+
+        def settle(self) -> None:
+            pass
 
         def close(self) -> None:
             pass

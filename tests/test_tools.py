@@ -188,6 +188,7 @@ class TestExport:
             execute = executor.execute
             execute_in_steps = executor.execute_in_steps
             execute_run = executor.execute_run
+            settle = executor.settle
             close = executor.close
 
             def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:

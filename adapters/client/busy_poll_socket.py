@@ -47,6 +47,7 @@ class BusyPollSocket:
         self.family = sock.family
         self.fileno = sock.fileno
         self.getsockopt = sock.getsockopt
+        self.shutdown = sock.shutdown
         self.close = sock.close
 
     def settimeout(self, timeout: Optional[float]) -> None:

@@ -120,6 +120,11 @@ class Leases(Generic[C]):
             with contextlib.suppress(IndexError):  # another thread may have taken the last one
                 self._idle.pop().connection.close()
 
+    def connections(self) -> List[C]:
+        """Those of all leases that exist."""
+        leases = [reference() for reference in list(self._living)]
+        return [lease.connection for lease in leases if lease is not None]
+
     def abandon(self, lent_too: bool) -> None:
         """Abandon the connections: those that are not in use, or all."""
         leases: List[Optional[Lease[C]]] = list(self._idle)

@@ -24,6 +24,10 @@ class Connection(leases.Connection, Protocol):
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
     ) -> List[object]: ...
 
+    def settle(self) -> None:
+        """See `Pipelined`."""
+        ...
+
 
 class Pool(Pipelined):
     """An `Executor` over up to `size` connections, which sends a command again when that is safe.
@@ -66,6 +70,10 @@ class Pool(Pipelined):
                 more = self._attempts - attempts
                 pause = pause_before_repeat(commands, error, attempts, more, left)
             self._sleep(pause)
+
+    def settle(self) -> None:
+        for connection in self.lender.leases().connections():
+            connection.settle()
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""

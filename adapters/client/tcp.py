@@ -6,9 +6,12 @@ Rule: a connection is in use until all replies have come; see `connection` for w
 
 from __future__ import annotations
 
+import contextlib
 import select
+import socket
+from collections import deque
 from time import monotonic
-from typing import Any, Callable, List, Optional, Protocol, Sequence, TypeVar
+from typing import Any, Callable, Deque, List, Optional, Protocol, Sequence, TypeVar
 
 from adapters.client.address import Address
 from adapters.client.connection import (
@@ -28,6 +31,9 @@ R = TypeVar("R")
 READ_SIZE = 64 * 1024
 """Bytes asked for by one read. Larger buffers come from the system each time, at 16 µs apiece."""
 
+MAX_LEFT = 2
+"""How many connections on which calls were broken off are kept for `settle`, for each in use."""
+
 
 class Socket(Protocol):
     """The part of a blocking socket that is used; gevent's has it too."""
@@ -39,6 +45,8 @@ class Socket(Protocol):
     def settimeout(self, timeout: Optional[float]) -> None: ...
 
     def fileno(self) -> int: ...
+
+    def shutdown(self, how: int) -> None: ...
 
     def close(self) -> None: ...
 
@@ -59,6 +67,19 @@ class _Link:
         """Whether all replies have come, so that another call may use it."""
         self.unread = unread(sock, new_poll)
         """Whether the server has closed the connection, or has sent what was not asked for."""
+
+    def leave(self) -> None:
+        """Tell the server that nothing more comes: it closes the connection once it has executed
+        what has arrived."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def outlast(self, timeout: Optional[float]) -> None:
+        """Wait until the server has closed it, for at most `timeout` seconds each time."""
+        with contextlib.suppress(OSError):
+            self.sock.settimeout(timeout)
+            while self.sock.recv(READ_SIZE):
+                pass
 
     def close(self) -> None:
         self.sock.close()
@@ -88,6 +109,19 @@ class TcpClient(Connection[_Link], Pipelined):
     ) -> None:
         super().__init__(address, connect_timeout, timeout, new_session, password, new_poll)
         self._connect = connect
+        self._left: Deque[_Link] = deque(maxlen=MAX_LEFT)
+        """Those on which a call was broken off, and whose server may still execute something."""
+
+    def settle(self) -> None:
+        for link in list(self._left):
+            link.outlast(self._timeout or None)
+            link.close()
+            with contextlib.suppress(ValueError):  # another thread was faster
+                self._left.remove(link)
+
+    def close(self) -> None:
+        super().close()
+        self._left.clear()
 
     def execute_all(
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
@@ -121,7 +155,9 @@ class TcpClient(Connection[_Link], Pipelined):
         except (OSError, Unavailable) as error:
             raise self._lost(error) from error
         except BaseException:
-            self.close()
+            self._link = None
+            link.leave()
+            self._left.append(link)
             raise
         if link.session.may_close:
             self.close()

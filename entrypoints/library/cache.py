@@ -63,7 +63,7 @@ class Cache:
         claim = Claim(key, uuid.uuid4().hex)
         try:
             return await cleaned_up_if_broken_off(
-                self._look(claim), lambda: self.release_claim(claim)
+                self._runtime, self._look(claim), lambda: self.release_claim(claim)
             )
         except Unauthenticated:
             raise

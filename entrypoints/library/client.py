@@ -195,6 +195,9 @@ class Client(BlockingMethods):
         """Closes the connections; the next command opens one again."""
         self._executor.close()
 
+    def _settle(self) -> None:
+        self._executor.settle()
+
     def _send(self, request: Request[T]) -> T:
         try:
             return request.decode(self._executor.execute(request.command))

@@ -92,7 +92,7 @@ class _LockState:
         self._leases[holder] = lease
         try:
             return await cleaned_up_if_broken_off(
-                self._wait_for(lease, before, end), lambda: self._give_back(lease)
+                self._runtime, self._wait_for(lease, before, end), lambda: self._give_back(lease)
             )
         finally:
             is_own = before is not None and before.held and self._runtime.clock() < before.expires
@@ -197,6 +197,7 @@ class _LockState:
         if not lease.held and not lease.in_doubt:
             return False
         freed = await cleaned_up_if_broken_off(
+            self._runtime,
             self._runtime.send(requests.delete(self._key, if_equals=lease.token)),
             lambda: self._give_back(lease),
         )

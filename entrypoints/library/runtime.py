@@ -37,6 +37,11 @@ class Runtime(Protocol):
         """The request's result; raises the `KvError` it was refused with."""
         ...
 
+    async def settle(self) -> None:
+        """Waits until what was sent by requests that something broke off has been executed, or
+        never will be."""
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Sleeps for so many seconds; others run meanwhile."""
         ...
@@ -68,6 +73,9 @@ class BlockingRuntime:
 
     async def send(self, request: Request[T]) -> T:
         return self._client._send(request)
+
+    async def settle(self) -> None:
+        self._client._settle()
 
     async def sleep(self, seconds: float) -> None:
         self._sleep(seconds)
@@ -122,7 +130,18 @@ class AsyncioRuntime:
         self.clock = time.monotonic
 
     async def send(self, request: Request[T]) -> T:
-        return await self._client._send(request)
+        """A caller that is cancelled waits for the outcome all the same, unless it is cancelled
+        once more."""
+        sending = asyncio.ensure_future(self._client._send(request))
+        try:
+            return await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            sending.add_done_callback(_ignore)
+            await asyncio.wait((sending,))
+            raise
+
+    async def settle(self) -> None:
+        """There is nothing to wait for, as `send` has."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -146,6 +165,12 @@ class AsyncioRuntime:
         return lambda: cast(None, task.cancel())
 
 
+def _ignore(sent: asyncio.Future[Any]) -> None:
+    """Takes an outcome that nobody awaits any more."""
+    if not sent.cancelled():
+        sent.exception()
+
+
 def finish(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that waits for no event loop. It calls nothing else, since the
     handler of a signal may run, and raise, with each call."""
@@ -159,15 +184,17 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def cleaned_up_if_broken_off(
-    work: Awaitable[T], clean_up: Callable[[], Awaitable[object]]
+    runtime: Runtime, work: Awaitable[T], clean_up: Callable[[], Awaitable[object]]
 ) -> T:
     """The result of `work`. When something breaks it off from outside, such as a cancellation, or
-    an exception that the handler of a signal raises, it is cleaned up first."""
+    an exception that the handler of a signal raises, it is cleaned up first, once nothing that it
+    has sent can come after that."""
     try:
         return await work
     except (KvError, GeneratorExit):
         raise
     except BaseException:
+        await runtime.settle()
         await clean_up()
         raise
 

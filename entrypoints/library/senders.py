@@ -73,6 +73,10 @@ class BlockingSender:
     def _send(self, request: Request[T]) -> T:
         raise NotImplementedError
 
+    def _settle(self) -> None:
+        """See `Pipelined.settle`."""
+        raise NotImplementedError
+
 
 class AwaitedSender:
     """Sends a request; its result is awaited."""

@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from typing import Callable, Deque, Iterator, List, NamedTuple
 
@@ -114,6 +115,22 @@ class Proxy:
     def release(self) -> None:
         """Let the replies go that are kept."""
         self._released.set()
+
+    def delay(self, then: Callable[[], object]) -> threading.Event:
+        """Call `then` when the next request has come, and carry it out some time later, which sets
+        the event."""
+        is_done = threading.Event()
+
+        def delayed(link: Link, request: bytes) -> None:
+            then()
+            time.sleep(0.1)
+            reply = link.ask(request)
+            is_done.set()
+            with contextlib.suppress(OSError):
+                link.client.sendall(reply)
+
+        self.faults.append(delayed)
+        return is_done
 
     def drip(self, pause: float) -> None:
         """Give the reply to the next request byte by byte."""

@@ -97,17 +97,17 @@ def test_a_lock_whose_acquisition_is_interrupted_is_free(
     with threads(proxy.port) as client:
         lock = client.lock("lock", ttl=600)
         for leave in (lock.acquire, lock.__enter__):
-            proxy.hold(then=interrupt)
+            is_done = proxy.delay(then=interrupt)
             with pytest.raises(Interrupted):
                 leave()
+            assert is_done.wait(TIMEOUT)
             assert direct.count() == 0
-            proxy.release()
         assert lock.acquire(timeout=0)
-        proxy.hold(then=interrupt)
+        is_done = proxy.delay(then=interrupt)
         with pytest.raises(Interrupted):
             lock.release()
+        assert is_done.wait(TIMEOUT)
         assert direct.count() == 0
-        proxy.release()
 
 
 def test_a_claim_of_a_cached_function_that_is_interrupted_is_free(
@@ -116,10 +116,10 @@ def test_a_claim_of_a_cached_function_that_is_interrupted_is_free(
     with threads(proxy.port) as client:
         made = client.cached(ttl=60, name="made", lock_timeout=600)(lambda: "right")
         proxy.faults.append(passed_on)  # it looks, then it claims
-        proxy.hold(then=interrupt)
+        is_done = proxy.delay(then=interrupt)
         with pytest.raises(Interrupted):
             made()
-        proxy.release()
+        assert is_done.wait(TIMEOUT)
         assert direct.count() == 0
         assert made() == "right"
 
@@ -129,15 +129,15 @@ def test_a_lock_whose_acquisition_is_cancelled_is_free(proxy: Proxy, direct: Cli
         lock, counts = client.lock("lock", ttl=600), []
         for _ in range(3):
             asked = threading.Event()
-            proxy.hold(then=asked.set)
+            is_done = proxy.delay(then=asked.set)
             task = asyncio.ensure_future(lock.acquire())
             while not asked.is_set():
                 await asyncio.sleep(0.001)
             task.cancel()
             await asyncio.wait([task])
             assert task.cancelled()
+            is_done.wait(TIMEOUT)
             counts.append(direct.count())
-            proxy.release()
         return counts
 
     with tasks(proxy.port) as client:
