@@ -31,7 +31,8 @@ Data = Union[bytes, str]
 def to_text(data: Data, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
     """The JSON text that stands for `data`, which is only taken for JSON itself when it begins with
     one of `may_be_json`."""
-    data = _bytes_of(data)
+    if isinstance(data, str):
+        data = data.encode()
     if data and data[0] in may_be_json and _is_stored_unchanged(data):
         return data
     try:

@@ -7,11 +7,11 @@ ever waits for a loop, and `finish` runs it to its end in one step.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import math
 import queue
 import random
-import threading
 import time
 from functools import partial
 from typing import Any, Awaitable, Callable, Coroutine, Optional, Protocol, TypeVar, cast
@@ -105,7 +105,8 @@ class BlockingRuntime:
         return queue.SimpleQueue()
 
     def _spawn(self, run: Callable[[], None]) -> None:
-        threading.Thread(target=run, name="kvjson", daemon=True).start()
+        # `threading.Thread` waits for it to start, which the handler of a signal may break off.
+        _thread.start_new_thread(run, ())
 
 
 class GeventRuntime(BlockingRuntime):

@@ -33,7 +33,6 @@ from adapters.protocols.resp.runs import (
     MAX_ONE,
     MAX_RUN_BYTES,
     SETS,
-    TWO,
     read_run,
 )
 from adapters.protocols.resp.session import Shared
@@ -107,10 +106,10 @@ class RespCodec(Codec):
         if version is None or self.buffered or length >= MAX_ONE:
             return None
         try:
-            if data[1] == TWO:
-                head, place = GETS[length]
+            if data < b"*3":
+                upper, lower, place = GETS[length]
                 key = data[place]
-                if head + key + b"\r\n" == data or head.lower() + key + b"\r\n" == data:
+                if key.join(upper) == data or key.join(lower) == data:
                     session.command = "get"
                     return Get(key.decode(), id=TEXT + version)
             elif data[_HEAD] in SETS:
@@ -128,9 +127,9 @@ class RespCodec(Codec):
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         if type(outcome) is bytes:  # of a GET
-            if outcome[0] == _QUOTE and _BACKSLASH not in outcome:
+            if outcome < _BEYOND_STRINGS and _BACKSLASH not in outcome:
                 try:
-                    return _HEADS[len(outcome)] + outcome[_INNER] + b"\r\n"
+                    return outcome[_INNER].join(_AROUND[len(outcome)])
                 except IndexError:
                     pass
             return bulk(to_bytes(outcome))
@@ -215,12 +214,14 @@ def _alike(requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
     return b""
 
 
-_QUOTE, _BACKSLASH = b'"\\'
+_BACKSLASH = ord("\\")
+_BEYOND_STRINGS = b"#"
+"""Comes after the texts of all strings, and before those of other values."""
 _id_of = attrgetter("id")
 _INNER = slice(1, -1)
 _HEAD, _BEHIND = slice(0, len(SETS[0])), slice(len(SETS[0]), None)
-_HEADS = [b"$%d\r\n" % max(size - len(b'""'), 0) for size in range(1024)]
-"""What stands before the bytes of a string, by the length of its text."""
+_AROUND = [(b"$%d\r\n" % max(size - len(b'""'), 0), b"\r\n") for size in range(1024)]
+"""What stands before and behind the bytes of a string, by the length of its text."""
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 

@@ -20,7 +20,7 @@ MAX_BYTES = 4 * 1024
 MAX_RUN_BYTES = 16 * 1024
 """Bytes of a run, which is some hundreds of usual requests, at the most."""
 
-TWO = ord("2")
+_TWO = ord("2")
 
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
@@ -29,21 +29,29 @@ _SIZES = {length.decode(): size for size, length in enumerate(LENGTHS)}
 _NAME = len(b"*2\r\n$3\r\n")
 
 
-def _heads_of_gets(most: int) -> List[Tuple[bytes, slice]]:
-    heads = [(b"", slice(0))] * most
+Around = Tuple[bytes, bytes]
+"""What stands before and behind an argument; `argument.join(around)` is all of it."""
+
+
+def _frames_of_gets(most: int) -> List[Tuple[Around, Around, slice]]:
+    nothing = (b"", b"")
+    frames = [(nothing, nothing, slice(0))] * most
     for size, length in enumerate(LENGTHS[:most]):
-        head = b"*2\r\n$3\r\nGET\r\n%b\r\n" % length
-        whole = len(head) + size + len(b"\r\n")
+        upper, lower = (
+            (b"*2\r\n$3\r\n%b\r\n%b\r\n" % (name, length), b"\r\n") for name in (b"GET", b"get")
+        )
+        whole = len(upper[0]) + size + len(b"\r\n")
         if whole < most:
-            heads[whole] = head, slice(len(head), -2)
-    return heads
+            frames[whole] = upper, lower, slice(len(upper[0]), -2)
+    return frames
 
 
 MAX_ONE = 512
 """Bytes of a GET or SET for the shortest way; what is longer is often a run."""
 
-GETS = _heads_of_gets(MAX_ONE)
-"""What a GET has before its key, and where that is, by how long the GET is as a whole."""
+GETS = _frames_of_gets(MAX_ONE)
+"""What a GET has around its key, in both spellings, and where that is, by how long the GET is as a
+whole."""
 
 SETS = (b"*3\r\n$3\r\nSET\r\n", b"*3\r\n$3\r\nset\r\n")
 """What a SET begins with."""
@@ -59,7 +67,7 @@ def read_run(session: Session, data: bytes) -> Optional[Columns]:
     text = data[:-2].decode("latin-1")  # as many characters as bytes
     is_ascii = text.isascii()
     try:
-        keys, *values = (_keys if data[1] == TWO else _items)(text, end)
+        keys, *values = (_keys if data[1] == _TWO else _items)(text, end)
         if not is_ascii:
             keys = [key.encode("latin-1").decode() for key in keys]
     except (LookupError, ValueError):
