@@ -255,6 +255,8 @@ class TestNumbers:
             (SECONDS, "1.5s", 1.5),
             (SECONDS, "500ms", 0.5),
             (SECONDS, "5m", 300.0),
+            (SECONDS, "1h 30m", 5400.0),
+            (SECONDS, "1w", 604_800.0),
             (SECONDS, "1h", 3600.0),
             (SECONDS, "2 d", 172800.0),
             (SECONDS, "1e3", 1000.0),

@@ -14,7 +14,6 @@ from typing import (
     Callable,
     Dict,
     List,
-    Mapping,
     Optional,
     Sequence,
     Type,
@@ -29,27 +28,12 @@ from entrypoints.engine_address import EngineAddress, parts_of
 from entrypoints.settings import ranges
 from entrypoints.settings.pem import check_certificates, check_key
 from entrypoints.settings.ranges import Range
+from entrypoints.settings.units import NONE, SIZES, TIMES, Units, number_of
 
 if TYPE_CHECKING:
     Kind = click.ParamType[Any]
 else:
     Kind = click.ParamType  # not generic in every version of click
-
-_NUMBER = re.compile(
-    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)\s*([a-z]*)", re.IGNORECASE
-)
-_MAX_DIGITS = 30
-
-_TIMES: Mapping[str, float] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES: Mapping[str, float] = {
-    "b": 1,
-    "k": 1 << 10,
-    "kb": 1 << 10,
-    "m": 1 << 20,
-    "mb": 1 << 20,
-    "g": 1 << 30,
-    "gb": 1 << 30,
-}
 
 
 class Number(Kind):
@@ -60,7 +44,7 @@ class Number(Kind):
         name: str,
         range: Range,
         kind: Type[Union[int, float]] = int,
-        units: Mapping[str, float] = {},
+        units: Units = NONE,
         like: str = "",
     ) -> None:
         self.name = name
@@ -85,28 +69,20 @@ class Number(Kind):
             return None
         if isinstance(value, (int, float)):
             return value
-        found = _NUMBER.fullmatch(str(value).strip())
-        if not found or len(found.group(1)) > _MAX_DIGITS:
-            return None
-        unit = found.group(2).lower()
-        factor = self._units.get(unit) if unit else 1
-        if factor is None:
-            return None
-        digits = found.group(1)
-        return factor * (int(digits) if digits.lstrip("+-").isdigit() else float(digits))
+        return number_of(str(value), self._units)
 
 
 def seconds(range: Range = ranges.SECONDS) -> Number:
     """A number of seconds, which may have a unit."""
-    return Number("seconds", range, float, _TIMES, like="30, 0.5 or 5m")
+    return Number("seconds", range, float, TIMES, like="30, 0.5 or 5m")
 
 
 SECONDS = seconds()
 REPLICAS = Number("n", Range(0, 100))
-KEEPALIVE = Number("seconds", Range(1, MAX_KEEPALIVE, zero=True), int, _TIMES, like="300 or 5m")
+KEEPALIVE = Number("seconds", Range(1, MAX_KEEPALIVE, zero=True), int, TIMES, like="300 or 5m")
 COUNT = Number("n", ranges.COUNT)
-SIZE = Number("size", ranges.SIZE, int, _SIZES, like="1000000 or 512mb")
-SIZE_OR_NONE = Number("size", ranges.SIZE._replace(zero=True), int, _SIZES, like="512mb")
+SIZE = Number("size", ranges.SIZE, int, SIZES, like="1000000 or 512mb")
+SIZE_OR_NONE = Number("size", ranges.SIZE._replace(zero=True), int, SIZES, like="512mb")
 PORT = Number("port", ranges.PORT)
 PORT_OR_ANY = Number("port", ranges.PORT._replace(zero=True))
 
