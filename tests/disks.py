@@ -107,6 +107,9 @@ class FaultyFile:
         self._file.sync()
         self._disk.note_synced(self._inode)
 
+    def check(self) -> None:
+        self._file.check()
+
     def close(self) -> None:
         self._file.close()
 

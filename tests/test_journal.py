@@ -6,11 +6,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import struct
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 from zlib import crc32
 
 import pytest
@@ -376,6 +377,41 @@ def test_a_directory_that_is_gone_ends_the_server(
     world.store.set("k", b"1")
     world.background.work()
     assert world.journal.needed(["k"])
+
+
+def _remove_files(where: Path) -> None:
+    for path in where.glob("journal-*"):
+        path.unlink()
+
+
+def _put_a_copy_there(where: Path) -> None:
+    where.rename(where.with_name("before"))
+    shutil.copytree(where.with_name("before"), where)
+
+
+@pytest.mark.parametrize("replace", [_remove_files, _put_a_copy_there])
+def test_a_journal_that_is_no_longer_at_its_place_ends_the_server(
+    tmp_path: Path, replace: Callable[[Path], None]
+) -> None:
+    world = World(tmp_path / "d").load()
+    world.store.set("k", b"1")
+    world.background.work()
+    replace(tmp_path / "d")
+    world.tick()
+    world.background.work()
+    assert len(world.failures) == 1
+
+
+@pytest.mark.parametrize("replace", [_remove_files, _put_a_copy_there])
+def test_a_clean_stop_is_not_noted_in_another_directory(
+    tmp_path: Path, replace: Callable[[Path], None]
+) -> None:
+    world = World(tmp_path / "d").load()
+    world.store.set("k", b"1")
+    world.background.work()
+    replace(tmp_path / "d")
+    world.close()
+    assert not Path(tmp_path, "d", "closed").exists()
 
 
 def test_a_rewrite_is_due_when_the_files_are_twice_what_a_snapshot_takes(

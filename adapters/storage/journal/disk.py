@@ -41,6 +41,10 @@ class File(Protocol):
         """Returns once all that was written is on the disk."""
         ...
 
+    def check(self) -> None:
+        """Raises `OSError` when its name stands for another file now, or for none."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -147,6 +151,7 @@ class SystemFile:
     write and a sync, since a thread waits for Python's lock after each."""
 
     def __init__(self, path: str, flags: int) -> None:
+        self._path = path
         with contextlib.ExitStack() as opened:
             self._descriptor = _open(path, flags)
             opened.callback(os.close, self._descriptor)
@@ -167,6 +172,10 @@ class SystemFile:
 
     def sync(self) -> None:
         _sync_data(self._descriptor)
+
+    def check(self) -> None:
+        if not os.path.samestat(os.stat(self._path), os.fstat(self._descriptor)):
+            raise OSError(errno.ESTALE, "another file has taken its place", self._path)
 
     def close(self) -> None:
         self._closing.close()

@@ -210,8 +210,11 @@ class Writer:
             rest, self._rest = self._rest, None
             self._begin(rest._replace(looks=True))
             return
+        if self._is_busy:
+            self.figures.unlooked = LOOK_BYTES + 1  # so the next job does
+            return
         try:
-            self.figures.note_room(self._disk.free())
+            self.figures.note_room(self._room(self.segment.file))
         except OSError as error:  # such as that the directory is gone
             self._is_busy = True
             self._failed(error)
@@ -222,11 +225,12 @@ class Writer:
 
     def close(self) -> None:
         """Proves all frames, and frees the file; to be called when the writer is idle."""
-        self.segment.file.close()
         try:
+            self.segment.file.check()
             self._create(CLOSED, self.segment.header._replace(number=self.durable)).close()
         except OSError as error:
             log.warning("could not note a clean stop", extra={"why": str(error)})
+        self.segment.file.close()
 
     def _commit_scheduled(self) -> None:
         self._is_scheduled = False
@@ -282,7 +286,12 @@ class Writer:
                 self.segment.file.close()
             except NoRoom:
                 rest = job._replace(data=b"", before=job.number)
-        return Outcome(segment, took, self._disk.free() if job.looks else None, rest)
+        return Outcome(segment, took, self._room(segment.file) if job.looks else None, rest)
+
+    def _room(self, file: File) -> int:
+        """The bytes that there is room for; raises `OSError` when the file is gone."""
+        file.check()
+        return self._disk.free()
 
     def _create(self, name: str, header: Header) -> File:
         """A file with a header, which lasts."""
