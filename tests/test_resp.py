@@ -613,6 +613,20 @@ def test_nothing_is_left_of_a_transaction_with_refused_commands() -> None:
     assert not any(queue() for queue in queues)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "reply"),
+    [
+        (b"ab" * 1_000_000, b"", b"$0\r\n\r\n"),
+        (b"", b"ab" * 1_000_000, b"$0\r\n\r\n"),
+        (b"ab" * 10_000, b"b", b"-ERR the request takes as long as "),
+        (b"b", b"ab" * 10_000, bulk(b"b")),
+    ],
+)
+def test_a_long_value_has_no_long_comparison(one: bytes, other: bytes, reply: bytes) -> None:
+    told = said(request(b"MSET", b"k", one, b"l", other), request(b"LCS", b"k", b"l"))
+    assert told.startswith(b"+OK\r\n" + reply)
+
+
 def test_a_client_list_with_very_many_filters_is_refused() -> None:
     container = server_container()
     others = [conversation(container) for _ in range(100)]

@@ -31,16 +31,18 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
 
     def run(self, store: Store, budget: Budget) -> Commons:
         one, other = bytes_at(store, self.one, budget), bytes_at(store, self.other, budget)
-        budget.open(_CELL_COST * len(one) * len(other))
+        if not one or not other:
+            return Commons(b"", [], (len(one), len(other)))
+        budget.open(_CELL_COST * len(one) * (_ROW_CELLS + len(other)))
         return _common(one, other)
 
     def named_keys(self) -> Collection[str]:
         return (self.one, self.other)
 
 
-_CELL_COST = 8
+_CELL_COST, _ROW_CELLS = 8, 16
 """Bytes that a pair of bytes counts for as opened, each of one value: comparing them takes about as
-long."""
+long; and how many pairs each byte of the first value takes as long as, beside its own."""
 
 
 @register
