@@ -52,11 +52,14 @@ class Loopback(Pipelined):
     ) -> None:
         self._new_client = new_client
         self._new_server = new_server
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         self._begin()
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
-        """The results in order, a refused command's `KvError` in its place."""
+        """The results in order, a refused command's `KvError` in its place. Raises `RuntimeError`
+        within another call of the same thread, as from the handler of a signal."""
+        if self._turn._is_owned():  # type: ignore[attr-defined]  # as conditions ask it
+            raise RuntimeError("a local client was called within one of its own calls")
         with self._turn:
             outcomes = self._converse(commands)
             while len(outcomes) < len(commands):

@@ -24,7 +24,7 @@ class Connection(leases.Connection, Protocol):
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
     ) -> List[object]: ...
 
-    def settle(self) -> None:
+    def settle(self, sleep: Callable[[float], object]) -> None:
         """See `Pipelined`."""
         ...
 
@@ -73,7 +73,7 @@ class Pool(Pipelined):
 
     def settle(self) -> None:
         for connection in self.lender.leases().connections():
-            connection.settle()
+            connection.settle(self._sleep)
 
     def close(self) -> None:
         """Close the connections that are not in use; the next command opens a new one."""

@@ -7,8 +7,11 @@ Rule: a connection is in use until all replies have come; see `connection` for w
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import select
 import socket
+import time
 from collections import deque
 from time import monotonic
 from typing import Any, Callable, Deque, List, Optional, Protocol, Sequence, TypeVar
@@ -33,6 +36,9 @@ READ_SIZE = 64 * 1024
 
 MAX_LEFT = 2
 """How many connections on which calls were broken off are kept for `settle`, for each in use."""
+
+MIN_PAUSE, MAX_PAUSE = 0.0005, 0.02
+"""Seconds between two looks at them."""
 
 
 class Socket(Protocol):
@@ -68,19 +74,6 @@ class _Link:
         self.unread = unread(sock, new_poll)
         """Whether the server has closed the connection, or has sent what was not asked for."""
 
-    def leave(self) -> None:
-        """Tell the server that nothing more comes: it closes the connection once it has executed
-        what has arrived."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
-
-    def outlast(self, timeout: Optional[float]) -> None:
-        """Wait until the server has closed it, for at most `timeout` seconds each time."""
-        with contextlib.suppress(OSError):
-            self.sock.settimeout(timeout)
-            while self.sock.recv(READ_SIZE):
-                pass
-
     def close(self) -> None:
         self.sock.close()
 
@@ -91,6 +84,35 @@ class _Link:
         sock: Optional[Socket] = getattr(self, "sock", None)  # a signal may end `__init__` early
         if sock is not None:
             sock.close()
+
+
+class _Left:
+    """The rest of a connection on which a call was broken off: the server, which is told that
+    nothing more comes, closes it once it has executed what has arrived. Any number of callers may
+    ask for that; the descriptor is closed with the last reference."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, sock: Socket) -> None:
+        sock.shutdown(socket.SHUT_WR)
+        self._descriptor = os.dup(sock.fileno())
+        os.set_blocking(self._descriptor, False)
+
+    def is_over(self) -> bool:
+        """Whether the server has closed it."""
+        try:
+            while os.read(self._descriptor, READ_SIZE):
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def __del__(self) -> None:
+        descriptor: Optional[int] = getattr(self, "_descriptor", None)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class TcpClient(Connection[_Link], Pipelined):
@@ -109,19 +131,18 @@ class TcpClient(Connection[_Link], Pipelined):
     ) -> None:
         super().__init__(address, connect_timeout, timeout, new_session, password, new_poll)
         self._connect = connect
-        self._left: Deque[_Link] = deque(maxlen=MAX_LEFT)
-        """Those on which a call was broken off, and whose server may still execute something."""
+        self._left: Deque[_Left] = deque(maxlen=MAX_LEFT)
 
-    def settle(self) -> None:
-        for link in list(self._left):
-            link.outlast(self._timeout or None)
-            link.close()
-            with contextlib.suppress(ValueError):  # another thread was faster
-                self._left.remove(link)
-
-    def close(self) -> None:
-        super().close()
-        self._left.clear()
+    def settle(self, sleep: Callable[[float], object] = time.sleep) -> None:
+        """See `Pipelined`; waits for at most `timeout` seconds."""
+        end = monotonic() + self._timeout if self._timeout else math.inf
+        left, pause = list(self._left), MIN_PAUSE
+        while not all(each.is_over() for each in left) and monotonic() < end:
+            sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)
+        for each in left:
+            with contextlib.suppress(ValueError):  # another caller was faster
+                self._left.remove(each)
 
     def execute_all(
         self, commands: Sequence[Command[Any]], end: Optional[float] = None
@@ -155,9 +176,9 @@ class TcpClient(Connection[_Link], Pipelined):
         except (OSError, Unavailable) as error:
             raise self._lost(error) from error
         except BaseException:
-            self._link = None
-            link.leave()
-            self._left.append(link)
+            with contextlib.suppress(OSError):
+                self._left.append(_Left(link.sock))
+            self.close()
             raise
         if link.session.may_close:
             self.close()

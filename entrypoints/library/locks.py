@@ -16,7 +16,14 @@ from typing import Any, Callable, List, Optional, Type
 from domain.errors import Blame, KvError
 from domain.store import MAX_TTL
 from entrypoints.library import requests
-from entrypoints.library.runtime import Runtime, cleaned_up_if_broken_off, deadline, finish, pause
+from entrypoints.library.runtime import (
+    Runtime,
+    cleaned_up,
+    cleaned_up_if_broken_off,
+    deadline,
+    finish,
+    pause,
+)
 from entrypoints.library.senders import AwaitedSender, BlockingSender
 from entrypoints.settings.checks import check_above_0
 
@@ -125,13 +132,13 @@ class _LockState:
     async def _give_back(self, lease: _Lease) -> None:
         """Frees a lease whose acquisition or release was broken off, if the server may know it."""
         lease.stop_renewing()
-        may_be_held = lease.held or lease.in_doubt
-        lease.held = lease.in_doubt = False
+        lease.in_doubt, lease.held = lease.held or lease.in_doubt, False
         if lease in self._held:
             self._held.remove(lease)
-        if may_be_held:
+        if lease.in_doubt:
             with contextlib.suppress(KvError):
                 await self._runtime.send(requests.delete(self._key, if_equals=lease.token))
+            lease.in_doubt = False
 
     def _put_back(self, holder: Any, lease: Optional[_Lease]) -> None:
         """Has a holder the lease that it had before, if any."""
@@ -265,7 +272,7 @@ class Lock(_LockState):
         except KvError:
             raise
         except BaseException:  # from the handler of a signal, maybe before anything was sent
-            finish(self._drop())
+            finish(cleaned_up(self._runtime, self._drop))
             raise
 
     def __enter__(self) -> Lock:
@@ -278,7 +285,7 @@ class Lock(_LockState):
         except KvError:
             raise
         except BaseException:  # from the handler of a signal, maybe before anything was sent
-            finish(self._drop())
+            finish(cleaned_up(self._runtime, self._drop))
             raise
 
 

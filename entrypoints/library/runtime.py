@@ -14,7 +14,7 @@ import queue
 import random
 import time
 from functools import partial
-from typing import Any, Awaitable, Callable, Coroutine, Optional, Protocol, TypeVar, cast
+from typing import Any, Awaitable, Callable, Coroutine, Optional, Protocol, Set, TypeVar, cast
 
 import greenlet
 
@@ -25,6 +25,9 @@ from entrypoints.library.senders import AwaitedSender, BlockingSender
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, bool]]
 """Something to do again and again; False when there is no more to do."""
+
+MAX_BREAKS = 10
+"""How many times a clean-up is begun, at the most."""
 
 MAX_POLL_INTERVAL = 0.05
 """Seconds between two polls of what another client holds, at the most; half of it is random."""
@@ -128,21 +131,30 @@ class AsyncioRuntime:
 
     def __init__(self, client: AwaitedSender) -> None:
         self._client = client
+        self._left: Set[asyncio.Future[Any]] = set()
+        """What sends requests whose callers were cancelled."""
         self.clock = time.monotonic
 
     async def send(self, request: Request[T]) -> T:
-        """A caller that is cancelled waits for the outcome all the same, unless it is cancelled
-        once more."""
+        """A task of its own sends it, which goes on when the caller is cancelled."""
         sending = asyncio.ensure_future(self._client._send(request))
         try:
             return await asyncio.shield(sending)
         except asyncio.CancelledError:
-            sending.add_done_callback(_ignore)
-            await asyncio.wait((sending,))
+            self._left.add(sending)
+            sending.add_done_callback(self._forget)
             raise
 
     async def settle(self) -> None:
-        """There is nothing to wait for, as `send` has."""
+        loop = asyncio.get_running_loop()
+        left = [sending for sending in self._left if sending.get_loop() is loop]
+        if left:
+            await asyncio.wait(left)
+
+    def _forget(self, sent: asyncio.Future[Any]) -> None:
+        self._left.discard(sent)
+        if not sent.cancelled():
+            sent.exception()  # nobody awaits it any more
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -164,12 +176,6 @@ class AsyncioRuntime:
 
         task = asyncio.ensure_future(run())
         return lambda: cast(None, task.cancel())
-
-
-def _ignore(sent: asyncio.Future[Any]) -> None:
-    """Takes an outcome that nobody awaits any more."""
-    if not sent.cancelled():
-        sent.exception()
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
@@ -195,9 +201,22 @@ async def cleaned_up_if_broken_off(
     except (KvError, GeneratorExit):
         raise
     except BaseException:
-        await runtime.settle()
-        await clean_up()
+        await cleaned_up(runtime, clean_up)
         raise
+
+
+async def cleaned_up(runtime: Runtime, clean_up: Callable[[], Awaitable[object]]) -> None:
+    """Cleans up, once nothing that was sent can come after that; again when something breaks it
+    off, such as a second cancellation."""
+    for _ in range(MAX_BREAKS):
+        try:
+            await runtime.settle()
+            await clean_up()
+            return
+        except (KvError, GeneratorExit):
+            raise
+        except BaseException:  # noqa: BLE001 - what broke off the work itself is raised
+            continue
 
 
 async def pause(runtime: Runtime) -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, cast
 
 import gevent
 import pytest
@@ -110,6 +110,21 @@ def test_a_lock_whose_acquisition_is_interrupted_is_free(
         assert direct.count() == 0
 
 
+def test_locks_of_greenlets_that_are_killed_together_are_free(server: Server) -> None:
+    with greenlets(server.port) as client:
+
+        def hold() -> None:
+            with client.lock("lock", ttl=600):
+                gevent.sleep(TIMEOUT)
+
+        for _ in range(20):
+            holders = [gevent.spawn(hold) for _ in range(5)]
+            gevent.sleep(0.0002)
+            gevent.killall(holders)
+            assert all(isinstance(holder.value, gevent.GreenletExit) for holder in holders)
+            assert client.count() == 0
+
+
 def test_a_claim_of_a_cached_function_that_is_interrupted_is_free(
     proxy: Proxy, direct: Client, interrupt: Callable[[], None]
 ) -> None:
@@ -142,6 +157,61 @@ def test_a_lock_whose_acquisition_is_cancelled_is_free(proxy: Proxy, direct: Cli
 
     with tasks(proxy.port) as client:
         assert at_once(client, [cancelled]) == [[0, 0, 0]]
+
+
+def test_a_lock_whose_clean_up_is_cancelled_is_free(proxy: Proxy, direct: Client) -> None:
+    async def cancelled(client: AsyncClient) -> List[int]:
+        lock, counts = client.lock("lock", ttl=600), []
+        for n_more in range(4):
+            asked = threading.Event()
+            is_done = proxy.delay(then=asked.set)
+            task = asyncio.ensure_future(lock.acquire())
+            while not asked.is_set():
+                await asyncio.sleep(0.001)
+            for _ in range(1 + n_more):
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            assert task.cancelled()
+            is_done.wait(TIMEOUT)
+            counts.append(direct.count())
+        return counts
+
+    with tasks(proxy.port) as client:
+        assert at_once(client, [cancelled]) == [[0, 0, 0, 0]]
+
+
+def test_a_lock_of_a_greenlet_that_is_killed_twice_is_free(proxy: Proxy, direct: Client) -> None:
+    with greenlets(proxy.port) as client:
+        asked = threading.Event()
+        is_done = proxy.delay(then=asked.set)
+        holder = gevent.spawn(client.lock("lock", ttl=600).acquire)
+        while not asked.is_set():
+            gevent.sleep(0.001)
+        for _ in range(3):
+            holder.kill(block=False)
+            gevent.sleep(0.001)
+        holder.join()
+        assert isinstance(holder.value, gevent.GreenletExit)
+        assert is_done.wait(TIMEOUT)
+        assert direct.count() == 0
+
+
+def test_a_local_client_refuses_a_call_within_its_own() -> None:
+    client = Client.local()
+    session: Any = cast(Any, client)._executor._client
+    send, refused = session.send, []
+
+    def interrupted(commands: Any) -> Any:
+        with pytest.raises(RuntimeError, match="within one of its own calls"):
+            client.ping()
+        refused.append(commands)
+        return send(commands)
+
+    session.send = interrupted
+    client.set("k", 1)
+    assert len(refused) == 1
+    assert client.get("k") == 1
 
 
 def test_a_task_that_is_cancelled_ends_even_if_its_answer_has_just_arrived(
