@@ -106,7 +106,7 @@ def encoding(key: str, text: bytes) -> str:
 
 _MAX_EMBEDDED = 44
 _MAX_EMBEDDED_TEXT = len(r'"\u0000"') * _MAX_EMBEDDED
-"""The text of so few bytes is no longer, whatever they are."""
+"""No text that stands for so few bytes is longer."""
 
 
 class FromTo(Command[bool], kw_only=False, gc=False):
