@@ -9,6 +9,7 @@ for a single server.
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 import weakref
 from typing import Any, Callable, List, Optional, Type
@@ -39,10 +40,11 @@ class LockLost(KvError):
 
 
 class _Lease:
-    """One holder's acquisition."""
+    """One holder's acquisition, which a process that is forked does not inherit."""
 
     def __init__(self, holder: Any) -> None:
         self.holder = weakref.ref(holder)
+        self._pid = os.getpid()
         self.token = uuid.uuid4().hex
         self.in_doubt = False
         """Whether the server may have taken the token although no reply came."""
@@ -52,6 +54,11 @@ class _Lease:
         self.stop_renewing: Callable[[], None] = _no_op
         self.outer: Optional[_Lease] = None
         """The one that its holder lost by acquiring this one, and has not left yet."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process acquired it."""
+        return self._pid == os.getpid()
 
 
 class _LockState:
@@ -79,19 +86,25 @@ class _LockState:
     def _lease(self) -> Optional[_Lease]:
         """The caller's own, or one whose holder has ended without releasing it: such as the task
         that `asyncio.wait_for` made for `acquire`, or a thread of a pool."""
-        own = self._leases.get(self._runtime.holder())
+        own = self._lease_of(self._runtime.holder())
         if own is not None:
             return own
         return next((lease for lease in self._held if self._is_orphan(lease)), None)
 
+    def _lease_of(self, holder: Any) -> Optional[_Lease]:
+        lease = self._leases.get(holder)
+        return lease if lease is not None and lease.is_here else None
+
     def _is_orphan(self, lease: _Lease) -> bool:
         holder = lease.holder()
+        if not lease.is_here:
+            return False
         return holder is None or self._runtime.has_ended(holder)
 
     async def _acquire(self, timeout: Optional[float]) -> bool:
         end = deadline(self._runtime, timeout)
         holder = self._runtime.holder()
-        before = self._leases.get(holder)
+        before = self._lease_of(holder)
         if before is not None and before.in_doubt:
             lease, before = before, None
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -29,7 +30,7 @@ from entrypoints.library.runtime import BlockingRuntime, Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
 from tests.library.proxy import Fault, Proxy, reply_lost, request_lost
-from tests.support import TIMEOUT, Clock, Server
+from tests.support import ROOT, TIMEOUT, Clock, Server, environment
 
 
 def test_a_lock_lets_one_caller_in_at_a_time(programs: Programs) -> None:
@@ -454,3 +455,33 @@ def test_a_lock_for_centuries_is_renewed_each_day(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(client._runtime, "repeat", repeat)
     assert client.lock("lock", ttl=MAX_TTL, renew=True).acquire()
     assert intervals == [MAX_PAUSE]
+
+
+FORKED = """
+import os, sys
+from kvjson import Client
+
+client = Client(port=int(sys.argv[1]))
+lock = client.lock("job", ttl=600)
+with lock:
+    child = os.fork()
+    if child == 0:
+        print(lock.lost, lock.renew(), lock.release(), flush=True)
+        sys.exit(0)
+    os.waitpid(child, 0)
+    print(client.exists("job"), lock.lost, lock.renew(), flush=True)
+print(client.exists("job"))
+"""
+
+
+def test_a_process_that_is_forked_has_none_of_the_locks_of_its_parent(server: Server) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKED, str(server.port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        timeout=TIMEOUT,
+        check=True,
+    )
+    assert ended.stdout == "False False False\nTrue False True\nFalse\n"
