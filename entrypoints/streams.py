@@ -25,13 +25,12 @@ INTERRUPTED, TERMINATED, PIPE_CLOSED = (
 
 
 def prepare() -> None:
-    """Open what is closed on /dev/null, standard input and output the wrong way round, so that its
-    use fails as of what is closed; and let what cannot be encoded be written in escapes."""
+    """Open what is closed on /dev/null, standard input for writing alone, so that reading it fails
+    as of what is closed; and let what cannot be encoded be written in escapes."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            flags = os.O_RDONLY if name == "stdout" else os.O_WRONLY
-            descriptor = os.open(os.devnull, flags)
+            descriptor = os.open(os.devnull, os.O_WRONLY)
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ESCAPES)
