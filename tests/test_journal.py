@@ -11,7 +11,7 @@ import stat
 import struct
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Dict, List, Optional
 from zlib import crc32
 
 import pytest
@@ -389,29 +389,24 @@ def _put_a_copy_there(where: Path) -> None:
     shutil.copytree(where.with_name("before"), where)
 
 
-@pytest.mark.parametrize("replace", [_remove_files, _put_a_copy_there])
-def test_a_journal_that_is_no_longer_at_its_place_ends_the_server(
-    tmp_path: Path, replace: Callable[[Path], None]
-) -> None:
+@pytest.fixture(params=[_remove_files, _put_a_copy_there])
+def displaced(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """A world whose journal is no longer where it was."""
     world = World(tmp_path / "d").load()
     world.store.set("k", b"1")
     world.background.work()
-    replace(tmp_path / "d")
-    world.tick()
-    world.background.work()
-    assert len(world.failures) == 1
+    request.param(tmp_path / "d")
+    return world
 
 
-@pytest.mark.parametrize("replace", [_remove_files, _put_a_copy_there])
-def test_a_clean_stop_is_not_noted_in_another_directory(
-    tmp_path: Path, replace: Callable[[Path], None]
-) -> None:
-    world = World(tmp_path / "d").load()
-    world.store.set("k", b"1")
-    world.background.work()
-    replace(tmp_path / "d")
-    world.close()
-    assert not Path(tmp_path, "d", "closed").exists()
+def test_a_journal_that_is_no_longer_at_its_place_ends_the_server(displaced: World) -> None:
+    displaced.tick()
+    assert len(displaced.failures) == 1
+
+
+def test_a_clean_stop_is_not_noted_in_another_directory(displaced: World) -> None:
+    displaced.close()
+    assert not Path(displaced.disk.where, CLOSED).exists()
 
 
 def test_a_rewrite_is_due_when_the_files_are_twice_what_a_snapshot_takes(

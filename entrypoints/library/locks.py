@@ -97,9 +97,7 @@ class _LockState:
 
     def _is_orphan(self, lease: _Lease) -> bool:
         holder = lease.holder()
-        if not lease.is_here:
-            return False
-        return holder is None or self._runtime.has_ended(holder)
+        return lease.is_here and (holder is None or self._runtime.has_ended(holder))
 
     async def _acquire(self, timeout: Optional[float]) -> bool:
         end = deadline(self._runtime, timeout)

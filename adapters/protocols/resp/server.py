@@ -219,24 +219,22 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
     def known() -> Dict[str, Entry]:
         return {entry.name: entry for entry in table().values()}
 
-    def asked(arguments: Arguments) -> Dict[str, Any]:
+    def asked(arguments: Arguments, budget: Budget) -> Dict[str, Any]:
         entries = known()
         names = [text_of(each).lower() for each in arguments[2:]] or entries
+        budget.convert(_DESCRIPTION * len(names))
         return {name: entries.get(name) for name in names}
 
     def infos(session: Session, arguments: Arguments) -> Action:
         def action(store: Store, budget: Budget) -> List[Any]:
-            entries = asked(arguments).values()
-            budget.convert(_DESCRIPTION * len(entries))
-            return [entry and _described(entry) for entry in entries]
+            return [entry and _described(entry) for entry in asked(arguments, budget).values()]
 
         return action
 
     def docs(session: Session, arguments: Arguments) -> Action:
         def action(store: Store, budget: Budget) -> Dict[str, Any]:
-            entries = asked(arguments).items()
-            budget.convert(_DESCRIPTION * len(entries))
-            return {name: _documented(entry) for name, entry in entries if entry}
+            found = asked(arguments, budget).items()
+            return {name: _documented(entry) for name, entry in found if entry}
 
         return action
 
