@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
+import queue
+import sys
 import time
+from typing import Any
 
 from dependency_injector import containers, providers
 
 from adapters.client.json_lines import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.python_values import from_json, is_plain
+from adapters.client.worker import ThreadApi, Worker
 from adapters.process import resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
@@ -22,6 +27,23 @@ from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client_settings import DEFAULTS
 from entrypoints.version import version
+
+
+def _original(module: Any, name: str) -> Any:
+    """What a module of the standard library has, also where gevent has put its own in the place."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey.get_original(module.__name__, name) if monkey else getattr(module, name)
+
+
+WORKER = Worker(
+    ThreadApi(
+        start_new_thread=_original(_thread, "start_new_thread"),
+        new_lock=_original(_thread, "allocate_lock"),
+        new_rlock=_original(_thread, "RLock"),
+        new_queue=_original(queue, "SimpleQueue"),
+    )
+)
+"""That of all local clients."""
 
 
 class LocalContainer(containers.DeclarativeContainer):
@@ -58,5 +80,5 @@ class LocalContainer(containers.DeclarativeContainer):
         providers.Object(is_plain),
     )
     executor: providers.Provider[Pipelined] = providers.Singleton(
-        Loopback, session.provider, conversation.provider
+        Loopback, session.provider, conversation.provider, providers.Object(WORKER.run)
     )

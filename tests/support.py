@@ -168,7 +168,9 @@ def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:
     """A client of a store in this process."""
     executor = LocalExecutor(InMemoryStore(clock))
     return Loopback(
-        partial(ClientSession, DEFAULTS["max_reply_bytes"]), partial(session_of, executor)
+        partial(ClientSession, DEFAULTS["max_reply_bytes"]),
+        partial(session_of, executor),
+        run=lambda call: call(),
     )
 
 

@@ -7,7 +7,7 @@ network is missing.
 from __future__ import annotations
 
 import sys
-import threading
+from functools import partial
 from typing import Any, Callable, Iterator, List, Protocol, Sequence, TypeVar
 
 from application.commands import Command
@@ -44,27 +44,31 @@ class LoopbackLink:
 
 
 class Loopback(Pipelined):
-    """An executor for all threads of this process, one at a time. Where a refusal, or an exception
-    that is no answer, ends a conversation, the next command begins another."""
+    """An executor for all threads of this process: `run` carries out their calls one at a time.
+    Where a refusal, or an exception that is no answer, ends a conversation, the next command begins
+    another."""
 
     def __init__(
-        self, new_client: Callable[[], ClientSession], new_server: Callable[[], Conversation]
+        self,
+        new_client: Callable[[], ClientSession],
+        new_server: Callable[[], Conversation],
+        run: Callable[[Callable[[], List[object]]], List[object]],
     ) -> None:
         self._new_client = new_client
         self._new_server = new_server
-        self._turn = threading.RLock()
+        self._run = run
         self._begin()
 
     def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place. Raises `RuntimeError`
-        within another call of the same thread, as from the handler of a signal."""
-        if self._turn._is_owned():  # type: ignore[attr-defined]  # as conditions ask it
-            raise RuntimeError("a local client was called within one of its own calls")
-        with self._turn:
-            outcomes = self._converse(commands)
-            while len(outcomes) < len(commands):
-                outcomes += self._converse(commands[len(outcomes) :])
-            return outcomes
+        within another call, as from what an argument's conversion runs."""
+        return self._run(partial(self._execute_all, commands))
+
+    def _execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        outcomes = self._converse(commands)
+        while len(outcomes) < len(commands):
+            outcomes += self._converse(commands[len(outcomes) :])
+        return outcomes
 
     def _begin(self) -> None:
         self._client = self._new_client()

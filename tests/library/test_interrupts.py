@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, Callable, Iterator, List, cast
+from typing import Any, Callable, Iterator, List
 
 import gevent
 import pytest
@@ -175,23 +175,6 @@ def test_a_lock_of_a_greenlet_that_is_killed_twice_is_free(proxy: Proxy, direct:
         assert isinstance(holder.value, gevent.GreenletExit)
         assert is_done.wait(TIMEOUT)
         assert direct.count() == 0
-
-
-def test_a_local_client_refuses_a_call_within_its_own() -> None:
-    client = Client.local()
-    session: Any = cast(Any, client)._executor._client
-    send, refused = session.send, []
-
-    def interrupted(commands: Any) -> Any:
-        with pytest.raises(RuntimeError, match="within one of its own calls"):
-            client.ping()
-        refused.append(commands)
-        return send(commands)
-
-    session.send = interrupted
-    client.set("k", 1)
-    assert len(refused) == 1
-    assert client.get("k") == 1
 
 
 def test_a_task_that_is_cancelled_ends_even_if_its_answer_has_just_arrived(

@@ -1,0 +1,154 @@
+"""Clients of a store in their own process: what was begun is ended, and nothing waits for ever."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from typing import Any, Callable, Iterator, cast
+
+import pytest
+from kvjson import Client
+
+from tests.support import ROOT, TIMEOUT, environment
+
+
+class Interrupted(Exception):
+    """What the handler of a signal raises."""
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+        timeout=TIMEOUT,
+    )
+
+
+class Held:
+    """A local client whose next call, once it has begun, waits for the test."""
+
+    def __init__(self) -> None:
+        self.client = Client.local()
+        self.release = threading.Event()
+        self._session: Any = cast(Any, self.client)._executor._client
+
+    def next_call(self, then: Callable[[], object]) -> None:
+        send = self._session.send
+
+        def waiting(commands: Any) -> Any:
+            self._session.send = send
+            then()
+            self.release.wait(TIMEOUT)
+            return send(commands)
+
+        self._session.send = waiting
+
+
+@pytest.fixture
+def held() -> Iterator[Held]:
+    held = Held()
+    yield held
+    held.release.set()
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Has the main thread call a function when `send_signal` is called."""
+
+    def handle_by(function: Callable[[], None]) -> None:
+        signal.signal(signal.SIGUSR2, lambda *_: function())
+
+    before = signal.getsignal(signal.SIGUSR2)
+    yield handle_by
+    signal.signal(signal.SIGUSR2, before)
+
+
+def send_signal() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+
+
+def test_a_local_call_that_is_interrupted_is_carried_out_as_a_whole(
+    held: Held, on_signal: Callable[[Callable[[], None]], None]
+) -> None:
+    def interrupt() -> None:
+        raise Interrupted
+
+    on_signal(interrupt)
+    held.next_call(then=send_signal)
+    with pytest.raises(Interrupted):
+        held.client.mset({str(number): number for number in range(1000)})
+    held.release.set()
+    assert held.client.count() == 1000
+
+
+def test_the_handler_of_a_signal_may_call_a_local_client_that_is_in_a_call(
+    held: Held, on_signal: Callable[[Callable[[], None]], None]
+) -> None:
+    def call() -> None:
+        held.release.set()
+        held.client.incr("k", 5)
+
+    on_signal(call)
+    held.next_call(then=send_signal)
+    held.client.set("k", 1)
+    assert held.client.get("k") == 6
+
+
+def test_a_local_client_refuses_a_call_within_its_own(held: Held) -> None:
+    refused = []
+
+    def call() -> None:
+        with pytest.raises(RuntimeError, match="within one of its own calls"):
+            held.client.ping()
+        refused.append(True)
+
+    held.release.set()
+    held.next_call(then=call)
+    held.client.set("k", 1)
+    assert refused
+    assert held.client.get("k") == 1
+
+
+def test_a_local_client_works_in_a_process_forked_while_a_thread_calls_it() -> None:
+    done = python("""
+        import os, threading, kvjson
+        client = kvjson.Client.local()
+        client.mset({"x": 0, "y": 0})
+
+        def write():
+            while True:
+                client.mset(dict.fromkeys("xy", client.incr("n")))
+
+        threading.Thread(target=write, daemon=True).start()
+        for _ in range(50):
+            child = os.fork()
+            if not child:
+                found = client.mget(["x", "y"])
+                os._exit(found["x"] != found["y"])
+            assert os.waitpid(child, 0)[1] == 0
+        os._exit(0)
+    """)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_local_client_can_be_called_while_its_program_ends() -> None:
+    done = python("""
+        import builtins, kvjson
+
+        class Last:
+            def __init__(self):
+                self.client = kvjson.Client.local()
+                self.client["k"] = 1
+
+            def __del__(self):
+                print(self.client["k"])
+
+        builtins.last = Last()
+    """)
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
