@@ -155,6 +155,10 @@ def test_a_condition_on_the_tag_lets_nobodys_change_be_lost(peer: Peer) -> None:
     assert peer.ask("PUT", "/v1/keys/k", b"3", **JSON, if_match="W/" + tag).status == 412
     assert peer.ask("PUT", "/v1/keys/none", b"3", **JSON, if_match="*").status == 412
     assert peer.ask("GET", "/v1/keys/k").body == b"2"
+    for method in ("GET", "HEAD"):
+        for condition, status in [(tag, 412), (second.headers["etag"], 200), ("*", 200)]:
+            assert peer.ask(method, "/v1/keys/k", if_match=condition).status == status
+        assert peer.ask(method, "/v1/keys/none", if_match="*").status == 404
     weak = f"W/{second.headers['etag']}"
     assert peer.ask("GET", "/v1/keys/k", if_none_match=weak).status == 304
     assert peer.ask("PUT", "/v1/keys/k", b"3", **JSON, if_none_match=weak).status == 412

@@ -65,15 +65,21 @@ def tag_of(text: bytes) -> str:
 
 @register
 class GetEntry(OneKey[Union[Entry, UnsetType]], tag="GET", gc=False):
-    """Return the value of a key with the seconds left to it; nothing when it is missing."""
+    """Return the value of a key with the seconds left to it; nothing when it is missing. Raises
+    `ConditionFailed` for one that is there."""
 
     readonly = True
+
+    condition: Condition = Condition()
 
     def run(self, store: Store, budget: Budget) -> Union[Entry, UnsetType]:
         if store.get(self.key) is None:  # a read, for the statistics and the order of use
             return UNSET
         entry, _ = store.update(self.key, lambda before: before)
-        return entry or UNSET
+        if entry is None:
+            return UNSET
+        self.condition.check(entry)
+        return entry
 
 
 @register

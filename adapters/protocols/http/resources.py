@@ -61,7 +61,7 @@ def _condition(head: Head) -> Condition:
 
 def _get(head: Head, body: bytes) -> GetEntry:
     head.parameters(())
-    return GetEntry(_key(head))
+    return GetEntry(_key(head), Condition(match=head.tags(b"if-match")))
 
 
 def _got(head: Head, entry: Union[Entry, UnsetType]) -> Response:

@@ -92,8 +92,13 @@ TABLE: Tuple[Route, ...] = (
         f"{KEYS}/{{key}}",
         "Return the value of a key; its bytes when `Accept` names application/octet-stream.",
         _single(resources.GET),
-        {200: "The value.", 304: "The value is one of those named.", 404: _MISSING},
-        conditions=("If-None-Match",),
+        {
+            200: "The value.",
+            304: "The value is one of those named.",
+            404: _MISSING,
+            412: _FAILED,
+        },
+        conditions=_CONDITIONS,
     ),
     Route(
         "PUT",
