@@ -1,9 +1,10 @@
 """The entries of a function on the server, and which caller computes one.
 
 Rule: a value is returned as it was stored, of the same type, or it is not stored. A caller that
-finds nothing claims the key with a token, computes, stores, and removes its claim. The others wait
-for the value, or for the claim to end, and then one of them claims the key. A claim expires by
-itself, so one caller at a time takes over from a claimant that was killed.
+finds nothing puts a claim with a token at the key, computes, and puts the value in the claim's
+place. The others wait for the value, or for the claim to end, and then one of them claims the key.
+A claim expires by itself, so one caller at a time takes over from a claimant that was killed; and
+it is gone once its key was invalidated, so what was computed before that is not stored after it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from entrypoints.library.requests import Request
 from entrypoints.library.runtime import Runtime, cleaned_up_if_broken_off, pause
 from entrypoints.settings.checks import check_above_0
 
-_UNCACHEABLE = False
-"""Stands in place of a claim for a value that cannot be stored: no caller has to wait for it."""
+_MISSING: Any = object()
 
 
 class Found(NamedTuple):
@@ -40,6 +40,26 @@ class Claim(NamedTuple):
 
     key: str = ""
     token: str = ""
+
+    @property
+    def mark(self) -> Dict[str, Any]:
+        """What stands for the value until it is there."""
+        return _mark(self.token)
+
+
+def _mark(state: object) -> Dict[str, Any]:
+    return {"$claim": state}
+
+
+def _is_mark(value: Any) -> bool:
+    return isinstance(value, dict) and [*value] == ["$claim"]
+
+
+_UNCACHEABLE = _mark(False)
+"""For a value that cannot be stored: no caller has to wait for it."""
+
+_INVALIDATED = _mark(None)
+"""For a claim that has ended: the next caller claims the key anew."""
 
 
 class Cache:
@@ -72,30 +92,29 @@ class Cache:
 
     async def _look(self, claim: Claim) -> Union[Found, Claim]:
         """The value, or `claim`, once it is there."""
-        key, token = claim
-        claimed = False
         while True:
-            values = await self._runtime.send(requests.mget([key, _claim(key)]))
-            found = self._found(values, key)
+            value = await self._runtime.send(requests.get(claim.key, _MISSING))
+            if value == _UNCACHEABLE:
+                return Claim(claim.key)
+            found = self._found(value)
             if found is not None:
-                if claimed:
-                    await self._runtime.send(requests.delete(_claim(key), if_equals=token))
                 return found
-            if claimed:
+            is_free = not _is_mark(value) or value == _INVALIDATED
+            if is_free and await self._put_claim(claim, value):
                 return claim
-            other = values.get(_claim(key))
-            if other is _UNCACHEABLE:
-                return Claim(key)
-            if other is None:
-                claimed = await self._runtime.send(
-                    requests.set(_claim(key), token, ttl=self._lock_timeout, if_="absent")
-                )
-            if not claimed:
-                await pause(self._runtime)
+            await pause(self._runtime)
 
-    def _found(self, values: Dict[str, Any], key: str) -> Optional[Found]:
+    async def _put_claim(self, claim: Claim, value: Any) -> bool:
+        """Puts a claim in the place of what was found; false when that is another by now."""
+        condition: Any = {"if_": "absent"} if value is _MISSING else {"if_equals": value}
+        request = requests.set(claim.key, claim.mark, ttl=self._lock_timeout, **condition)
+        return await self._runtime.send(request)
+
+    def _found(self, value: Any) -> Optional[Found]:
+        if value is _MISSING or _is_mark(value):
+            return None
         try:
-            return Found(as_type(values[key], self._decode_as)) if key in values else None
+            return Found(as_type(value, self._decode_as))
         except NotOfType:  # it is replaced
             return None
 
@@ -105,43 +124,50 @@ class Cache:
             return
         with contextlib.suppress(KvError):
             text = self._text(value)
-            if text is not None and await self._store(claim.key, text):
-                await self.release_claim(claim)
-            else:
+            if text is None or not await self._store(claim, text):
                 ttl = min(self._ttl, self._lock_timeout)
-                request = requests.set(
-                    _claim(claim.key), _UNCACHEABLE, ttl=ttl, if_equals=claim.token
-                )
+                request = requests.set(claim.key, _UNCACHEABLE, ttl=ttl, if_equals=claim.mark)
                 await self._runtime.send(request)
 
-    async def _store(self, key: str, text: bytes) -> bool:
+    async def _store(self, claim: Claim, text: bytes) -> bool:
+        """Stores the value in the place of its claim, or where that has expired; not where another
+        one is, or what has ended it. Returns whether the server takes such a value."""
+        command = commands.Set(claim.key, Raw(text), ttl=self._ttl)
+        conditions: Any = {"if_equals": Raw(to_json(claim.mark))}, {"if_": "absent"}
         try:
-            command = commands.Set(key, Raw(text), ttl=self._ttl)
-            return await self._runtime.send(Request(command, bool))
+            for condition in conditions:
+                conditional = msgspec.structs.replace(command, **condition)
+                if await self._runtime.send(Request(conditional, bool)):
+                    break
+            return True
         except (BadRequest, TooLarge, OutOfMemory):
             return False
 
     def _text(self, value: Any) -> Optional[bytes]:
+        """The text of a value; None for one that would be read as another, or as a claim."""
         try:
             text = to_json(value)
-            return text if identical(as_type(from_json(text), self._decode_as), value) else None
+            read = from_json(text)
+            is_same = not _is_mark(read) and identical(as_type(read, self._decode_as), value)
         except (KvError, TypeError, RecursionError):
             return None
+        return text if is_same else None
 
     async def release_claim(self, claim: Claim) -> None:
         """Removes the claim, so that another caller can claim the key."""
         if claim.token:
             with contextlib.suppress(KvError):
-                request = requests.delete(_claim(claim.key), if_equals=claim.token)
-                await self._runtime.send(request)
+                await self._runtime.send(requests.delete(claim.key, if_equals=claim.mark))
 
     async def invalidate(self, key: str) -> bool:
-        """Removes the value; returns whether there was one."""
-        return await self._runtime.send(requests.delete(key))
-
-
-def _claim(key: str) -> str:
-    return f"claim:{key}"
+        """Removes the value, or ends the claim; returns whether there was a value."""
+        while True:
+            value = await self._runtime.send(requests.getdel(key, _MISSING))
+            if not _is_mark(value):
+                return value is not _MISSING
+            request = requests.set(key, _INVALIDATED, ttl=self._lock_timeout, if_="absent")
+            if await self._runtime.send(request):
+                return False
 
 
 def identical(one: Any, other: Any) -> bool:

@@ -33,14 +33,14 @@ def test_of_many_concurrent_misses_one_calls_the_function(programs: Programs) ->
         @cached(client, ttl=60, name="slow")
         def square(number: int) -> Dict[str, Any]:
             calls.append(number)
-            while client.info()["commands"]["MGET"] < before + 20:  # others miss meanwhile
+            while client.info()["commands"]["GET"] < before + 20:  # others miss meanwhile
                 client.sleep(0.001)
             return {"square": number**2, "as bytes": bytes([number])}
 
         made: Callable[[int], Any] = square
         return made
 
-    before = programs.clients[0].info()["commands"].get("MGET", 0)
+    before = programs.clients[0].info()["commands"].get("GET", 0)
     works = [lambda client=client: slow(client)(5) for client in programs.clients * 7]
     assert programs.together(works[:20]) == [{"square": 25, "as bytes": b"\x05"}] * 20
     assert calls == [5]
@@ -191,7 +191,14 @@ class Size(enum.IntEnum):
 RESULTS: List[Any] = [
     *[None, True, 1, 1.0, -0.0, "x", b"x", [], {}, [1, [2.0, {"a": None}]], 10**30],
     *[(1, 2), [(1,)], {1: 2}, {1, 2}, User("Ada"), bytearray(b"x"), Size.SMALL, float("inf")],
-    *[{"a": (1,)}, nested(200), object(), {"$binary": {"base64": "", "subType": "00"}}],
+    *[
+        {"a": (1,)},
+        nested(200),
+        object(),
+        {"$claim": None},
+        {"$claim": "x"},
+        {"$binary": {"base64": "", "subType": "00"}},
+    ],
 ]
 
 
@@ -316,6 +323,18 @@ def test_a_result_can_be_invalidated(blocking: Client) -> None:
     assert square.invalidate(number=3) is True
     assert (square(3), square(4)) == (9, 16)
     assert calls == [3, 4, 3]
+
+
+def test_a_result_that_is_invalidated_while_it_is_computed_is_not_kept(blocking: Client) -> None:
+    calls: List[bool] = []
+
+    @blocking.cached(ttl=60, name="count")
+    def count() -> int:
+        calls.append(count.invalidate() if not calls else True)
+        return len(calls)
+
+    assert [count(), count(), count()] == [1, 2, 2]
+    assert calls[0] is False, "there was no result yet"
 
 
 class Shop:
@@ -453,7 +472,7 @@ def test_one_waiter_takes_over_from_a_claimant_that_was_killed(programs: Program
 
     client = programs.clients[0]
     key = client.cached(ttl=60, name="slow")(slow(client)).key()
-    client.set(f"claim:{key}", "of a process that was killed", ttl=0.1)
+    client.set(key, {"$claim": "of a process that was killed"}, ttl=0.1)
     works = [slow(client) for client in programs.clients * 7]
     assert programs.together(works) == ["right"] * 21
     assert calls == [1]
@@ -461,11 +480,12 @@ def test_one_waiter_takes_over_from_a_claimant_that_was_killed(programs: Program
 
 
 def test_a_claim_of_another_is_left_alone(blocking: Client) -> None:
+    of_another = {"$claim": "of another, since this one ran out"}
+
     @blocking.cached(ttl=60, name="slow", lock_timeout=30)
     def fails(fail: bool) -> str:
-        claim = f"claim:{fails.key(fail)}"
-        assert 20 < (blocking.ttl(claim) or 0) <= 30
-        blocking.set(claim, "of another, since this one ran out")
+        assert 20 < (blocking.ttl(fails.key(fail)) or 0) <= 30
+        blocking.set(fails.key(fail), of_another)
         if fail:
             raise ZeroDivisionError
         return "right"
@@ -474,7 +494,16 @@ def test_a_claim_of_another_is_left_alone(blocking: Client) -> None:
         fails(True)
     assert fails(False) == "right"
     for fail in (True, False):
-        assert blocking.get(f"claim:{fails.key(fail)}") == "of another, since this one ran out"
+        assert blocking.get(fails.key(fail)) == of_another
+
+
+def test_a_result_is_kept_though_its_claim_ran_out(blocking: Client) -> None:
+    @blocking.cached(ttl=60, name="slow", lock_timeout=30)
+    def slow() -> str:
+        assert blocking.delete(slow.key())
+        return "right"
+
+    assert slow() == blocking.get(slow.key()) == "right"
 
 
 def test_callers_do_not_wait_for_a_result_that_cannot_be_stored(programs: Programs) -> None:
