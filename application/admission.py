@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT = 16 * 1024, 1024
 """Bytes each way before the right password."""
 
+MAX_PASSWORD_BYTES = 2048
+"""As JSON, where each byte may take six, it is within the bounds."""
+
 MAX_LONG_REQUESTS = 8
 """How many long requests are carried out at once; each holds what it has read so far."""
 

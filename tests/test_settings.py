@@ -734,6 +734,7 @@ class TestPassword:
             (b"\xef\xbb\xbfsesame\n", "byte order mark"),
             ("sesame\n".encode("utf-16"), "byte order mark"),
             (b"sesame\xff\n", "UTF-8"),
+            (b"sesame" * 400, "longer than 2,048 bytes"),
         ],
     )
     def test_a_password_that_no_client_could_send_is_refused(

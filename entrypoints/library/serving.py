@@ -14,7 +14,7 @@ import msgspec
 from application.limits import Limits
 from entrypoints.address import ListenAddress, parse_host
 from entrypoints.library.client import Client
-from entrypoints.settings.checks import check_port, check_values
+from entrypoints.settings.checks import check_password, check_port, check_values
 from entrypoints.settings.pem import check_tls_files
 from entrypoints.settings.ranges import PORT, SIZE
 from entrypoints.socket_apis import import_gevent
@@ -157,12 +157,23 @@ def serve(
     if unknown:
         raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
     check_values(options, ServerOptions, {"max_memory": SIZE._replace(zero=True)})
+    if "password" in options:
+        _check_password(options["password"])
     limits = options.get("limits", Limits())
     settings = {**_DEFAULTS, **msgspec.structs.asdict(limits), **options}
     settings.update(host=host, port=port)
     settings.pop("limits", None)
     _check(settings)
     return EmbeddedServer(settings, store, grace)
+
+
+def _check_password(password: str) -> None:
+    if not password:
+        raise ValueError("password is empty; leave it out for none")
+    try:
+        check_password(password)
+    except ValueError as error:
+        raise ValueError(f"password: {error}") from None
 
 
 def _check(settings: Dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Mapping
 
 import msgspec
 
+from application.admission import MAX_PASSWORD_BYTES
 from application.json_wording import in_json_words
 from entrypoints.settings.ranges import Range
 
@@ -32,6 +33,12 @@ def check_port(port: object, range: Range) -> None:
     """Raise `ValueError` for what is no port."""
     if type(port) is not int or not range.holds(port):
         raise ValueError(f"port={port!r:.100} is not an integer {range}")
+
+
+def check_password(password: str) -> None:
+    """Raise `ValueError` for a password that is too long for a client to send."""
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise ValueError(f"it is longer than {MAX_PASSWORD_BYTES:,} bytes")
 
 
 def check_above_0(most: float = math.inf, **numbers: Any) -> None:

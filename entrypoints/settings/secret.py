@@ -15,7 +15,7 @@ from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 import click
 
 from entrypoints.settings import pem
-from entrypoints.settings.checks import refuse_byte_order_mark
+from entrypoints.settings.checks import check_password, refuse_byte_order_mark
 from entrypoints.settings.sources import ENVIRONMENT_RANK, F, Given, setting
 
 VARIABLE = "KV_PASSWORD"
@@ -90,6 +90,7 @@ def _secret(source: _Source) -> str:
         data = source.read()
         refuse_byte_order_mark(data)
         secret = data.partition(b"\n")[0].rstrip(b"\r").decode()
+        check_password(secret)
     except OSError as error:
         raise click.UsageError(
             f"cannot read the password, {source.origin}: {error.strerror or error}"

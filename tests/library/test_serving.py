@@ -115,6 +115,8 @@ def test_an_address_that_is_taken_is_told_where_the_server_is_started() -> None:
         ({"max_memory": "64mb"}, "max_memory"),
         ({"max_memory": True}, "max_memory"),
         ({"password": 5}, "password"),
+        ({"password": ""}, "password is empty"),
+        ({"password": "x" * 2049}, "password: it is longer than 2,048 bytes"),
         ({"limits": 5}, "limits"),
     ],
 )
