@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import uuid
+from functools import partial
 from typing import Any, Dict, NamedTuple, Optional, Union
 
 import msgspec
@@ -23,7 +24,7 @@ from domain.errors import BadRequest, KvError, OutOfMemory, TooLarge, Unauthenti
 from domain.store import MAX_TTL
 from entrypoints.library import requests
 from entrypoints.library.requests import Request
-from entrypoints.library.runtime import Runtime, cleaned_up_if_broken_off, pause
+from entrypoints.library.runtime import Runtime, cleaned_up, pause
 from entrypoints.settings.checks import check_above_0
 
 _MISSING: Any = object()
@@ -36,10 +37,10 @@ class Found(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The right to store a value; without a token it is not stored."""
+    """The right to store a value, once the server has it."""
 
-    key: str = ""
-    token: str = ""
+    key: str
+    token: str
 
     @property
     def mark(self) -> Dict[str, Any]:
@@ -62,6 +63,10 @@ _INVALIDATED = _mark(None)
 """For a claim that has ended: the next caller claims the key anew."""
 
 
+Look = Union[Found, Claim, None]
+"""What a caller has to go on with."""
+
+
 class Cache:
     """The entries of one function."""
 
@@ -75,27 +80,27 @@ class Cache:
         self._decode_as = decode_as
         self._lock_timeout = lock_timeout
 
-    async def look(self, key: Optional[str]) -> Union[Found, Claim]:
-        """The value, or the right to store one. Without a server, neither is waited for; without a
-        key there is neither."""
-        if key is None:
-            return Claim()
-        claim = Claim(key, uuid.uuid4().hex)
+    def new_claim(self, key: Optional[str]) -> Look:
+        """What to look with, which the server does not know yet; None without a key."""
+        return None if key is None else Claim(key, uuid.uuid4().hex)
+
+    async def look(self, claim: Look) -> Look:
+        """The value; or the claim, which the server has now; or None, when nothing is to be stored:
+        without a key, and without a server."""
+        if not isinstance(claim, Claim):
+            return None
         try:
-            return await cleaned_up_if_broken_off(
-                self._runtime, self._look(claim), lambda: self.release_claim(claim)
-            )
+            return await self._look(claim)
         except Unauthenticated:
             raise
         except KvError:
-            return Claim(key)
+            return None
 
-    async def _look(self, claim: Claim) -> Union[Found, Claim]:
-        """The value, or `claim`, once it is there."""
+    async def _look(self, claim: Claim) -> Look:
         while True:
             value = await self._runtime.send(requests.get(claim.key, _MISSING))
             if value == _UNCACHEABLE:
-                return Claim(claim.key)
+                return None
             found = self._found(value)
             if found is not None:
                 return found
@@ -118,9 +123,9 @@ class Cache:
         except NotOfType:  # it is replaced
             return None
 
-    async def keep(self, claim: Claim, value: Any) -> None:
+    async def keep(self, claim: Look, value: Any) -> None:
         """Stores the value, unless it would come back as another; the caller has it in any case."""
-        if not claim.token:
+        if not isinstance(claim, Claim):
             return
         with contextlib.suppress(KvError):
             text = self._text(value)
@@ -153,11 +158,14 @@ class Cache:
             return None
         return text if is_same else None
 
-    async def release_claim(self, claim: Claim) -> None:
-        """Removes the claim, so that another caller can claim the key."""
-        if claim.token:
-            with contextlib.suppress(KvError):
-                await self._runtime.send(requests.delete(claim.key, if_equals=claim.mark))
+    async def abandon(self, claim: Look) -> None:
+        """Removes a claim that the server may have, so that another caller can claim the key."""
+        if isinstance(claim, Claim):
+            await cleaned_up(self._runtime, partial(self._remove, claim))
+
+    async def _remove(self, claim: Claim) -> None:
+        with contextlib.suppress(KvError):
+            await self._runtime.send(requests.delete(claim.key, if_equals=claim.mark))
 
     async def invalidate(self, key: str) -> bool:
         """Removes the value, or ends the claim; returns whether there was a value."""

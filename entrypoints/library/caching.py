@@ -116,16 +116,17 @@ class CachedFunction(_Cached[P, T]):
     """A function whose results are kept on the server; made by `cached`."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        function = self._function
-        found = finish(self._cache.look(self._key_or_none(args, kwargs)))
-        if isinstance(found, Found):
-            return cast(T, found.value)
+        function, cache = self._function, self._cache
+        found = cache.new_claim(self._key_or_none(args, kwargs))
         try:
+            found = finish(cache.look(found))
+            if isinstance(found, Found):
+                return cast(T, found.value)
             value: T = function(*self._bound, *args, **kwargs)
+            finish(cache.keep(found, value))
         except BaseException:
-            finish(self._cache.release_claim(found))
+            finish(cache.abandon(found))
             raise
-        finish(self._cache.keep(found, value))
         return value
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -150,16 +151,19 @@ class AsyncCachedFunction(_Cached[P, T]):
         _mark_as_coroutine_function(self)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        function = self._function
-        found = await self._cache.look(self._key_or_none(args, kwargs))
-        if isinstance(found, Found):
-            return cast(T, found.value)
+        function, cache = self._function, self._cache
+        found = cache.new_claim(self._key_or_none(args, kwargs))
         try:
+            found = await cache.look(found)
+            if isinstance(found, Found):
+                return cast(T, found.value)
             value: T = await function(*self._bound, *args, **kwargs)
-        except BaseException:
-            await self._cache.release_claim(found)
+            await cache.keep(found, value)
+        except GeneratorExit:
             raise
-        await self._cache.keep(found, value)
+        except BaseException:
+            await cache.abandon(found)
+            raise
         return value
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:

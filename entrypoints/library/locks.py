@@ -9,6 +9,7 @@ for a single server.
 from __future__ import annotations
 
 import contextlib
+import enum
 import os
 import uuid
 import weakref
@@ -39,6 +40,15 @@ class LockLost(KvError):
     blame = Blame.CLIENT
 
 
+class _Hold(enum.Enum):
+    """What is known of a lease. It changes in one step: the handler of a signal may raise between
+    any two."""
+
+    NONE = "the server does not have its token"
+    DOUBTFUL = "the server may have its token, although no reply came"
+    HELD = "the server had its token"
+
+
 class _Lease:
     """One holder's acquisition, which a process that is forked does not inherit."""
 
@@ -46,14 +56,16 @@ class _Lease:
         self.holder = weakref.ref(holder)
         self._pid = os.getpid()
         self.token = uuid.uuid4().hex
-        self.in_doubt = False
-        """Whether the server may have taken the token although no reply came."""
-        self.held = False
+        self.hold = _Hold.NONE
         self.lost = False
         self.expires = 0.0
         self.stop_renewing: Callable[[], None] = _no_op
         self.outer: Optional[_Lease] = None
         """The one that its holder lost by acquiring this one, and has not left yet."""
+
+    @property
+    def is_held(self) -> bool:
+        return self.hold is _Hold.HELD
 
     @property
     def is_here(self) -> bool:
@@ -80,7 +92,7 @@ class _LockState:
         last renewed, or it was found to be gone."""
         lease = self._lease()
         return lease is not None and (
-            lease.lost or (lease.held and self._runtime.clock() >= lease.expires)
+            lease.lost or (lease.is_held and self._runtime.clock() >= lease.expires)
         )
 
     def _lease(self) -> Optional[_Lease]:
@@ -103,7 +115,7 @@ class _LockState:
         end = deadline(self._runtime, timeout)
         holder = self._runtime.holder()
         before = self._lease_of(holder)
-        if before is not None and before.in_doubt:
+        if before is not None and before.hold is _Hold.DOUBTFUL:
             lease, before = before, None
         else:
             lease = _Lease(holder)
@@ -113,8 +125,10 @@ class _LockState:
                 self._runtime, self._wait_for(lease, before, end), lambda: self._give_back(lease)
             )
         finally:
-            is_own = before is not None and before.held and self._runtime.clock() < before.expires
-            if not lease.held and (is_own or not lease.in_doubt):
+            is_own = (
+                before is not None and before.is_held and self._runtime.clock() < before.expires
+            )
+            if lease.hold is _Hold.NONE or (lease.hold is _Hold.DOUBTFUL and is_own):
                 self._put_back(holder, before)
 
     async def _wait_for(
@@ -125,7 +139,7 @@ class _LockState:
             if end is not None and self._runtime.clock() >= end:
                 return False
             await pause(self._runtime)
-        if before is not None and before.held:
+        if before is not None and before.is_held:
             before.stop_renewing()
             self._lose(before)
             lease.outer = before
@@ -143,13 +157,13 @@ class _LockState:
     async def _give_back(self, lease: _Lease) -> None:
         """Frees a lease whose acquisition or release was broken off, if the server may know it."""
         lease.stop_renewing()
-        lease.in_doubt, lease.held = lease.held or lease.in_doubt, False
         if lease in self._held:
             self._held.remove(lease)
-        if lease.in_doubt:
+        if lease.hold is not _Hold.NONE:
+            lease.hold = _Hold.DOUBTFUL
             with contextlib.suppress(KvError):
                 await self._runtime.send(requests.delete(self._key, if_equals=lease.token))
-            lease.in_doubt = False
+            lease.hold = _Hold.NONE
 
     def _put_back(self, holder: Any, lease: Optional[_Lease]) -> None:
         """Has a holder the lease that it had before, if any."""
@@ -167,14 +181,14 @@ class _LockState:
         """Tries once; a lock that an earlier try acquired without receiving the reply is taken
         over."""
         asked = self._runtime.clock()
-        doubtful, lease.in_doubt = lease.in_doubt, True
-        if not (doubtful and await self._extend(lease)):
+        before, lease.hold = lease.hold, _Hold.DOUBTFUL
+        if not (before is _Hold.DOUBTFUL and await self._extend(lease)):
             request = requests.set(self._key, lease.token, ttl=self._ttl, if_="absent")
             if not await self._runtime.send(request):
-                lease.in_doubt = doubtful
+                lease.hold = before
                 return False
-        lease.in_doubt, lease.held = False, True
         lease.expires = asked + self._ttl
+        lease.hold = _Hold.HELD
         return True
 
     async def _extend(self, lease: _Lease) -> bool:
@@ -183,7 +197,7 @@ class _LockState:
         )
 
     async def _renew(self, lease: Optional[_Lease]) -> bool:
-        if lease is None or not lease.held:
+        if lease is None or not lease.is_held:
             return False
         asked = self._runtime.clock()
         if await self._extend(lease):
@@ -198,7 +212,7 @@ class _LockState:
 
         async def work() -> bool:
             lock, lease = state(), weak()
-            if lock is None or lease is None or not lease.held:
+            if lock is None or lease is None or not lease.is_held:
                 return False
             try:
                 return await lock._renew(lease)
@@ -212,20 +226,20 @@ class _LockState:
         if lease is None:
             return False
         lease.stop_renewing()
-        if not lease.held and not lease.in_doubt:
+        if lease.hold is _Hold.NONE:
             return False
         freed = await cleaned_up_if_broken_off(
             self._runtime,
             self._runtime.send(requests.delete(self._key, if_equals=lease.token)),
             lambda: self._give_back(lease),
         )
-        lease.lost = lease.held and not freed
+        lease.lost = lease.is_held and not freed
         self._forget(lease)
         return freed
 
     def _forget(self, lease: _Lease) -> None:
         """Forgets a lease that was released; one that was lost is remembered as lost."""
-        lease.held = lease.in_doubt = False
+        lease.hold = _Hold.NONE
         if lease in self._held:
             self._held.remove(lease)
         holder = lease.holder()

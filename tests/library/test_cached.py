@@ -9,6 +9,7 @@ import dataclasses
 import enum
 import functools
 import socket
+import sys
 import time
 import types
 from typing import Any, Callable, ClassVar, Dict, List
@@ -23,6 +24,7 @@ from entrypoints.library.unique_keys import unique_key
 from tests.library.crowd import Programs
 from tests.library.kinds import Kind, greenlets, threads
 from tests.library.proxy import Proxy
+from tests.library.steps import broken_off_at_each_step
 from tests.support import TIMEOUT, Server, running_server
 
 
@@ -504,6 +506,27 @@ def test_a_result_is_kept_though_its_claim_ran_out(blocking: Client) -> None:
         return "right"
 
     assert slow() == blocking.get(slow.key()) == "right"
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 9), reason="3.8 crashes where a trace function raises in a coroutine"
+)
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_no_claim_is_left_wherever_a_call_is_broken_off() -> None:
+    client = Client.local()
+
+    @client.cached(ttl=60, name="right", lock_timeout=600)
+    def right() -> str:
+        return "right"
+
+    def forgotten() -> Callable[[], object]:
+        right.invalidate()
+        client.flush()
+        return right
+
+    files = ("library/caching.py", "library/cache.py", "library/runtime.py")
+    for step in broken_off_at_each_step(forgotten, files):
+        assert client.get(right.key(), "right") == "right", step
 
 
 def test_callers_do_not_wait_for_a_result_that_cannot_be_stored(programs: Programs) -> None:

@@ -30,6 +30,7 @@ from entrypoints.library.runtime import BlockingRuntime, Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
 from tests.library.proxy import Fault, Proxy, reply_lost, request_lost
+from tests.library.steps import broken_off_at_each_step
 from tests.support import ROOT, TIMEOUT, Clock, Server, environment
 
 
@@ -485,3 +486,36 @@ def test_a_process_that_is_forked_has_none_of_the_locks_of_its_parent(server: Se
         check=True,
     )
     assert ended.stdout == "False False False\nTrue False True\nFalse\n"
+
+
+FILES = ("library/locks.py", "library/runtime.py")
+by_step = pytest.mark.skipif(
+    sys.version_info < (3, 9),
+    reason="CPython 3.8 crashes where a trace function raises in a coroutine",
+)
+
+
+@by_step
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_lock_is_free_after_a_release_wherever_its_acquisition_was_broken_off() -> None:
+    client = Client.local()
+    lock = client.lock("lock", ttl=600)
+    for step in broken_off_at_each_step(lambda: lock.acquire, FILES):
+        lock.release()
+        assert not client.exists("lock"), step
+    assert lock.release()
+
+
+@by_step
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_lock_is_free_after_a_second_release_wherever_the_first_was_broken_off() -> None:
+    client = Client.local()
+    lock = client.lock("lock", ttl=600)
+
+    def acquired() -> Callable[[], object]:
+        assert lock.acquire(timeout=0)
+        return lock.release
+
+    for step in broken_off_at_each_step(acquired, FILES):
+        lock.release()
+        assert not client.exists("lock"), step
