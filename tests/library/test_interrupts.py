@@ -19,6 +19,7 @@ from kvjson import AsyncClient, Client
 from tests.library.crowd import at_once
 from tests.library.kinds import greenlets, tasks, threads
 from tests.library.proxy import Link, Proxy, passed_on
+from tests.library.steps import broken_off_at_each_step
 from tests.support import ROOT, TIMEOUT, Server, environment
 
 
@@ -275,6 +276,25 @@ def test_a_signal_at_any_point_of_a_call_loses_no_connection_and_no_reply(server
         timeout=TIMEOUT,
     )
     assert ended.stdout == "0 0 None\n"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of one that nothing knows yet
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_call_that_is_broken_off_at_any_step_costs_no_connection(
+    server: Server, is_connected: bool
+) -> None:
+    files = [f"client/{name}.py" for name in ("pool", "lender", "leases", "tcp", "connection")]
+    files += ["client/unread.py", "client/json_lines.py", "client/network.py", "library/client.py"]
+    with threads(server.port, max_connections=1) as client:
+        client.mset({"a": "wrong", "b": "right"})
+
+        def connected() -> Callable[[], object]:
+            if not is_connected:
+                client.close()
+            return lambda: client.get("a")
+
+        for step in broken_off_at_each_step(connected, tuple(files)):
+            assert client.get("b") == "right", step
 
 
 def test_tasks_that_are_cancelled_twice_lose_no_connection(proxy: Proxy) -> None:
