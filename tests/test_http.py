@@ -135,6 +135,27 @@ def test_the_path_that_browsers_make_of_a_dot_is_no_key(peer: Peer, method: str)
 
 
 @pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("application/octet-stream", "application/octet-stream"),
+        ("application/json, application/octet-stream", "application/octet-stream"),
+        ("application/octet-stream;q=0.5, */*;q=0.1", "application/octet-stream"),
+        ("application/json, application/octet-stream; q=0.5", "application/json"),
+        ("application/octet-stream;q=0", "application/json"),
+        ("application/octet-stream+zip", "application/json"),
+        ("*/*", "application/json"),
+        (";q=, ,=", "application/json"),
+    ],
+)
+def test_a_value_is_sent_in_the_form_that_is_preferred(
+    peer: Peer, accept: str, content_type: str
+) -> None:
+    peer.ask("PUT", "/v1/keys/k", b"1", **JSON)
+    found = peer.ask("GET", "/v1/keys/k", accept=accept)
+    assert found.headers["content-type"] == content_type
+
+
+@pytest.mark.parametrize(
     "body", [b"", b"\0\xff", b'"', b"text", b'{"a": 1}', b"null", "ä".encode()]
 )
 def test_bytes_come_back_as_they_were(peer: Peer, body: bytes) -> None:
@@ -501,6 +522,23 @@ def test_a_head_of_many_fields_is_refused(size: int) -> None:
     )
     assert told.startswith(b"HTTP/1.1 431 ")
     assert b"at most 256 header fields" in told
+
+
+@pytest.mark.parametrize("size", [1000, 100_000])
+def test_a_long_head_is_refused_however_it_arrives(size: int) -> None:
+    peer = Peer(server_container(max_key_bytes=1000))
+    head = b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\na: " + b"x" * 19_384 + b"\r\n\r\n"
+    told = b"".join(
+        peer.send(head[at : at + size]) for at in range(0, len(head), size) if peer.is_open
+    )
+    assert told.startswith(b"HTTP/1.1 431 ")
+
+
+def test_line_feeds_of_a_body_are_no_header_fields(peer: Peer) -> None:
+    body = b"[%b]" % (b"\n" * 1000)
+    head = b"PUT /v1/keys/k HTTP/1.1\nHost: localhost\nContent-Length: %d\n" % len(body)
+    told = peer.send(head + b"Content-Type: application/json\n\n" + body)
+    assert told.startswith(b"HTTP/1.1 201 ")
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:

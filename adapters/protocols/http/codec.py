@@ -53,8 +53,8 @@ class HttpCodec(Codec):
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        head_bytes = _HEAD_BYTES + 3 * site.limits.max_key_bytes
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=head_bytes)
+        self._head_bytes = _HEAD_BYTES + 3 * site.limits.max_key_bytes
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._head_bytes)
         self._sender = Sender(self._http)
         self._unchecked: Optional[Head] = None
         """The request whose credentials are being looked at."""
@@ -157,22 +157,28 @@ class HttpCodec(Codec):
             request = exchange.take() if exchange else None
             if request is None and not (exchange and exchange.has_more):
                 if self._http.their_state is h11.IDLE:
-                    self._check_fields()
+                    self._check_head()
                 request = self._take(self._http.next_event())
                 self._unread = None
             if request is not None or not self.has_more:
                 return request
         return None
 
-    def _check_fields(self) -> None:
-        """Refuses a head of very many fields, which h11 would read for long."""
+    def _check_head(self) -> None:
+        """Refuses a head of very many fields, which h11 would read for long, and one that is too
+        long, which h11 takes where it has arrived whole."""
         head = self._http.trailing_data[0]
         if len(head) < MAX_FIELDS:
             return
-        end = head.find(b"\r\n\r\n")
-        if head.count(b"\n", 0, end if end > 0 else len(head)) > MAX_FIELDS:
+        blank_line = _BLANK_LINE.search(head)
+        end = blank_line.start() if blank_line else len(head)
+        if head.count(b"\n", 0, end) > MAX_FIELDS:
             why = f"a request has at most {MAX_FIELDS} header fields"
-            raise h11.RemoteProtocolError(why, error_status_hint=431)
+        elif end > self._head_bytes:
+            why = f"the head of a request has at most {self._head_bytes:,} bytes"
+        else:
+            return
+        raise h11.RemoteProtocolError(why, error_status_hint=431)
 
     def _take(self, event: Any) -> Optional[Request]:
         """Takes what has arrived of a request; the next one, if it does not need the body."""
@@ -255,6 +261,7 @@ def _final(response: Response) -> Settled:
     return Settled(UNSET, FinalResponse(response), is_fatal=True)
 
 
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _KNOWN = re.compile(rb"(?:%b) (?:[/*]|(?i:https?://))" % "|".join(METHODS).encode())
 _TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 _REQUEST_LINE = re.compile(_TOKEN + rb" [!-~]+ HTTP/[0-9]")

@@ -117,9 +117,12 @@ class Head:
             listed = [each[2:] if each.startswith("W/") else each for each in listed]
         return [each.strip('"') for each in listed if not each.startswith("W/")]
 
-    def accepts(self, media_type: str) -> bool:
-        """Whether the request names a media type as one that it takes."""
-        return media_type in self.header(b"accept").lower()
+    def prefers(self, media_type: str, default: str) -> bool:
+        """Whether the request names a media type as one that it takes, and as no worse than the
+        default (RFC 9110, section 12.5.1)."""
+        weights = dict(map(_weighted, self.header(b"accept").lower().split(",")))
+        weight = weights.get(media_type, 0.0)
+        return weight > 0 and weight >= weights.get(default, 0.0)
 
     def parameters(self, known: Collection[str]) -> Dict[str, str]:
         """The members of the query, each of which has to be known, once at the most."""
@@ -143,6 +146,16 @@ def unquoted(text: str) -> str:
         return unquote(text, errors="strict")
     except UnicodeDecodeError as error:
         raise BadRequest("a key is UTF-8, percent-encoded, and this one is not") from error
+
+
+def _weighted(media_range: str) -> Tuple[str, float]:
+    """A media type with its weight; 1 where there is none that can be read."""
+    media_type, *parameters = (part.strip() for part in media_range.split(";"))
+    weight = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+    try:
+        return media_type, float(weight)
+    except ValueError:
+        return media_type, 1.0
 
 
 def _utf_8(header: str) -> str:

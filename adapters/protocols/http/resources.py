@@ -70,7 +70,7 @@ def _got(head: Head, entry: Union[Entry, UnsetType]) -> Response:
     headers = [*PRIVATE, ("Vary", "Accept")]
     if entry.ttl is not None:
         headers.append(("X-Kv-Ttl", f"{entry.ttl:.3f}"))
-    if head.accepts(BYTES):
+    if head.prefers(BYTES, default=JSON):
         return Response(200, [("Content-Type", BYTES), *headers], to_bytes(entry.text))
     tag = tag_of(entry.text)
     headers.append(_etag(tag))
