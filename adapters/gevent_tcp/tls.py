@@ -1,7 +1,8 @@
 """TLS as a conversation around another one, in bytes.
 
 Rule: no IO. Input is decrypted for the inner conversation and its output is encrypted, so a
-transport carries TLS as it carries anything else.
+transport carries TLS as it carries anything else. OpenSSL's buffers, which never shrink, are given
+a little at a time.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
-from typing import Callable, Optional
+from collections import deque
+from functools import partial
+from typing import Callable, Deque, List, Optional, TypeVar
 
 from adapters.gevent_tcp.os_errors import about
 from application.ports import Conversation, Link, Wants
+
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
 PORTION = 64 * 1024
 """Bytes decrypted at once, and encrypted before what has been is handed out."""
+
+RECORD = 16 * 1024
+"""Bytes given to OpenSSL at once, which are those of the longest record."""
 
 READS = 256
 """Records decrypted in one turn, at the most: each costs some microseconds, however short it is."""
@@ -66,8 +74,12 @@ class TlsConversation:
     ) -> None:
         self._inner = new_conversation(link)
         self._link = link
-        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = certificates.context.wrap_bio(self._received, self._to_send, server_side=True)
+        self._input, self._output = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = certificates.context.wrap_bio(self._input, self._output, server_side=True)
+        self._received: Deque[bytes] = deque()
+        """What has arrived and waits for its turn, in pieces."""
+        self._encrypted: List[bytes] = []
+        self._encrypted_size = 0
         self._has_shaken_hands = False
         self._has_ended = False
         self._has_more = False
@@ -89,7 +101,7 @@ class TlsConversation:
         return self._inner.partial_request_id if self._has_shaken_hands else _HANDSHAKE_ID
 
     def receive(self, data: bytes) -> bytes:
-        self._received.write(data)
+        self._received += _pieces(data)
         return self._take_turn(b"")
 
     def advance(self) -> bytes:
@@ -104,10 +116,12 @@ class TlsConversation:
             why = error.reason or str(error)
             log.warning("closed a TLS connection", extra={"client": self._link.name, "why": why})
             self._has_ended = True
-        buffered = self._received.pending
+        buffered = self._input.pending + sum(map(len, self._received))
         self._link.account.change(buffered - self._buffered)
         self._buffered = buffered
-        return self._to_send.read()
+        encrypted = b"".join(self._encrypted) + self._output.read()
+        self._encrypted, self._encrypted_size = [], 0
+        return encrypted
 
     def time_out(self) -> None:
         if self._has_shaken_hands:
@@ -120,21 +134,22 @@ class TlsConversation:
         self._inner.abort(reason)
 
     def close(self) -> None:
+        self._received.clear()
         self._inner.close()
 
     def _converse(self, output: bytes) -> None:
         """Encrypts `output`, then decrypts, hands in and encrypts until the turn is over, or there
         is too little to read. Raises `ssl.SSLWantReadError` then."""
         if not self._has_shaken_hands:
-            self._tls.do_handshake()
+            self._with_input(self._tls.do_handshake)
             self._has_shaken_hands = True
         self._has_more = True
         inner = self._inner
         self._write(output)
         for _ in range(READS):
-            if inner.wants is not Wants.INPUT or self._to_send.pending >= PORTION:
+            if inner.wants is not Wants.INPUT or self._encrypted_size >= PORTION:
                 break
-            data = self._tls.read(PORTION)
+            data = self._with_input(partial(self._tls.read, PORTION))
             if not data:
                 self._end()
                 return
@@ -148,9 +163,28 @@ class TlsConversation:
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
 
+    def _with_input(self, step: Callable[[], R]) -> R:
+        """Takes a step with as much of the input as it needs; raises `ssl.SSLWantReadError` when
+        there is too little."""
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                if not self._received:
+                    raise
+            self._input.write(self._received.popleft())
+
     def _write(self, data: bytes) -> None:
-        if data:
-            self._tls.write(data)
+        for piece in _pieces(data):
+            self._tls.write(piece)
+            self._encrypted.append(self._output.read())
+            self._encrypted_size += len(self._encrypted[-1])
+
+
+def _pieces(data: bytes) -> List[bytes]:
+    if len(data) <= RECORD:
+        return [data] if data else []
+    return [data[at : at + RECORD] for at in range(0, len(data), RECORD)]
 
 
 def _no_password() -> str:
