@@ -25,12 +25,23 @@ def threads_api(busy_poll: float) -> SocketApi:
     return SocketApi(
         socket,
         ssl,
-        lambda: queue.SimpleQueue(),
+        new_queue,
         lambda seconds: time.sleep(seconds),
         _start,
         partial(_busy_polling, busy_poll) if busy_poll > 0 else None,
         _renew_loop,
     )
+
+
+def new_queue() -> Any:
+    """A queue for threads: for greenlets in a program that gevent has patched, where some versions
+    of it offer Python's own, which a greenlet that is killed may leave half changed."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not monkey.is_module_patched("queue"):
+        return queue.SimpleQueue()
+    import gevent.queue
+
+    return gevent.queue.Queue()
 
 
 def _start(work: Callable[[], None]) -> None:

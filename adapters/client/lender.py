@@ -6,6 +6,7 @@ the kind of sockets that it was opened with.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import time
@@ -87,8 +88,9 @@ class Lender(Generic[C]):
             return self._handed(waiter, leases, until)
         finally:
             leases.leave(waiter)
-            while not waiter.empty():  # it was broken off, or in the line twice
-                leases.give_back(waiter.get_nowait())
+            with contextlib.suppress(queue.Empty):
+                while True:  # it was broken off, or in the line twice
+                    leases.give_back(waiter.get_nowait())
 
     def _handed(self, waiter: Any, leases: Leases[C], until: Optional[float]) -> Lease[C]:
         while True:

@@ -133,7 +133,9 @@ class TcpClient(Connection[_Link], Pipelined):
         self._connect = connect
         self._left: Deque[_Left] = deque(maxlen=MAX_LEFT)
 
-    def settle(self, sleep: Callable[[float], object] = time.sleep) -> None:
+    def settle(
+        self, sleep: Callable[[float], object] = lambda seconds: time.sleep(seconds)
+    ) -> None:
         """See `Pipelined`; waits for at most `timeout` seconds."""
         end = monotonic() + self._timeout if self._timeout else math.inf
         left, pause = list(self._left), MIN_PAUSE

@@ -79,7 +79,9 @@ class Client(BlockingMethods):
         executor: Pipelined,
         address: str,
         runtime: Type[BlockingRuntime] = BlockingRuntime,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = lambda seconds: time.sleep(
+            seconds
+        ),  # gevent may patch it
     ) -> None:
         self._executor = executor
         self._address = address

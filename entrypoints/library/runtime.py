@@ -21,6 +21,7 @@ import greenlet
 from domain.errors import KvError
 from entrypoints.library.requests import Request
 from entrypoints.library.senders import AwaitedSender, BlockingSender
+from entrypoints.socket_apis import new_queue
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, bool]]
@@ -105,7 +106,7 @@ class BlockingRuntime:
         return partial(stopped.put, None)
 
     def _new_queue(self) -> Any:
-        return queue.SimpleQueue()
+        return new_queue()
 
     def _spawn(self, run: Callable[[], None]) -> None:
         # `threading.Thread` waits for it to start, which the handler of a signal may break off.

@@ -152,3 +152,22 @@ def test_a_local_client_can_be_called_while_its_program_ends() -> None:
         builtins.last = Last()
     """)
     assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
+
+
+def test_greenlets_wait_for_a_lock_of_a_local_client_in_a_program_that_gevent_patches_later() -> (
+    None
+):
+    done = python("""
+        import kvjson
+        client = kvjson.Client.local()
+        from gevent import monkey
+        monkey.patch_all()
+        import gevent
+
+        def work():
+            with client.lock("lock"):
+                gevent.sleep(0.001)
+
+        gevent.joinall([gevent.spawn(work) for _ in range(5)], raise_error=True)
+    """)
+    assert done.returncode == 0, done.stderr

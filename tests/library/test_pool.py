@@ -255,6 +255,42 @@ def test_a_client_serves_greenlets_in_a_program_that_gevent_patches_later(server
     assert run(PATCHED_LATE, server.port) == ""
 
 
+KILLED = """
+from gevent import monkey
+monkey.patch_all()
+import random, sys, time, gevent, kvjson
+
+client = kvjson.Client(port=int(sys.argv[1]), max_connections=2)
+random.seed(1)
+longest = 0
+
+def work(number):
+    global longest
+    began = time.monotonic()
+    client.set(str(number), number)
+    assert client.get(str(number)) == number
+    longest = max(longest, time.monotonic() - began)
+
+running = set()
+for number in range(1500):
+    running.add(gevent.spawn(work, number))
+    if random.random() < 0.5:
+        gevent.spawn_later(random.random() * 0.01, [*running][-1].kill, block=False)
+    while len(running) >= 20:
+        gevent.sleep(0.0005)
+        running = {each for each in running if not each.ready()}
+gevent.joinall(running)
+assert longest < 0.5, longest
+"""
+
+
+@pytest.mark.timing
+def test_greenlets_that_are_killed_leave_no_connection_where_nobody_finds_it(
+    server: Server,
+) -> None:
+    assert run(KILLED, server.port) == ""
+
+
 class Contended(Deque[Any]):
     """Two threads that find something in it have found the same."""
 
