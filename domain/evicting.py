@@ -44,6 +44,9 @@ AT_ONCE = 200
 """Shards from which keys are removed together: fewer than there are, since a hand comes back to a
 shard only when what it found there is removed."""
 
+FIT_BYTES = 64 * 1024
+"""What is removed at once of that which was restored beyond the bound, some milliseconds' worth."""
+
 BATCH = 16
 """One of so many keys of a shard is looked at before the next shard's turn."""
 
@@ -121,15 +124,28 @@ class EvictingStore(BoundedStore):
             self._sieve.mark(self._touched, self._shards)
             self._touched.clear()
         while (excess := self._excess(growth)) > 0:
-            victims = self._sieve.next_victims(self._shards, items, excess)
-            if victims:
-                if len(victims) == 1:
-                    self._remove(victims[0], Reason.EVICTED)
-                else:
-                    self._remove_many(victims, Reason.EVICTED)
-                self._evicted += len(victims)
-            elif not self._contents.deadlines.release(excess):
-                raise RuntimeError("no key is left to evict, and memory is still in use")
+            self._evict(excess, items)
+
+    def fit(self) -> bool:
+        excess = self._excess(0)
+        if excess <= 0:
+            return False
+        self._evict(min(excess, FIT_BYTES), ())
+        self._tell()
+        return self._excess(0) > 0
+
+    def _evict(self, size: int, spared: Collection[str]) -> None:
+        """Removes some keys, but none of those that are spared, and none after those that free
+        `size` bytes."""
+        victims = self._sieve.next_victims(self._shards, spared, size)
+        if victims:
+            if len(victims) == 1:
+                self._remove(victims[0], Reason.EVICTED)
+            else:
+                self._remove_many(victims, Reason.EVICTED)
+            self._evicted += len(victims)
+        elif not self._contents.deadlines.release(size):
+            raise RuntimeError("no key is left to evict, and memory is still in use")
 
     def _cost_at(self, keys: Iterable[str]) -> int:
         """What those of `keys` that are there count for."""

@@ -242,6 +242,9 @@ class InMemoryStore:
     def restore(self, items: Mapping[str, bytes], due: Optional[float] = None) -> None:
         InMemoryStore._write_many(self, items, due)
 
+    def fit(self) -> bool:
+        return False
+
     def part(self, index: int) -> Optional[Part]:
         if index >= SHARDS:
             return None

@@ -177,3 +177,8 @@ class Restorable(Protocol):
         """Stores texts, due at a time by the store's clock; unlike `set_many` within no bound on
         memory, so that what was stored once can be put back in any order."""
         ...
+
+    def fit(self) -> bool:
+        """Removes some of what was restored beyond the bound, if that is the policy; returns
+        whether there is more to remove."""
+        ...

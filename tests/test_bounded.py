@@ -11,11 +11,12 @@ from typing import Callable, List, Optional, Type
 import msgspec
 import pytest
 
-from domain import bounded
+from domain import bounded, evicting
 from domain.bounded import BoundedStore
 from domain.contents import MASK
 from domain.errors import OutOfMemory
 from domain.evicting import EvictingStore
+from domain.memory import STEP
 from domain.sizes import DEADLINE, cost
 from domain.store import Entry, Store
 from tests import audit
@@ -176,8 +177,34 @@ class TestRefusing:
             store.atomically(work)
         assert store.stats().memory == audit.memory(store) == 10 * SIZE
 
+    def test_a_write_to_a_store_with_more_than_fits_expires_a_bounded_number_of_keys(self) -> None:
+        clock = Clock()
+        store = BoundedStore(clock, 10 * SIZE)
+        store.restore({f"p:{number}": TEXT for number in range(1000)})
+        count = bounded.MAX_STEPS * STEP
+        store.restore({f"t:{number}": b"1" for number in range(count + 1)}, due=5)
+        clock.now = 5
+        with pytest.raises(OutOfMemory):
+            store.set("k", TEXT)
+        assert store.stats().expired == count
+
 
 class TestEvicting:
+    def test_what_was_restored_beyond_the_bound_is_removed_in_steps(self) -> None:
+        store = EvictingStore(Clock(), 100 * SIZE)
+        store.restore({f"key:{number:05}": TEXT for number in range(5000)})
+        sizes, more = [store._memory()], True
+        while more:
+            more = store.fit()
+            sizes.append(store._memory())
+        steps = [before - after for before, after in zip(sizes, sizes[1:])]
+        assert len(steps) > 5
+        assert max(steps) <= evicting.FIT_BYTES + SIZE
+        assert sizes[-1] <= 100 * SIZE < sizes[-1] + 2 * SIZE
+        assert store.stats().evicted == 5000 - store.count()
+        assert not store.fit()
+        audit.check(store)
+
     def test_keys_that_are_stored_again_with_longer_texts_can_still_be_evicted(self) -> None:
         for seed in range(3):
             draw = random.Random(seed)

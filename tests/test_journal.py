@@ -25,9 +25,11 @@ from adapters.storage.journal.files import CLOSED, Damage, journal_name
 from adapters.storage.journal.frames import FRAME_SIZE, HEADER_SIZE, MAGIC, Header, encode_header
 from application.ports import Restriction
 from domain.errors import OutOfMemory
+from domain.evicting import EvictingStore
 from domain.store import MAX_TTL, Store
 from tests.disks import EIO, ENOSPC, Crash, failing_at
 from tests.journal_world import World, flipped, placed, reopened, repaired, some
+from tests.support import Clock
 
 JOURNAL = journal_name(1)
 
@@ -71,6 +73,22 @@ def test_a_key_that_is_due_later_than_a_key_lives_is_loaded_with_the_longest_ttl
     entry, _ = World(tmp_path / "d").load().store.update("k", lambda entry: entry)
     assert entry
     assert entry.ttl == MAX_TTL
+
+
+def test_what_does_not_fit_any_more_is_evicted_while_it_is_loaded_and_stays_away(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "d").load()
+    world.store.set_many({str(number): b"1" * 100 for number in range(1000)})
+    world.close()
+    clock = Clock()
+    world = World(tmp_path / "d", clock=clock, store=EvictingStore(clock, 20_000)).load()
+    kept, stats = world.contents(), world.store.stats()
+    assert 50 < len(kept) < 200
+    assert stats.memory is not None
+    assert stats.memory <= 20_000
+    world.close()
+    assert World(tmp_path / "d").load().contents() == kept
 
 
 @pytest.mark.parametrize("code", [EIO, ENOSPC])

@@ -74,12 +74,7 @@ class Journal:
         `OSError`, and `ValueError` for a format that this version cannot read."""
         reader = self.reader = Reader(self._disk, salvages)
         replay = Replay(self._store, self._clock, self._wall)
-        end = self._clock() + STEP_SECONDS
-        for frame in reader.run():
-            replay(frame)
-            if self._clock() > end:
-                yield
-                end = self._clock() + STEP_SECONDS
+        yield from self._in_steps(map(replay, reader.run()))
         if reader.tail.torn:
             name = journal_name(reader.tail.journal)
             what = {"file": name, "offset": reader.tail.end, "bytes": reader.tail.torn}
@@ -87,9 +82,18 @@ class Journal:
         self._begin(reader)
         self._unsubscribe = self._store.subscribe(self._queue.add)
         self._queue.add([Removed(key, Reason.EXPIRED) for key in replay.expired])
+        yield from self._in_steps(iter(self._store.fit, False))
         self.restrictions.discard(Restriction.LOADING)
         self.upkeep.tick()
         log.info("loaded the journal", extra={"bytes": reader.bytes_read, "frames": reader.frames})
+
+    def _in_steps(self, work: Iterator[object]) -> Iterator[None]:
+        """Does all the work, with others in between."""
+        end = self._clock() + STEP_SECONDS
+        for _ in work:
+            if self._clock() > end:
+                yield
+                end = self._clock() + STEP_SECONDS
 
     def _begin(self, reader: Reader) -> None:
         """Opens the last file to write behind its good part, which is synced first: what a killed
