@@ -284,6 +284,59 @@ def test_a_key_that_no_url_names_is_told_and_no_other_shown(console: Console) ->
     assert not console.find("#detail").is_displayed()
 
 
+@pytest.mark.parametrize("key", ["d", "e"])
+def test_a_key_that_cannot_be_shown_leaves_nothing_of_the_one_before(
+    console: Console, key: str
+) -> None:
+    console.ask({"type": "SET", "key": "..", "value": 1})
+    console.browser.refresh()
+    console.show("plain")
+    console.until(partial(console._click_row, ".."))
+    assert "no URL names this key" in console.message()
+    assert not console.find("#detail").is_displayed()
+    console.press(key)
+    assert not console.find("#editor").is_displayed()
+    assert console.ask({"type": "COUNT"})[0] == 22
+
+
+HELD = """
+const send = window.fetch;
+window.fetch = (...request) => {
+  const held = (go) => (window.go = () => send(...request).then(go));
+  return request[0].endsWith("user%3A3") ? new Promise(held) : send(...request);
+};
+"""
+
+
+def test_a_key_that_is_being_read_can_be_neither_deleted_nor_shown_too_late(
+    console: Console,
+) -> None:
+    console.show("plain")
+    console.browser.execute_script(HELD)
+    console.until(partial(console._click_row, "user:"))
+    console.until(partial(console._click_row, "3"))
+    console.press("d")
+    assert not console.find("#toast").is_displayed()
+    console.until(partial(console._click_row, "4"))
+    console.until(lambda: console.text("#key") == "user:4")
+    console.browser.execute_async_script("window.go().then(() => setTimeout(arguments[0], 50))")
+    assert console.text("#key") == "user:4"
+    assert console.ask({"type": "COUNT"})[0] == 21
+
+
+def test_what_cannot_be_seen_in_a_key_is_written_as_in_json(console: Console) -> None:
+    keys = ["line\nbreak", "\u202egnp", "tag\U000e0041", " ", "a b", "group\t:key"]
+    console.ask({"type": "MSET", "items": dict.fromkeys(keys, 1)})
+    console.browser.refresh()
+    console.until(console.labels)
+    found = "return [...document.querySelectorAll('#keys .label')].map((each) => each.textContent)"
+    assert {
+        *['"line\\nbreak"', '"\\u202egnp"', '"tag\\udb40\\udc41"', '" "', "a b", '"group\\t:"']
+    } < {*console.browser.execute_script(found)}
+    console.show('"line\\nbreak"')
+    assert console.text("#key") == '"line\\nbreak"'
+
+
 def test_a_deleted_key_comes_back(console: Console) -> None:
     console.ask({"type": "EXPIRE", "key": "plain", "ttl": 500})
     console.show("plain")

@@ -2,7 +2,7 @@
 
 import { Refused, keyPath, read, request, result, whenRefused, write } from "./api.js";
 import * as figures from "./figures.js";
-import { SHOWN, bytes, compact, fault, kindOf, laidOut, show } from "./json.js";
+import { SHOWN, bytes, compact, fault, kindOf, laidOut, show, visible } from "./json.js";
 import * as shell from "./shell.js";
 import { Tree } from "./tree.js";
 
@@ -16,7 +16,8 @@ const UNDO_SECONDS = 30;
 const element = (id) => document.getElementById(id);
 const on = (id, event, act, how) => element(id).addEventListener(event, act, how);
 
-let shown = null; // the key that is shown, as `read` returns it
+let shown = null; // the key that is shown, as `read` returns it; null while another one is read
+let displayed = 0; // the number of the last `display`; what an older one reads is not shown
 let edited = null; // what the editor began with; null for a new key
 let deleted = null;
 let cursor = null;
@@ -128,20 +129,30 @@ const panel = (id) => {
   }
 };
 
+/** Shows a key. Until it is read, and when it cannot be, nothing can be done with the one before. */
 async function display(key, isChosen = false) {
-  try {
-    shown = await read(key);
-  } catch (error) {
-    if (error.status !== 404) {
-      throw error;
-    }
+  const mine = ++displayed;
+  let found;
+  tree.select(key);
+  if (shown?.key !== key) {
     shown = null;
-    panel("welcome");
-    tell(`${key} is not there any more.`);
+    element("detail").inert = true;
+  }
+  try {
+    found = await read(key);
+  } catch (error) {
+    if (mine === displayed) {
+      shown = null;
+      panel("welcome");
+    }
+    throw error.status === 404 ? new Refused(404, { detail: `${visible(key)} is not there any more.` }) : error;
+  }
+  if (mine !== displayed) {
     return;
   }
-  tree.select(key);
-  element("key").textContent = key || '""';
+  shown = found;
+  element("detail").inert = false;
+  element("key").textContent = visible(key);
   const size = new Blob([shown.text]).size;
   const ttl = shown.ttl === null ? "lives for ever" : `${shown.ttl.toLocaleString(undefined, { maximumFractionDigits: shown.ttl < 10 ? 1 : 0 })} s to live`;
   element("facts").textContent = `${kindOf(shown.text)} · ${bytes(size)} · ${ttl}`;
@@ -156,8 +167,9 @@ async function display(key, isChosen = false) {
 }
 
 function edit(key, text) {
+  displayed++;
   edited = key === null ? null : shown;
-  element("editor-title").textContent = key === null ? "A new key" : key;
+  element("editor-title").textContent = key === null ? "A new key" : visible(key);
   element("new-fields").hidden = key !== null;
   element("text").value = text;
   element("new-key").value = "";
@@ -189,6 +201,7 @@ async function save() {
     if (error.status !== 412) {
       throw error;
     }
+    element("toast").hidden = true;
     element("check").className = "bad";
     element("check").textContent = edited
       ? "Another client changed this key meanwhile, so nothing was saved. Cancel to see its value."
@@ -207,8 +220,9 @@ async function save() {
 }
 
 async function remove() {
-  const { key, text, tag, ttl } = await read(shown.key);
-  if (tag !== shown.tag) {
+  const before = shown;
+  const { key, text, tag, ttl } = await read(before.key);
+  if (tag !== before.tag) {
     await display(key);
     tell("Another client changed this key meanwhile, so it was not deleted. This is its value now.");
     return;
@@ -217,7 +231,7 @@ async function remove() {
   deleted = { key, text, ttl };
   shown = null;
   panel("welcome");
-  tell(`Deleted ${key}.`, true);
+  tell(`Deleted ${visible(key)}.`, true);
   await load(true);
 }
 
@@ -225,7 +239,7 @@ async function undo() {
   const { key, text, ttl } = deleted;
   await write(key, text, { query: ttl === null ? "" : `?ttl=${ttl}`, "If-None-Match": "*" });
   deleted = null;
-  tell(`${key} is back.`);
+  tell(`${visible(key)} is back.`);
   await load(true);
   await display(key);
 }
@@ -233,7 +247,7 @@ async function undo() {
 async function live(command) {
   const { key } = shown;
   if (!(await result({ ...command, key })) && command.type === "EXPIRE") {
-    throw new Refused(404, { detail: `${key} is not there any more.` });
+    throw new Refused(404, { detail: `${visible(key)} is not there any more.` });
   }
   await display(key);
 }
@@ -276,8 +290,8 @@ const SHORTCUTS = {
   "?": () => element("help").showModal(),
   n: () => element("new").click(),
   r: () => element("reload").click(),
-  e: () => element("detail").hidden || element("edit").click(),
-  d: () => element("detail").hidden || element("delete").click(),
+  e: () => shown && !element("detail").hidden && element("edit").click(),
+  d: () => shown && !element("detail").hidden && element("delete").click(),
   u: () => element("undo").hidden || element("toast").hidden || element("undo").click(),
 };
 

@@ -52,6 +52,17 @@ export function show(element, text) {
   element.replaceChildren(shown);
 }
 
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|^ | $|^$/u;
+
+/** A text as it is, or as a JSON string where a reader would not see all of it. */
+export function visible(text) {
+  if (!INVISIBLE.test(text)) {
+    return text;
+  }
+  const unit = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (each) => each.split("").map(unit).join(""));
+}
+
 /** What is wrong with a text, or "" when it is one JSON value. */
 export function fault(text) {
   try {

@@ -1,6 +1,8 @@
 // The keys as a tree by their prefixes. Pages of keys are read as they are asked for; of a group as many
 // rows are shown as a screen or two takes, and more on demand.
 
+import { visible } from "./json.js";
+
 const ROWS = 200;
 const SEPARATOR = /[:/]/g;
 const { compare } = new Intl.Collator(undefined, { numeric: true });
@@ -25,7 +27,7 @@ class Group {
     }
     const groups = [...this.groups.values()].slice(0, this.rows);
     return [
-      ...groups.map((group) => ({ path: path + group.label, group, label: group.label })),
+      ...groups.map((group) => ({ path: path + group.label, group, label: visible(group.label) })),
       ...this.keys.slice(0, this.rows - groups.length).map(([key, label]) => ({ key, label })),
     ];
   }
@@ -45,7 +47,7 @@ class Group {
       group = inner;
       from = index + 1;
     }
-    group.keys.push([key, key.slice(from) || '""']);
+    group.keys.push([key, visible(key.slice(from))]);
     group.isSorted = false;
   }
 }
