@@ -55,6 +55,16 @@ SAMPLES: List[Tuple[bytes, bytes]] = [
     (request(b"set", b"k", b"") + request(b"gEt", b"k"), b"+OK\r\n$0\r\n\r\n"),
     (request(b"SET", b"k", b"\xff") + request(b"GET", b"k"), b"+OK\r\n$1\r\n\xff\r\n"),
     (b"*0\r\n*-1\r\n" + PING, b"+PONG\r\n"),
+    (
+        request(b"SELECT", b"-1") + request(b"SELECT", b"99") + request(b"SELECT", b"x"),
+        b"-ERR DB index is out of range\r\n" * 2
+        + b"-ERR value is not an integer or out of range\r\n",
+    ),
+    (
+        b"MULTI\r\nOBJECT x\r\nEXEC\r\n",
+        b"+OK\r\n-ERR unknown subcommand 'x'. Try OBJECT HELP.\r\n"
+        b"-EXECABORT Transaction discarded because of previous errors.\r\n",
+    ),
     (request(b"GET", b"\xff"), b"-ERR a key is UTF-8 here, and this one is not\r\n"),
     (
         request(b"a\r\nb", b"c\r\n+OK"),

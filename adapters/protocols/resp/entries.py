@@ -165,8 +165,10 @@ def many(kind: Callable[[List[str]], Command[Any]], spelling: int) -> Make:
 
 def database_of(argument: bytes) -> int:
     """The number of a database."""
-    if not argument.isdigit() or len(argument) > 9:
+    digits = argument[1:] if argument.startswith(b"-") else argument
+    if not digits.isdigit() or len(digits) > 9:
         raise ReplyError(NO_INTEGER)
-    if int(argument) >= DATABASES:
+    number = int(argument)
+    if not 0 <= number < DATABASES:
         raise ReplyError("ERR DB index is out of range")
-    return int(argument)
+    return number
