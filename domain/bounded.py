@@ -37,8 +37,9 @@ from domain.store import Stats, Store
 
 R = TypeVar("R")
 
-MAX_STEPS = 50
-"""Of expiring keys for one request: enough for the longest, unless more was restored than fits."""
+MAX_EXPIRY_STEPS = 50
+"""Steps in which keys are expired for one request: enough for the longest, unless more was restored
+than fits."""
 
 OVERDRAFT = 8
 """By one of so many parts of the bound, deadlines of keys that are there may exceed it."""
@@ -178,7 +179,7 @@ class BoundedStore(InMemoryStore):
             elif slot[1] == math.inf:
                 self._contents.deadlines.drop(hash(key) & MASK, key, slot)
         growth = _growth_of(items, self._slots(items) if timed else slots, due)
-        for _ in range(MAX_STEPS):
+        for _ in range(MAX_EXPIRY_STEPS):
             if self._excess(growth) <= 0 or not self._expire(now, STEP):
                 break
         return growth

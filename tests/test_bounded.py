@@ -181,7 +181,7 @@ class TestRefusing:
         clock = Clock()
         store = BoundedStore(clock, 10 * SIZE)
         store.restore({f"p:{number}": TEXT for number in range(1000)})
-        count = bounded.MAX_STEPS * STEP
+        count = bounded.MAX_EXPIRY_STEPS * STEP
         store.restore({f"t:{number}": b"1" for number in range(count + 1)}, due=5)
         clock.now = 5
         with pytest.raises(OutOfMemory):

@@ -49,6 +49,11 @@ D = TypeVar("D")
 _MISSING: Any = object()
 
 
+def _sleep(seconds: float) -> None:
+    """Gevent's sleep in a program that it has patched, however late."""
+    time.sleep(seconds)
+
+
 class Client(BlockingMethods):
     """A store on a server, or in this process, with a method for each command.
 
@@ -79,9 +84,7 @@ class Client(BlockingMethods):
         executor: Pipelined,
         address: str,
         runtime: Type[BlockingRuntime] = BlockingRuntime,
-        sleep: Callable[[float], object] = lambda seconds: time.sleep(
-            seconds
-        ),  # gevent may patch it
+        sleep: Callable[[float], object] = _sleep,
     ) -> None:
         self._executor = executor
         self._address = address
