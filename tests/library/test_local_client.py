@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from typing import Any, Callable, Iterator, cast
 
 import pytest
@@ -31,7 +32,7 @@ def python(program: str) -> subprocess.CompletedProcess[str]:
 
 
 class Held:
-    """A local client whose next call, once it has begun, waits for the test."""
+    """A local client whose next call, once it has begun, does something until it is released."""
 
     def __init__(self) -> None:
         self.client = Client.local()
@@ -43,8 +44,9 @@ class Held:
 
         def waiting(commands: Any) -> Any:
             self._session.send = send
-            then()
-            self.release.wait(TIMEOUT)
+            end = time.monotonic() + TIMEOUT
+            while not self.release.wait(0.01) and time.monotonic() < end:
+                then()  # again: a signal right before its thread blocks does not wake that
             return send(commands)
 
         self._session.send = waiting
@@ -59,10 +61,14 @@ def held() -> Iterator[Held]:
 
 @pytest.fixture
 def on_signal() -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Has the main thread call a function when `send_signal` is called."""
+    """Has the main thread call a function when `send_signal` is first called."""
 
     def handle_by(function: Callable[[], None]) -> None:
-        signal.signal(signal.SIGUSR2, lambda *_: function())
+        def handle(*_: object) -> None:
+            signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+            function()
+
+        signal.signal(signal.SIGUSR2, handle)
 
     before = signal.getsignal(signal.SIGUSR2)
     yield handle_by
@@ -107,8 +113,8 @@ def test_a_local_client_refuses_a_call_within_its_own(held: Held) -> None:
         with pytest.raises(RuntimeError, match="within one of its own calls"):
             held.client.ping()
         refused.append(True)
+        held.release.set()
 
-    held.release.set()
     held.next_call(then=call)
     held.client.set("k", 1)
     assert refused
