@@ -9,7 +9,6 @@ import dataclasses
 import enum
 import functools
 import socket
-import sys
 import time
 import types
 from typing import Any, Callable, ClassVar, Dict, List
@@ -24,7 +23,7 @@ from entrypoints.library.unique_keys import unique_key
 from tests.library.crowd import Programs
 from tests.library.kinds import Kind, greenlets, threads
 from tests.library.proxy import Proxy
-from tests.library.steps import broken_off_at_each_step
+from tests.library.steps import broken_off_at_each_step, by_steps
 from tests.support import TIMEOUT, Server, running_server
 
 
@@ -508,9 +507,7 @@ def test_a_result_is_kept_though_its_claim_ran_out(blocking: Client) -> None:
     assert slow() == blocking.get(slow.key()) == "right"
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 9), reason="3.8 crashes where a trace function raises in a coroutine"
-)
+@by_steps
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_no_claim_is_left_wherever_a_call_is_broken_off() -> None:
     client = Client.local()

@@ -19,7 +19,7 @@ from kvjson import AsyncClient, Client
 from tests.library.crowd import at_once
 from tests.library.kinds import greenlets, tasks, threads
 from tests.library.proxy import Link, Proxy, passed_on
-from tests.library.steps import broken_off_at_each_step
+from tests.library.steps import broken_off_at_each_step, by_steps
 from tests.support import ROOT, TIMEOUT, Server, environment
 
 
@@ -278,6 +278,7 @@ def test_a_signal_at_any_point_of_a_call_loses_no_connection_and_no_reply(server
     assert ended.stdout == "0 0 None\n"
 
 
+@by_steps
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of one that nothing knows yet
 @pytest.mark.parametrize("is_connected", [True, False])
 def test_a_call_that_is_broken_off_at_any_step_costs_no_connection(

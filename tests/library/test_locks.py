@@ -30,7 +30,7 @@ from entrypoints.library.runtime import BlockingRuntime, Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
 from tests.library.proxy import Fault, Proxy, reply_lost, request_lost
-from tests.library.steps import broken_off_at_each_step
+from tests.library.steps import broken_off_at_each_step, by_steps
 from tests.support import ROOT, TIMEOUT, Clock, Server, environment
 
 
@@ -489,13 +489,9 @@ def test_a_process_that_is_forked_has_none_of_the_locks_of_its_parent(server: Se
 
 
 FILES = ("library/locks.py", "library/runtime.py")
-by_step = pytest.mark.skipif(
-    sys.version_info < (3, 9),
-    reason="CPython 3.8 crashes where a trace function raises in a coroutine",
-)
 
 
-@by_step
+@by_steps
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_a_lock_is_free_after_a_release_wherever_its_acquisition_was_broken_off() -> None:
     client = Client.local()
@@ -506,7 +502,7 @@ def test_a_lock_is_free_after_a_release_wherever_its_acquisition_was_broken_off(
     assert lock.release()
 
 
-@by_step
+@by_steps
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 def test_a_lock_is_free_after_a_second_release_wherever_the_first_was_broken_off() -> None:
     client = Client.local()
