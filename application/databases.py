@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Set
 
+from application.budget import Budget
 from application.snapshot_read import PART, SteppedStore
 from domain.effects import Cleared, Effect, Put, PutMany
 from domain.store import Page, Store
@@ -20,6 +21,9 @@ MARK = "\0db"
 """Begins the keys of databases other than 0, and no others that should be listed."""
 
 PAGE = 1000
+
+LOOK_BYTES = 16
+"""What a look at a key counts for, of the bytes that a transaction works on."""
 
 
 def prefix_of(database: int) -> str:
@@ -72,8 +76,9 @@ class Databases:
         self._are_used = self._are_used or database > 0
         return prefix_of(database)
 
-    def count(self, store: Store, prefix: str) -> int:
+    def count(self, store: Store, prefix: str, budget: Budget) -> int:
         """How many keys there are in a database."""
+        self._charge(store, prefix, budget)
         if prefix:
             return sum(1 for _ in keys_of(store, prefix))
         return store.count() - len(self._keys_of_others(store))
@@ -87,8 +92,9 @@ class Databases:
         yield from found.free()
         return count
 
-    def clear(self, store: Store, prefix: str) -> int:
+    def clear(self, store: Store, prefix: str, budget: Budget) -> int:
         """Removes every key of a database; returns how many there were."""
+        self._charge(store, prefix, budget)
         if prefix:
             return store.delete(list(keys_of(store, prefix)))
         others = self._keys_of_others(store)
@@ -99,13 +105,15 @@ class Databases:
             store.delete(list(keys_of(store, prefix)))
         return n_keys
 
-    def clear_in_steps(self, store: SteppedStore, prefix: str) -> Generator[None, None, int]:
+    def clear_in_steps(
+        self, store: SteppedStore, prefix: str, budget: Budget
+    ) -> Generator[None, None, int]:
         """The same in steps, of which it is one where few keys are left."""
         if not prefix:
             others = FoundKeys(MARK)
             yield from others.read(store)
             if len(others) <= PART:
-                return self.clear(store, prefix)
+                return self.clear(store, prefix, budget)
             yield from others.free()
         n_keys, cursor = 0, None
         while True:
@@ -114,6 +122,11 @@ class Databases:
             if cursor is None:
                 return n_keys
             yield
+
+    def _charge(self, store: Store, prefix: str, budget: Budget) -> None:
+        """Charges for a look at every key, if that is needed."""
+        if prefix or self.has_others:
+            budget.convert(LOOK_BYTES * store.stats().keys)
 
     def _keys_of_others(self, store: Store) -> List[str]:
         keys = list(_others(store)) if self.has_others else []

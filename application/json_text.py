@@ -23,6 +23,7 @@ from msgspec import UNSET, Raw
 from application.budget import Budget
 from application.exact_integers import exact
 from application.limits import Limits
+from application.steps import finished
 from domain.errors import BadRequest
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def validated(text: bytes, budget: Budget, where: str = "value") -> bytes:
     is_short = len(text) <= _CHUNK and (text.isascii() or _is_utf8(text))
     if is_short and (text[0] == _QUOTE or _is_plain(text)):
         return text
-    return _finished(validated_in_steps(text, budget, where))
+    return finished(validated_in_steps(text, budget, where))
 
 
 def validated_in_steps(
@@ -62,7 +63,7 @@ def validated_items(items: Mapping[str, Raw], budget: Budget) -> Dict[str, bytes
     texts = list(map(bytes, items.values()))
     if are_plain(texts):
         return dict(zip(items, texts))
-    return _finished(validated_items_in_steps(items, budget))
+    return finished(validated_items_in_steps(items, budget))
 
 
 def are_plain(texts: Sequence[bytes]) -> bool:
@@ -153,15 +154,6 @@ _BITS = [f"{byte:08b}" for byte in range(256)]
 _PREFIXES = [list(accumulate(1 if bit == "1" else -1 for bit in bits)) for bits in _BITS]
 _DEPTH_CHANGE, _MAX_DEPTH_IN = [p[-1] for p in _PREFIXES], [max(p) for p in _PREFIXES]
 """How much deeper it is after eight brackets than before, and at the deepest of them."""
-
-
-def _finished(steps: Generator[None, None, T]) -> T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application import databases as module
+from application.budget import Budget
 from application.commands import strings
 from application.databases import Databases, prefix_of
 from application.executor import LocalExecutor
+from application.limits import DEFAULTS
 from domain.memory import InMemoryStore
 from domain.store import Page
 from tests.support import Clock
+
+BUDGET = Budget(DEFAULTS)
 
 
 class Scanned(InMemoryStore):
@@ -43,14 +47,14 @@ def test_each_database_is_counted_and_cleared_by_itself(own: int, others: int) -
     databases = Databases(are_restored=False)
     databases.use(1)
     store = filled(own, others)
-    assert databases.count(store, "") == own
-    assert databases.count(store, prefix_of(1)) == others
-    assert databases.clear(store, "") == own
+    assert databases.count(store, "", BUDGET) == own
+    assert databases.count(store, prefix_of(1), BUDGET) == others
+    assert databases.clear(store, "", BUDGET) == own
     assert store.count() == others
     for number in range(others):
         _, entry = store.update(f"{prefix_of(1)}o{number}", lambda before: before)
         assert entry == (b"1", 100.0)
-    assert databases.clear(store, prefix_of(1)) == others
+    assert databases.clear(store, prefix_of(1), BUDGET) == others
     assert store.count() == 0
 
 
@@ -58,16 +62,16 @@ def test_keys_of_others_are_looked_for_once_after_a_restart_without_any() -> Non
     databases = Databases(are_restored=True)
     store = filled(3, 0)
     assert databases.has_others
-    assert databases.count(store, "") == 3
+    assert databases.count(store, "", BUDGET) == 3
     assert not databases.has_others
-    assert databases.count(store, "") == 3
+    assert databases.count(store, "", BUDGET) == 3
     assert len(store.prefixes) == 1
 
 
 def test_a_database_that_was_used_once_is_never_left_out() -> None:
     databases = Databases(are_restored=True)
     databases.use(1)
-    assert databases.count(filled(3, 0), "") == 3
+    assert databases.count(filled(3, 0), "", BUDGET) == 3
     assert databases.has_others
 
 
@@ -118,9 +122,9 @@ def test_a_database_is_counted_in_steps_as_it_is_at_one_moment(database: int) ->
                     clock.now += 3.0
                 elif key and not store.delete([key]):
                     store.set(key, b"1")
-            counts.append(databases.count(store, prefix_of(database)))
+            counts.append(databases.count(store, prefix_of(database), BUDGET))
 
-        counts.append(databases.count(store, prefix_of(database)))
+        counts.append(databases.count(store, prefix_of(database), BUDGET))
         command = strings.CountKeys(prefix_of(database), databases)
         steps = LocalExecutor(store).execute_in_steps(command)
         count, n_steps = finished(steps, between)

@@ -613,6 +613,22 @@ def test_commands_about_the_server_cost_what_they_take_in_a_transaction(command:
     assert answer(talk, [often]).rpartition(b"+QUEUED\r\n")[2].startswith(b"-EXECABORT ")
 
 
+@pytest.mark.parametrize(
+    ("command", "few", "many"), [(b"RANDOMKEY", 1, 40), (b"DBSIZE", 1, 4), (b"FLUSHDB", 1, 4)]
+)
+def test_commands_on_all_keys_cost_what_they_look_at_in_a_transaction(
+    command: bytes, few: int, many: int
+) -> None:
+    talk = conversation(server_container())
+    for start in range(0, 100_000, 20_000):
+        keys = [b"%d" % number for number in range(start, start + 20_000)]
+        answer(talk, [request(b"MSET", *[each for key in keys for each in (key, b"1")])])
+    for count, told in ((few, b"*"), (many, b"-EXECABORT ")):
+        asked = request(b"SELECT", b"1") + request(b"MULTI") + request(command) * count
+        replies = answer(talk, [asked + request(b"EXEC")])
+        assert replies.rpartition(b"+QUEUED\r\n")[2].startswith(told)
+
+
 def test_nothing_is_left_of_a_transaction_with_refused_commands() -> None:
     talk = conversation(server_container())
     answer(talk, [b"MULTI\r\n", request(b"INCRBY", b"k", b"x") * 3, b"PING\r\n"])

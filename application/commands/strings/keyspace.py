@@ -10,6 +10,7 @@ from application.commands.keyspace import Scan
 from application.databases import PAGE, Databases, keys_of, page_of, visible
 from application.glob import Glob, glob
 from application.snapshot_read import SteppedStore
+from application.steps import finished
 from domain.errors import BadRequest, TooLarge
 from domain.store import Store
 
@@ -33,7 +34,7 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
     readonly = True
 
     def run(self, store: Store, budget: Budget) -> int:
-        return self.databases.count(store, self.prefix)
+        return self.databases.count(store, self.prefix, budget)
 
     def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, int]:
         return self.databases.count_in_steps(store, self.prefix)
@@ -44,10 +45,10 @@ class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
     """Remove every key of a database."""
 
     def run(self, store: Store, budget: Budget) -> int:
-        return self.databases.clear(store, self.prefix)
+        return self.databases.clear(store, self.prefix, budget)
 
     def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, int]:
-        return self.databases.clear_in_steps(store, self.prefix)
+        return self.databases.clear_in_steps(store, self.prefix, budget)
 
 
 @register
@@ -155,10 +156,15 @@ class RandomKey(Command[Optional[str]], tag="RANDOMKEY", kw_only=False, gc=False
         return bool(self.prefix)
 
     def run(self, store: Store, budget: Budget) -> Optional[str]:
-        return self._chosen([key for key, _ in zip(keys_of(store, self.prefix), range(_FIRST))])
+        return finished(self._choose_in_steps(store, budget))
 
     def run_in_steps(
         self, store: SteppedStore, budget: Budget
+    ) -> Generator[None, None, Optional[str]]:
+        return self._choose_in_steps(store, budget)
+
+    def _choose_in_steps(
+        self, store: Store, budget: Budget
     ) -> Generator[None, None, Optional[str]]:
         found: List[str] = []
         cursor: Optional[str] = None
@@ -167,6 +173,7 @@ class RandomKey(Command[Optional[str]], tag="RANDOMKEY", kw_only=False, gc=False
             found += keys
             if cursor is None or len(found) >= _FIRST:
                 return self._chosen(found[:_FIRST])
+            budget.convert(_PAGE_BYTES)
             yield
 
     def _chosen(self, keys: List[str]) -> Optional[str]:
@@ -175,3 +182,7 @@ class RandomKey(Command[Optional[str]], tag="RANDOMKEY", kw_only=False, gc=False
 
 _FIRST = 1000
 """How many keys one is chosen among."""
+
+_PAGE_BYTES = 128 * 1024
+"""What a page counts for that has too few keys of the database, of the bytes that a transaction
+works on: the store may look at many for it."""

@@ -1,0 +1,20 @@
+"""Work that is written in steps, done at once.
+
+Rule: what has to be done both ways is written once.
+"""
+
+from __future__ import annotations
+
+from typing import Generator, TypeVar
+
+R = TypeVar("R")
+
+
+def finished(steps: Generator[object, None, R]) -> R:
+    """What the steps return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: R = end.value
+            return result
