@@ -629,6 +629,16 @@ def test_commands_on_all_keys_cost_what_they_look_at_in_a_transaction(
         assert replies.rpartition(b"+QUEUED\r\n")[2].startswith(told)
 
 
+def test_exec_ends_a_transaction_that_is_refused_before_it_is_carried_out() -> None:
+    talk = conversation(server_container(max_keys_per_request=30))
+    touch = request(b"TOUCH", *[b"%d" % number for number in range(10)])
+    transaction = request(b"MULTI") + touch * 4 + request(b"EXEC")
+    aborted = answer(talk, [b"WATCH k\r\n", transaction]).rpartition(b"+QUEUED\r\n")[2]
+    assert aborted.startswith(b"-EXECABORT Transaction discarded: ")
+    assert aborted.endswith(b"(max_keys_per_request)\r\n")
+    assert answer(talk, [b"PING\r\nEXEC\r\n"]) == b"+PONG\r\n-ERR EXEC without MULTI\r\n"
+
+
 def test_nothing_is_left_of_a_transaction_with_refused_commands() -> None:
     talk = conversation(server_container())
     answer(talk, [b"MULTI\r\n", request(b"INCRBY", b"k", b"x") * 3, b"PING\r\n"])

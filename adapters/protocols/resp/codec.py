@@ -36,6 +36,7 @@ from adapters.protocols.resp.runs import (
     read_run,
 )
 from adapters.protocols.resp.session import Shared
+from adapters.protocols.resp.transactions import Exec, aborted
 from application.byte_values import to_bytes
 from application.commands import Command, Get
 from application.commands.columns import Columns
@@ -140,6 +141,8 @@ class RespCodec(Codec):
             together = _alike(requests, outcomes)
             if together:
                 return together
+        if outcomes and isinstance(outcomes[-1], KvError):
+            outcomes = [*outcomes[:-1], self._refused(requests[len(outcomes) - 1], outcomes[-1])]
         reply = b"".join(map(spelled, requests, outcomes))
         if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
             most = self._limits.max_reply_bytes
@@ -162,6 +165,14 @@ class RespCodec(Codec):
         self.has_more = False
         self.buffered = 0
         self._session.close()
+
+    def _refused(self, request: Request, error: KvError) -> KvError:
+        """The error to tell. EXEC ends the transaction, also where it was not carried out; what
+        follows is decoded after its reply."""
+        if not isinstance(request, Exec):
+            return error
+        self._session.end_transaction()
+        return aborted(error)
 
     def _cut(self, data: bytes) -> List[Arguments]:
         """The next requests, those first that waited."""

@@ -42,6 +42,13 @@ _WRITING = 8
 """What it costs to write a byte of a reply that has parts."""
 
 
+def aborted(error: KvError) -> KvError:
+    """The error that tells that EXEC was refused with `error`."""
+    if isinstance(error, ReplyError):
+        return error  # of EXEC itself
+    return ReplyError(f"EXECABORT Transaction discarded: {error}")
+
+
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
     """Watches keys until the next EXEC."""
 
@@ -84,7 +91,7 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             check_cost(queue.commands, budget.limits)
             return Encoded(store.atomically(partial(self._run_all, budget.limits)))
         except TooLarge as error:
-            raise ReplyError(f"EXECABORT Transaction discarded: {error}") from error
+            raise aborted(error) from error
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self._commands for key in command.named_keys()]
