@@ -28,7 +28,7 @@ from typing import (
 
 from application.commands import Command
 from application.ports import Pipelined
-from domain.errors import KvError
+from domain.errors import KvError, TooLarge
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import ClientOptions, client_settings
 from entrypoints.library import caching
@@ -37,6 +37,7 @@ from entrypoints.library.client import address_of
 from entrypoints.library.limiter import AsyncRateLimiter
 from entrypoints.library.locks import AsyncLock
 from entrypoints.library.methods import AwaitedMethods
+from entrypoints.library.parts import Parts
 from entrypoints.library.requests import Request
 from entrypoints.library.runtime import AsyncioRuntime
 from entrypoints.library.senders import shortened
@@ -118,10 +119,19 @@ class AsyncClient(AwaitedMethods):
     async def items(
         self, prefix: str = "", page: int = 1000, *, decode_as: Any = Any
     ) -> AsyncIterator[Tuple[str, Any]]:
-        """Iterates over keys and values; a key that is removed meanwhile is left out."""
+        """Iterates over keys and values, those of `page` keys a request, or of as many as fit into
+        a reply; a key that is removed meanwhile is left out."""
         async for keys in self._pages(prefix, page):
-            for item in (await self.mget(keys, decode_as=decode_as)).items():
-                yield item
+            parts = Parts(keys)
+            for part in parts:
+                try:
+                    found = await self.mget(part, decode_as=decode_as)
+                except TooLarge:
+                    if not parts.halve(part):
+                        raise
+                else:
+                    for item in found.items():
+                        yield item
 
     async def values(
         self, prefix: str = "", page: int = 1000, *, decode_as: Any = Any

@@ -26,7 +26,7 @@ from typing import (
 
 from application.commands import Command
 from application.ports import Pipelined
-from domain.errors import KvError
+from domain.errors import KvError, TooLarge
 from entrypoints.address import ListenAddress
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import ClientOptions, client_settings
@@ -35,6 +35,7 @@ from entrypoints.library.buffers import Pipeline, as_batch, from_batch
 from entrypoints.library.limiter import RateLimiter
 from entrypoints.library.locks import Lock
 from entrypoints.library.methods import BlockingMethods
+from entrypoints.library.parts import Parts
 from entrypoints.library.requests import Request
 from entrypoints.library.runtime import BlockingRuntime, GeventRuntime
 from entrypoints.library.senders import shortened
@@ -112,9 +113,18 @@ class Client(BlockingMethods):
     def items(
         self, prefix: str = "", page: int = 1000, *, decode_as: Any = Any
     ) -> Iterator[Tuple[str, Any]]:
-        """Iterates over keys and values; a key that is removed meanwhile is left out."""
+        """Iterates over keys and values, those of `page` keys a request, or of as many as fit into
+        a reply; a key that is removed meanwhile is left out."""
         for keys in self._pages(prefix, page):
-            yield from self.mget(keys, decode_as=decode_as).items()
+            parts = Parts(keys)
+            for part in parts:
+                try:
+                    found = self.mget(part, decode_as=decode_as)
+                except TooLarge:
+                    if not parts.halve(part):
+                        raise
+                else:
+                    yield from found.items()
 
     def values(self, prefix: str = "", page: int = 1000, *, decode_as: Any = Any) -> Iterator[Any]:
         """Iterates over the values; see `items`."""

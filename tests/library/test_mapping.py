@@ -78,6 +78,16 @@ def test_items_and_values_come_page_by_page_and_by_prefix(client: Client) -> Non
     assert list(client.values("map:", decode_as=user)) == [{1: 2}]
 
 
+def test_items_come_in_parts_that_a_reply_has_room_for(client: Client) -> None:
+    long = "x" * 3_000_000
+    client.mset({f"long:{number}": "short" for number in range(30)})
+    for number in range(24):
+        client.set(f"long:{number}", long)
+    found = dict(client.items("long:"))
+    assert len(found) == 30
+    assert sum(value == long for value in found.values()) == 24
+
+
 def test_a_key_is_popped_once(client: Client) -> None:
     client.mset({"k": 1, "nothing": None})
     assert client.pop("k") == 1

@@ -16,7 +16,7 @@ from adapters.protocols.http.exchanges import Exchange, Lines, Operation, Single
 from adapters.protocols.http.messages import JSON, METHODS, Head, Response, in_json, problem
 from adapters.protocols.http.openapi import described
 from adapters.protocols.http.resources import JSON_PATCH, KEYS, MERGE_PATCH
-from application.commands import Info, Scan
+from application.commands import GetTtl, Info
 from application.limits import Limits
 from application.ports import Codec
 
@@ -79,8 +79,8 @@ def _constant(response: Response) -> Open:
 
 
 _PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
-_READY = Operation(
-    lambda head, body: Scan(limit=1), lambda head, _: Response(200, _PLAIN, b"ready\n")
+_READY = Operation(  # a read of a key, which a cluster that is down refuses
+    lambda head, body: GetTtl("ready"), lambda head, _: Response(200, _PLAIN, b"ready\n")
 )
 _METRICS = Operation(lambda head, body: Info(), metrics.exposition)
 _CONDITIONS = ("If-Match", "If-None-Match")
