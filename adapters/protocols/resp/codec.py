@@ -167,9 +167,9 @@ class RespCodec(Codec):
         self._session.close()
 
     def _refused(self, request: Request, error: KvError) -> KvError:
-        """The error to tell. EXEC ends the transaction, also where it was not carried out; what
-        follows is decoded after its reply."""
-        if not isinstance(request, Exec):
+        """The error to tell. EXEC ends the transaction, also where it was refused before it was
+        carried out; what follows is decoded after its reply."""
+        if not isinstance(request, Exec) or self._session.queue is None:
             return error
         self._session.end_transaction()
         return aborted(error)

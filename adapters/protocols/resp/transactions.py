@@ -43,9 +43,7 @@ _WRITING = 8
 
 
 def aborted(error: KvError) -> KvError:
-    """The error that tells that EXEC was refused with `error`."""
-    if isinstance(error, ReplyError):
-        return error  # of EXEC itself
+    """The error that tells that EXEC did nothing, because of `error`."""
     return ReplyError(f"EXECABORT Transaction discarded: {error}")
 
 
