@@ -364,7 +364,8 @@ REST: List[Tuple[str, Any, int, Any]] = [
       {"result": None}]),
     ("/multi-exec", [["SET", "k", 1], ["EXEC"], ["INCR", "k"]], 400,
      {"error": "EXECABORT Transaction discarded because of previous errors."}),
-    ("/", ["QUIT"], 200, {"result": "OK"}),
+    ("/multi-exec", [["SET", "k", 1], ["AUTH", "x"], ["INCR", "k"]], 400,
+     {"error": "EXECABORT Transaction discarded because of previous errors."}),
     ("/", ["INFO"], 200, None),
     ("/", ["COMMAND"], 200, None),
 ]  # fmt: skip
@@ -386,7 +387,7 @@ def test_redis_commands_are_told_as_json(
     [
         *("SUBSCRIBE c", "UNSUBSCRIBE", "PSUBSCRIBE c", "PUNSUBSCRIBE"),
         *("MULTI", "EXEC", "DISCARD", "WATCH k", "UNWATCH"),
-        *("HELLO 3", "SELECT 1", "RESET", "CLIENT REPLY ON", "CLIENT SETNAME x"),
+        *("HELLO 3", "SELECT 1", "RESET", "CLIENT REPLY ON", "CLIENT SETNAME x", "QUIT"),
     ],
 )
 def test_a_redis_command_on_the_state_of_a_connection_is_refused(peer: Peer, command: str) -> None:

@@ -6,7 +6,7 @@ import gc
 import json
 import re
 import weakref
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple, cast
 
 import pytest
 from dependency_injector import providers
@@ -627,6 +627,31 @@ def test_commands_on_all_keys_cost_what_they_look_at_in_a_transaction(
         asked = request(b"SELECT", b"1") + request(b"MULTI") + request(command) * count
         replies = answer(talk, [asked + request(b"EXEC")])
         assert replies.rpartition(b"+QUEUED\r\n")[2].startswith(told)
+
+
+@pytest.mark.parametrize("command", [b"SELECT 1", b"HELLO 3", b"SUBSCRIBE c", b"PUNSUBSCRIBE"])
+def test_a_command_that_is_refused_in_a_transaction_aborts_it(command: bytes) -> None:
+    talk = conversation(server_container())
+    answer(talk, [b"SET k 1\r\n"])
+    told = answer(talk, [b"MULTI\r\n%b\r\nFLUSHDB\r\nEXEC\r\nGET k\r\n" % command])
+    name = command.split()[0]
+    assert told.startswith(b"+OK\r\n-ERR %b is not allowed in a transaction here\r\n" % name)
+    assert told.endswith(
+        b"-EXECABORT Transaction discarded because of previous errors.\r\n$1\r\n1\r\n"
+    )
+
+
+def test_a_client_watches_a_bounded_number_of_keys_which_count_as_its_memory() -> None:
+    talk = conversation(server_container(max_keys_per_request=5))
+    held = cast(Any, talk)._link.account
+    answer(talk, [request(b"WATCH", b"a", b"b", b"c") * 3])
+    assert answer(talk, [request(b"WATCH", b"c", b"d", b"e")]) == b"+OK\r\n"
+    before = held.held
+    assert before >= 3 * 300
+    refused = answer(talk, [request(b"WATCH", b"a", b"f")])
+    assert refused == b"-ERR a client watches at most 5 keys (max_keys_per_request)\r\n"
+    answer(talk, [b"UNWATCH\r\n", b"PING\r\n"])
+    assert held.held < before - 3 * 300
 
 
 def test_exec_ends_a_transaction_that_is_refused_before_it_is_carried_out() -> None:

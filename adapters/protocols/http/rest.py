@@ -10,7 +10,18 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import msgspec
 from msgspec import Raw
@@ -139,7 +150,8 @@ def _many(head: Head, body: bytes, limits: Limits) -> Commands:
 
 
 def _transaction(head: Head, body: bytes, limits: Limits) -> Commands:
-    return [[b"MULTI"], *_many(head, body, limits), [b"EXEC"]]
+    commands = [_refusable(each, (b"AUTH",)) for each in _many(head, body, limits)]
+    return [[b"MULTI"], *commands, [b"EXEC"]]  # AUTH would be answered at once
 
 
 def _in_path(head: Head, body: bytes, limits: Limits) -> Commands:
@@ -149,7 +161,7 @@ def _in_path(head: Head, body: bytes, limits: Limits) -> Commands:
         arguments.append(body)
     for each in filter(None, head.query.split("&")):
         arguments += [unquoted(word).encode() for word in each.split("=", 1) if word]
-    return [_renamed(arguments)]
+    return [_refusable(arguments, _OF_A_CONNECTION)]
 
 
 def _read(texts: Sequence[bytes], limits: Limits) -> Commands:
@@ -163,7 +175,7 @@ def _read(texts: Sequence[bytes], limits: Limits) -> Commands:
         if not arguments:
             raise BadRequest("a command is an array of at least its name")
         left -= len(arguments)
-        commands.append(_renamed(arguments))
+        commands.append(_refusable(arguments, _OF_A_CONNECTION))
     return commands
 
 
@@ -182,17 +194,17 @@ _OF_A_CONNECTION = frozenset(
     (
         *(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PSUBSCRIBE", b"PUNSUBSCRIBE"),
         *(b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH"),
-        *(b"HELLO", b"SELECT", b"RESET", b"CLIENT REPLY", b"CLIENT SETNAME"),
+        *(b"HELLO", b"SELECT", b"RESET", b"CLIENT REPLY", b"CLIENT SETNAME", b"QUIT"),
     )
 )
 """What changes how the commands after it on the connection are executed or answered. AUTH is
 not here, so that each attempt is delayed and counted."""
 
 
-def _renamed(arguments: Arguments) -> Arguments:
-    """The command, under a name that is refused in its place if it is `_OF_A_CONNECTION`."""
+def _refusable(arguments: Arguments, refused: Collection[bytes]) -> Arguments:
+    """The command, under a name that is refused in its place if it is one of those."""
     for name in (arguments[0], b" ".join(arguments[:2])):
-        if name.upper() in _OF_A_CONNECTION:
+        if name.upper() in refused:
             return [name + b" over HTTP"]
     return arguments
 

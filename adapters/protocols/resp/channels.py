@@ -11,7 +11,6 @@ from typing import Callable, Dict, List, NamedTuple, Set, Union
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import NONE, Action, Does, Entry, family, text_of
 from adapters.protocols.resp.parser import Arguments
-from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.channels import Channels, Message, Subscriber
@@ -79,8 +78,7 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
 
     def make(session: Session, arguments: Arguments) -> Action:
         def action(store: Store, budget: Budget) -> Encoded:
-            if session.queue is not None:
-                raise ReplyError(f"ERR {name.upper()} is not allowed in a transaction")
+            session.refuse_in_transaction(name.upper())
             channels, subscriber = session.shared.channels, session.subscriber
             output, parts = [pushed(session, subscriber.held)], budget.parts()
             names = list(map(text_of, arguments[1:])) or sorted(own(subscriber))

@@ -96,8 +96,8 @@ class RespCodec(Codec):
             requests.append(Settled(0, self._error, is_fatal=True))
         self.has_more = bool(self._waiting) or self._parser.has_more
         waiting = sum(sum(map(len, each)) + len(each) for each in self._waiting)
-        queue = self._session.queue
-        self.buffered = self._parser.buffered + waiting + (queue.size if queue else 0)
+        queued = self._session.queue.size if self._session.queue else 0
+        self.buffered = self._parser.buffered + waiting + queued + self._session.watch.size
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:

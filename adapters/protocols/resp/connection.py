@@ -91,8 +91,7 @@ def _hello(session: Session, arguments: Arguments) -> Made:
             raise ReplyError(f"ERR Syntax error in HELLO option '{shown(option)}'")
 
     def greet(store: Store, budget: Budget) -> Any:
-        if session.queue is not None:
-            raise ReplyError("ERR HELLO is not allowed in a transaction")
+        session.refuse_in_transaction("HELLO")
         session.speak(version)
         session.name = session.name if name is None else name
         reply = {
@@ -142,8 +141,7 @@ def _select(session: Session, arguments: Arguments) -> Action:
     database = database_of(arguments[1])
 
     def action(store: Store, budget: Budget) -> Status:
-        if session.queue is not None:
-            raise ReplyError("ERR SELECT is not allowed in a transaction here")
+        session.refuse_in_transaction("SELECT")
         session.select(database)
         return OK
 

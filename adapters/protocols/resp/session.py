@@ -141,6 +141,13 @@ class Session:
         self.shared.watches.forget(self.watch)
         self.update()
 
+    def refuse_in_transaction(self, name: str) -> None:
+        """Raises `ReplyError` within a transaction, all of which EXEC refuses then: what follows
+        may be meant for what the command would have changed."""
+        if self.queue is not None:
+            self.queue.break_off()
+            raise replies.ReplyError(f"ERR {name} is not allowed in a transaction here")
+
     def reset(self) -> None:
         """Brings the session back to what it was at first."""
         self.end_transaction()
@@ -178,6 +185,10 @@ class Queue:
         self.commands.clear()
 
 
+WATCH_BYTES = 300
+"""What a watched key takes beside its text."""
+
+
 class Watch:
     """The keys that one client watches, and whether one of them was changed since."""
 
@@ -185,6 +196,8 @@ class Watch:
         self.keys: Dict[str, bool] = {}
         """Whether each was there when it was first watched; so it is until one is changed."""
         self.is_dirty = False
+        self.size = 0
+        """The bytes that they count for."""
 
 
 class Watches:
@@ -202,8 +215,10 @@ class Watches:
             self._unsubscribe = store.subscribe(self._hear)
         for key in keys:
             entry, _ = store.update(key, lambda before: before)  # what is due expires before
-            watch.keys.setdefault(key, entry is not None)
-            self._watchers.setdefault(key, set()).add(watch)
+            if key not in watch.keys:
+                watch.keys[key] = entry is not None
+                watch.size += len(key) + WATCH_BYTES
+                self._watchers.setdefault(key, set()).add(watch)
         return True
 
     def is_unchanged(self, watch: Watch, store: Store) -> bool:
@@ -220,7 +235,7 @@ class Watches:
             if not watchers:
                 del self._watchers[key]
         watch.keys.clear()
-        watch.is_dirty = False
+        watch.is_dirty, watch.size = False, 0
         if not self._watchers and self._unsubscribe:
             self._unsubscribe()
             self._unsubscribe = None

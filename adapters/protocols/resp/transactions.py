@@ -59,6 +59,9 @@ class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
         session = self.session
         if session.queue is not None:
             raise ReplyError("ERR WATCH inside MULTI is not allowed")
+        n_keys, most = len({*session.watch.keys, *self.keys}), budget.limits.max_keys_per_request
+        if n_keys > most:
+            raise TooLarge(f"a client watches at most {most} keys (max_keys_per_request)")
         if not session.shared.watches.add(session.watch, self.keys, store):
             raise ReplyError("ERR WATCH needs a store that tells of its changes")
         return True
