@@ -65,7 +65,8 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     if session.queue is not None and not entry.changes_state:
         command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)
-    command.id = replies.REPLY if entry.name == "client|reply" else session.spelling(spelling)
+    is_answered = entry.name in _ALWAYS_ANSWERED
+    command.id = replies.REPLY if is_answered else session.spelling(spelling)
     return command  # type: ignore[no-any-return]
 
 
@@ -104,6 +105,9 @@ def _unknown(arguments: Arguments) -> str:
     shown = "".join(f"'{each}' " for each in others)[:128]
     return f"ERR unknown command '{name}', with args beginning with: {shown}"
 
+
+_ALWAYS_ANSWERED = ("client|reply", "reset")
+"""They say themselves whether there is an answer, whatever the mode was before."""
 
 _SUBSCRIBED = (
     "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
