@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import json
 import re
@@ -20,7 +21,7 @@ from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import bulk, bulks_of
 from adapters.protocols.resp.session import Queue
-from application.admission import Pause
+from application.admission import MAX_PASSWORD_BYTES, Pause
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
 from application.ports import Conversation, Wants
@@ -883,3 +884,15 @@ def test_empty_requests_are_passed_over_in_turns(empty: bytes) -> None:
 def test_a_long_name_is_refused(words: List[bytes]) -> None:
     assert said(request(*words, b"x" * 1025)) == b"-ERR a name has at most 1024 bytes, not 1025\r\n"
     assert b"ERR" not in said(request(*words, b"x" * 1024))
+
+
+def test_the_longest_password_can_be_sent_in_every_protocol() -> None:
+    secret = "\x01" * MAX_PASSWORD_BYTES
+    container = server_container(password=secret)
+    in_json = json.dumps({"type": "AUTH", "password": secret}).encode() + b'\n{"type":"PING"}\n'
+    assert answer(conversation(container), [in_json]).endswith(b'"PONG"}\n')
+    in_resp = request(b"AUTH", secret.encode()) + PING
+    assert answer(conversation(container), [in_resp]) == b"+OK\r\n+PONG\r\n"
+    header = b"Authorization: Basic " + base64.b64encode(b":" + secret.encode())
+    over_http = b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % header
+    assert answer(conversation(container), [over_http]).startswith(b"HTTP/1.1 200 ")
