@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import sys
 from typing import Any, ClassVar, Mapping
 
 from dependency_injector import containers, providers
@@ -20,14 +19,13 @@ from adapters.client.python_values import from_json, is_plain
 from adapters.client.tcp import TcpClient
 from application.ports import Pipelined
 from entrypoints.engine import new_executor
-from entrypoints.socket_apis import gevent_api, threads_api
+from entrypoints.socket_apis import gevent_api, original, threads_api
 
 
 def _new_poll() -> Any:
     """The system's `poll`, also where gevent has put its own in the place, which costs more: it is
     only ever asked what is ready now."""
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey.get_original("select", "poll")() if monkey else select.poll()
+    return original(select, "poll")()
 
 
 def _whether(setting: Any) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import _thread
 import queue
-import sys
 import time
-from typing import Any
 
 from dependency_injector import containers, providers
 
@@ -26,21 +24,15 @@ from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Store
 from entrypoints.client_settings import DEFAULTS
+from entrypoints.socket_apis import original
 from entrypoints.version import version
-
-
-def _original(module: Any, name: str) -> Any:
-    """What a module of the standard library has, also where gevent has put its own in the place."""
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey.get_original(module.__name__, name) if monkey else getattr(module, name)
-
 
 WORKER = Worker(
     ThreadApi(
-        start_new_thread=_original(_thread, "start_new_thread"),
-        new_lock=_original(_thread, "allocate_lock"),
-        new_rlock=_original(_thread, "RLock"),
-        new_queue=_original(queue, "SimpleQueue"),
+        start_new_thread=original(_thread, "start_new_thread"),
+        new_lock=original(_thread, "allocate_lock"),
+        new_rlock=original(_thread, "RLock"),
+        new_queue=original(queue, "SimpleQueue"),
     )
 )
 """That of all local clients."""

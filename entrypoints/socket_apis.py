@@ -33,6 +33,12 @@ def threads_api(busy_poll: float) -> SocketApi:
     )
 
 
+def original(module: Any, name: str) -> Any:
+    """What a module of the standard library has, also where gevent has put its own in the place."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey.get_original(module.__name__, name) if monkey else getattr(module, name)
+
+
 def new_queue() -> Any:
     """A queue for threads: for greenlets in a program that gevent has patched, where some versions
     of it offer Python's own, which a greenlet that is killed may leave half changed."""

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import threading
 from typing import Any, Callable, Iterator, List
 
@@ -18,9 +16,10 @@ from kvjson import AsyncClient, Client
 
 from tests.library.crowd import at_once
 from tests.library.kinds import greenlets, tasks, threads
+from tests.library.programs import python
 from tests.library.proxy import Link, Proxy, passed_on
 from tests.library.steps import broken_off_at_each_step, by_steps
-from tests.support import ROOT, TIMEOUT, Server, environment
+from tests.support import TIMEOUT, Server
 
 
 class Interrupted(BaseException):
@@ -266,15 +265,7 @@ print(wrong, both.count(None), leases.take())
 
 
 def test_a_signal_at_any_point_of_a_call_loses_no_connection_and_no_reply(server: Server) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SIGNALLED, str(server.port), "seed"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # of signals within what frees a connection
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        timeout=TIMEOUT,
-    )
+    ended = python(SIGNALLED, server.port, "seed", warnings="ignore")
     assert ended.stdout == "0 0 None\n"
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from typing import Any, Callable, Iterator, cast
@@ -13,22 +10,12 @@ from typing import Any, Callable, Iterator, cast
 import pytest
 from kvjson import Client
 
-from tests.support import ROOT, TIMEOUT, environment
+from tests.library.programs import complaints, python
+from tests.support import TIMEOUT
 
 
 class Interrupted(Exception):
     """What the handler of a signal raises."""
-
-
-def python(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        timeout=TIMEOUT,
-    )
 
 
 class Held:
@@ -122,7 +109,8 @@ def test_a_local_client_refuses_a_call_within_its_own(held: Held) -> None:
 
 
 def test_a_local_client_works_in_a_process_forked_while_a_thread_calls_it() -> None:
-    done = python("""
+    assert not complaints(
+        """
         import os, threading, kvjson
         client = kvjson.Client.local()
         client.mset({"x": 0, "y": 0})
@@ -139,8 +127,9 @@ def test_a_local_client_works_in_a_process_forked_while_a_thread_calls_it() -> N
                 os._exit(found["x"] != found["y"])
             assert os.waitpid(child, 0)[1] == 0
         os._exit(0)
-    """)
-    assert done.returncode == 0, done.stderr
+    """,
+        warnings="ignore",
+    )
 
 
 def test_a_local_client_can_be_called_while_its_program_ends() -> None:
@@ -163,7 +152,8 @@ def test_a_local_client_can_be_called_while_its_program_ends() -> None:
 def test_greenlets_wait_for_a_lock_of_a_local_client_in_a_program_that_gevent_patches_later() -> (
     None
 ):
-    done = python("""
+    assert not complaints(
+        """
         import kvjson
         client = kvjson.Client.local()
         from gevent import monkey
@@ -175,5 +165,6 @@ def test_greenlets_wait_for_a_lock_of_a_local_client_in_a_program_that_gevent_pa
                 gevent.sleep(0.001)
 
         gevent.joinall([gevent.spawn(work) for _ in range(5)], raise_error=True)
-    """)
-    assert done.returncode == 0, done.stderr
+    """,
+        warnings="ignore",
+    )

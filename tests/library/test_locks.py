@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
 import sys
 import threading
 import time
@@ -29,9 +28,10 @@ from entrypoints.library.locks import MAX_PAUSE
 from entrypoints.library.runtime import BlockingRuntime, Work, finish
 from tests.library.crowd import Programs
 from tests.library.kinds import OnLoop, greenlets, threads
+from tests.library.programs import python
 from tests.library.proxy import Fault, Proxy, reply_lost, request_lost
 from tests.library.steps import broken_off_at_each_step, by_steps
-from tests.support import ROOT, TIMEOUT, Clock, Server, environment
+from tests.support import TIMEOUT, Clock, Server
 
 
 def test_a_lock_lets_one_caller_in_at_a_time(programs: Programs) -> None:
@@ -476,16 +476,9 @@ print(client.exists("job"))
 
 
 def test_a_process_that_is_forked_has_none_of_the_locks_of_its_parent(server: Server) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", FORKED, str(server.port)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        timeout=TIMEOUT,
-        check=True,
-    )
+    ended = python(FORKED, server.port, warnings="ignore")
     assert ended.stdout == "False False False\nTrue False True\nFalse\n"
+    assert ended.returncode == 0
 
 
 FILES = ("library/locks.py", "library/runtime.py")

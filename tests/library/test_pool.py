@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 from typing import Any, Deque, List, TypeVar
 
@@ -14,8 +12,9 @@ from kvjson import AsyncClient, Client
 from tests.engines import programs, shared
 from tests.library.crowd import Script, at_once, in_threads
 from tests.library.kinds import Kind, local
+from tests.library.programs import complaints
 from tests.library.proxy import Proxy
-from tests.support import ROOT, TIMEOUT, Server, client_container, environment
+from tests.support import TIMEOUT, Server, client_container
 
 T = TypeVar("T")
 
@@ -71,7 +70,7 @@ client.close()
 def test_the_client_for_threads_serves_greenlets_where_gevent_has_patched_all(
     server: Server,
 ) -> None:
-    assert run(PATCHED, server.port) == ""
+    assert complaints(PATCHED, server.port) == ""
 
 
 FORKED = """
@@ -88,20 +87,7 @@ client.close()
 
 
 def test_a_forked_child_opens_connections_of_its_own(server: Server) -> None:
-    assert run(FORKED, server.port) == ""
-
-
-def run(program: str, *arguments: object, warnings: str = "error") -> str:
-    """What a program complains of; by default of each warning, too."""
-    ended = subprocess.run(
-        [sys.executable, "-W", warnings, "-c", program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment(),
-        timeout=TIMEOUT,
-    )
-    return ended.stderr or f"{ended.returncode or ''}"
+    assert complaints(FORKED, server.port) == ""
 
 
 def test_threads_that_share_a_store_in_this_process_do_not_disturb_each_other() -> None:
@@ -164,7 +150,7 @@ def test_a_process_that_was_forked_unseen_by_python_has_connections_of_its_own(
     url: str, network: str
 ) -> None:
     warnings = "error" if url.startswith("kv:") else "ignore"  # redis-py's, of an old Python
-    assert run(FORKED_UNSEEN, url, network, warnings=warnings) == ""
+    assert complaints(FORKED_UNSEEN, url, network, warnings=warnings) == ""
 
 
 FORKED_ASYNCIO = """
@@ -192,7 +178,7 @@ asyncio.run(main())
 
 
 def test_a_process_that_was_forked_by_a_task_has_connections_of_its_own(server: Server) -> None:
-    assert run(FORKED_ASYNCIO, server.port) == ""
+    assert complaints(FORKED_ASYNCIO, server.port) == ""
 
 
 LOOPS = """
@@ -211,7 +197,7 @@ assert len(client._executor._leases) == 1, "loops that have ended are not kept"
 def test_a_client_that_was_not_closed_serves_one_event_loop_after_the_other(
     server: Server,
 ) -> None:
-    assert run(LOOPS, server.port, warnings="ignore") == ""
+    assert complaints(LOOPS, server.port, warnings="ignore") == ""
 
 
 def test_event_loops_of_two_threads_share_a_client(server: Server, direct: Client) -> None:
@@ -252,7 +238,7 @@ client.close()
 
 
 def test_a_client_serves_greenlets_in_a_program_that_gevent_patches_later(server: Server) -> None:
-    assert run(PATCHED_LATE, server.port) == ""
+    assert complaints(PATCHED_LATE, server.port) == ""
 
 
 KILLED = """
@@ -288,7 +274,7 @@ assert longest < 0.5, longest
 def test_greenlets_that_are_killed_leave_no_connection_where_nobody_finds_it(
     server: Server,
 ) -> None:
-    assert run(KILLED, server.port) == ""
+    assert complaints(KILLED, server.port) == ""
 
 
 class Contended(Deque[Any]):

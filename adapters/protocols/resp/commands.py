@@ -57,9 +57,8 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     try:
         command, spelling = entry.make(session, arguments)
     except (KvError, UnicodeDecodeError) as error:
-        if entry.subcommands:  # others than the one asked for
+        if session.queue is None or entry.subcommands:  # others than the one asked for
             _break_off(session)
-        if session.queue is None or entry.subcommands:
             raise
         command, spelling = Do(partial(_raise, detached(refusal(error)))), replies.REPLY
     if session.queue is not None and not entry.changes_state:
