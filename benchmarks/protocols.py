@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections.abc import Callable
 from statistics import median
 
 from adapters.client.loopback import LoopbackLink
@@ -23,6 +24,8 @@ CASES = [(command, pipeline) for command in ("GET", "SET") for pipeline in (1, 1
 ARGUMENTS = {"GET": 2, "SET": 3}
 ROUND = 4_000
 """Requests, some milliseconds' worth."""
+
+Render = Callable[[str, list[str]], bytes]
 
 
 def as_json(command: str, names: list[str]) -> bytes:
@@ -69,11 +72,13 @@ def ns_per_request(target: Conversation, payloads: list[bytes]) -> float:
     return (time.thread_time_ns() - started) / ROUND
 
 
-def payloads(command: str, pipeline: int, draw: random.Random) -> tuple[list[bytes], list[bytes]]:
-    """Those of a round, for both protocols; their keys are drawn at random."""
-    drawn = [[key(draw.randrange(KEYS)) for _ in range(pipeline)] for _ in range(ROUND // pipeline)]
-    lines = [as_json(command, names) for names in drawn]
-    return lines, [as_resp(command, names) for names in drawn]
+def payloads(render: Render, command: str, pipeline: int, draw: random.Random) -> list[bytes]:
+    """Those of a round, whose keys are drawn at random: the keys of the turn before would be in the
+    cache."""
+    return [
+        render(command, [key(draw.randrange(KEYS)) for _ in range(pipeline)])
+        for _ in range(ROUND // pipeline)
+    ]
 
 
 def main() -> None:
@@ -87,7 +92,7 @@ def main() -> None:
     for command, pipeline in CASES:
         pairs = []
         for _ in range(rounds):
-            lines, bulks = payloads(command, pipeline, draw)
+            lines, bulks = (payloads(each, command, pipeline, draw) for each in (as_json, as_resp))
             check(answer(json, lines[0]), pipeline)
             if answer(resp, bulks[0]) != expected(command, pipeline):
                 raise SystemExit(f"{command} failed over RESP")

@@ -581,7 +581,7 @@ def test_a_transaction_is_bounded_as_a_batch_is(
         max_opened_bytes=100_000,
     )
     aborted = replies.rpartition(b"+QUEUED\r\n")[2]
-    assert aborted.startswith(b"-EXECABORT Transaction discarded: the ")
+    assert aborted.startswith(b"-EXECABORT Transaction discarded because of: the ")
     assert aborted.endswith(b"(%b)\r\n" % setting)
 
 
@@ -643,6 +643,25 @@ def test_a_command_that_is_refused_in_a_transaction_aborts_it(command: bytes) ->
     )
 
 
+@pytest.mark.parametrize(
+    "command", [b"SELECT 16", b"SELECT", b"HELLO 4", b"HELLO 3 FOO", b"CLIENT REPLY FOO", b"FOO"]
+)
+def test_what_cannot_be_read_in_a_transaction_aborts_it(command: bytes) -> None:
+    talk = conversation(server_container())
+    told = answer(talk, [b"MULTI\r\n%b\r\nSET k 1\r\nEXEC\r\nGET k\r\n" % command])
+    assert b"EXECABORT" in told
+    assert told.endswith(b"$-1\r\n")
+
+
+def test_an_exec_with_arguments_ends_the_transaction() -> None:
+    talk = conversation(server_container())
+    told = answer(talk, [b"MULTI\r\nSET k 1\r\nEXEC x\r\nGET k\r\nEXEC x\r\n"])
+    wrong = b"ERR wrong number of arguments for 'exec' command\r\n"
+    assert told == (
+        b"+OK\r\n+QUEUED\r\n-EXECABORT Transaction discarded because of: %b$-1\r\n-%b"
+    ) % (wrong, wrong)
+
+
 def test_a_client_watches_a_bounded_number_of_keys_which_count_as_its_memory() -> None:
     talk = conversation(server_container(max_keys_per_request=5))
     held = cast(Any, talk)._link.account
@@ -661,7 +680,7 @@ def test_exec_ends_a_transaction_that_is_refused_before_it_is_carried_out() -> N
     touch = request(b"TOUCH", *[b"%d" % number for number in range(10)])
     transaction = request(b"MULTI") + touch * 4 + request(b"EXEC")
     aborted = answer(talk, [b"WATCH k\r\n", transaction]).rpartition(b"+QUEUED\r\n")[2]
-    assert aborted.startswith(b"-EXECABORT Transaction discarded: ")
+    assert aborted.startswith(b"-EXECABORT Transaction discarded because of: ")
     assert aborted.endswith(b"(max_keys_per_request)\r\n")
     assert answer(talk, [b"PING\r\nEXEC\r\n"]) == b"+PONG\r\n-ERR EXEC without MULTI\r\n"
 
@@ -837,7 +856,7 @@ def test_a_transaction_that_reads_too_much_is_undone() -> None:
     sets = [request(b"SET", b"k", b"x" * 3_000_000), b"MULTI\r\n", request(b"SET", b"l", b"1")]
     told = said(*sets, *[request(b"GET", b"k")] * 6, b"EXEC\r\n", b"EXISTS l\r\n")
     assert told.endswith(
-        b"QUEUED\r\n-EXECABORT Transaction discarded: "
+        b"QUEUED\r\n-EXECABORT Transaction discarded because of: "
         b"a transaction reads at most 16777216 bytes (max_reply_bytes)\r\n:0\r\n"
     )
     fewer = said(*sets, *[request(b"GET", b"k")] * 5, b"EXEC\r\n", b"EXISTS l\r\n")

@@ -29,14 +29,16 @@ from adapters.protocols.resp.replies import (
 )
 from adapters.protocols.resp.runs import (
     GETS,
-    LENGTHS,
     MAX_ONE,
     MAX_RUN_BYTES,
+    ONE_DIGIT,
     SETS,
+    TWO_DIGITS,
+    VALUES,
     read_run,
 )
 from adapters.protocols.resp.session import Shared
-from adapters.protocols.resp.transactions import Exec, aborted
+from adapters.protocols.resp.transactions import Exec, exec_refused
 from application.byte_values import to_bytes
 from application.commands import Command, Get
 from application.commands.columns import Columns
@@ -113,15 +115,14 @@ class RespCodec(Codec):
                 if key.join(upper) == data or key.join(lower) == data:
                     session.command = "get"
                     return Get(key.decode(), id=TEXT + version)
-            elif data[_HEAD] in SETS:
-                key_length, key, value_length, value, rest = data[_BEHIND].split(b"\r\n", 4)
-                if (
-                    key_length == LENGTHS[len(key)]
-                    and value_length == LENGTHS[len(value)]
-                    and not rest
-                ):
+            else:
+                place, behind = SETS.get(data[TWO_DIGITS]) or SETS[data[ONE_DIGIT]]
+                rest = data[behind]
+                around, value_place = VALUES[len(rest)]
+                value = rest[value_place]
+                if value.join(around) == rest:
                     session.command = "set"
-                    return Put(key.decode(), value, id=DONE + version)
+                    return Put(data[place].decode(), value, id=DONE + version)
         except (LookupError, ValueError):
             pass
         return None
@@ -141,8 +142,10 @@ class RespCodec(Codec):
             together = _alike(requests, outcomes)
             if together:
                 return together
-        if outcomes and isinstance(outcomes[-1], KvError):
-            outcomes = [*outcomes[:-1], self._refused(requests[len(outcomes) - 1], outcomes[-1])]
+        last = outcomes[-1] if outcomes else None
+        if isinstance(last, KvError) and isinstance(requests[len(outcomes) - 1], Exec):
+            # What follows is not decoded yet.
+            outcomes = [*outcomes[:-1], exec_refused(self._session, last)]
         reply = b"".join(map(spelled, requests, outcomes))
         if len(outcomes) == 1 and len(reply) > self._limits.max_reply_bytes:
             most = self._limits.max_reply_bytes
@@ -165,14 +168,6 @@ class RespCodec(Codec):
         self.has_more = False
         self.buffered = 0
         self._session.close()
-
-    def _refused(self, request: Request, error: KvError) -> KvError:
-        """The error to tell. EXEC ends the transaction, also where it was refused before it was
-        carried out; what follows is decoded after its reply."""
-        if not isinstance(request, Exec) or self._session.queue is None:
-            return error
-        self._session.end_transaction()
-        return aborted(error)
 
     def _cut(self, data: bytes) -> List[Arguments]:
         """The next requests, those first that waited."""
@@ -230,7 +225,6 @@ _BEYOND_STRINGS = b"#"
 """Comes after the texts of all strings, and before those of other values."""
 _id_of = attrgetter("id")
 _INNER = slice(1, -1)
-_HEAD, _BEHIND = slice(0, len(SETS[0])), slice(len(SETS[0]), None)
 _AROUND = [(b"$%d\r\n" % max(size - len(b'""'), 0), b"\r\n") for size in range(1024)]
 """What stands before and behind the bytes of a string, by the length of its text."""
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}

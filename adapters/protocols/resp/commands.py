@@ -49,18 +49,19 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     session.command = entry.name
     if len(arguments) != entry.arity and (entry.arity > 0 or len(arguments) < -entry.arity):
         _break_off(session)
-        raise ReplyError(f"ERR wrong number of arguments for '{entry.name}' command")
+        error = ReplyError(f"ERR wrong number of arguments for '{entry.name}' command")
+        raise transactions.exec_refused(session, error) if entry.name == "exec" else error
     if session.is_subscribed and entry.name not in channels.ALLOWED:
         raise ReplyError(_SUBSCRIBED.format(entry.name))
     if entry.name == "quit":
         return Settled(session.spelling(replies.DONE), Closing(), is_fatal=True)
     try:
         command, spelling = entry.make(session, arguments)
-    except (KvError, UnicodeDecodeError) as error:
-        if session.queue is None or entry.subcommands:  # others than the one asked for
+    except (KvError, UnicodeDecodeError) as why:
+        if session.queue is None or entry.changes_state or entry.subcommands:  # no such subcommand
             _break_off(session)
             raise
-        command, spelling = Do(partial(_raise, detached(refusal(error)))), replies.REPLY
+        command, spelling = Do(partial(_raise, detached(refusal(why)))), replies.REPLY
     if session.queue is not None and not entry.changes_state:
         command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)

@@ -33,28 +33,45 @@ Around = Tuple[bytes, bytes]
 """What stands before and behind an argument; `argument.join(around)` is all of it."""
 
 
-def _frames_of_gets(most: int) -> List[Tuple[Around, Around, slice]]:
-    nothing = (b"", b"")
-    frames = [(nothing, nothing, slice(0))] * most
-    for size, length in enumerate(LENGTHS[:most]):
-        upper, lower = (
-            (b"*2\r\n$3\r\n%b\r\n%b\r\n" % (name, length), b"\r\n") for name in (b"GET", b"get")
-        )
-        whole = len(upper[0]) + size + len(b"\r\n")
-        if whole < most:
-            frames[whole] = upper, lower, slice(len(upper[0]), -2)
-    return frames
-
-
 MAX_ONE = 512
 """Bytes of a GET or SET for the shortest way; what is longer is often a run."""
 
-GETS = _frames_of_gets(MAX_ONE)
-"""What a GET has around its key, in both spellings, and where that is, by how long the GET is as a
-whole."""
 
-SETS = (b"*3\r\n$3\r\nSET\r\n", b"*3\r\n$3\r\nset\r\n")
-"""What a SET begins with."""
+def _frames(*beginnings: bytes) -> List[Tuple[Any, ...]]:
+    """What stands around the last argument of a request, after each of these beginnings, which are
+    of one length; and where it is. They are in a list by how long the whole is."""
+    frames: List[Tuple[Any, ...]] = [(*[(b"", b"")] * len(beginnings), slice(0))] * MAX_ONE
+    for size, length in enumerate(LENGTHS[:MAX_ONE]):
+        befores = [b"%b%b\r\n" % (beginning, length) for beginning in beginnings]
+        end = len(befores[0]) + size
+        if end + len(b"\r\n") < MAX_ONE:
+            frames[end + len(b"\r\n")] = (
+                *[(before, b"\r\n") for before in befores],
+                slice(len(befores[0]), end),
+            )
+    return frames
+
+
+GETS: List[Tuple[Around, Around, slice]] = _frames(b"*2\r\n$3\r\nGET\r\n", b"*2\r\n$3\r\nget\r\n")
+"""What a GET has around its key, in both spellings, and where that is, by how long the GET is."""
+
+VALUES: List[Tuple[Around, slice]] = _frames(b"\r\n")
+"""What a SET has around its value, and where that is, by how long all behind its key is."""
+
+
+def _keys_of_sets() -> Iterator[Tuple[bytes, Tuple[slice, slice]]]:
+    for name in (b"SET", b"set"):
+        for size, length in enumerate(LENGTHS[:100]):
+            before = b"*3\r\n$3\r\n%b\r\n%b\r\n" % (name, length)
+            end = len(before) + size
+            yield before, (slice(len(before), end), slice(end, None))
+
+
+SETS = dict(_keys_of_sets())
+"""Where the key of a SET is, and what comes behind it, by what stands before it."""
+
+ONE_DIGIT, TWO_DIGITS = (slice(len(b"*3\r\n$3\r\nSET\r\n$%b\r\n" % size)) for size in (b"9", b"99"))
+"""Where that is, by how long the key's length is."""
 
 
 def read_run(session: Session, data: bytes) -> Optional[Columns]:

@@ -44,7 +44,15 @@ _WRITING = 8
 
 def aborted(error: KvError) -> KvError:
     """The error that tells that EXEC did nothing, because of `error`."""
-    return ReplyError(f"EXECABORT Transaction discarded: {error}")
+    return ReplyError(f"EXECABORT Transaction discarded because of: {error}")
+
+
+def exec_refused(session: Session, error: KvError) -> KvError:
+    """The error to tell for an EXEC that is not carried out, which ends the transaction too."""
+    if session.queue is None:
+        return error
+    session.end_transaction()
+    return aborted(error)
 
 
 class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
