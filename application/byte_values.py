@@ -100,7 +100,7 @@ _SHORT = 18
 _BUDGET = Budget(DEFAULTS)
 """For the numbers in a text that are decoded to see whether they are in range: one with more of
 them becomes a string, whatever the server's bounds are."""
-_is_number = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").fullmatch
+_number = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").match
 _begins_as_json = re.compile(rb"\n[-0-9\[{]").search
 _text_begins_as_json = re.compile(r"\n[-0-9\[{]").search
 _BINARY = b'{"$binary":{"base64":"%b","subType":"00"}}'
@@ -114,7 +114,8 @@ def _is_stored_unchanged(data: bytes) -> bool:
     """Whether `data` is the text of a number, an array or an object that can be stored as it is."""
     if data[0] in b"[{":
         return _is_document(data) and _is_storable(data) and to_bytes(data) == data
-    if not _is_number(data):
+    number = _number(data)
+    if number is None or number.end() < len(data):  # `fullmatch` would go back digit by digit
         return False
     return (len(data) <= _SHORT and data.isdigit()) or _is_storable(data)
 
