@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
-from typing import Any, Generator, List, Literal, Sequence, Union
+from typing import Any, Generator, Iterator, List, Literal, Sequence, Union
 
 import msgspec
 from msgspec import Raw, Struct
@@ -52,6 +52,29 @@ def to_text_in_steps(data: Data) -> Generator[None, None, bytes]:
                 return data
         return to_text(data, may_be_json=b"")
     return to_text(data)
+
+
+def to_texts_in_steps(datas: Sequence[bytes]) -> Generator[None, None, List[bytes]]:
+    """The JSON texts that stand for many, in short steps."""
+    texts: List[bytes] = []
+    for portion in _portions(datas):
+        if len(portion) == 1:
+            texts.append((yield from to_text_in_steps(portion[0])))
+        else:
+            texts += to_texts(portion)
+        yield
+    return texts
+
+
+def _portions(datas: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """All of them, some at a time, or a large one alone."""
+    start = size = 0
+    for end, data in enumerate(datas):
+        size += len(data) + 1
+        if size > _PORTION and end > start:
+            yield datas[start:end]
+            start, size = end, len(data)
+    yield datas[start:]
 
 
 def to_texts(datas: Sequence[Any]) -> List[bytes]:
@@ -97,6 +120,8 @@ class _Binary(Struct, forbid_unknown_fields=True):
 _QUOTE, _BRACE, _BACKSLASH = b'"{\\'
 _OPENING, _CLOSING = frozenset((b"[", b"{")), frozenset((b"]", b"}"))
 _SHORT = 18
+_PORTION = 128 * 1024
+"""Bytes that become texts in a step, a millisecond's worth as a rule."""
 _BUDGET = Budget(DEFAULTS)
 """For the numbers in a text that are decoded to see whether they are in range: one with more of
 them becomes a string, whatever the server's bounds are."""

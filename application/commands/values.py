@@ -187,7 +187,7 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
         if self.if_ is UNSET:
             store.set_many(texts, ttl)
             return True
-        return store.atomically(partial(_set_absent, texts, ttl))
+        return store.atomically(partial(set_absent, texts, ttl))
 
     def named_keys(self) -> Collection[str]:
         return self.items
@@ -272,7 +272,8 @@ def _size(text: Union[Raw, UnsetType]) -> int:
     return 0 if isinstance(text, UnsetType) else memoryview(text).nbytes
 
 
-def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
+def set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
+    """Stores texts at their keys unless one of those is there; whether it did."""
     if any(store.get_many(texts)):
         return False
     store.set_many(texts, ttl)

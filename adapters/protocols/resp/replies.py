@@ -239,6 +239,10 @@ def _set(result: Any, _: object, null: bytes) -> bytes:
     return OK if result[0] else null
 
 
+def _set_integer(result: Any, _: object) -> bytes:
+    return b":%d\r\n" % result[0]
+
+
 def _set_or_0(result: Any, _: object) -> bytes:
     return OK if result[0] else b":0\r\n"
 
@@ -297,7 +301,7 @@ SPELLINGS: List[Spelling] = [
     Spelling(reply_2, reply_3),
     *map(_with_null, (_text, _ok_or_null, _set, _set_get, _values)),
     *map(_both, (_ok, _integer, _seconds, _milliseconds, _type, _page, _line)),
-    *map(_both, (_length_of_common, _common, _report, _silent, _set_or_0)),
+    *map(_both, (_length_of_common, _common, _report, _silent, _set_or_0, _set_integer)),
 ]
 (
     REPLY,
@@ -318,6 +322,7 @@ SPELLINGS: List[Spelling] = [
     REPORT,
     SILENT,
     SET_OR_0,
+    SET_INTEGER,
 ) = range(len(SPELLINGS))
 
 VERSION_3 = len(SPELLINGS)

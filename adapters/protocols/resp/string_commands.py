@@ -5,7 +5,7 @@ Rule: options, replies and refusals are those of Redis.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import (
@@ -27,8 +27,7 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
-from application.byte_values import to_text, to_texts
-from application.commands import Get, GetDel, GetSet, MSet, strings
+from application.commands import Get, GetDel, strings
 from application.commands.strings import NAMED, Condition, Lifetime
 
 
@@ -54,13 +53,9 @@ def _set(session: Session, arguments: Arguments) -> Made:
     keep = b"KEEPTTL" in seen
     if keep and lifetime:
         raise ReplyError(SYNTAX)
-    command = strings.SetBytes(key, data, lifetime, keep, condition)
-    return command, replies.SET_GET if b"GET" in seen else replies.SET
-
-
-def _set_if_absent(session: Session, arguments: Arguments) -> Made:
-    text: Any = to_text(arguments[2])
-    return NAMED["SETNX"](key_of(session, arguments[1]), text, if_="absent"), replies.INTEGER
+    gets = b"GET" in seen
+    command = strings.SetBytes(key, data, lifetime, keep, condition, gets)
+    return command, replies.SET_GET if gets else replies.SET
 
 
 def _set_for(unit: bytes, command: str) -> Make:
@@ -84,10 +79,10 @@ def _getex(session: Session, arguments: Arguments) -> Made:
     return strings.GetEx(key, lifetime_of(session, unit, options[1], "getex")), replies.REPLY
 
 
-def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, Any]:
+def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, bytes]:
     if len(arguments) % 2 == 0:
         raise ReplyError(f"ERR wrong number of arguments for '{name}' command")
-    return dict(zip(keys_of(session, arguments[1::2]), to_texts(arguments[2::2])))
+    return dict(zip(keys_of(session, arguments[1::2]), arguments[2::2]))
 
 
 def _incr(name: str, sign: int) -> Make:
@@ -153,7 +148,13 @@ PUT = Plain(strings.Put, replies.DONE)
 TABLE = (
     Entry("get", 2, "readonly fast", ONE, Plain(Get, replies.TEXT)),
     Entry("set", -3, "write denyoom", ONE, _set),
-    Entry("setnx", 3, "write denyoom fast", ONE, _set_if_absent),
+    Entry(
+        "setnx",
+        3,
+        "write denyoom fast",
+        ONE,
+        Plain(NAMED["SETNX"], replies.SET_INTEGER, {"condition": Condition(False)}),
+    ),
     Entry("setex", 4, "write denyoom", ONE, _set_for(b"EX", "setex")),
     Entry("psetex", 4, "write denyoom", ONE, _set_for(b"PX", "psetex")),
     Entry(
@@ -161,20 +162,24 @@ TABLE = (
         3,
         "write denyoom fast",
         ONE,
-        lambda s, a: (GetSet(key_of(s, a[1]), to_text(a[2])), replies.TEXT),  # type: ignore[arg-type]
+        Plain(NAMED["GETSET"], replies.SET_GET, {"gets": True}),
     ),
     Entry("getdel", 2, "write fast", ONE, Plain(GetDel, replies.TEXT)),
     Entry("getex", -2, "write fast", ONE, _getex),
     Entry("mget", -2, "readonly fast", ALL, _mget),
     Entry(
-        "mset", -3, "write denyoom", PAIRS, lambda s, a: (MSet(_items(s, a, "mset")), replies.DONE)
+        "mset",
+        -3,
+        "write denyoom",
+        PAIRS,
+        lambda s, a: (strings.MSetBytes(_items(s, a, "mset")), replies.DONE),
     ),
     Entry(
         "msetnx",
         -3,
         "write denyoom",
         PAIRS,
-        lambda s, a: (NAMED["MSETNX"](_items(s, a, "msetnx"), if_="absent"), replies.INTEGER),
+        lambda s, a: (NAMED["MSETNX"](_items(s, a, "msetnx"), if_absent=True), replies.INTEGER),
     ),
     Entry("append", 3, "write denyoom fast", ONE, Plain(strings.Append, replies.INTEGER)),
     Entry("strlen", 2, "readonly fast", ONE, Plain(strings.StrLen, replies.INTEGER)),

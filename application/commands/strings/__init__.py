@@ -45,6 +45,7 @@ from application.commands.strings.values import (
     ExpireIfEq,
     GetEx,
     MGetEach,
+    MSetBytes,
     Put,
     SetBytes,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "LcsMatches",
     "Lifetime",
     "MGetEach",
+    "MSetBytes",
     "MatchingKeys",
     "NoSuchKey",
     "Put",

@@ -11,15 +11,14 @@ from application.commands.keyspace import Count, Flush
 from application.commands.strings.counters import IncrBy
 from application.commands.strings.keys import CountExisting, ExpireBytes, ExpireTime
 from application.commands.strings.parts import GetRange
-from application.commands.strings.values import SetBytes
-from application.commands.values import Exists, Get, MDelete, MSet, Set
+from application.commands.strings.values import MSetBytes, SetBytes
+from application.commands.values import Exists, Get, MDelete
 
 _NAMES: Dict[Any, str] = {
     IncrBy: "INCR DECR INCRBY DECRBY",
-    SetBytes: "SETEX PSETEX",
-    Set: "SETNX",
+    SetBytes: "GETSET SETEX SETNX PSETEX",
     Get: "GETEX",
-    MSet: "MSETNX",
+    MSetBytes: "MSETNX",
     MDelete: "DEL UNLINK",
     GetRange: "GETRANGE SUBSTR",
     GetTtl: "TTL PTTL",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, Generator, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, Generator, List, Optional, Sequence, Tuple, Union
 
 from application.budget import Budget
-from application.byte_values import to_text, to_text_in_steps, to_texts
-from application.commands.base import OneKey, Results, Run, changed, register
+from application.byte_values import (
+    to_text,
+    to_text_in_steps,
+    to_texts,
+    to_texts_in_steps,
+)
+from application.commands.base import Command, OneKey, Results, Run, changed, register
 from application.commands.columns import Columns, keys_of
 from application.commands.strings.base import Condition, Lifetime, entry_of, opened
-from application.commands.values import MGet
+from application.commands.values import MGet, set_absent
 from domain.errors import TooLarge
 from domain.store import Entry, Store, legal_ttl
 
@@ -41,15 +46,23 @@ class Put(OneKey[bool], tag="SET", gc=False):
 
 @register
 class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="SET", gc=False):
-    """Store bytes under conditions; whether it did, and what was there before."""
+    """Store bytes under conditions; whether it did, and, if it `gets` them, the bytes that were
+    there before."""
 
     data: bytes
     lifetime: Optional[Lifetime] = None
     keep_ttl: bool = False
     condition: Condition = Condition()
+    gets: bool = False
 
-    def run(self, store: Store, budget: Budget) -> Tuple[bool, Optional[bytes]]:
-        text = to_text(self.data)
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[Tuple[bool, Optional[bytes]]]]:
+        text = yield from to_text_in_steps(self.data)
+        return partial(self.run, made=text)
+
+    def run(
+        self, store: Store, budget: Budget, made: Optional[bytes] = None
+    ) -> Tuple[bool, Optional[bytes]]:
+        text = made or to_text(self.data)
 
         def change(before: Optional[Entry]) -> Optional[Entry]:
             if not self.condition.holds(before, budget):
@@ -60,7 +73,29 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="SET", gc=False):
 
         before, after = store.update(self.key, change)
         is_set = after is not before or (before is None and self.condition.holds(None, budget))
-        return is_set, opened(before.text, budget) if before else None
+        return is_set, opened(before.text, budget) if before and self.gets else None
+
+
+@register
+class MSetBytes(Command[bool], tag="MSET", kw_only=False, gc=False):
+    """Store bytes at many keys, all at once; with `if_absent` only when none of these is there."""
+
+    items: Dict[str, bytes]
+    if_absent: bool = False
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
+        texts = yield from to_texts_in_steps([*self.items.values()])
+        return partial(self.run, made=texts)
+
+    def run(self, store: Store, budget: Budget, made: Optional[List[bytes]] = None) -> bool:
+        texts = dict(zip(self.items, made or to_texts([*self.items.values()])))
+        if self.if_absent:
+            return store.atomically(partial(set_absent, texts, None))
+        store.set_many(texts)
+        return True
+
+    def named_keys(self) -> Collection[str]:
+        return self.items
 
 
 @register
