@@ -7,8 +7,9 @@ subscriber over it is cut.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from typing import Deque, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Deque, Dict, List, NamedTuple, Optional, Set
 
 from application.glob import Glob, glob, searching_cost
 from application.ports import Link
@@ -25,6 +26,9 @@ MAX_ALL_PATTERNS = 10_000
 
 _DELIVERY = 256
 """What it costs to try a pattern, or to give a message to a subscriber, as `Glob` tells costs."""
+
+_SPARSE = 400
+"""Bytes that a dict has for each of its keys when most of its room is empty; it has up to 100."""
 
 
 class Message(NamedTuple):
@@ -147,6 +151,7 @@ class Channels:
         _remove(self._by_pattern, subscriber, subscriber.patterns, pattern)
         if pattern not in self._by_pattern and pattern in self._globs:
             self._weight -= self._globs.pop(pattern).weight
+            _shrink(self._globs)
 
     def leave(self, subscriber: Subscriber) -> None:
         """Ends all subscriptions of a subscriber."""
@@ -203,6 +208,15 @@ def _add(
         subscriber.charge(len(name) + OVERHEAD)
 
 
+def _shrink(table: Dict[str, Any]) -> None:
+    """Frees the room of what was removed, once it is most of all: a dict keeps it, and it takes
+    time to look through."""
+    if sys.getsizeof(table) > _SPARSE * (len(table) + 1):
+        kept = dict(table)
+        table.clear()
+        table.update(kept)
+
+
 def _remove(
     subscribers: Dict[str, Set[Subscriber]], subscriber: Subscriber, own: Set[str], name: str
 ) -> None:
@@ -211,4 +225,5 @@ def _remove(
         subscribers[name].remove(subscriber)
         if not subscribers[name]:
             del subscribers[name]
+            _shrink(subscribers)
         subscriber.charge(-len(name) - OVERHEAD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import List
 
 import pytest
@@ -182,6 +183,22 @@ def test_a_subscriber_that_is_gone_is_no_receiver() -> None:
     client.ask(b"SUBSCRIBE", b"c")
     client.talk.close()
     assert publisher.ask(b"PUBLISH", b"c", b"m") == b":0\r\n"
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_what_was_subscribed_to_takes_no_room_that_would_be_looked_through(kept: int) -> None:
+    channels, ledger = Channels(), Ledger(1 << 30)
+    some = subscriber(ledger, 1 << 30)
+    for number in range(1000):
+        channels.subscribe(some, f"c{number}")
+        channels.subscribe_pattern(some, f"p{number}")
+    for number in range(kept, 1000):
+        channels.unsubscribe(some, f"c{number}")
+        channels.unsubscribe_pattern(some, f"p{number}")
+    tables = channels._by_channel, channels._by_pattern, channels._globs
+    assert [len(each) for each in tables] == [kept] * 3
+    assert max(map(sys.getsizeof, tables)) < 1000
+    assert channels.names() == ["c0"][:kept]
 
 
 def test_a_subscriber_that_does_not_read_is_cut_at_max_push_bytes() -> None:

@@ -442,6 +442,26 @@ def test_a_transaction_is_aborted_when_a_watched_key_was_changed(
     assert told == b"+OK\r\n" + (b"*-1\r\n" if is_aborted else b"*0\r\n")
 
 
+def test_flush_aborts_those_who_watch_a_key_that_was_there() -> None:
+    container = server_container()
+    watching, idle, other = (conversation(container) for _ in range(3))
+    answer(other, [b"SET there 1\r\n"])
+    answer(watching, [b"WATCH missing there\r\n"])
+    answer(idle, [b"WATCH missing\r\nWATCH other\r\n"])
+    answer(other, [b"DEL there\r\nFLUSHALL\r\n"])
+    transaction = b"MULTI\r\nPING\r\nEXEC\r\n"
+    assert answer(watching, [transaction]).endswith(b"*-1\r\n")
+    assert answer(idle, [transaction]).endswith(b"*1\r\n+PONG\r\n")
+    answer(watching, [b"SET there 1\r\nWATCH there\r\nUNWATCH\r\nWATCH missing\r\n"])
+    answer(other, [b"FLUSHALL\r\n"])
+    assert answer(watching, [transaction]).endswith(b"*1\r\n+PONG\r\n")
+    for _ in range(2):
+        answer(other, [b"SET there 1\r\n"])
+        answer(watching, [b"WATCH missing\r\nWATCH there\r\n"])
+        answer(other, [b"FLUSHALL\r\n"])
+        assert answer(watching, [transaction]).endswith(b"*-1\r\n")
+
+
 def test_a_watch_ends_with_its_connection() -> None:
     container = server_container()
     talk = conversation(container)

@@ -193,8 +193,9 @@ class Watch:
     """The keys that one client watches, and whether one of them was changed since."""
 
     def __init__(self) -> None:
-        self.keys: Dict[str, bool] = {}
-        """Whether each was there when it was first watched; so it is until one is changed."""
+        self.keys: Set[str] = set()
+        self.has_present = False
+        """Whether one was there when it was first watched, as it is until one is changed."""
         self.is_dirty = False
         self.size = 0
         """The bytes that they count for."""
@@ -204,6 +205,7 @@ class Watches:
     """All that is watched. It listens to the store only as long as there is something."""
 
     def __init__(self) -> None:
+        self._watches: Set[Watch] = set()
         self._watchers: Dict[str, Set[Watch]] = {}
         self._unsubscribe: Optional[Callable[[], None]] = None
 
@@ -216,9 +218,11 @@ class Watches:
         for key in keys:
             entry, _ = store.update(key, lambda before: before)  # what is due expires before
             if key not in watch.keys:
-                watch.keys[key] = entry is not None
+                watch.keys.add(key)
+                watch.has_present |= entry is not None
                 watch.size += len(key) + WATCH_BYTES
                 self._watchers.setdefault(key, set()).add(watch)
+        self._watches.add(watch)
         return True
 
     def is_unchanged(self, watch: Watch, store: Store) -> bool:
@@ -234,8 +238,9 @@ class Watches:
             watchers.discard(watch)
             if not watchers:
                 del self._watchers[key]
+        self._watches.discard(watch)
         watch.keys.clear()
-        watch.is_dirty, watch.size = False, 0
+        watch.has_present, watch.is_dirty, watch.size = False, False, 0
         if not self._watchers and self._unsubscribe:
             self._unsubscribe()
             self._unsubscribe = None
@@ -244,8 +249,7 @@ class Watches:
         effect: Effect
         for effect in effects:
             if isinstance(effect, Cleared):
-                for key, watchers in self._watchers.items():
-                    _mark(watch for watch in watchers if watch.keys[key])
+                _mark(watch for watch in self._watches if watch.has_present)
             elif isinstance(effect, PutMany):
                 for key in self._watchers.keys() & effect.items.keys():
                     _mark(self._watchers[key])
