@@ -167,6 +167,10 @@ class Conversation:
             return _LOGIN
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
+    @property
+    def is_listening(self) -> bool:
+        return self._codec.is_listening
+
     def receive(self, data: bytes) -> bytes:
         if not self._small:
             return self._receive_early(data)

@@ -91,6 +91,10 @@ class DurableConversation:
         """None while it is the server that keeps the client from sending more."""
         return 0 if self._parked else self._inner.partial_request_id
 
+    @property
+    def is_listening(self) -> bool:
+        return self._inner.is_listening
+
     def receive(self, data: bytes) -> bytes:
         output = self._inner.receive(data)
         if self._executor.needed or self._restrictions:

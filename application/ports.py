@@ -103,6 +103,11 @@ class Conversation(Protocol):
         """A number for the request that has arrived in part, which no other has; 0 for none."""
         ...
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the client waits for what others publish, so that it may be silent for ever."""
+        ...
+
     def receive(self, data: bytes) -> bytes:
         """Takes what was read, when it wants `INPUT`; returns what to send."""
         ...
@@ -185,6 +190,9 @@ class Codec(Protocol):
 
     longest: int
     """The bytes of the longest of the requests that `decode` returned last, at the most."""
+
+    is_listening: bool = False
+    """See `Conversation`."""
 
     has_pushed: bool = False
     """Whether `take_pushed` has something. What is pushed wakes the link."""

@@ -29,6 +29,7 @@ class Later:
     """Answers later. `calls` are those that the transport made."""
 
     partial_request_id = 0
+    is_listening = False
 
     def __init__(self, link: Link) -> None:
         self.link = link

@@ -350,6 +350,17 @@ class TestIdle:
             here.pass_time(63)
             assert rest_of(sock) == b""
 
+    def test_a_subscriber_may_be_silent(self, connection: Any) -> None:
+        with world(connection, idle_timeout=60) as here, here.connect() as sock:
+            sock.sendall(b"SUBSCRIBE c\r\n")
+            assert sock.recv(1) == b"*"
+            here.pass_time(600)
+            sock.sendall(b"UNSUBSCRIBE\r\n")
+            here.pass_time(50)
+            assert here.info()["cut_clients"] == 0
+            here.pass_time(20)
+            assert here.info()["cut_clients"] == 1
+
     def test_an_idle_client_is_not_cut_by_default(self, connection: Any) -> None:
         with world(connection) as here, here.connect() as sock:
             here.pass_time(500)

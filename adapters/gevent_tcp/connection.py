@@ -270,7 +270,8 @@ class Connection:
             return Duty.SERVER
         if self._conversation.partial_request_id:
             return Duty.SEND_REQUEST
-        return Duty.SERVER if self._conversation.wants is Wants.WAKE else Duty.NOTHING
+        is_waiting = self._conversation.wants is Wants.WAKE or self._conversation.is_listening
+        return Duty.SERVER if is_waiting else Duty.NOTHING
 
     def _check_timeouts(self, now: float) -> None:
         duty = self._duty()
@@ -344,6 +345,7 @@ class _Over:
 
     wants = Wants.END
     partial_request_id = 0
+    is_listening = False
 
     def receive(self, data: bytes) -> bytes:
         return b""

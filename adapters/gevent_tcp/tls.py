@@ -100,6 +100,10 @@ class TlsConversation:
         """The handshake counts as a request."""
         return self._inner.partial_request_id if self._has_shaken_hands else _HANDSHAKE_ID
 
+    @property
+    def is_listening(self) -> bool:
+        return self._inner.is_listening
+
     def receive(self, data: bytes) -> bytes:
         self._received += _pieces(data)
         return self._take_turn(b"")

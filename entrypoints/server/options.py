@@ -62,7 +62,7 @@ _LIMITS: Dict[str, str] = {
     "request_timeout": "Close a connection whose request takes longer than this to arrive, or to "
     "log in (0: never).",
     "send_timeout": "Close a connection that accepts no reply bytes for this long (0: never).",
-    "idle_timeout": "Close a connection idle for this long (0: never).",
+    "idle_timeout": "Close a connection idle for this long, but a subscriber's (0: never).",
     "tcp_keepalive": "Probe a client that is silent for this long (0: never).",
 }
 

@@ -72,6 +72,10 @@ class RespCodec(Codec):
         self._session.is_authenticated |= self._is_trusted
 
     @property
+    def is_listening(self) -> bool:  # type: ignore[override]  # read-only here
+        return self._session.subscriber.count > 0
+
+    @property
     def has_pushed(self) -> bool:  # type: ignore[override]  # read-only here
         return self._session.subscriber.has_messages
 
