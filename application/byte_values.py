@@ -43,15 +43,17 @@ def to_text(data: Data, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
 
 def to_text_in_steps(data: Data) -> Generator[None, None, bytes]:
     """The same in short steps, but for one look at the syntax."""
-    data = _bytes_of(data)
+    data, may_be_json = _bytes_of(data), _MAY_BE_JSON
     if _is_document(data):
         yield
         with contextlib.suppress(BadRequest, TooLarge):
             text = yield from validated_in_steps(data, _BUDGET)
             if text == data and to_bytes(data) == data:
                 return data
-        return to_text(data, may_be_json=b"")
-    return to_text(data)
+        may_be_json = b""
+    text = to_text(data, may_be_json)
+    yield
+    return text
 
 
 def to_texts_in_steps(datas: Sequence[bytes]) -> Generator[None, None, List[bytes]]:

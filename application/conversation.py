@@ -522,5 +522,9 @@ class Conversation:
 
 
 def _texts_size(result: object) -> int:
-    """The bytes of the texts in the result of a command that reads many keys."""
-    return sum(map(len, result.values())) if type(result) is dict else 0
+    """The bytes of the texts in the result of a command that reads many keys, or of a BATCH."""
+    if type(result) is dict:
+        return sum(map(len, result.values()))
+    if type(result) is list:
+        return sum(len(each) if type(each) is bytes else _texts_size(each) for each in result)
+    return 0

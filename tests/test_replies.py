@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from hypothesis import given
@@ -36,6 +36,21 @@ def test_pieces_make_up_the_same_reply(id: Id, result: Dict[str, bytes]) -> None
     with pytest.MonkeyPatch.context() as small:
         small.setattr(replies, "PIECE_KEYS", 3)
         assert in_pieces(id, result, PLENTY) == replies.success(id, result, PLENTY)
+
+
+results = st.one_of(
+    texts, st.sampled_from([b"0", b'"ab"', b"1" * 30]), st.just(UNSET), st.integers()
+)
+
+
+@given(id=ids, pairs=st.lists(st.tuples(ids, results), max_size=8))
+def test_pieces_make_up_the_same_reply_to_a_batch(id: Id, pairs: List[Tuple[Id, object]]) -> None:
+    own, outcomes = [own for own, _ in pairs], [outcome for _, outcome in pairs]
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr(replies, "PIECE_KEYS", 3)
+        small.setattr(replies, "PIECE", 20)
+        together = b"".join(replies.batch_in_pieces(id, outcomes, own))
+    assert together == replies.success(id, outcomes, PLENTY, own)
 
 
 @pytest.mark.parametrize("make", [replies.success, in_pieces])

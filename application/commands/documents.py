@@ -15,6 +15,7 @@ from typing import Generator, List, NamedTuple, Optional, Union
 from msgspec import UNSET, UnsetType
 
 from application.budget import Budget
+from application.byte_values import to_text, to_text_in_steps
 from application.commands.base import OneKey, Run, Ttl, changed, legal, register
 from application.json_patch import Operation, json_patched, merge_patched
 from application.json_text import validated, validated_in_steps
@@ -84,9 +85,11 @@ class GetEntry(OneKey[Union[Entry, UnsetType]], tag="GET", gc=False):
 
 @register
 class PutEntry(OneKey[Written], tag="SET", gc=False):
-    """Store the text of a JSON value under a condition; raises `ConditionFailed`."""
+    """Store the text of a JSON value, or what other bytes stand for, under a condition; raises
+    `ConditionFailed`."""
 
     value: bytes
+    is_json: bool = True
     ttl: Ttl = UNSET
     keep_ttl: bool = False
     condition: Condition = Condition()
@@ -95,11 +98,14 @@ class PutEntry(OneKey[Written], tag="SET", gc=False):
         return len(self.value)
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[Written]]:
-        text = yield from validated_in_steps(self.value, budget)
-        return partial(self.run, checked=text)
+        if self.is_json:
+            text = yield from validated_in_steps(self.value, budget)
+        else:
+            text = yield from to_text_in_steps(self.value)
+        return partial(self.run, made=text)
 
-    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> Written:
-        text = checked or validated(self.value, budget)
+    def run(self, store: Store, budget: Budget, made: Optional[bytes] = None) -> Written:
+        text = made or (validated(self.value, budget) if self.is_json else to_text(self.value))
         ttl = legal(self.ttl)
         if self.keep_ttl and ttl is not None:
             raise BadRequest("`ttl` and `keep_ttl` exclude each other")

@@ -22,7 +22,7 @@ from adapters.protocols.http.messages import (
     in_json,
     unquoted,
 )
-from application.byte_values import to_bytes, to_text
+from application.byte_values import to_bytes
 from application.commands import Keys, Scan
 from application.commands.documents import (
     ANY,
@@ -85,9 +85,10 @@ def _put(head: Head, body: bytes) -> PutEntry:
     keep_ttl = query.get("keep_ttl", "false")
     if keep_ttl not in ("true", "false"):
         raise BadRequest("`keep_ttl` is true or false")
-    text = json_text(body) if head.media_type == JSON else to_text(body)
+    is_json = head.media_type == JSON
+    value = json_text(body) if is_json else body
     ttl = _number(query, "ttl", float) if "ttl" in query else UNSET
-    return PutEntry(_key(head), text, ttl, keep_ttl == "true", _condition(head))
+    return PutEntry(_key(head), value, is_json, ttl, keep_ttl == "true", _condition(head))
 
 
 def _patch(head: Head, body: bytes) -> PatchEntry:

@@ -19,6 +19,7 @@ from adapters.protocols.json_lines.replies import (
     BEFORE,
     BEFORE_WITH_ID,
     TRUE,
+    batch_in_pieces,
     refusal,
     success,
     success_in_pieces,
@@ -103,6 +104,9 @@ class JsonLinesCodec(Codec):
         return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
+        if isinstance(request, Batch) and isinstance(result, list):
+            ids = [each.id for each in request.commands]
+            return batch_in_pieces(request.id, result, ids)
         if not isinstance(result, dict):
             return iter((self._encode(request, result),))
         return (yield from success_in_pieces(request.id, result, self._limits.max_reply_bytes))

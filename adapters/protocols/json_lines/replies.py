@@ -52,15 +52,40 @@ def success_in_pieces(
         size += sum(some)
     if size > bound:
         raise _too_large(bound)
-    return _pieces(begin, texts, min(PIECE_KEYS, PIECE * len(texts) // size + 1))
+    return _pieces(begin, texts, size, b"}}\n")
 
 
-def _pieces(begin: bytes, texts: Dict[str, bytes], keys_a_piece: int) -> Iterator[bytes]:
+def batch_in_pieces(id: Id, results: Sequence[object], ids: Sequence[Id]) -> Iterator[bytes]:
+    """The reply with the results of a BATCH, whose commands have these `ids`, in pieces to send one
+    by one. Its budget has told that it is within the bound."""
+    parts = [_encode(_Success(id, True, []))[: -len(b"]}")]]
+    size = 0
+    for number, (each, result) in enumerate(zip(ids, results)):
+        for part in _parts(each, result, b"," if number else b""):
+            parts.append(part)
+            size += len(part)
+            if size > PIECE:
+                yield b"".join(parts)
+                parts, size = [], 0
+    yield b"".join([*parts, b"]}\n"])
+
+
+def _parts(id: Id, result: object, before: bytes) -> Iterator[bytes]:
+    """The reply to a command of a BATCH, and what stands before it."""
+    if type(result) is dict:
+        begin = before + _encode(_Success(id, True, {}))[: -len(b"}}")]
+        return _pieces(begin, result, sum(map(len, result.values())) + 1, b"}}")
+    return iter((before + _encode(_Success(id, True, raw(result))),))
+
+
+def _pieces(begin: bytes, texts: Dict[str, bytes], size: int, end: bytes) -> Iterator[bytes]:
+    """A reply with texts, of about so many bytes, in pieces."""
+    keys_a_piece = min(PIECE_KEYS, PIECE * len(texts) // size + 1)
     items = iter(texts.items())
     while some := dict(islice(items, keys_a_piece)):
         yield begin + _encode(raw(some))[1:-1]
         begin = b","
-    yield (b"" if texts else begin) + b"}}\n"
+    yield (b"" if texts else begin) + end
 
 
 def refusal(id: Id, error: KvError) -> bytes:
