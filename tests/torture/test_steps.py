@@ -1,34 +1,24 @@
-"""No single step of any request takes long, whatever is stored and over whichever store.
-
-In process, so that what is measured is the server's own work: the time on the processor of each
-call of a session, which is how long everybody else waits. Beside each request a task that is always
-the same is timed: where it takes longer than it does on a quiet machine, a step may as well. The
-table that this prints is the one that docs/security.md shows.
+"""No single step of any request in JSON lines takes long, whatever is stored and over whichever
+store. The table that this prints is the first that docs/security.md shows.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List
 
-import msgspec
 import pytest
 
 from application.commands import NAMES
 from application.executor import LocalExecutor
 from application.limits import Limits
-from application.ports import Wants
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from tests.support import session_of
+from tests.torture.steps import DOCUMENTS, KEYS, LARGE, MIB, VALUE, least, longest_step, print_table
 
-MIB = 1 << 20
-LARGE = Limits().max_request_bytes - MIB // 2
-KEYS = Limits().max_keys_per_request
-VALUE = b'"abcdefghijklmnopqrst"'
 KEY_COST = 200
 """Bytes that one of our small keys counts for, about."""
 
@@ -59,55 +49,13 @@ class Server:
 
     def longest_step(self, line: bytes) -> float:
         """Milliseconds on the processor of the longest step that a request takes."""
-        longest, replies = 0, 0
-        for start in range(0, len(line), MIB):
-            step: Optional[Callable[[], bytes]] = partial(
-                self.session.receive, line[start : start + MIB]
-            )
-            while step:
-                started = time.process_time_ns()
-                reply = step()
-                longest = max(longest, time.process_time_ns() - started)
-                replies += reply.count(b"\n")
-                step = self.session.advance if self.session.wants is Wants.TURN else None
-        assert replies == line.count(b"\n")
-        assert self.session.wants is Wants.INPUT
-        return longest / 1e6
+        longest, replies = longest_step(self.session, line)
+        assert replies.count(b"\n") == line.count(b"\n")
+        return longest
 
 
 def request(type: str, **members: Any) -> bytes:
     return json.dumps({"type": type, **members}, separators=(",", ":")).encode() + b"\n"
-
-
-def filled(unit: bytes, size: int, last: bytes = b"1") -> bytes:
-    """An array of about so many bytes, of the same unit over and over."""
-    return b"[%b%b]" % ((unit + b",") * (size // (len(unit) + 1)), last)
-
-
-def distinct(value: bytes, size: int) -> bytes:
-    """An object of distinct names."""
-    members = (b'"n%d":%b' % (number, value) for number in range(size // (len(value) + 13)))
-    return b"{%b}" % b",".join(members)
-
-
-DOCUMENTS: Dict[str, Callable[[int], bytes]] = {
-    "empty arrays": lambda size: filled(b"[]", size),
-    "empty arrays and an exponent": lambda size: filled(b"[]", size, b"1e100"),
-    "deep arrays": lambda size: filled(b"[" * 120 + b"]" * 120, size),
-    "objects": lambda size: filled(b'{"a":{}}', size),
-    "distinct names": lambda size: distinct(b"1", size),
-    "distinct names with exponents": lambda size: distinct(b"1e300", size),
-    "booleans": lambda size: filled(b"true", size),
-    "integers": lambda size: filled(b"1", size),
-    "long integers": lambda size: filled(b"1" * 4000, size),
-    "fractions": lambda size: filled(b"1.5", size),
-    "numbers with exponents": lambda size: filled(b"1e300", size),
-    "strings": lambda size: filled(b'"a"', size),
-    "strings like numbers": lambda size: filled(b'"5e123"', size, b"1e100"),
-    "strings with escapes": lambda size: filled(b'"\\\\\\""', size, b"1e100"),
-    "a long string": lambda size: b'"%b"' % (b"x" * size),
-    "line breaks": lambda size: filled(b"1,\r1", size),
-}
 
 
 def setting(document: bytes, command: bytes = b'"SET"') -> bytes:
@@ -217,30 +165,12 @@ def costly_requests() -> Iterator[Any]:
     yield "SCAN of 1,000 keys of 64 KB of escapes", wide, request("SCAN", limit=1000)
 
 
-QUIET_MS = 40.0
-"""What `slowness` times, on a quiet machine."""
-
-
-def slowness() -> float:
-    """How many times as long as on a quiet machine everything takes now; 1 at least."""
-    keys = [f"key:{number:012}" for number in range(100_000)]
-    text = json.dumps(dict.fromkeys(keys, "value"))
-    started = time.process_time_ns()
-    found = msgspec.json.decode(text)
-    assert len({key: found[key] for key in keys}) == len(keys)
-    return max(1.0, (time.process_time_ns() - started) / 1e6 / QUIET_MS)
-
-
 @pytest.fixture(scope="module")
 def table() -> Iterator[Dict[str, Dict[str, float]]]:
     """The longest step of each request by store, printed at the end as docs/security.md has it."""
     rows: Dict[str, Dict[str, float]] = {}
     yield rows
-    print("\n\n| longest step, in ms | " + " | ".join(STORES) + " |")
-    print("|---|" + "---|" * len(STORES))
-    for name, by_store in rows.items():
-        cells = [f"{by_store[kind]:.0f}" if kind in by_store else "" for kind in STORES]
-        print(f"| {name} | {' | '.join(cells)} |")
+    print_table(rows, [*STORES])
 
 
 ALIKE = ("SET of 3.5 MiB", "GETSET", "DELETE if_equals")
@@ -260,14 +190,13 @@ def test_no_step_of_any_request_takes_long(
         if name.startswith(ALIKE) and (kind != "unbounded" or not (long or "deep" in name)):
             continue
         server.fill()
-        times, slow = [], 1.0
-        for _ in range(3):  # a busy machine makes one slower than it is
+
+        def measure(before: bytes = before, line: bytes = line) -> float:
             server.longest_step(before)
-            times.append(server.longest_step(line))
-            if times[-1] < most / 2:
-                break
-            slow = max(slow, slowness())
-        table.setdefault(name, {})[kind] = min(times)
-        if min(times) > most * slow:
-            too_long[name] = f"{min(times):.0f} ms"
+            return server.longest_step(line)
+
+        found, slow = least(most, measure)
+        table.setdefault(name, {})[kind] = found
+        if found > most * slow:
+            too_long[name] = f"{found:.0f} ms"
     assert not too_long

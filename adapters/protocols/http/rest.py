@@ -112,7 +112,9 @@ class Rest(Embedded):
             return refusal(TooLarge(f"a reply as JSON has {most}"))
         value, _ = _reply(reply, 0)
         self._status, answer = self._form.encode(_in_base64(value) if self._in_base64 else value)
-        if not self._form.gathers:
+        if self._form.gathers:
+            self._replies.append(b"," if self._replies else b"[")
+        else:
             self._replies.clear()
             self._size = 0
         self._replies.append(json_of(answer))
@@ -123,8 +125,9 @@ class Rest(Embedded):
         return refusal(TooLarge(f"the replies have {most}"))
 
     def end(self) -> Response:
-        text = b",".join(self._replies)
-        return json_response(self._status, b"[%b]" % text if self._form.gathers else text)
+        if self._form.gathers:
+            self._replies.append(b"]" if self._replies else b"[]")
+        return json_response(self._status, b"".join(self._replies))
 
     def final(self, error: KvError) -> Response:
         return self.relay(self._codec.encode_final(error)) or self.end()
