@@ -342,7 +342,10 @@ def _seconds(ttl: Optional[float]) -> Union[float, UnsetType]:
 
 
 def _number(name: str, number: N) -> N:
-    """What is sent as it is, so that the server refuses what is no number; JSON has no infinity."""
+    """What is sent as it is, so that the server refuses what is no number. JSON has no infinity,
+    and would have a string for a timedelta or Decimal."""
+    if not isinstance(number, (int, float, str, list, dict)):
+        raise BadRequest(f"`{name}` must be a number, not a {type(number).__name__}")
     if isinstance(number, float) and not math.isfinite(number):
         raise BadRequest(f"`{name}` must be finite, not {number}")
     return number

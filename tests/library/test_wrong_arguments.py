@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Callable, Dict, List
 
@@ -133,6 +134,12 @@ def test_a_wrong_argument_in_a_batch_is_refused_with_its_place(
         with pytest.raises(BadRequest, match="`by` must be a number") as refused:
             batch.run()
         assert refused.value.index == 1
+
+
+@pytest.mark.parametrize("ttl", [timedelta(seconds=5), Decimal(5), object()])
+def test_a_ttl_of_another_type_is_refused_by_its_name(client: Any, ttl: object) -> None:
+    with pytest.raises(BadRequest, match=f"`ttl` must be a number, not a {type(ttl).__name__}"):
+        client.set("k", 1, ttl=ttl)
 
 
 def test_items_that_are_no_mapping_are_refused(client: Any) -> None:
