@@ -147,7 +147,7 @@ class EvictingStore(BoundedStore):
         elif not self._contents.deadlines.release(size):
             raise RuntimeError("no key is left to evict, and memory is still in use")
 
-    def _cost_at(self, keys: Iterable[str]) -> int:
+    def _cost_at(self, keys: Collection[str]) -> int:
         """What those of `keys` that are there count for."""
         slots = {key: slot for key, slot in zip(keys, self._slots(keys)) if slot is not None}
         timed = DEADLINE * sum(isinstance(slot, tuple) for slot in slots.values())
