@@ -21,6 +21,7 @@ from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import bulk, bulks_of
 from adapters.protocols.resp.session import Queue
+from adapters.protocols.resp.transactions import MAX_WATCHED
 from application.admission import MAX_PASSWORD_BYTES, Pause
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
@@ -683,16 +684,17 @@ def test_an_exec_with_arguments_ends_the_transaction() -> None:
 
 
 def test_a_client_watches_a_bounded_number_of_keys_which_count_as_its_memory() -> None:
-    talk = conversation(server_container(max_keys_per_request=5))
+    talk = conversation(server_container())
     held = cast(Any, talk)._link.account
-    answer(talk, [request(b"WATCH", b"a", b"b", b"c") * 3])
-    assert answer(talk, [request(b"WATCH", b"c", b"d", b"e")]) == b"+OK\r\n"
+    keys = [b"%d" % number for number in range(MAX_WATCHED)]
+    answer(talk, [request(b"WATCH", *keys[:-1]) * 3])
+    assert answer(talk, [request(b"WATCH", *keys[-3:])]) == b"+OK\r\n"
     before = held.held
-    assert before >= 3 * 300
-    refused = answer(talk, [request(b"WATCH", b"a", b"f")])
-    assert refused == b"-ERR a client watches at most 5 keys (max_keys_per_request)\r\n"
+    assert before >= MAX_WATCHED * 300
+    refused = answer(talk, [request(b"WATCH", b"0", b"one more")])
+    assert refused == b"-ERR a client watches at most 1,000 keys\r\n"
     answer(talk, [b"UNWATCH\r\n", b"PING\r\n"])
-    assert held.held < before - 3 * 300
+    assert held.held < before - MAX_WATCHED * 300
 
 
 def test_exec_ends_a_transaction_that_is_refused_before_it_is_carried_out() -> None:

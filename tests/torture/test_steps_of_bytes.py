@@ -76,7 +76,7 @@ def values(is_long: bool) -> Iterator[Case]:
 
 def keyspace() -> Iterator[Case]:
     """Commands on many keys, and on what others hold."""
-    for name in ("MGET", "EXISTS", "TOUCH", "WATCH", "DEL"):
+    for name in ("MGET", "EXISTS", "TOUCH", "DEL"):
         yield f"{name} of 20,000 keys", b"", command(name, *EXISTING)
     yield "MSET of 20,000 keys", b"", command("MSET", *pairs("key"))
     yield (

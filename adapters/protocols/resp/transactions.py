@@ -33,6 +33,9 @@ from application.ports import Encoded
 from domain.errors import KvError, TooLarge, detached
 from domain.store import Store
 
+MAX_WATCHED = 1000
+"""Keys of one client: it lets go of all of them at once."""
+
 READ_SHARE = 4
 """What part of the bytes of a reply a transaction may read: its replies are made in one step, those
 of the longest MGET in many."""
@@ -67,9 +70,8 @@ class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
         session = self.session
         if session.queue is not None:
             raise ReplyError("ERR WATCH inside MULTI is not allowed")
-        n_keys, most = len({*session.watch.keys, *self.keys}), budget.limits.max_keys_per_request
-        if n_keys > most:
-            raise TooLarge(f"a client watches at most {most} keys (max_keys_per_request)")
+        if len({*session.watch.keys, *self.keys}) > MAX_WATCHED:
+            raise TooLarge(f"a client watches at most {MAX_WATCHED:,} keys")
         if not session.shared.watches.add(session.watch, self.keys, store):
             raise ReplyError("ERR WATCH needs a store that tells of its changes")
         return True
