@@ -14,7 +14,7 @@ from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence
 from msgspec import UNSET
 
 from application.admission import Gate, LongRequests, Pause
-from application.commands import Auth, Command, Results, name_of
+from application.commands import QUICK, Auth, Command, Results, name_of
 from application.commands.columns import kind_of
 from application.limits import Limits
 from application.password import Password
@@ -178,7 +178,7 @@ class Conversation:
         if len(data) > self._small:
             self._turn.begin()
             self._requests = [*codec.decode(data)]
-            return self._take_turn()
+            return self._take_turn() if self._link.has_time() else self._put_off()
         request = codec.decode_one(data)
         if type(request) in self._plain:
             return self._answer_one(request)  # type: ignore[arg-type]  # a command
@@ -186,7 +186,8 @@ class Conversation:
         replies = b"" if codec.has_more else self._answer_run(window, spent=0)
         if not replies:
             self._requests = self._requests or [*window]
-            return self.advance()
+            is_quick = not codec.has_more and QUICK.issuperset(map(type, self._requests))
+            return self.advance() if is_quick or self._link.has_time() else self._put_off()
         self._link.account.buffer(codec.buffered)
         return replies
 
@@ -219,9 +220,19 @@ class Conversation:
         except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
             outcome = self._refused(request, error)
             self.wants = Wants.TURN
-        if outcome is False:  # a condition did not hold, for which a document may have been opened
+        if type(outcome) is bytes:
+            if len(outcome) > TURN_BYTES and not self._link.has_time():
+                self._requests = [Settled(request.id, outcome)]
+                return self._put_off()
+        elif outcome is False:  # a condition did not hold; a document may have been opened for it
             self.wants = Wants.TURN
         return self._codec.encode_one(request, outcome)
+
+    def _put_off(self) -> bytes:
+        """Leaves what arrived for later, since it may take long."""
+        self.wants = Wants.TURN
+        self._link.account.buffer(self._codec.buffered)
+        return b""
 
     def _take_turn(self) -> bytes:
         output = self._continue() if self._work else b""

@@ -143,6 +143,10 @@ class Link(Protocol):
         thread."""
         ...
 
+    def has_time(self) -> bool:
+        """Whether what may take long can be done at once; others wait already if not."""
+        ...
+
     def wake_after(self, seconds: float) -> None:
         """The same, after some time."""
         ...

@@ -34,6 +34,9 @@ class Link:
     def wake(self) -> None:
         self.n_woken += 1
 
+    def has_time(self) -> bool:
+        return True
+
     def wake_after(self, seconds: float) -> None:
         raise AssertionError("nothing here waits for a time")
 

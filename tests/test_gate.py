@@ -58,6 +58,9 @@ class Client(Executor):
     def wake(self) -> None:
         pytest.fail("nothing is to be woken at once")
 
+    def has_time(self) -> bool:
+        return True
+
     def wake_after(self, seconds: float) -> None:
         self.delays.append(round(seconds, 6))
 

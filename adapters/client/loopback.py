@@ -38,6 +38,9 @@ class LoopbackLink:
 
     def wake(self) -> None: ...
 
+    def has_time(self) -> bool:
+        return True
+
     def wake_after(self, seconds: float) -> None: ...
 
     def _ignore(self, reason: str) -> None: ...

@@ -40,7 +40,11 @@ _GOES_ON_READING = (Wants.INPUT, Wants.WAKE)
 
 
 class Turns(Protocol):
-    """The queue of connections that have more to do than one turn."""
+    """When connections take their turns."""
+
+    def has_time(self) -> bool:
+        """Whether one that may be long can be taken at once."""
+        ...
 
     def add(self, step: Callable[[], None]) -> None:
         """Has a step taken, after those that are in the queue."""
@@ -112,6 +116,9 @@ class Connection:
             self._is_woken = True
             self._host.loop.run_callback(self._on_woken)
 
+    def has_time(self) -> bool:
+        return self._host.turns.has_time()
+
     def wake_after(self, seconds: float) -> None:
         self._io.after(seconds, self.wake)
 
@@ -137,9 +144,13 @@ class Connection:
             self.close()
 
     def _on_woken(self) -> None:
-        """Takes the turn at once: what it waited for took its time already."""
-        if not self._is_queued:
+        """Takes the turn at once, if it can: what it waited for took its time already."""
+        if self._is_queued:
+            return
+        if self._host.turns.has_time():
             self._dispatch(self._take_turn)
+        else:
+            self._queue()
 
     def _on_readable(self) -> None:
         if self._conversation.wants is Wants.WAKE:

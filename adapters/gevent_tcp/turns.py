@@ -1,7 +1,9 @@
-"""The turns of connections that have more to do than one turn.
+"""The turns of connections: at once, or in a queue.
 
-Rule: between two looks at the sockets they get `SLICE` seconds together, in rotation, so that a
-client with a small request waits for no more than that, whatever the number of busy ones.
+Rule: between two looks at the sockets those that have more to do than one turn get `SLICE` seconds
+together, in rotation. All others take their turns at once, as long as those that may be long have
+`AT_ONCE` together; after that they queue up, too. So a client with a quick request waits for no
+more than both, and the step under way in each, whatever the number of clients that ask for much.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, Deque
 
-SLICE = 0.005
+SLICE, AT_ONCE = 0.005, 0.02
 
 _LAST = -2
 """Of libev's priorities, the one that comes after all others."""
@@ -23,6 +25,20 @@ class Turns:
         self._clock = clock
         self._queue: Deque[Callable[[], None]] = deque()
         self._timer: Any = None
+        self._end = 0.0
+        """When those that took their turns at once since the last look have had their time."""
+
+    def has_time(self) -> bool:
+        """Whether a turn that may be long can be taken at once."""
+        if not self._end:
+            self._end = self._clock() + AT_ONCE
+            self._loop.run_callback(self._look)
+            return True
+        return self._clock() < self._end
+
+    def _look(self) -> None:
+        """The loop looks at the sockets next."""
+        self._end = 0.0
 
     def add(self, step: Callable[[], None]) -> None:
         """Has a step taken, after those that are in the queue."""

@@ -63,6 +63,14 @@ PLAIN = frozenset(
 )
 """Commands that name a single key at the most: they are executed without a closer look."""
 
+QUICK = frozenset(
+    kind
+    for kind in PLAIN
+    if issubclass(kind, (*PLAIN.intersection(COMMANDS), strings.Put, strings.IncrBy))
+    and not issubclass(kind, (Get, GetSet, GetDel))
+)
+"""Those of them that take no longer than their request is long, whatever is stored."""
+
 NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
 _LETTERS: Dict[str, FrozenSet[str]] = {name: frozenset(name) for name in NAMES}
 

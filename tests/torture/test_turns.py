@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from typing import Dict
 
@@ -78,6 +80,36 @@ def test_many_connections_that_send_without_pause_do_not_delay_others(
     assert flood.replies > 10
     assert not flood.was_cut
     assert waits.usual_worst < (50 if long else 250)
+
+
+@pytest.mark.parametrize("name", ["STRLEN", "GET"])
+def test_many_that_ask_for_something_long_at_once_do_not_delay_others(
+    full_server: Server, name: str, seconds: float, tell: TELLER
+) -> None:
+    """What a step takes delays them, and not what all of the steps do."""
+    value = b"\x01" * 3_500_000
+    stored = b"*3\r\n$3\r\nSET\r\n$1\r\nd\r\n$%d\r\n%b\r\n" % (len(value), value)
+    with contextlib.ExitStack() as opened:
+        address = ("127.0.0.1", full_server.port)
+        socks = [opened.enter_context(socket.create_connection(address, 30)) for _ in range(30)]
+        crowd = [opened.enter_context(each.makefile("rb")) for each in socks]
+        socks[0].sendall(stored)
+        assert crowd[0].readline() == b"+OK\r\n"
+        waits = opened.enter_context(pinging(full_server))
+        end, rounds = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            for sock, each in zip(socks, crowd):
+                sock.sendall(b"PING\r\n")
+                assert each.readline() == b"+PONG\r\n"
+            for sock in socks:
+                sock.sendall(f"{name} d\r\n".encode())
+            for each in crowd:
+                assert b"3500000" in each.readline()
+                if name == "GET":
+                    assert each.readline() == value + b"\r\n"
+            rounds += 1
+    tell(rounds=rounds, others_waited=waits)
+    assert waits.usual_worst < 500
 
 
 def test_flushing_many_keys_does_not_delay_others(long: bool, tell: TELLER) -> None:

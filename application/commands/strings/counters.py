@@ -15,6 +15,11 @@ from domain.store import Entry, Store
 
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
+MAX_TEXT = 1024
+"""Bytes of a stored text, beyond which it is no integer, however it is escaped or encoded."""
+
+_NO_INTEGER = "value is not an integer or out of range"
+
 is_integer = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
 """Whether bytes are a whole number as one writes it; it may be beyond 64 bits still."""
 
@@ -34,6 +39,8 @@ class IncrBy(OneKey[int], tag="INCRBY", gc=False):
 
         def change(before: Optional[Entry]) -> Entry:
             nonlocal total
+            if before and len(before.text) > MAX_TEXT:
+                raise NotANumber(_NO_INTEGER)
             data = opened(before.text, budget) if before else b"0"
             total = integer(data) + self.by
             if not MIN_INTEGER <= total <= MAX_INTEGER:
@@ -48,7 +55,7 @@ def integer(data: bytes) -> int:
     """The whole number of 64 bits that bytes are; raises `NotANumber`."""
     number = int(data) if is_integer(data) else MAX_INTEGER + 1
     if not MIN_INTEGER <= number <= MAX_INTEGER:
-        raise NotANumber("value is not an integer or out of range")
+        raise NotANumber(_NO_INTEGER)
     return number
 
 
