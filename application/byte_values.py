@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from application.budget import Budget
-from application.json_text import validated, validated_in_steps
+from application.json_text import CHUNK, validated, validated_in_steps
 from application.limits import DEFAULTS
 from domain.errors import BadRequest, TooLarge
 
@@ -73,7 +73,7 @@ def _portions(datas: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     start = size = 0
     for end, data in enumerate(datas):
         size += len(data) + 1
-        if size > _PORTION and end > start:
+        if size > CHUNK and end > start:
             yield datas[start:end]
             start, size = end, len(data)
     yield datas[start:]
@@ -122,8 +122,6 @@ class _Binary(Struct, forbid_unknown_fields=True):
 _QUOTE, _BRACE, _BACKSLASH = b'"{\\'
 _OPENING, _CLOSING = frozenset((b"[", b"{")), frozenset((b"]", b"}"))
 _SHORT = 18
-_PORTION = 128 * 1024
-"""Bytes that become texts in a step, a millisecond's worth as a rule."""
 _BUDGET = Budget(DEFAULTS)
 """For the numbers in a text that are decoded to see whether they are in range: one with more of
 them becomes a string, whatever the server's bounds are."""

@@ -191,8 +191,7 @@ class BoundedStore(InMemoryStore):
         self._contents.deadlines.release(self._excess(growth))
         needed = growth
         if due is not None:
-            slots = (self._shards[hash(key) & MASK].get(key) for key in items)
-            needed -= DEADLINE * sum(isinstance(slot, bytes) for slot in slots)
+            needed -= DEADLINE * sum(isinstance(slot, bytes) for slot in self._slots(items))
         if growth <= 0:
             return
         if (needed > 0 and self._excess(needed) > 0) or self._excess(growth) > self._overdraft:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Generator, List
+from typing import Any, List
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.client.python_values import from_json, to_json
+from application import byte_values
 from application.budget import Budget
-from application.byte_values import to_bytes, to_text, to_text_in_steps, to_texts
+from application.byte_values import (
+    to_bytes,
+    to_text,
+    to_text_in_steps,
+    to_texts,
+    to_texts_in_steps,
+)
 from application.json_text import validated
 from application.limits import DEFAULTS
+from application.steps import finished
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 documents = st.recursive(
@@ -63,14 +71,6 @@ def test_in_steps_the_text_is_the_same(data: bytes) -> None:
     assert finished(to_text_in_steps(data)) == to_text(data)
 
 
-def finished(steps: Generator[None, None, bytes]) -> bytes:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return bytes(end.value)
-
-
 @given(datas=st.lists(st.binary() | json_like | pieces, max_size=6))
 @example(datas=[])
 @example(datas=[b"a", b"b\nc"])
@@ -83,6 +83,13 @@ def test_many_become_the_same_texts_as_each_alone(datas: List[bytes]) -> None:
     assert to_texts(datas) == list(map(to_text, datas))
     texts = [data.decode("latin-1") for data in datas]
     assert to_texts(texts) == list(map(to_text, texts)) == [to_text(t.encode()) for t in texts]
+
+
+@given(datas=st.lists(st.binary() | json_like | pieces, min_size=1), chunk=st.integers(1, 60))
+def test_many_become_the_same_texts_in_steps(datas: List[bytes], chunk: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(byte_values, "CHUNK", chunk)
+        assert finished(to_texts_in_steps(datas)) == list(map(to_text, datas))
 
 
 @pytest.mark.parametrize(

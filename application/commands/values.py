@@ -183,11 +183,7 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
 
     def run(self, store: Store, budget: Budget, checked: Optional[Dict[str, bytes]] = None) -> bool:
         texts = checked or validated_items(self.items, budget)
-        ttl = legal(self.ttl)
-        if self.if_ is UNSET:
-            store.set_many(texts, ttl)
-            return True
-        return store.atomically(partial(set_absent, texts, ttl))
+        return set_all(store, texts, legal(self.ttl), if_absent=self.if_ is not UNSET)
 
     def named_keys(self) -> Collection[str]:
         return self.items
@@ -272,8 +268,16 @@ def _size(text: Union[Raw, UnsetType]) -> int:
     return 0 if isinstance(text, UnsetType) else memoryview(text).nbytes
 
 
-def set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
-    """Stores texts at their keys unless one of those is there; whether it did."""
+def set_all(store: Store, texts: Dict[str, bytes], ttl: Optional[float], if_absent: bool) -> bool:
+    """Stores texts at their keys, with `if_absent` only when none of these is there; whether it
+    did."""
+    if if_absent:
+        return store.atomically(partial(_set_absent, texts, ttl))
+    store.set_many(texts, ttl)
+    return True
+
+
+def _set_absent(texts: Dict[str, bytes], ttl: Optional[float], store: Store) -> bool:
     if any(store.get_many(texts)):
         return False
     store.set_many(texts, ttl)

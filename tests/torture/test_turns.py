@@ -82,7 +82,7 @@ def test_many_connections_that_send_without_pause_do_not_delay_others(
     assert waits.usual_worst < (50 if long else 250)
 
 
-@pytest.mark.parametrize("name", ["STRLEN", "GET"])
+@pytest.mark.parametrize("name", ["STRLEN", "GET", "SETRANGE after a pause"])
 def test_many_that_ask_for_something_long_at_once_do_not_delay_others(
     full_server: Server, name: str, seconds: float, tell: TELLER
 ) -> None:
@@ -101,8 +101,11 @@ def test_many_that_ask_for_something_long_at_once_do_not_delay_others(
             for sock, each in zip(socks, crowd):
                 sock.sendall(b"PING\r\n")
                 assert each.readline() == b"+PONG\r\n"
+            if "pause" in name:
+                socks[0].sendall(b"CLIENT PAUSE 100 WRITE\r\n")
+                assert crowd[0].readline() == b"+OK\r\n"
             for sock in socks:
-                sock.sendall(f"{name} d\r\n".encode())
+                sock.sendall(b"SETRANGE d 0 y\r\n" if "pause" in name else f"{name} d\r\n".encode())
             for each in crowd:
                 assert b"3500000" in each.readline()
                 if name == "GET":

@@ -15,7 +15,7 @@ from application.byte_values import (
 from application.commands.base import Command, OneKey, Results, Run, changed, register
 from application.commands.columns import Columns, keys_of
 from application.commands.strings.base import Condition, Lifetime, entry_of, opened
-from application.commands.values import MGet, set_absent
+from application.commands.values import MGet, set_all
 from domain.errors import TooLarge
 from domain.store import Entry, Store, legal_ttl
 
@@ -89,10 +89,7 @@ class MSetBytes(Command[bool], tag="MSET", kw_only=False, gc=False):
 
     def run(self, store: Store, budget: Budget, made: Optional[List[bytes]] = None) -> bool:
         texts = dict(zip(self.items, made or to_texts([*self.items.values()])))
-        if self.if_absent:
-            return store.atomically(partial(set_absent, texts, None))
-        store.set_many(texts)
-        return True
+        return set_all(store, texts, None, self.if_absent)
 
     def named_keys(self) -> Collection[str]:
         return self.items
