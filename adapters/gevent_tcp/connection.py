@@ -129,10 +129,6 @@ class Connection:
 
     # Turns.
 
-    def _dispatch(self, step: Callable[[], None]) -> None:
-        """Takes a step that may execute commands."""
-        self._run_step(step)
-
     def _run_step(self, step: Callable[[], None]) -> None:
         """Runs a step; every step passes here, so that a bug in one connection harms no other."""
         try:
@@ -143,6 +139,9 @@ class Connection:
             log.exception("a connection was closed by a bug in the server")
             self.close()
 
+    _dispatch = _run_step
+    """The same for a step that may execute commands."""
+
     def _on_woken(self) -> None:
         """Takes the turn at once, if it can: what it waited for took its time already."""
         if self._is_queued:
@@ -152,27 +151,28 @@ class Connection:
         else:
             self._queue()
 
-    def _on_readable(self) -> None:
-        if self._conversation.wants is Wants.WAKE:
-            self._io.wait_for(_NOTHING)
-        elif self._is_busy:
-            self._queue()
-        else:
-            self._read()
-
     def _take_turn(self) -> None:
         self._is_queued = False
         if self._phase is Phase.CLOSED or self._unsent:
             return
         if self._conversation.wants is Wants.INPUT and not self._is_woken:
+            self._is_busy = False
             self._read()
         else:
             self._is_woken = False
             self._send(self._conversation.advance())
 
     def _read(self) -> None:
+        conversation = self._conversation
+        if conversation.wants is Wants.WAKE:
+            self._io.wait_for(_NOTHING)
+            return
+        if self._is_busy:
+            self._queue()
+            return
+        size = self._read_size
         try:
-            data = self._sock.recv(self._read_size)
+            data = self._sock.recv(size)
         except BlockingIOError:
             self._wait_for_input()
             return
@@ -181,10 +181,10 @@ class Connection:
             self._at_eof = True
             self._update()
             return
-        self._is_busy = len(data) == self._read_size  # there is more, most likely
-        if self._is_busy or self._read_size == LARGE_READ:
+        if len(data) == size or size == LARGE_READ:
+            self._is_busy = len(data) == size  # there is more, most likely
             self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
-        self._send(self._conversation.receive(data))
+        self._send(conversation.receive(data))
 
     def _write(self) -> None:
         self._send(self._unsent)
@@ -241,7 +241,7 @@ class Connection:
         if self._phase is Phase.ENDING:
             self.close()
         else:
-            self._io.wait_for(_READ, self._dispatch, self._on_readable)
+            self._io.wait_for(_READ, self._dispatch, self._read)
 
     # The end.
 
