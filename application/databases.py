@@ -8,6 +8,7 @@ count is that of one moment; keys are removed some at a time, each with all that
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Set
 
 from application.budget import Budget
@@ -48,14 +49,20 @@ def visible(keys: List[str]) -> List[str]:
     return [key for key in keys if not key.startswith(MARK)]
 
 
-def keys_of(store: Store, prefix: str, begins: str = "") -> Iterator[str]:
-    """All the keys of a database that begin with `begins`, as the store has them."""
+def pages_of(store: Store, prefix: str, begins: str = "") -> Iterator[List[str]]:
+    """All the keys of a database that begin with `begins`, as the store has them, some at a time:
+    others may use the store between two pages."""
     cursor: Optional[str] = None
     while True:
         keys, cursor = page_of(store, prefix, cursor, begins, PAGE)
-        yield from keys
+        yield keys
         if cursor is None:
             return
+
+
+def keys_of(store: Store, prefix: str, begins: str = "") -> Iterator[str]:
+    """The keys on all those pages."""
+    return chain.from_iterable(pages_of(store, prefix, begins))
 
 
 class Databases:
@@ -66,11 +73,6 @@ class Databases:
         self._are_restored = are_restored
         self._are_used = False
 
-    @property
-    def has_others(self) -> bool:
-        """Whether others than 0 may have keys."""
-        return self._are_used or self._are_restored
-
     def use(self, database: int) -> str:
         """A client uses a database: returns what its keys begin with."""
         self._are_used = self._are_used or database > 0
@@ -78,13 +80,17 @@ class Databases:
 
     def count(self, store: Store, prefix: str, budget: Budget) -> int:
         """How many keys there are in a database."""
-        self._charge(store, prefix, budget)
+        if self._is_whole(prefix):
+            return store.count()
+        _charge_for_a_look_at_each(store, budget)
         if prefix:
             return sum(1 for _ in keys_of(store, prefix))
         return store.count() - len(self._keys_of_others(store))
 
     def count_in_steps(self, store: SteppedStore, prefix: str) -> Generator[None, None, int]:
-        """The same in steps."""
+        """What `count` returns, in steps."""
+        if self._is_whole(prefix):
+            return store.count()
         found = FoundKeys(prefix or MARK)
         n_keys = yield from found.read(store)
         count = len(found) if prefix else n_keys - len(found)
@@ -94,7 +100,9 @@ class Databases:
 
     def clear(self, store: Store, prefix: str, budget: Budget) -> int:
         """Removes every key of a database; returns how many there were."""
-        self._charge(store, prefix, budget)
+        if self._is_whole(prefix):
+            return store.clear()
+        _charge_for_a_look_at_each(store, budget)
         if prefix:
             return store.delete(list(keys_of(store, prefix)))
         others = self._keys_of_others(store)
@@ -108,28 +116,27 @@ class Databases:
     def clear_in_steps(
         self, store: SteppedStore, prefix: str, budget: Budget
     ) -> Generator[None, None, int]:
-        """The same in steps, of which it is one where few keys are left."""
+        """What `clear` does, in steps; in one where the other databases have few keys."""
+        if self._is_whole(prefix):
+            return store.clear()
         if not prefix:
             others = FoundKeys(MARK)
             yield from others.read(store)
             if len(others) <= PART:
                 return self.clear(store, prefix, budget)
             yield from others.free()
-        n_keys, cursor = 0, None
-        while True:
-            keys, cursor = page_of(store, prefix, cursor, "", PAGE)
+        n_keys = 0
+        for keys in pages_of(store, prefix):
             n_keys += store.delete(keys)
-            if cursor is None:
-                return n_keys
             yield
+        return n_keys
 
-    def _charge(self, store: Store, prefix: str, budget: Budget) -> None:
-        """Charges for a look at every key, if that is needed."""
-        if prefix or self.has_others:
-            budget.convert(LOOK_BYTES * store.stats().keys)
+    def _is_whole(self, prefix: str) -> bool:
+        """Whether a database has all the keys of the store."""
+        return not (prefix or self._are_used or self._are_restored)
 
     def _keys_of_others(self, store: Store) -> List[str]:
-        keys = list(_others(store)) if self.has_others else []
+        keys = list(keys_of(store, MARK))
         self._are_restored = bool(keys)
         return keys
 
@@ -149,13 +156,9 @@ class FoundKeys:
         """Finds the keys; after it they are those of this moment. Returns how many the store has
         then, of all databases."""
         unsubscribe = store.subscribe(self._listen)
-        cursor: Optional[str] = None
         try:
-            while True:
-                keys, cursor = store.scan(cursor, self._prefix, PAGE)
+            for keys in pages_of(store, self._prefix):
                 self._add(keys)
-                if cursor is None:
-                    break
                 yield
             while store.expire_due(PART) == PART:
                 yield
@@ -201,11 +204,6 @@ def _clear_but(keys: List[str], store: Store) -> None:
         store.update(key, lambda _, entry=entry: entry)  # type: ignore[misc]
 
 
-def _others(store: Store) -> Iterator[str]:
-    """The keys of the databases other than 0."""
-    cursor: Optional[str] = None
-    while True:
-        keys, cursor = store.scan(cursor, MARK, PAGE)
-        yield from keys
-        if cursor is None:
-            return
+def _charge_for_a_look_at_each(store: Store, budget: Budget) -> None:
+    """Charges for a look at every key."""
+    budget.convert(LOOK_BYTES * store.stats().keys)

@@ -652,6 +652,20 @@ def test_commands_on_all_keys_cost_what_they_look_at_in_a_transaction(
         assert replies.rpartition(b"+QUEUED\r\n")[2].startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("command", "told"), [(b"DBSIZE", b"*1\r\n:2\r\n"), (b"FLUSHDB", b"*1\r\n+OK\r\n")]
+)
+def test_a_queued_command_on_all_keys_is_about_those_of_its_database(
+    command: bytes, told: bytes
+) -> None:
+    container = server_container()
+    one, other = conversation(container), conversation(container)
+    answer(one, [b"MSET a 1 b 2\r\nMULTI\r\n%b\r\n" % command])
+    answer(other, [b"SELECT 1\r\nSET mine v\r\n"])
+    assert answer(one, [b"EXEC\r\n"]) == told
+    assert answer(other, [b"GET mine\r\n"]) == b"$1\r\nv\r\n"
+
+
 @pytest.mark.parametrize("command", [b"SELECT 1", b"HELLO 3", b"SUBSCRIBE c", b"PUNSUBSCRIBE"])
 def test_a_command_that_is_refused_in_a_transaction_aborts_it(command: bytes) -> None:
     talk = conversation(server_container())

@@ -107,19 +107,15 @@ def _rename(if_absent: bool) -> Make:
 
 
 def _count(session: Session, arguments: Arguments) -> Made:
-    databases = session.shared.databases
-    if databases.has_others:
-        return strings.CountKeys(session.prefix, databases), replies.INTEGER
-    return NAMED["DBSIZE"](), replies.INTEGER
+    return strings.CountKeys(session.prefix, session.shared.databases), replies.INTEGER
 
 
 def _flush(session: Session, arguments: Arguments) -> Made:
     if len(arguments) > 2 or (arguments[1:2] and arguments[1].upper() not in (b"SYNC", b"ASYNC")):
         raise ReplyError(SYNTAX)
-    databases = session.shared.databases
-    if arguments[0].upper() == b"FLUSHDB" and databases.has_others:
-        return strings.ClearKeys(session.prefix, databases), replies.DONE
-    return NAMED[arguments[0].decode().upper()](), replies.DONE
+    if arguments[0].upper() == b"FLUSHDB":
+        return strings.ClearKeys(session.prefix, session.shared.databases), replies.DONE
+    return NAMED["FLUSHALL"](), replies.DONE
 
 
 def _expire_time(name: str) -> Make:

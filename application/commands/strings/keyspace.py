@@ -18,8 +18,6 @@ from domain.store import Store
 class InDatabase(Command[int], kw_only=False, gc=False):
     """A command on all the keys of the database whose keys begin with `prefix`."""
 
-    cost = 1000
-
     prefix: str
     databases: Databases
 
@@ -32,6 +30,7 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
     """Return how many keys a database has."""
 
     readonly = True
+    cost = 100
 
     def run(self, store: Store, budget: Budget) -> int:
         return self.databases.count(store, self.prefix, budget)
@@ -43,6 +42,8 @@ class CountKeys(InDatabase, tag="DBSIZE", gc=False):
 @register
 class ClearKeys(InDatabase, tag="FLUSHDB", gc=False):
     """Remove every key of a database."""
+
+    cost = 1000
 
     def run(self, store: Store, budget: Budget) -> int:
         return self.databases.clear(store, self.prefix, budget)

@@ -7,7 +7,7 @@ from typing import Any, Dict
 
 from application.commands.base import register, renamed
 from application.commands.expiry import GetTtl
-from application.commands.keyspace import Count, Flush
+from application.commands.keyspace import Flush
 from application.commands.strings.counters import IncrBy
 from application.commands.strings.keys import CountExisting, ExpireBytes, ExpireTime
 from application.commands.strings.parts import GetRange
@@ -26,8 +26,7 @@ _NAMES: Dict[Any, str] = {
     ExpireTime: "EXPIRETIME PEXPIRETIME",
     Exists: "TYPE",
     CountExisting: "EXISTS TOUCH",
-    Count: "DBSIZE",
-    Flush: "FLUSHDB FLUSHALL",
+    Flush: "FLUSHALL",
 }
 
 NAMED: Dict[str, Any] = {
