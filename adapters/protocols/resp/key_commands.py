@@ -33,23 +33,23 @@ from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.commands import Persist, strings
 from application.commands.base import renamed
-from application.commands.strings import NAMED, Lifetime
+from application.commands.strings import EXPIRE_CONDITIONS, NAMED, Lifetime
 
 
 def _expire(name: str, unit: int, is_instant: bool) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
-        only = {each.decode("ascii", "replace").lower() for each in arguments[3:]}
-        for each in arguments[3:]:
-            if each.upper() not in (b"NX", b"XX", b"GT", b"LT"):
-                raise ReplyError(f"ERR Unsupported option {shown(each)}")
-        if "nx" in only and len(only) > 1:
+        conditions = {each.decode("ascii", "replace").lower(): each for each in arguments[3:]}
+        for condition, spelled in conditions.items():
+            if condition not in EXPIRE_CONDITIONS:
+                raise ReplyError(f"ERR Unsupported option {shown(spelled)}")
+        if "nx" in conditions and len(conditions) > 1:
             raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
-        if {"gt", "lt"} <= only:
+        if "gt" in conditions and "lt" in conditions:
             raise ReplyError("ERR GT and LT options at the same time are not compatible")
         seconds = seconds_of(arguments[2], unit, name)
         lifetime = Lifetime(seconds, session.shared.wall if is_instant else None)
         key = key_of(session, arguments[1])
-        return NAMED[name.upper()](key, lifetime, sorted(only)), replies.INTEGER
+        return NAMED[name.upper()](key, lifetime, sorted(conditions)), replies.INTEGER
 
     return make
 

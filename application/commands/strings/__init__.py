@@ -20,6 +20,7 @@ from application.commands.strings.counters import (
     is_integer,
 )
 from application.commands.strings.keys import (
+    EXPIRE_CONDITIONS,
     Copy,
     CountExisting,
     Describe,
@@ -53,6 +54,7 @@ from application.commands.strings.values import (
 FAMILIES = (values, parts, counters, keys, lcs, keyspace, names)
 
 __all__ = [
+    "EXPIRE_CONDITIONS",
     "FAMILIES",
     "MAX_INTEGER",
     "MIN_INTEGER",

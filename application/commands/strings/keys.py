@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Optional
+from typing import Any, Callable, Collection, Dict, Optional
 
 from application.budget import Budget
 from application.byte_values import to_bytes
@@ -18,35 +18,32 @@ class NoSuchKey(BadRequest):
     """The key that a command needs is missing."""
 
 
+EXPIRE_CONDITIONS: Dict[str, Callable[[Optional[float], float], bool]] = {
+    "nx": lambda before, left: before is None,
+    "xx": lambda before, left: before is not None,
+    "gt": lambda before, left: before is not None and left > before,
+    "lt": lambda before, left: before is None or left < before,
+}
+"""What the ttl that a key has, and the one that it is to get, have to be."""
+
+
 @register
 class ExpireBytes(OneKey[bool], tag="EXPIRE", gc=False):
-    """Set how long a key lives, if `only` holds: `nx` it has no ttl, `xx` it has one, `gt` it is
-    longer than the one it has, `lt` it is shorter."""
+    """Set how long a key lives, if all of `conditions` hold, by their names."""
 
     lifetime: Lifetime
-    only: Collection[str] = ()
+    conditions: Collection[str] = ()
 
     def run(self, store: Store, budget: Budget) -> bool:
         left = self.lifetime.left()
+        conditions = [EXPIRE_CONDITIONS[each] for each in self.conditions]
 
         def change(before: Optional[Entry]) -> Optional[Entry]:
-            if before is None or not self._may(before.ttl, left):
+            if before is None or not all(holds(before.ttl, left) for holds in conditions):
                 return before
             return Entry(before.text, left) if left > 0 else None
 
         return changed(store, self.key, change)
-
-    def _may(self, before: Optional[float], left: float) -> bool:
-        for only in self.only:
-            if only == "nx" and before is not None:
-                return False
-            if only == "xx" and before is None:
-                return False
-            if only == "gt" and (before is None or left <= before):
-                return False
-            if only == "lt" and before is not None and left >= before:
-                return False
-        return True
 
 
 @register
