@@ -19,11 +19,6 @@ from application.ports import Encoded
 from domain.errors import KvError
 from domain.store import Store
 
-ALLOWED = frozenset(
-    ("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ping", "quit", "reset")
-)
-"""What a client of version 2 may send while it has subscriptions."""
-
 
 def pushed(session: Session, max_bytes: int) -> bytes:
     """The messages that wait for a client, encoded, of about so many bytes."""
@@ -97,7 +92,8 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
 
         return action
 
-    return Entry(name, arity, "pubsub noscript", NONE, Does(make), True)
+    flags, read = "pubsub noscript", Does(make)
+    return Entry(name, arity, flags, NONE, read, changes_state=True, while_subscribed=True)
 
 
 def _publish(session: Session, arguments: Arguments) -> Action:

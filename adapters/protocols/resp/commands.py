@@ -10,6 +10,7 @@ from typing import Any, Dict, FrozenSet, Optional, Tuple
 
 from adapters.protocols.resp import (
     channels,
+    clients,
     connection,
     key_commands,
     replies,
@@ -25,7 +26,7 @@ from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget
 from application.commands import Command
 from application.commands.base import renamed
-from application.ports import Closing, Request, Settled
+from application.ports import Request, Settled
 from domain.errors import KvError, detached
 from domain.store import Store
 
@@ -51,22 +52,22 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         _break_off(session)
         error = ReplyError(f"ERR wrong number of arguments for '{entry.name}' command")
         raise transactions.exec_refused(session, error) if entry.name == "exec" else error
-    if session.is_subscribed and entry.name not in channels.ALLOWED:
+    if session.is_subscribed and not entry.while_subscribed:
         raise ReplyError(_SUBSCRIBED.format(entry.name))
-    if entry.name == "quit":
-        return Settled(session.spelling(replies.DONE), Closing(), is_fatal=True)
     try:
-        command, spelling = entry.make(session, arguments)
+        made = entry.make(session, arguments)
     except (KvError, UnicodeDecodeError) as why:
         if session.queue is None or entry.changes_state or entry.subcommands:  # no such subcommand
             _break_off(session)
             raise
-        command, spelling = Do(partial(_raise, detached(refusal(why)))), replies.REPLY
+        made = Do(partial(_raise, detached(refusal(why)))), replies.REPLY
+    if isinstance(made, Settled):
+        return made
+    command, spelling = made
     if session.queue is not None and not entry.changes_state:
         command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)
-    is_answered = entry.name in _ALWAYS_ANSWERED
-    command.id = replies.REPLY if is_answered else session.spelling(spelling)
+    command.id = replies.REPLY if entry.is_always_answered else session.spelling(spelling)
     return command  # type: ignore[no-any-return]
 
 
@@ -106,9 +107,6 @@ def _unknown(arguments: Arguments) -> str:
     return f"ERR unknown command '{name}', with args beginning with: {shown}"
 
 
-_ALWAYS_ANSWERED = ("client|reply", "reset")
-"""They say themselves whether there is an answer, whatever the mode was before."""
-
 _SUBSCRIBED = (
     "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
     "allowed in this context"
@@ -117,7 +115,7 @@ _SUBSCRIBED = (
 _FAMILIES = {
     "string": string_commands.TABLE,
     "generic": key_commands.TABLE,
-    "connection": connection.TABLE,
+    "connection": (*connection.TABLE, clients.CLIENT),
     "server": (*server.TABLE, server.command_entry(lambda: _ENTRIES)),
     "transactions": transactions.TABLE,
     "pubsub": channels.TABLE,

@@ -17,10 +17,12 @@ from application.budget import Budget
 from application.commands import Command, strings
 from application.commands.strings import Lifetime
 from application.databases import DATABASES
+from application.ports import Settled
 from domain.store import MAX_TTL, Store
 
-Made = Tuple[Any, int]
-"""A command of ours, and the number of the spelling of its result."""
+Made = Union[Tuple[Any, int], Settled]
+"""A command of ours, and the number of the spelling of its result; or what is answered at once,
+also within a transaction."""
 
 Make = Callable[[Session, Arguments], Made]
 Action = Callable[[Store, Budget], Any]
@@ -79,6 +81,10 @@ class Entry(NamedTuple):
     make: Union[Make, Plain, Does]
     changes_state: bool = False
     """Whether what follows is read as it has left things."""
+    while_subscribed: bool = False
+    """Whether a client of version 2 may send it while it has subscriptions."""
+    is_always_answered: bool = False
+    """Whether it says itself if there is an answer, whatever the mode was before."""
     group: str = ""
     """What Redis calls the family of commands."""
     subcommands: Dict[bytes, Entry] = {}  # noqa: RUF012 - never changed

@@ -6,7 +6,7 @@ Rule: how a result is spelled depends on the command that it is of, and the requ
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Type, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
 from msgspec import UNSET
 
@@ -26,6 +26,7 @@ from domain.errors import (
 )
 
 OK = b"+OK\r\n"
+NULL_2, NULL_3 = b"$-1\r\n", b"_\r\n"
 
 PIECE = 256 * 1024
 """Bytes of a long reply that are made at a time, about."""
@@ -123,11 +124,8 @@ _ERRORS: Dict[Type[KvError], str] = {
 _BREAKS = {ord("\r"): " ", ord("\n"): " "}
 
 
-class Spelling(NamedTuple):
-    """How the results of a command become replies, in both versions."""
-
-    version_2: Callable[[Any, Any], bytes]
-    version_3: Callable[[Any, Any], bytes]
+Spell = Callable[[Any, Any], bytes]
+"""Makes a reply of the result of a command, and of the command."""
 
 
 def reply_2(value: Reply, _: object = None) -> bytes:
@@ -165,7 +163,7 @@ def _aggregate(mark: bytes, size: int, parts: Sequence[Any], is_3: bool) -> byte
 
 _WRITERS = _Writers(
     {
-        type(None): lambda value, is_3: b"_\r\n" if is_3 else b"$-1\r\n",
+        type(None): lambda value, is_3: NULL_3 if is_3 else NULL_2,
         bool: lambda value, is_3: (
             (b"#t\r\n" if value else b"#f\r\n") if is_3 else b":%d\r\n" % value
         ),
@@ -216,23 +214,8 @@ def _type(result: object, _: object) -> bytes:
     return b"+string\r\n" if result else b"+none\r\n"
 
 
-def _both(spell: Callable[[Any, Any], bytes]) -> Spelling:
-    return Spelling(spell, spell)
-
-
-def _with_null(spell: Callable[[Any, Any, bytes], bytes]) -> Spelling:
-    return Spelling(
-        lambda result, request: spell(result, request, b"$-1\r\n"),
-        lambda result, request: spell(result, request, b"_\r\n"),
-    )
-
-
 def _text(result: Any, _: object, null: bytes) -> bytes:
     return null if result is UNSET else bulk(to_bytes(result))
-
-
-def _ok_or_null(result: object, _: object, null: bytes) -> bytes:
-    return OK if result else null
 
 
 def _set(result: Any, _: object, null: bytes) -> bytes:
@@ -261,7 +244,7 @@ def _values(result: Dict[str, bytes], request: MGetEach, null: bytes) -> bytes:
 
 def value_pieces(result: Dict[str, bytes], request: MGetEach) -> Iterator[bytes]:
     """The reply to a MGET in pieces; `check_size` was asked before."""
-    null = b"_\r\n" if request.id == VALUES + VERSION_3 else b"$-1\r\n"
+    null = NULL_3 if request.id == VALUES + VERSION_3 else NULL_2
     parts, size = [b"*%d\r\n" % len(request.keys)], 0
     for key in request.keys:
         text = result.get(key)
@@ -297,38 +280,46 @@ def _silent(result: Any, _: object) -> bytes:
     return b""
 
 
-SPELLINGS: List[Spelling] = [
-    Spelling(reply_2, reply_3),
-    *map(_with_null, (_text, _ok_or_null, _set, _set_get, _values)),
-    *map(_both, (_ok, _integer, _seconds, _milliseconds, _type, _page, _line)),
-    *map(_both, (_length_of_common, _common, _report, _silent, _set_or_0, _set_integer)),
-]
-(
-    REPLY,
-    TEXT,
-    OK_OR_NULL,
-    SET,
-    SET_GET,
-    VALUES,
-    DONE,
-    INTEGER,
-    SECONDS,
-    MILLISECONDS,
-    TYPE,
-    PAGE,
-    PONG,
-    LCS_LENGTH,
-    LCS,
-    REPORT,
-    SILENT,
-    SET_OR_0,
-    SET_INTEGER,
-) = range(len(SPELLINGS))
+_SPELLINGS: List[Tuple[Spell, Spell]] = []
 
-VERSION_3 = len(SPELLINGS)
+
+def _spelling(version_2: Spell, version_3: Optional[Spell] = None) -> int:
+    """The number of a way to spell results, which may be another one in version 3."""
+    _SPELLINGS.append((version_2, version_3 or version_2))
+    return len(_SPELLINGS) - 1
+
+
+def _spelling_with_null(spell: Callable[[Any, Any, bytes], bytes]) -> int:
+    """The same for results that may be missing."""
+    return _spelling(
+        lambda result, request: spell(result, request, NULL_2),
+        lambda result, request: spell(result, request, NULL_3),
+    )
+
+
+REPLY = _spelling(reply_2, reply_3)
+TEXT = _spelling_with_null(_text)
+SET = _spelling_with_null(_set)
+SET_GET = _spelling_with_null(_set_get)
+VALUES = _spelling_with_null(_values)
+DONE = _spelling(_ok)
+INTEGER = _spelling(_integer)
+SECONDS = _spelling(_seconds)
+MILLISECONDS = _spelling(_milliseconds)
+TYPE = _spelling(_type)
+PAGE = _spelling(_page)
+PONG = _spelling(_line)
+LCS_LENGTH = _spelling(_length_of_common)
+LCS = _spelling(_common)
+REPORT = _spelling(_report)
+SILENT = _spelling(_silent)
+SET_OR_0 = _spelling(_set_or_0)
+SET_INTEGER = _spelling(_set_integer)
+
+VERSION_3 = len(_SPELLINGS)
 """What is added to the number of a spelling to have it in version 3."""
 
-_SPELL = [each.version_2 for each in SPELLINGS] + [each.version_3 for each in SPELLINGS]
+_SPELL = [*(two for two, _ in _SPELLINGS), *(three for _, three in _SPELLINGS)]
 
 
 def spelled(request: Union[Request, Command[Any]], outcome: object) -> bytes:

@@ -195,9 +195,9 @@ def _exec(session: Session, arguments: Arguments) -> Made:
 
 
 TABLE = (
-    Entry("multi", 1, "noscript fast", NONE, _on_session(_multi), True),
-    Entry("exec", 1, "noscript", NONE, _exec, True),
-    Entry("discard", 1, "noscript fast", NONE, _on_session(_discard), True),
-    Entry("watch", -2, "noscript fast", ALL, _watch, True),
+    Entry("multi", 1, "noscript fast", NONE, _on_session(_multi), changes_state=True),
+    Entry("exec", 1, "noscript", NONE, _exec, changes_state=True),
+    Entry("discard", 1, "noscript fast", NONE, _on_session(_discard), changes_state=True),
+    Entry("watch", -2, "noscript fast", ALL, _watch, changes_state=True),
     Entry("unwatch", 1, "noscript fast", NONE, _on_session(_unwatch)),
 )
