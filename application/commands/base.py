@@ -31,6 +31,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from application.budget import Budget
 from application.snapshot_read import SteppedStore
+from domain.errors import BadRequest
 from domain.store import Change, Store, legal_ttl
 
 R = TypeVar("R")
@@ -173,9 +174,14 @@ def name_of(kind: Type[Command[Any]]) -> str:
     return str(kind.__struct_config__.tag)
 
 
-def legal(ttl: Ttl) -> Optional[float]:
-    """The ttl to store, None for a key that does not expire; raises `BadRequest`."""
-    return None if isinstance(ttl, UnsetType) else legal_ttl(ttl)
+def legal(ttl: Ttl, keep_ttl: bool = False) -> Optional[float]:
+    """The ttl to store, None for a key that does not expire, or keeps the one it has; raises
+    `BadRequest`."""
+    if isinstance(ttl, UnsetType):
+        return None
+    if keep_ttl:
+        raise BadRequest("`ttl` and `keep_ttl` exclude each other")
+    return legal_ttl(ttl)
 
 
 def changed(store: Store, key: str, change: Change) -> bool:

@@ -102,13 +102,14 @@ class PutEntry(OneKey[Written], tag="SET", gc=False):
             text = yield from validated_in_steps(self.value, budget)
         else:
             text = yield from to_text_in_steps(self.value)
-        return partial(self.run, made=text)
+        return partial(self._store, text)
 
-    def run(self, store: Store, budget: Budget, made: Optional[bytes] = None) -> Written:
-        text = made or (validated(self.value, budget) if self.is_json else to_text(self.value))
-        ttl = legal(self.ttl)
-        if self.keep_ttl and ttl is not None:
-            raise BadRequest("`ttl` and `keep_ttl` exclude each other")
+    def run(self, store: Store, budget: Budget) -> Written:
+        text = validated(self.value, budget) if self.is_json else to_text(self.value)
+        return self._store(text, store, budget)
+
+    def _store(self, text: bytes, store: Store, budget: Budget) -> Written:
+        ttl = legal(self.ttl, self.keep_ttl)
 
         def change(before: Optional[Entry]) -> Entry:
             self.condition.check(before)

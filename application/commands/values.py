@@ -30,8 +30,7 @@ from application.json_text import (
 )
 from application.json_values import same
 from application.snapshot_read import SteppedStore, present, snapshot
-from domain.errors import BadRequest
-from domain.store import Change, Entry, Store
+from domain.store import Entry, Store
 
 
 @register
@@ -70,16 +69,10 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         text = yield from validated_in_steps(bytes(self.value), budget)
         wanted = yield from _wanted_in_steps(self.if_equals, budget)
-        return partial(self.run, checked=text, wanted=wanted)
+        return partial(self._store, text, wanted)
 
-    def run(
-        self,
-        store: Store,
-        budget: Budget,
-        checked: Optional[bytes] = None,
-        wanted: Optional[bytes] = None,
-    ) -> bool:
-        text = checked or validated(bytes(self.value), budget)
+    def run(self, store: Store, budget: Budget) -> bool:
+        text = validated(bytes(self.value), budget)
         if (
             self.ttl is UNSET
             and not self.keep_ttl
@@ -88,8 +81,7 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
         ):
             store.set(self.key, text)
             return True
-        wanted = wanted or _wanted(self.if_equals, budget)
-        return changed(store, self.key, self._change(text, wanted, budget))
+        return self._store(text, _wanted(self.if_equals, budget), store, budget)
 
     @classmethod
     def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
@@ -106,10 +98,8 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
         store.set_many(dict(zip([command.key for command in commands], texts)))
         return Results([True] * len(commands), 0)
 
-    def _change(self, text: bytes, wanted: Optional[bytes], budget: Budget) -> Change:
-        ttl = legal(self.ttl)
-        if self.keep_ttl and ttl is not None:
-            raise BadRequest("`ttl` and `keep_ttl` exclude each other")
+    def _store(self, text: bytes, wanted: Optional[bytes], store: Store, budget: Budget) -> bool:
+        ttl = legal(self.ttl, self.keep_ttl)
         holds = _conditions(self.if_, wanted, budget)
 
         def change(before: Optional[Entry]) -> Optional[Entry]:
@@ -117,7 +107,7 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
                 return before
             return Entry(text, before.ttl if self.keep_ttl and before else ttl)
 
-        return change
+        return changed(store, self.key, change)
 
 
 @register
@@ -126,11 +116,10 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
 
     if_equals: Union[Raw, UnsetType] = UNSET
 
-    def run(self, store: Store, budget: Budget, wanted: Optional[bytes] = None) -> bool:
+    def run(self, store: Store, budget: Budget) -> bool:
         if self.if_equals is UNSET:
             return store.delete((self.key,)) == 1
-        holds = _conditions(UNSET, wanted or _wanted(self.if_equals, budget), budget)
-        return changed(store, self.key, lambda before: None if holds(before) else before)
+        return self._delete(_wanted(self.if_equals, budget), store, budget)
 
     @classmethod
     def run_many(
@@ -142,10 +131,14 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         wanted = yield from _wanted_in_steps(self.if_equals, budget)
-        return partial(self.run, wanted=wanted)
+        return partial(self._delete, wanted)
 
     def value_bytes(self) -> int:
         return _size(self.if_equals)
+
+    def _delete(self, wanted: Optional[bytes], store: Store, budget: Budget) -> bool:
+        holds = _conditions(UNSET, wanted, budget)
+        return changed(store, self.key, lambda before: None if holds(before) else before)
 
 
 @register
@@ -179,10 +172,12 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         texts = yield from validated_items_in_steps(self.items, budget)
-        return partial(self.run, checked=texts)
+        return partial(self._store, texts)
 
-    def run(self, store: Store, budget: Budget, checked: Optional[Dict[str, bytes]] = None) -> bool:
-        texts = checked or validated_items(self.items, budget)
+    def run(self, store: Store, budget: Budget) -> bool:
+        return self._store(validated_items(self.items, budget), store, budget)
+
+    def _store(self, texts: Dict[str, bytes], store: Store, budget: Budget) -> bool:
         return set_all(store, texts, legal(self.ttl), if_absent=self.if_ is not UNSET)
 
     def named_keys(self) -> Collection[str]:
@@ -219,10 +214,12 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[MaybeText]]:
         text = yield from validated_in_steps(bytes(self.value), budget)
-        return partial(self.run, checked=text)
+        return partial(self._exchange, text)
 
-    def run(self, store: Store, budget: Budget, checked: Optional[bytes] = None) -> MaybeText:
-        text = checked or validated(bytes(self.value), budget)
+    def run(self, store: Store, budget: Budget) -> MaybeText:
+        return self._exchange(validated(bytes(self.value), budget), store, budget)
+
+    def _exchange(self, text: bytes, store: Store, budget: Budget) -> MaybeText:
         after = Entry(text, legal(self.ttl))
         before, _ = store.update(self.key, lambda _: after)
         return before.text if before else UNSET

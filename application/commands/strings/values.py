@@ -26,13 +26,17 @@ class Put(OneKey[bool], tag="SET", gc=False):
 
     data: Union[bytes, str]
 
-    def run(self, store: Store, budget: Budget, text: Optional[bytes] = None) -> bool:
-        store.set(self.key, text or to_text(self.data))
+    def run(self, store: Store, budget: Budget) -> bool:
+        store.set(self.key, to_text(self.data))
         return True
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         text = yield from to_text_in_steps(self.data)
-        return partial(self.run, text=text)
+        return partial(self._store, text)
+
+    def _store(self, text: bytes, store: Store, budget: Budget) -> bool:
+        store.set(self.key, text)
+        return True
 
     @classmethod
     def run_many(cls, commands: Sequence[Any], store: Store, budget: Budget) -> Results:
@@ -57,13 +61,12 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="SET", gc=False):
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[Tuple[bool, Optional[bytes]]]]:
         text = yield from to_text_in_steps(self.data)
-        return partial(self.run, made=text)
+        return partial(self._store, text)
 
-    def run(
-        self, store: Store, budget: Budget, made: Optional[bytes] = None
-    ) -> Tuple[bool, Optional[bytes]]:
-        text = made or to_text(self.data)
+    def run(self, store: Store, budget: Budget) -> Tuple[bool, Optional[bytes]]:
+        return self._store(to_text(self.data), store, budget)
 
+    def _store(self, text: bytes, store: Store, budget: Budget) -> Tuple[bool, Optional[bytes]]:
         def change(before: Optional[Entry]) -> Optional[Entry]:
             if not self.condition.holds(before, budget):
                 return before
@@ -85,11 +88,13 @@ class MSetBytes(Command[bool], tag="MSET", kw_only=False, gc=False):
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         texts = yield from to_texts_in_steps([*self.items.values()])
-        return partial(self.run, made=texts)
+        return partial(self._store, texts)
 
-    def run(self, store: Store, budget: Budget, made: Optional[List[bytes]] = None) -> bool:
-        texts = dict(zip(self.items, made or to_texts([*self.items.values()])))
-        return set_all(store, texts, None, self.if_absent)
+    def run(self, store: Store, budget: Budget) -> bool:
+        return self._store(to_texts([*self.items.values()]), store, budget)
+
+    def _store(self, texts: List[bytes], store: Store, budget: Budget) -> bool:
+        return set_all(store, dict(zip(self.items, texts)), None, self.if_absent)
 
     def named_keys(self) -> Collection[str]:
         return self.items
