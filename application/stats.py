@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from typing import Callable, DefaultDict, Dict, Optional, Tuple, Union
+from typing import Callable, DefaultDict, Dict, Optional, Sequence, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -18,9 +18,7 @@ from application.limits import Limits
 from domain.store import Stats
 
 BOUNDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Seconds, the upper bounds of a histogram's counts but the last."""
-
-_LABELS: Tuple[str, ...] = (*(f"{bound:g}" for bound in BOUNDS), "more")
+"""Seconds, as event loops and turns take them."""
 
 
 class Histogram(Struct, gc=False):
@@ -32,22 +30,25 @@ class Histogram(Struct, gc=False):
 
 
 class Times:
-    """Counts seconds for a histogram."""
+    """Counts seconds for a histogram; `bounds` are the upper ones of its counts but the last."""
 
-    __slots__ = ("_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_first", "_sum")
 
-    def __init__(self) -> None:
-        self._counts = [0] * len(_LABELS)
+    def __init__(self, bounds: Sequence[float] = BOUNDS) -> None:
+        self._bounds = bounds
+        self._first = bounds[0]
+        self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
     def note(self, seconds: float) -> None:
         """Counts one; at the least cost, when it took as little as most turns do."""
-        self._counts[0 if seconds <= 0.0001 else bisect_left(BOUNDS, seconds)] += 1
+        self._counts[0 if seconds <= self._first else bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
     def histogram(self) -> Histogram:
         """All of them until now."""
-        return Histogram(dict(zip(_LABELS, self._counts)), self._sum)
+        labels = (*(f"{bound:g}" for bound in self._bounds), "more")
+        return Histogram(dict(zip(labels, self._counts)), self._sum)
 
 
 class Server(Struct, gc=False):
@@ -89,8 +90,8 @@ class Journal(Struct, gc=False):
     """Since a frame last came to be on the disk."""
     since_rewrite: Optional[float]
     """Since the last rewrite of this process ended; null before that."""
-    fsyncs: Dict[str, int]
-    """How many took up to so many seconds, each counted once."""
+    fsyncs: Histogram
+    """How long syncs took."""
 
 
 class Engine(Struct, gc=False):

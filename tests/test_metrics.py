@@ -14,6 +14,7 @@ from typing import Iterator, Set
 import httpx
 import pytest
 
+from application.stats import Histogram, Times
 from tests.support import ROOT, TIMEOUT, Server, running_server
 from tests.torture.peers import eventually
 
@@ -45,7 +46,24 @@ def test_every_figure_is_there(measured: Server) -> None:
     assert 'kvjson_errors_total{code="UNKNOWN_COMMAND"} 1.0' in text
     assert 'kvjson_loop_lag_seconds_bucket{le="+Inf"}' in text
     assert 'kvjson_turn_seconds_bucket{le="+Inf"}' in text
+    assert 'kvjson_journal_fsync_seconds_bucket{le="0.001"}' in text
+    assert 'kvjson_journal_fsync_seconds_bucket{le="3.0"}' in text
     assert {"kvjson_journal_frames_total", "kvjson_memory_used_bytes"} <= families(text)
+
+
+def test_syncs_of_the_journal_are_counted_with_their_seconds(measured: Server) -> None:
+    found = dict(
+        re.findall("^kvjson_journal_fsync_seconds_(count|sum) (.+)", exposition(measured), re.M)
+    )
+    assert float(found["count"]) >= 1
+    assert 0 < float(found["sum"]) < TIMEOUT
+
+
+def test_times_are_counted_up_to_their_bounds() -> None:
+    times = Times((0.5, 2.0))
+    for seconds in (0.25, 0.5, 0.75, 2.0, 3.0):
+        times.note(seconds)
+    assert times.histogram() == Histogram({"0.5": 2, "2": 2, "more": 1}, 6.5)
 
 
 def test_bytes_that_are_kept_for_clients_are_counted(measured: Server) -> None:

@@ -6,7 +6,7 @@ Rule: a figure is named and explained once, in a table here; the report has the 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
@@ -20,7 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from adapters.protocols.http.messages import PRIVATE, Head, Response
-from application.stats import BOUNDS, Histogram, Report
+from application.stats import Histogram, Report
 
 
 def _journal(report: Any, name: str) -> Any:
@@ -111,6 +111,11 @@ DISTRIBUTIONS = (
         "How long clients' turns took, but for plain commands answered at once.",
         lambda report: report.server.turns,
     ),
+    Distribution(
+        "journal_fsync_seconds",
+        "How long syncs of the journal took.",
+        lambda report: _journal(report, "fsyncs"),
+    ),
 )
 
 
@@ -134,11 +139,19 @@ class _Collector(Collector):
         for distribution in DISTRIBUTIONS:
             histogram = distribution.read(self._report)
             if histogram:
-                below = zip((*map(str, BOUNDS), "+Inf"), accumulate(histogram.counts.values()))
-                name = f"kvjson_{distribution.name}"
                 yield HistogramMetricFamily(
-                    name, distribution.help, buckets=list(below), sum_value=histogram.sum
+                    f"kvjson_{distribution.name}",
+                    distribution.help,
+                    buckets=_buckets(histogram),
+                    sum_value=histogram.sum,
                 )
+
+
+def _buckets(histogram: Histogram) -> List[Tuple[str, int]]:
+    """How often it took up to each bound, from the least on."""
+    *bounds, _ = histogram.counts
+    labels = (*(str(float(bound)) for bound in bounds), "+Inf")
+    return list(zip(labels, accumulate(histogram.counts.values())))
 
 
 def exposition(head: Head, report: Report) -> Response:

@@ -17,7 +17,7 @@ from adapters.storage.journal.queue import Queue
 from adapters.storage.journal.reader import Reader
 from adapters.storage.journal.replay import Replay, RestorableStore
 from adapters.storage.journal.upkeep import Upkeep
-from adapters.storage.journal.writer import Background, Segment, Writer, WriterFigures
+from adapters.storage.journal.writer import Background, Segment, Writer
 from application.commands import Auth, Command, Info
 from application.ports import Restriction
 from application.stats import Journal as Figures
@@ -55,10 +55,8 @@ class Journal:
         self._wall = wall
         self.restrictions: Set[Restriction] = {Restriction.LOADING}
         self._queue = queue = Queue(self._offset, self._schedule, self.restrictions)
-        figures = WriterFigures(clock(), self.restrictions)
-        self._writer = Writer(
-            disk, queue, background, fsync, _telling(failed, disk), clock, wall, figures
-        )
+        tell = _telling(failed, disk)
+        self._writer = Writer(disk, queue, background, fsync, tell, clock, wall, self.restrictions)
         self.tracks_keys = fsync == "always"
         self.needed = queue.newest
         self.backlog = queue.backlog

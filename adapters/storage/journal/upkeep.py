@@ -66,7 +66,7 @@ class Upkeep:
     def is_due(self) -> bool:
         """Whether to rewrite the journal."""
         most = max(MIN_REWRITE, 2 * self.snapshot_bytes)
-        return self.size() > most and not (self._pause or self._writer.figures.is_full)
+        return self.size() > most and not (self._pause or self._writer.is_full)
 
     def rewrite(self) -> Steps:
         """Puts a snapshot in the place of all there is, in steps; see `Rewrite`."""
@@ -94,7 +94,7 @@ class Upkeep:
             fsync=self._fsync,
             loading=is_loading,
             rewriting=self._rewrite is not None,
-            full=writer.figures.is_full,
+            full=writer.is_full,
             size=self.size(),
             snapshot=self.snapshot_bytes,
             frames=queue.number,
@@ -102,5 +102,5 @@ class Upkeep:
             waiting=queue.waiting,
             since_durable=round(now - writer.figures.last_durable, 3),
             since_rewrite=None if self._rewritten is None else round(now - self._rewritten, 3),
-            fsyncs=writer.figures.histogram(),
+            fsyncs=writer.figures.syncs.histogram(),
         )

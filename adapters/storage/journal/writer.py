@@ -13,16 +13,16 @@ import enum
 import errno
 import logging
 import os
-from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Callable, Dict, List, NamedTuple, Optional, Protocol, Set, TypeVar, Union
+from typing import Callable, NamedTuple, Optional, Protocol, Set, TypeVar, Union
 
 from adapters.storage.journal.disk import RESERVE, Disk, File, NoRoom
 from adapters.storage.journal.files import CLOSED, journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
 from adapters.storage.journal.queue import Batch, Queue
 from application.ports import Restriction
+from application.stats import Times
 
 log = logging.getLogger(__name__)
 
@@ -95,43 +95,19 @@ class Outcome(NamedTuple):
 @dataclass
 class WriterFigures:
     """Bytes of the file that is written and of those before it that are still needed; syncs by how
-    long they took; the time of the last one by the writer's clock. `restrictions` has `FULL` while
-    the disk has too little room for more writes, and `STUCK` while some wait for room."""
+    long they took; the time of the last one by the writer's clock."""
 
     last_durable: float
-    restrictions: Set[Restriction]
     size: int = 0
     old_size: int = 0
-    unlooked: int = 0
-    """Bytes written since the disk was asked for its room."""
-    syncs: List[int] = field(default_factory=lambda: [0] * (len(SYNC_SECONDS) + 1))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the disk has too little room for more writes, when it was last asked."""
-        return Restriction.FULL in self.restrictions
-
-    def note_room(self, room: int) -> None:
-        """Takes the bytes that there is room for; logs when that makes the disk full or ends it."""
-        self.unlooked = 0
-        is_full = room < RESERVE
-        if is_full != self.is_full:
-            (self.restrictions.add if is_full else self.restrictions.discard)(Restriction.FULL)
-            log.warning(_FULLNESS[is_full], extra={"free": room, "needed": RESERVE})
-
-    def note_sync(self, seconds: float, now: float) -> None:
-        """Counts a sync."""
-        self.last_durable = now
-        self.syncs[bisect_left(SYNC_SECONDS, seconds)] += 1
-
-    def histogram(self) -> Dict[str, int]:
-        """How many syncs took up to so many seconds."""
-        return dict(zip([f"{bound:g}" for bound in SYNC_SECONDS] + ["more"], self.syncs))
+    syncs: Times = field(default_factory=partial(Times, SYNC_SECONDS))
 
 
 class Writer:
     """Writes a queue; each job is synced if `fsync` is `always`. `failed` is called when something
-    could not be written. `clock` returns seconds, `wall` those since 1970."""
+    could not be written. `clock` returns seconds, `wall` those since 1970. `restrictions` has
+    `FULL` while the disk has too little room for more writes, and `STUCK` while some wait for
+    room."""
 
     def __init__(
         self,
@@ -142,7 +118,7 @@ class Writer:
         failed: Callable[[OSError], None],
         clock: Callable[[], float],
         wall: Callable[[], float],
-        figures: WriterFigures,
+        restrictions: Set[Restriction],
     ) -> None:
         self._disk = disk
         self._queue = queue
@@ -155,7 +131,10 @@ class Writer:
         self.segment: Segment
         self.durable = 0
         """The number of the last frame that is on the disk."""
-        self.figures = figures
+        self.figures = WriterFigures(clock())
+        self._restrictions = restrictions
+        self._unlooked = 0
+        """Bytes written since the disk was asked for its room."""
         self._sealed = -1
         self._rest: Optional[Job] = None
         """What waits for room; nothing is written before it."""
@@ -170,6 +149,11 @@ class Writer:
     def _usual(self) -> Step:
         """How far each job goes."""
         return Step.SYNC if self._fsync == "always" else Step.WRITE
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk has too little room for more writes, when it was last asked."""
+        return Restriction.FULL in self._restrictions
 
     @property
     def is_stuck(self) -> bool:
@@ -211,10 +195,10 @@ class Writer:
             self._begin(rest._replace(looks=True))
             return
         if self._is_busy:
-            self.figures.unlooked = LOOK_BYTES + 1  # so the next job does
+            self._unlooked = LOOK_BYTES + 1  # so the next job does
             return
         try:
-            self.figures.note_room(self._room(self.segment.file))
+            self._note_room(self._room(self.segment.file))
         except OSError as error:  # such as that the directory is gone
             self._is_busy = True
             self._failed(error)
@@ -251,7 +235,7 @@ class Writer:
             step = max(step, self._usual) if self.durable < number else Step.WRITE
         if batches or step:
             data = b"".join(map(self._frame, batches))
-            looks = self.figures.unlooked + len(data) > LOOK_BYTES
+            looks = self._unlooked + len(data) > LOOK_BYTES
             self._begin(Job(data, step, number - len(batches), number, looks))
 
     def _begin(self, job: Job) -> None:
@@ -308,21 +292,22 @@ class Writer:
         if isinstance(outcome, OSError):
             self._failed(outcome)  # it stays busy: nothing is written behind a gap
             return
-        figures, rest = self.figures, outcome.rest
+        rest = outcome.rest
         if outcome.synced is not None:
             self.durable = job.before if rest is job else job.number
-            figures.note_sync(outcome.synced, self._clock())
+            self.figures.last_durable = self._clock()
+            self.figures.syncs.note(outcome.synced)
         if rest is not job:
             self._note_written(len(job.data), outcome.segment)
         if rest:
             self._rest = rest
-            figures.note_room(0)
-            figures.restrictions.add(Restriction.STUCK)
+            self._note_room(0)
+            self._restrictions.add(Restriction.STUCK)
             self._queue.wake_all()
             return
-        figures.restrictions.discard(Restriction.STUCK)
+        self._restrictions.discard(Restriction.STUCK)
         if outcome.room is not None:
-            figures.note_room(outcome.room)
+            self._note_room(outcome.room)
         self._is_busy = False
         if not self._is_scheduled:
             self._commit()
@@ -330,9 +315,17 @@ class Writer:
     def _note_written(self, size: int, segment: Segment) -> None:
         figures = self.figures
         figures.size += size
-        figures.unlooked += size
+        self._unlooked += size
         if segment is not self.segment:
             figures.old_size += figures.size
             figures.size = HEADER_SIZE
         self.segment = segment
         self._queue.done()
+
+    def _note_room(self, room: int) -> None:
+        """Takes the bytes that there is room for; logs when that makes the disk full or ends it."""
+        self._unlooked = 0
+        is_full = room < RESERVE
+        if is_full != self.is_full:
+            (self._restrictions.add if is_full else self._restrictions.discard)(Restriction.FULL)
+            log.warning(_FULLNESS[is_full], extra={"free": room, "needed": RESERVE})
