@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Directory, Disk
 from adapters.storage.journal.journal import Journal
 from adapters.storage.journal.repair import Repaired, repair
@@ -71,8 +72,7 @@ class World:
             fsync,
             self.store,
             self.background,
-            self.clock,
-            self.wall,
+            Clocks(self.clock, self.wall),
             self.failures.append,
         )
 

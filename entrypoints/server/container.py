@@ -23,6 +23,7 @@ from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_line
 from adapters.protocols.resp.codec import RespCodec, begins_resp
 from adapters.protocols.resp.session import Shared
 from adapters.storage.journal.background import GeventBackground, JournalKeeper
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.journal import Journal
 from application import conversation as conversations
@@ -145,8 +146,7 @@ class ServerContainer(containers.DeclarativeContainer):
         config.fsync,
         store,
         providers.Singleton(GeventBackground),
-        clock,
-        providers.Object(time.time),
+        providers.Factory(Clocks, clock, providers.Object(time.time)),
         journal_failed,
     )
     journal_keeper = providers.Singleton(JournalKeeper, journal)

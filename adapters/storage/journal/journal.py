@@ -10,6 +10,7 @@ import logging
 import os
 from typing import Any, Callable, Iterator, Optional, Protocol, Set
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.files import journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_header
@@ -35,9 +36,9 @@ class JournalledStore(RestorableStore, Observable, Protocol):
 
 
 class Journal:
-    """`fsync` is `always`, `everysec` or `no`; `clock` is the store's, `wall` counts from 1970.
-    `failed` is told why nothing can be written any more; it should end the process at once, since
-    clients wait for replies that must not be sent."""
+    """`fsync` is `always`, `everysec` or `no`. `failed` is told why nothing can be written any
+    more; it should end the process at once, since clients wait for replies that must not be
+    sent."""
 
     def __init__(
         self,
@@ -45,23 +46,21 @@ class Journal:
         fsync: str,
         store: JournalledStore,
         background: Background,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        clocks: Clocks,
         failed: Callable[[str], None],
     ) -> None:
         self._disk = disk
         self._store = store
-        self._clock = clock
-        self._wall = wall
+        self._clocks = clocks
         self.restrictions: Set[Restriction] = {Restriction.LOADING}
-        self._queue = queue = Queue(self._offset, self._schedule, self.restrictions)
+        self._queue = queue = Queue(clocks.offset, self._schedule, self.restrictions)
         tell = _telling(failed, disk)
-        self._writer = Writer(disk, queue, background, fsync, tell, clock, wall, self.restrictions)
+        self._writer = Writer(disk, queue, background, fsync, tell, clocks, self.restrictions)
         self.tracks_keys = fsync == "always"
         self.needed = queue.newest
         self.backlog = queue.backlog
         self.when_durable = queue.when_done
-        self.upkeep = Upkeep(disk, fsync, store, queue, self._writer, clock, wall)
+        self.upkeep = Upkeep(disk, fsync, store, queue, self._writer, clocks)
         self.reader: Optional[Reader] = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -71,7 +70,7 @@ class Journal:
         """Brings what was written into the store, in steps, and begins to write. Raises `Damage`,
         `OSError`, and `ValueError` for a format that this version cannot read."""
         reader = self.reader = Reader(self._disk, salvages)
-        replay = Replay(self._store, self._clock, self._wall)
+        replay = Replay(self._store, self._clocks)
         yield from self._in_steps(map(replay, reader.run()))
         if reader.tail.torn:
             name = journal_name(reader.tail.journal)
@@ -87,11 +86,12 @@ class Journal:
 
     def _in_steps(self, work: Iterator[object]) -> Iterator[None]:
         """Does all the work, with others in between."""
-        end = self._clock() + STEP_SECONDS
+        clock = self._clocks.store
+        end = clock() + STEP_SECONDS
         for _ in work:
-            if self._clock() > end:
+            if clock() > end:
                 yield
-                end = self._clock() + STEP_SECONDS
+                end = clock() + STEP_SECONDS
 
     def _begin(self, reader: Reader) -> None:
         """Opens the last file to write behind its good part, which is synced first: what a killed
@@ -120,10 +120,6 @@ class Journal:
 
     def _schedule(self) -> None:
         self._writer.schedule()
-
-    def _offset(self) -> float:
-        """What makes a deadline a time since 1970."""
-        return self._wall() - self._clock()
 
     # What replies ask.
 

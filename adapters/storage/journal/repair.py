@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Callable, List, NamedTuple, Optional, TypeVar, Union
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.files import Damage, journal_name
 from adapters.storage.journal.journal import Journal, JournalledStore
@@ -32,7 +33,7 @@ class Found(NamedTuple):
 def check(disk: Disk, store: JournalledStore, wall: Callable[[], float]) -> Found:
     """Reads all of a journal into a store, changing nothing on the disk. Raises as `load` does."""
     reader = Reader(disk)
-    replay = Replay(store, wall, wall)
+    replay = Replay(store, Clocks(wall, wall))
     for frame in reader.run():
         replay(frame)
     torn = reader.tail.torn
@@ -54,7 +55,7 @@ def repair(disk: Disk, store: JournalledStore, wall: Callable[[], float]) -> Rep
     written to. Raises `Damage` where nothing can be read, `OSError` and `ValueError` as `load`
     does."""
     reader = Reader(disk, salvages=True)
-    replay = Replay(store, wall, wall)
+    replay = Replay(store, Clocks(wall, wall))
     for frame in reader.run():
         replay(frame)
     cut = 0
@@ -76,7 +77,7 @@ def _cut(disk: Disk, tail: Tail) -> int:
 
 def _write_anew(disk: Disk, store: JournalledStore, wall: Callable[[], float]) -> None:
     """Puts a snapshot of what can be read in the place of all files."""
-    journal = Journal(disk, "no", store, _Immediate(), wall, wall, failed=_raise)
+    journal = Journal(disk, "no", store, _Immediate(), Clocks(wall, wall), failed=_raise)
     for _ in journal.load(salvages=True):
         pass
     for job in journal.upkeep.rewrite():

@@ -7,8 +7,9 @@ it back. A key never has more than `MAX_TTL` left, however far the clock was set
 
 from __future__ import annotations
 
-from typing import Callable, List, Protocol, Set
+from typing import List, Protocol, Set
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.frames import Emptied, Gone, Record, Texts, TimedTexts
 from domain.store import MAX_TTL, Restorable, Store
 
@@ -18,14 +19,11 @@ class RestorableStore(Store, Restorable, Protocol):
 
 
 class Replay:
-    """Does to a store what records tell. `clock` is the store's, `wall` counts from 1970."""
+    """Does to a store what records tell."""
 
-    def __init__(
-        self, store: RestorableStore, clock: Callable[[], float], wall: Callable[[], float]
-    ) -> None:
+    def __init__(self, store: RestorableStore, clocks: Clocks) -> None:
         self._store = store
-        self._clock = clock
-        self._wall = wall
+        self._clocks = clocks
         self.expired: Set[str] = set()
         """Keys that came due while nothing ran. They are to be removed in the journal, too, so that
         a clock that is set back does not bring them back."""
@@ -46,8 +44,7 @@ class Replay:
                 self.expired.clear()
 
     def _restore_timed(self, record: TimedTexts) -> None:
-        now = self._clock()
-        offset = self._wall() - now
+        now, offset = self._clocks.store(), self._clocks.offset()
         for key, (text, due) in record.items.items():
             if due - offset > now:
                 self._store.restore({key: text}, min(due - offset, now + MAX_TTL))

@@ -15,6 +15,7 @@ import os
 from functools import partial
 from typing import Callable, Dict, Iterator, List, Optional, Tuple, Union
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import RESERVE, Disk, File
 from adapters.storage.journal.files import NEW, files_in, snapshot_name
 from adapters.storage.journal.frames import (
@@ -42,8 +43,7 @@ Steps = Iterator[Optional[Callable[[], None]]]
 
 
 class Rewrite:
-    """One rewrite; `steps` is to be run to its end. `clock` is the store's, `wall` counts from
-    1970."""
+    """One rewrite; `steps` is to be run to its end."""
 
     def __init__(
         self,
@@ -51,15 +51,13 @@ class Rewrite:
         queue: Queue,
         writer: Writer,
         store: Restorable,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        clocks: Clocks,
     ) -> None:
         self._disk = disk
         self._queue = queue
         self._writer = writer
         self._store = store
-        self._clock = clock
-        self._wall = wall
+        self._clocks = clocks
         self._name = ""
         self._file: Optional[File] = None
         self._frames = self._unsynced = 0
@@ -75,7 +73,7 @@ class Rewrite:
         self._name = snapshot_name(index)
         yield partial(self._begin, writer.segment.header)
         keys = 0
-        for records in _records(self._store, lambda: self._wall() - self._clock()):
+        for records in _records(self._store, self._clocks.offset):
             keys += sum(len(record.items) for record in records)
             yield partial(self._write, self._frame(*records))
         number = self._queue.last
@@ -94,7 +92,7 @@ class Rewrite:
 
     def _frame(self, *records: Record) -> bytes:
         self._frames += 1
-        return encode_frame(list(records), self._frames, 1, self._wall())
+        return encode_frame(list(records), self._frames, 1, self._clocks.wall())
 
     def _begin(self, header: Header) -> None:
         self._file = self._disk.create(self._name + NEW)

@@ -7,8 +7,9 @@ again later. Without room on the disk, writes are refused and no rewrite begins.
 from __future__ import annotations
 
 import logging
-from typing import Callable, Optional
+from typing import Optional
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.queue import Queue
 from adapters.storage.journal.rewrite import Rewrite, Steps
@@ -35,16 +36,14 @@ class Upkeep:
         store: Restorable,
         queue: Queue,
         writer: Writer,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        clocks: Clocks,
     ) -> None:
         self._disk = disk
         self._fsync = fsync
         self._store = store
         self._queue = queue
         self._writer = writer
-        self._clock = clock
-        self._wall = wall
+        self._clocks = clocks
         self._rewrite: Optional[Rewrite] = None
         self._rewritten: Optional[float] = None
         self._pause = 0
@@ -70,12 +69,11 @@ class Upkeep:
 
     def rewrite(self) -> Steps:
         """Puts a snapshot in the place of all there is, in steps; see `Rewrite`."""
-        rewrite = self._rewrite = Rewrite(
-            self._disk, self._queue, self._writer, self._store, self._clock, self._wall
-        )
+        rewrite = Rewrite(self._disk, self._queue, self._writer, self._store, self._clocks)
+        self._rewrite = rewrite
         yield from rewrite.steps()
         self._rewrite = None
-        self._rewritten = self._clock()
+        self._rewritten = self._clocks.store()
         self.snapshot_bytes, self._writer.figures.old_size = rewrite.size, 0
         log.info("rewrote the journal", extra={"bytes": rewrite.size})
 
@@ -89,7 +87,7 @@ class Upkeep:
 
     def figures(self, is_loading: bool) -> Figures:
         """What INFO tells."""
-        writer, queue, now = self._writer, self._queue, self._clock()
+        writer, queue, now = self._writer, self._queue, self._clocks.store()
         return Figures(
             fsync=self._fsync,
             loading=is_loading,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, NamedTuple, Optional, Protocol, Set, TypeVar, Union
 
+from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import RESERVE, Disk, File, NoRoom
 from adapters.storage.journal.files import CLOSED, journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
@@ -95,7 +96,7 @@ class Outcome(NamedTuple):
 @dataclass
 class WriterFigures:
     """Bytes of the file that is written and of those before it that are still needed; syncs by how
-    long they took; the time of the last one by the writer's clock."""
+    long they took; the time of the last one by the store's clock."""
 
     last_durable: float
     size: int = 0
@@ -105,9 +106,8 @@ class WriterFigures:
 
 class Writer:
     """Writes a queue; each job is synced if `fsync` is `always`. `failed` is called when something
-    could not be written. `clock` returns seconds, `wall` those since 1970. `restrictions` has
-    `FULL` while the disk has too little room for more writes, and `STUCK` while some wait for
-    room."""
+    could not be written. `restrictions` has `FULL` while the disk has too little room for more
+    writes, and `STUCK` while some wait for room."""
 
     def __init__(
         self,
@@ -116,8 +116,7 @@ class Writer:
         background: Background,
         fsync: str,
         failed: Callable[[OSError], None],
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        clocks: Clocks,
         restrictions: Set[Restriction],
     ) -> None:
         self._disk = disk
@@ -126,12 +125,11 @@ class Writer:
         self._fsync = fsync
         self._wanted = Step.WRITE
         self._failed = failed
-        self._clock = clock
-        self._wall = wall
+        self._clocks = clocks
         self.segment: Segment
         self.durable = 0
         """The number of the last frame that is on the disk."""
-        self.figures = WriterFigures(clock())
+        self.figures = WriterFigures(clocks.store())
         self._restrictions = restrictions
         self._unlooked = 0
         """Bytes written since the disk was asked for its room."""
@@ -245,11 +243,11 @@ class Writer:
     def _frame(self, batch: Batch) -> bytes:
         # Where nothing is ever synced, a bad frame is told when good ones follow, whatever it was.
         unsynced = 1 if self._fsync == "no" else batch.number - self.durable
-        return encode_frame(batch.records(), batch.number, unsynced, self._wall())
+        return encode_frame(batch.records(), batch.number, unsynced, self._clocks.wall())
 
     def _write(self, job: Job) -> Outcome:
         segment, rest = self.segment, None
-        began = self._clock()
+        began = self._clocks.store()
         syncs = job.step >= Step.SYNC
         writes_through = syncs and job.data and self.durable == job.before
         try:
@@ -261,7 +259,7 @@ class Writer:
             rest = job
         if syncs and not writes_through:
             segment.file.sync()
-        took = self._clock() - began if syncs else None
+        took = self._clocks.store() - began if syncs else None
         if job.step is Step.ROTATE and not rest:
             header = segment.header._replace(number=job.number)
             index = segment.journal + 1
@@ -295,7 +293,7 @@ class Writer:
         rest = outcome.rest
         if outcome.synced is not None:
             self.durable = job.before if rest is job else job.number
-            self.figures.last_durable = self._clock()
+            self.figures.last_durable = self._clocks.store()
             self.figures.syncs.note(outcome.synced)
         if rest is not job:
             self._note_written(len(job.data), outcome.segment)
