@@ -14,8 +14,11 @@ from typing import Iterator, Set
 import httpx
 import pytest
 
-from application.stats import Histogram, Times
-from tests.support import ROOT, TIMEOUT, Server, running_server
+from adapters.protocols.http.metrics import FIGURES, value_at
+from application.limits import Limits
+from application.stats import Engine, Histogram, Journal, Report, ServerStats, Times
+from domain.store import Stats
+from tests.support import ROOT, TIMEOUT, Clock, Server, running_server
 from tests.torture.peers import eventually
 
 PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
@@ -57,6 +60,34 @@ def test_syncs_of_the_journal_are_counted_with_their_seconds(measured: Server) -
     )
     assert float(found["count"]) >= 1
     assert 0 < float(found["sum"]) < TIMEOUT
+
+
+def test_the_path_of_each_figure_leads_somewhere_in_a_report_with_all_parts() -> None:
+    journal = Journal(
+        fsync="always",
+        loading=False,
+        rewriting=False,
+        full=False,
+        size=1,
+        snapshot=1,
+        frames=1,
+        durable_frames=1,
+        waiting=1,
+        since_durable=1.0,
+        since_rewrite=None,
+        fsyncs=Times().histogram(),
+    )
+    engine = Engine("valkey", "9.0.0", "master", 1)
+    stats = ServerStats("1.0", Limits(), Clock(), lambda: 1, lambda: journal, lambda: engine)
+    report = stats.complete(Report(Stats(1, memory=1, max_memory=1)))
+    assert [figure for figure in FIGURES if value_at(figure.path, report) is None] == []
+
+
+def test_a_figure_of_a_part_that_a_report_lacks_is_left_out() -> None:
+    report = Report(Stats(1))
+    assert value_at("keyspace.keys", report) == 1
+    assert value_at("keyspace.memory", report) is None
+    assert value_at("journal.fsyncs", report) is None
 
 
 def test_times_are_counted_up_to_their_bounds() -> None:

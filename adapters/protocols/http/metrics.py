@@ -1,160 +1,122 @@
 """Writes the server's report as Prometheus and OpenMetrics read it.
 
-Rule: a figure is named and explained once, in a table here; the report has the figures.
+Rule: a figure is named and explained once, in the table here; the report has the figures.
 """
 
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, List, NamedTuple, Tuple, Type
 
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.core import CounterMetricFamily as Counter
+from prometheus_client.core import GaugeMetricFamily as Gauge
+from prometheus_client.core import HistogramMetricFamily as Histogram
+from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from adapters.protocols.http.messages import PRIVATE, Head, Response
-from application.stats import Histogram, Report
-
-
-def _journal(report: Any, name: str) -> Any:
-    return None if report.journal is UNSET else getattr(report.journal, name)
-
-
-def _engine(report: Any, name: str) -> Any:
-    return None if report.engine is UNSET else getattr(report.engine, name)
-
-
-def _commands(report: Any) -> Iterator[Tuple[Tuple[str, ...], int]]:
-    for protocol, counts in report.protocols.items():
-        for command, count in counts.items():
-            yield (protocol, command), count
+from application import stats
 
 
 class Figure(NamedTuple):
-    """A single figure of the report; None leaves it out."""
+    """What the report has at a path, if there is anything; where that is a dict, what it has for
+    each of the values of a label, or of several, one in the other."""
 
+    kind: Type[Any]
     name: str
     help: str
-    read: Callable[[Any], Any]
-    is_counter: bool = False
-
-
-class Family(NamedTuple):
-    """A counter for each of some values of its labels."""
-
-    name: str
-    help: str
-    labels: Tuple[str, ...]
-    read: Callable[[Any], Iterable[Tuple[Tuple[str, ...], int]]]
-
-
-class Distribution(NamedTuple):
-    """A histogram; None leaves it out."""
-
-    name: str
-    help: str
-    read: Callable[[Any], Optional[Histogram]]
+    path: str
+    labels: Tuple[str, ...] = ()
 
 
 FIGURES = (
-    Figure("keys", "Keys.", lambda report: report.keyspace.keys),
-    Figure("memory_used_bytes", "Memory that keys take.", lambda r: r.keyspace.memory),
-    Figure("memory_max_bytes", "Bound on it.", lambda r: r.keyspace.max_memory),
-    Figure("keyspace_hits", "Reads that found a key.", lambda r: r.keyspace.hits, True),
-    Figure("keyspace_misses", "Reads that found none.", lambda r: r.keyspace.misses, True),
-    Figure("expired_keys", "Keys that expired.", lambda r: r.keyspace.expired, True),
-    Figure("evicted_keys", "Keys that were evicted.", lambda r: r.keyspace.evicted, True),
-    Figure("uptime_seconds", "Since the server started.", lambda r: r.server.uptime),
-    Figure("resident_memory_bytes", "The process's memory.", lambda r: r.server.resident_memory),
-    Figure("connected_clients", "Clients now.", lambda r: r.server.connected_clients),
-    Figure("accepted_clients", "Clients ever accepted.", lambda r: r.server.accepted_clients, True),
-    Figure("refused_clients", "Clients over the bound.", lambda r: r.server.refused_clients, True),
-    Figure("cut_clients", "Clients that took too long.", lambda r: r.server.cut_clients, True),
-    Figure("max_clients", "Bound on clients.", lambda r: r.limits.max_clients),
-    Figure("client_buffers_bytes", "Kept for clients.", lambda r: r.server.client_buffers),
-    Figure("client_buffers_max_bytes", "Bound on it.", lambda r: r.limits.max_input_bytes),
-    Figure("engine_servers", "Servers that keep the keys.", lambda r: _engine(r, "servers")),
-    Figure("journal_size_bytes", "The journal's files.", lambda r: _journal(r, "size")),
-    Figure("journal_frames", "Journal frames.", lambda r: _journal(r, "frames"), True),
+    Figure(Gauge, "keys", "Keys.", "keyspace.keys"),
+    Figure(Gauge, "memory_used_bytes", "Memory that keys take.", "keyspace.memory"),
+    Figure(Gauge, "memory_max_bytes", "Bound on it.", "keyspace.max_memory"),
+    Figure(Counter, "keyspace_hits", "Reads that found a key.", "keyspace.hits"),
+    Figure(Counter, "keyspace_misses", "Reads that found none.", "keyspace.misses"),
+    Figure(Counter, "expired_keys", "Keys that expired.", "keyspace.expired"),
+    Figure(Counter, "evicted_keys", "Keys that were evicted.", "keyspace.evicted"),
+    Figure(Gauge, "uptime_seconds", "Since the server started.", "server.uptime"),
+    Figure(Gauge, "resident_memory_bytes", "The process's memory.", "server.resident_memory"),
+    Figure(Gauge, "connected_clients", "Clients now.", "server.connected_clients"),
+    Figure(Counter, "accepted_clients", "Clients ever accepted.", "server.accepted_clients"),
+    Figure(Counter, "refused_clients", "Clients over the bound.", "server.refused_clients"),
+    Figure(Counter, "cut_clients", "Clients that took too long.", "server.cut_clients"),
+    Figure(Gauge, "max_clients", "Bound on clients.", "limits.max_clients"),
+    Figure(Gauge, "client_buffers_bytes", "Kept for clients.", "server.client_buffers"),
+    Figure(Gauge, "client_buffers_max_bytes", "Bound on it.", "limits.max_input_bytes"),
+    Figure(Gauge, "engine_servers", "Servers that keep the keys.", "engine.servers"),
+    Figure(Gauge, "journal_size_bytes", "The journal's files.", "journal.size"),
+    Figure(Counter, "journal_frames", "Journal frames.", "journal.frames"),
     Figure(
-        "journal_durable_frames",
-        "Journal frames on the disk.",
-        lambda r: _journal(r, "durable_frames"),
-        True,
+        Counter, "journal_durable_frames", "Journal frames on the disk.", "journal.durable_frames"
     ),
-    Figure("journal_waiting", "Clients waiting for it.", lambda r: _journal(r, "waiting")),
-    Figure("journal_full", "Whether the disk is full.", lambda r: _journal(r, "full")),
-)
-FAMILIES = (
-    Family("commands", "Commands carried out.", ("protocol", "command"), _commands),
-    Family(
-        "errors",
-        "Requests refused, by code.",
-        ("code",),
-        lambda report: (((code,), count) for code, count in report.errors.items()),
-    ),
-)
-
-DISTRIBUTIONS = (
-    Distribution(
-        "loop_lag_seconds", "How late the event loop was.", lambda report: report.server.loop_lag
-    ),
-    Distribution(
+    Figure(Gauge, "journal_waiting", "Clients waiting for it.", "journal.waiting"),
+    Figure(Gauge, "journal_full", "Whether the disk is full.", "journal.full"),
+    Figure(Counter, "commands", "Commands carried out.", "protocols", ("protocol", "command")),
+    Figure(Counter, "errors", "Requests refused, by code.", "errors", ("code",)),
+    Figure(Histogram, "loop_lag_seconds", "How late the event loop was.", "server.loop_lag"),
+    Figure(
+        Histogram,
         "turn_seconds",
         "How long clients' turns took, but for plain commands answered at once.",
-        lambda report: report.server.turns,
+        "server.turns",
     ),
-    Distribution(
-        "journal_fsync_seconds",
-        "How long syncs of the journal took.",
-        lambda report: _journal(report, "fsyncs"),
+    Figure(
+        Histogram, "journal_fsync_seconds", "How long syncs of the journal took.", "journal.fsyncs"
     ),
 )
 
 
-class _Collector(Collector):
-    """The metrics of one report."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-
-    def collect(self) -> Iterator[Metric]:
-        for figure in FIGURES:
-            value = figure.read(self._report)
-            if value is not None:
-                kind = CounterMetricFamily if figure.is_counter else GaugeMetricFamily
-                yield kind(f"kvjson_{figure.name}", figure.help, value=float(value))
-        for family in FAMILIES:
-            metric = CounterMetricFamily(f"kvjson_{family.name}", family.help, labels=family.labels)
-            for values, count in family.read(self._report):
-                metric.add_metric(values, count)
-            yield metric
-        for distribution in DISTRIBUTIONS:
-            histogram = distribution.read(self._report)
-            if histogram:
-                yield HistogramMetricFamily(
-                    f"kvjson_{distribution.name}",
-                    distribution.help,
-                    buckets=_buckets(histogram),
-                    sum_value=histogram.sum,
-                )
+def value_at(path: str, report: stats.Report) -> Any:
+    """What the report has there; None where it, or what it would be in, is not."""
+    value: Any = report
+    for name in path.split("."):
+        value = getattr(value, name)
+        if value is None or value is UNSET:
+            return None
+    return value
 
 
-def _buckets(histogram: Histogram) -> List[Tuple[str, int]]:
+def _samples(value: Any, labels: Tuple[str, ...] = ()) -> Iterator[Tuple[Any, ...]]:
+    """The arguments of `add_metric` for each of the values of the labels."""
+    if isinstance(value, dict):
+        for label, inner in value.items():
+            yield from _samples(inner, (*labels, label))
+    elif isinstance(value, stats.Histogram):
+        yield labels, _buckets(value), value.sum
+    else:
+        yield labels, float(value)
+
+
+def _buckets(histogram: stats.Histogram) -> List[Tuple[str, int]]:
     """How often it took up to each bound, from the least on."""
     *bounds, _ = histogram.counts
     labels = (*(str(float(bound)) for bound in bounds), "+Inf")
     return list(zip(labels, accumulate(histogram.counts.values())))
 
 
-def exposition(head: Head, report: Report) -> Response:
+class _Collector(Collector):
+    """The metrics of one report."""
+
+    def __init__(self, report: stats.Report) -> None:
+        self._report = report
+
+    def collect(self) -> Iterator[Metric]:
+        for figure in FIGURES:
+            value = value_at(figure.path, self._report)
+            if value is not None:
+                metric = figure.kind(f"kvjson_{figure.name}", figure.help, labels=figure.labels)
+                for sample in _samples(value):
+                    metric.add_metric(*sample)
+                yield metric
+
+
+def exposition(head: Head, report: stats.Report) -> Response:
     """The response to a scrape."""
     registry = CollectorRegistry()
     registry.register(_Collector(report))
