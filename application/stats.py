@@ -51,7 +51,7 @@ class Times:
         return Histogram(dict(zip(labels, self._counts)), self._sum)
 
 
-class Server(Struct, gc=False):
+class ServerReport(Struct, gc=False):
     """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
     refused because there were too many, and ever cut because they took too long; the bytes that
     are kept for clients between their turns; how late the event loop was for what it should have
@@ -69,7 +69,7 @@ class Server(Struct, gc=False):
     turns: Histogram = msgspec.field(default_factory=Histogram)
 
 
-class Journal(Struct, gc=False):
+class JournalReport(Struct, gc=False):
     """The journal: sizes in bytes, times in seconds. `size` is that of all files, `snapshot` that
     of the last rewrite."""
 
@@ -94,7 +94,7 @@ class Journal(Struct, gc=False):
     """How long syncs took."""
 
 
-class Engine(Struct, gc=False):
+class EngineReport(Struct, gc=False):
     """The servers that keep the keys: name, version and role, `master` or `slave`, of one of them,
     and how many there are."""
 
@@ -108,7 +108,7 @@ class Report(Struct):
     """The result of INFO; of a store that no server stands before, only the keyspace is known."""
 
     keyspace: Stats
-    server: Union[Server, UnsetType] = UNSET
+    server: Union[ServerReport, UnsetType] = UNSET
     commands: Union[Dict[str, int], UnsetType] = UNSET
     """How many of each name were carried out."""
     protocols: Union[Dict[str, Dict[str, int]], UnsetType] = UNSET
@@ -116,9 +116,9 @@ class Report(Struct):
     errors: Union[Dict[str, int], UnsetType] = UNSET
     """How many requests were refused with each code."""
     limits: Union[Limits, UnsetType] = UNSET
-    journal: Union[Journal, UnsetType] = UNSET
+    journal: Union[JournalReport, UnsetType] = UNSET
     """Where there is one."""
-    engine: Union[Engine, UnsetType] = UNSET
+    engine: Union[EngineReport, UnsetType] = UNSET
     """Where there is one."""
 
 
@@ -149,8 +149,8 @@ class ServerStats:
         limits: Limits,
         clock: Callable[[], float],
         resident_memory: Callable[[], int],
-        journal: Optional[Callable[[], Journal]] = None,
-        engine: Optional[Callable[[], Engine]] = None,
+        journal: Optional[Callable[[], JournalReport]] = None,
+        engine: Optional[Callable[[], EngineReport]] = None,
         ledger: Optional[Ledger] = None,
     ) -> None:
         self._version = version
@@ -170,7 +170,7 @@ class ServerStats:
 
     def complete(self, report: Report) -> Report:
         """The report of a store, with the figures of the server before it."""
-        report.server = Server(
+        report.server = ServerReport(
             version=self._version,
             uptime=round(self.clock() - self._started, 3),
             resident_memory=self._resident_memory(),

@@ -16,7 +16,7 @@ import pytest
 
 from adapters.protocols.http.metrics import FIGURES, value_at
 from application.limits import Limits
-from application.stats import Engine, Histogram, Journal, Report, ServerStats, Times
+from application.stats import EngineReport, Histogram, JournalReport, Report, ServerStats, Times
 from domain.store import Stats
 from tests.support import ROOT, TIMEOUT, Clock, Server, running_server
 from tests.torture.peers import eventually
@@ -63,7 +63,7 @@ def test_syncs_of_the_journal_are_counted_with_their_seconds(measured: Server) -
 
 
 def test_the_path_of_each_figure_leads_somewhere_in_a_report_with_all_parts() -> None:
-    journal = Journal(
+    journal = JournalReport(
         fsync="always",
         loading=False,
         rewriting=False,
@@ -77,7 +77,7 @@ def test_the_path_of_each_figure_leads_somewhere_in_a_report_with_all_parts() ->
         since_rewrite=None,
         fsyncs=Times().histogram(),
     )
-    engine = Engine("valkey", "9.0.0", "master", 1)
+    engine = EngineReport("valkey", "9.0.0", "master", 1)
     stats = ServerStats("1.0", Limits(), Clock(), lambda: 1, lambda: journal, lambda: engine)
     report = stats.complete(Report(Stats(1, memory=1, max_memory=1)))
     assert [figure for figure in FIGURES if value_at(figure.path, report) is None] == []

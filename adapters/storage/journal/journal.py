@@ -21,7 +21,7 @@ from adapters.storage.journal.upkeep import Upkeep
 from adapters.storage.journal.writer import Background, Segment, Writer
 from application.commands import Auth, Command, Info
 from application.ports import Restriction
-from application.stats import Journal as Figures
+from application.stats import JournalReport
 from domain.effects import Observable, Reason, Removed
 from domain.errors import DiskFull, Loading
 
@@ -151,7 +151,7 @@ class Journal:
                 return
         self._writer.close()
 
-    def figures(self) -> Figures:
+    def figures(self) -> JournalReport:
         """What INFO tells."""
         return self.upkeep.figures(is_loading=Restriction.LOADING in self.restrictions)
 

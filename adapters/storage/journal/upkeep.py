@@ -14,7 +14,7 @@ from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.queue import Queue
 from adapters.storage.journal.rewrite import Rewrite, Steps
 from adapters.storage.journal.writer import Writer
-from application.stats import Journal as Figures
+from application.stats import JournalReport
 from domain.store import Restorable
 
 log = logging.getLogger(__name__)
@@ -85,10 +85,10 @@ class Upkeep:
         if rewrite:
             rewrite.abandon()
 
-    def figures(self, is_loading: bool) -> Figures:
+    def figures(self, is_loading: bool) -> JournalReport:
         """What INFO tells."""
         writer, queue, now = self._writer, self._queue, self._clocks.store()
-        return Figures(
+        return JournalReport(
             fsync=self._fsync,
             loading=is_loading,
             rewriting=self._rewrite is not None,

@@ -34,7 +34,7 @@ from adapters.storage.redis.engine import Keyed, Words
 from adapters.storage.redis.scripts import Script
 from adapters.storage.redis.texts import Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import State, View, Write, put
-from application.stats import Engine as EngineReport
+from application.stats import EngineReport
 from domain.errors import CrossSlot, KvError, Misconfigured, TooLarge, Unavailable
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 
