@@ -36,7 +36,7 @@ from domain.deadlines import Deadline, Shard, Slot, Timed
 from domain.effects import Cleared, Effect, Listener, Put, PutMany, Reason, Removed
 from domain.errors import BadRequest
 from domain.rollback import UndoLog
-from domain.store import Change, Entry, Page, Part, Stats, Store, Traits
+from domain.store import Change, Entry, Page, ShardCopy, Stats, Store, Traits
 
 R = TypeVar("R")
 
@@ -246,22 +246,22 @@ class InMemoryStore:
     def fit(self) -> bool:
         return False
 
-    def part(self, index: int) -> Optional[Part]:
+    def copy_shard(self, index: int) -> Optional[ShardCopy]:
         if index >= SHARDS:
             return None
         shard = self._shards[index]
         if not self._contents.deadlines:
-            return Part(dict(shard), {})  # type: ignore[arg-type]  # then every slot is a text
+            return ShardCopy(dict(shard), {})  # type: ignore[arg-type]  # all slots are texts
         now = self._clock()
-        part = Part({}, {})
+        copy = ShardCopy({}, {})
         for key, slot in shard.items():
             if isinstance(slot, bytes):
-                part.texts[key] = slot
+                copy.texts[key] = slot
             elif slot[1] == math.inf:
-                part.texts[key] = slot[0]
+                copy.texts[key] = slot[0]
             elif slot[1] > now:
-                part.timed[key] = slot[0], slot[1]
-        return part
+                copy.timed[key] = slot[0], slot[1]
+        return copy
 
     # Writing, in subclasses within a bound.
 

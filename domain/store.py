@@ -49,7 +49,7 @@ class Page(NamedTuple):
     cursor: Optional[str]
 
 
-class Part(NamedTuple):
+class ShardCopy(NamedTuple):
     """Some of the keys of a store: texts, and texts with their deadlines by the store's clock."""
 
     texts: Dict[str, bytes]
@@ -166,11 +166,11 @@ class Maintained(Protocol):
 
 @runtime_checkable
 class Restorable(Protocol):
-    """A store whose contents can be taken out part by part, and put back."""
+    """A store whose contents can be taken out shard by shard, and put back."""
 
-    def part(self, index: int) -> Optional[Part]:
-        """The keys of one of the parts that a store's keys are spread over, counted from 0; None
-        behind the last. A key is in the same part for as long as the store lives."""
+    def copy_shard(self, index: int) -> Optional[ShardCopy]:
+        """The keys of one of the shards that a store's keys are spread over, counted from 0; None
+        behind the last. A key is in the same shard for as long as the store lives."""
         ...
 
     def restore(self, items: Mapping[str, bytes], due: Optional[float] = None) -> None:

@@ -33,7 +33,7 @@ class ConditionFailed(BadRequest):
     code = "CONDITION_FAILED"
 
 
-class Condition(NamedTuple):
+class TagCondition(NamedTuple):
     """What has to hold of a key: its value has one of the tags of `match`, and none of those of
     `none_match`; None names no condition."""
 
@@ -71,7 +71,7 @@ class GetEntry(OneKey[Union[Entry, UnsetType]], tag="GET", gc=False):
 
     readonly = True
 
-    condition: Condition = Condition()
+    condition: TagCondition = TagCondition()
 
     def run(self, store: Store, budget: Budget) -> Union[Entry, UnsetType]:
         if store.get(self.key) is None:  # a read, for the statistics and the order of use
@@ -92,7 +92,7 @@ class PutEntry(OneKey[Written], tag="SET", gc=False):
     is_json: bool = True
     ttl: Ttl = UNSET
     keep_ttl: bool = False
-    condition: Condition = Condition()
+    condition: TagCondition = TagCondition()
 
     def value_bytes(self) -> int:
         return len(self.value)
@@ -123,7 +123,7 @@ class PutEntry(OneKey[Written], tag="SET", gc=False):
 class DeleteEntry(OneKey[bool], tag="DELETE", gc=False):
     """Remove a key under a condition; false when it was missing. Raises `ConditionFailed`."""
 
-    condition: Condition = Condition()
+    condition: TagCondition = TagCondition()
 
     def run(self, store: Store, budget: Budget) -> bool:
         return changed(store, self.key, self._change)
@@ -136,7 +136,7 @@ class PatchEntry(OneKey[Union[Written, UnsetType]], gc=False):
     """Change the document at a key under a condition, and keep its ttl; nothing when the key is
     missing. Raises `ConditionFailed` and `PatchConflict`."""
 
-    condition: Condition = Condition()
+    condition: TagCondition = TagCondition()
 
     def patched(self, text: bytes, open: Open) -> bytes:
         """The text that the patch makes of one, charging `open` for what it decodes."""

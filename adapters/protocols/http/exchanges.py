@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Protocol
 
 from msgspec import UNSET
 
-from adapters.protocols.http.messages import Head, Part, Response, refusal
+from adapters.protocols.http.messages import Chunk, Head, Response, refusal
 from application.ports import Codec, Link, Request, Settled, Steps
 from domain.errors import KvError, TooLarge
 
@@ -19,7 +19,7 @@ END = Settled(UNSET, UNSET)
 """Stands for the end of an exchange that had any number of requests."""
 
 
-Reply = Union[Response, Part, None]
+Reply = Union[Response, Chunk, None]
 """What can be sent: a whole response, a part of one, or nothing yet."""
 
 
@@ -75,7 +75,7 @@ class Exchange(Protocol):
     def final(self, error: KvError) -> Reply:
         """What ends a response that is begun, or was asked for by the client, when the conversation
         ends."""
-        return Part(b"", True)
+        return Chunk(b"", True)
 
     def close(self) -> None:
         """Frees what it holds."""
@@ -221,11 +221,11 @@ class Lines(Embedded):
         super().finish()
         self.feed(b"\n")
 
-    def relay(self, reply: bytes) -> Part:
-        return Part(reply)
+    def relay(self, reply: bytes) -> Chunk:
+        return Chunk(reply)
 
-    def end(self) -> Part:
-        return Part(b"", True)
+    def end(self) -> Chunk:
+        return Chunk(b"", True)
 
-    def final(self, error: KvError) -> Part:
-        return Part(self._codec.encode_final(error), True)
+    def final(self, error: KvError) -> Chunk:
+        return Chunk(self._codec.encode_final(error), True)

@@ -170,7 +170,7 @@ class Response(NamedTuple):
     body: bytes = b""
 
 
-class Part(NamedTuple):
+class Chunk(NamedTuple):
     """A part of a response that is sent as it is made; the first begins it."""
 
     data: bytes

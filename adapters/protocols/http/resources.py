@@ -26,13 +26,13 @@ from application.byte_values import to_bytes
 from application.commands import Keys, Scan
 from application.commands.documents import (
     ANY,
-    Condition,
     DeleteEntry,
     GetEntry,
     JsonPatch,
     MergePatch,
     PatchEntry,
     PutEntry,
+    TagCondition,
     Written,
     tag_of,
 )
@@ -55,13 +55,13 @@ def _key(head: Head) -> str:
     return key
 
 
-def _condition(head: Head) -> Condition:
-    return Condition(head.tags(b"if-match"), head.tags(b"if-none-match"))
+def _condition(head: Head) -> TagCondition:
+    return TagCondition(head.tags(b"if-match"), head.tags(b"if-none-match"))
 
 
 def _get(head: Head, body: bytes) -> GetEntry:
     head.parameters(())
-    return GetEntry(_key(head), Condition(match=head.tags(b"if-match")))
+    return GetEntry(_key(head), TagCondition(match=head.tags(b"if-match")))
 
 
 def _got(head: Head, entry: Union[Entry, UnsetType]) -> Response:

@@ -12,7 +12,7 @@ from typing import Any
 import h11
 
 from adapters.protocols.http.exchanges import Reply
-from adapters.protocols.http.messages import COMMON, PRIVATE, Headers, Part, Response
+from adapters.protocols.http.messages import COMMON, PRIVATE, Chunk, Headers, Response
 from adapters.protocols.http.routes import NDJSON
 
 _NO_BODY = (204, 304)
@@ -57,16 +57,16 @@ class Sender:
         """The bytes of a reply, after which the connection is over if it `closes`."""
         if reply is None:
             return b""
-        return self._part(reply) if isinstance(reply, Part) else self._whole(reply, closes)
+        return self._chunk(reply) if isinstance(reply, Chunk) else self._whole(reply, closes)
 
-    def _part(self, part: Part) -> bytes:
+    def _chunk(self, chunk: Chunk) -> bytes:
         sent = b""
         if not self.is_begun:
             self.is_begun = True
             sent = self._head(200, [("Content-Type", NDJSON), *PRIVATE, *self._headers])
-        if part.data:
-            sent += self._write(h11.Data(data=part.data))
-        return sent + self._end() if part.is_last else sent
+        if chunk.data:
+            sent += self._write(h11.Data(data=chunk.data))
+        return sent + self._end() if chunk.is_last else sent
 
     def _whole(self, response: Response, closes: bool) -> bytes:
         headers = [*response.headers, *self._headers]

@@ -14,7 +14,7 @@ from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Disk
 from adapters.storage.journal.files import journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_header
-from adapters.storage.journal.queue import Queue
+from adapters.storage.journal.queue import ChangeQueue
 from adapters.storage.journal.reader import Reader
 from adapters.storage.journal.replay import Replay, RestorableStore
 from adapters.storage.journal.upkeep import Upkeep
@@ -53,7 +53,7 @@ class Journal:
         self._store = store
         self._clocks = clocks
         self.restrictions: Set[Restriction] = {Restriction.LOADING}
-        self._queue = queue = Queue(clocks.offset, self._schedule, self.restrictions)
+        self._queue = queue = ChangeQueue(clocks.offset, self._schedule, self.restrictions)
         tell = _telling(failed, disk)
         self._writer = Writer(disk, queue, background, fsync, tell, clocks, self.restrictions)
         self.tracks_keys = fsync == "always"

@@ -25,7 +25,7 @@ MAX_BATCHES = 256
 """How many may be behind before all replies wait."""
 
 
-class Batch:
+class ChangeBatch:
     """What becomes one frame; `number` is the frame's. `expired` are keys that came due, before
     any of the `changes`."""
 
@@ -48,7 +48,7 @@ class Batch:
         return records_of(self.changes, self.is_cleared, self.expired)
 
 
-class Queue:
+class ChangeQueue:
     """The batches in their order. The last one takes what comes; those taken to be written stay
     until they are `done`. `offset` makes a deadline a time since 1970; `filled` is called when
     there is something in a batch that was empty; `restrictions` has `BEHIND` while more than
@@ -67,7 +67,7 @@ class Queue:
         self._offset = offset
         self._filled = filled
         self._restrictions = restrictions
-        self._batches: Deque[Batch] = deque()
+        self._batches: Deque[ChangeBatch] = deque()
         self._taken = 0
         self.restart(0)
 
@@ -130,7 +130,7 @@ class Queue:
         self._begin(self._open.number + 1)
 
     def _begin(self, number: int) -> None:
-        self._open = Batch(number)
+        self._open = ChangeBatch(number)
         self._batches.append(self._open)
         if len(self._batches) > MAX_BATCHES:
             self._restrictions.add(Restriction.BEHIND)
@@ -166,7 +166,7 @@ class Queue:
             for wake in waiting:
                 wake()
 
-    def take(self) -> List[Batch]:
+    def take(self) -> List[ChangeBatch]:
         """What is to be written next."""
         if self._open:
             self.close_batch()

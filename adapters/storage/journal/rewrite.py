@@ -1,11 +1,11 @@
 """The rewrite: a snapshot of the store in place of all the files before it, while clients go on.
 
 Rule: at any moment the directory holds a whole state. A new journal begins first; then the keys are
-written part by part, as they are by then; the snapshot gets its name once every frame is on the
+written shard by shard, as they are by then; the snapshot gets its name once every frame is on the
 disk that it may have seen; only then the files before it are removed.
 
-The store may change between two parts. Every such change is a frame of the new journal, so reading
-the snapshot and then that journal ends with what there was, whenever a part was written.
+The store may change between two shards. Every such change is a frame of the new journal, so reading
+the snapshot and then that journal ends with what there was, whenever a shard was written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from adapters.storage.journal.frames import (
     encode_frame,
     encode_header,
 )
-from adapters.storage.journal.queue import Queue
+from adapters.storage.journal.queue import ChangeQueue
 from adapters.storage.journal.writer import Writer
 from domain.store import Restorable
 
@@ -48,7 +48,7 @@ class Rewrite:
     def __init__(
         self,
         disk: Disk,
-        queue: Queue,
+        queue: ChangeQueue,
         writer: Writer,
         store: Restorable,
         clocks: Clocks,
@@ -127,25 +127,24 @@ class Rewrite:
             self._disk.remove(name)
 
 
-Part = Union[Texts, TimedTexts]
-
-
-def _records(store: Restorable, offset: Callable[[], float]) -> Iterator[List[Part]]:
+def _records(
+    store: Restorable, offset: Callable[[], float]
+) -> Iterator[List[Union[Texts, TimedTexts]]]:
     """The keys of a store, a frame of them at a time; `offset` makes a deadline a time since 1970.
     What a frame holds is referred to, not copied."""
     texts: Dict[str, bytes] = {}
     timed: Dict[str, Tuple[bytes, float]] = {}
     size = index = 0
-    while (part := store.part(index)) is not None:
+    while (shard := store.copy_shard(index)) is not None:
         index += 1
-        for key, text in part.texts.items():
+        for key, text in shard.texts.items():
             texts[key] = text
             size += len(text)
             if size > BYTES or len(texts) >= KEYS:
                 yield [Texts(texts)]
                 texts, size = {}, 0
         now = offset()
-        for key, (text, due) in part.timed.items():
+        for key, (text, due) in shard.timed.items():
             timed[key] = text, due + now
             size += len(text)
             if size > BYTES or len(timed) >= KEYS:

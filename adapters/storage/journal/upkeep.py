@@ -11,7 +11,7 @@ from typing import Optional
 
 from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Disk
-from adapters.storage.journal.queue import Queue
+from adapters.storage.journal.queue import ChangeQueue
 from adapters.storage.journal.rewrite import Rewrite, Steps
 from adapters.storage.journal.writer import Writer
 from application.stats import JournalReport
@@ -34,7 +34,7 @@ class Upkeep:
         disk: Disk,
         fsync: str,
         store: Restorable,
-        queue: Queue,
+        queue: ChangeQueue,
         writer: Writer,
         clocks: Clocks,
     ) -> None:

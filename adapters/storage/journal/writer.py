@@ -21,7 +21,7 @@ from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import RESERVE, Disk, File, NoRoom
 from adapters.storage.journal.files import CLOSED, journal_name
 from adapters.storage.journal.frames import HEADER_SIZE, Header, encode_frame, encode_header
-from adapters.storage.journal.queue import Batch, Queue
+from adapters.storage.journal.queue import ChangeBatch, ChangeQueue
 from application.ports import Restriction
 from application.stats import Times
 
@@ -112,7 +112,7 @@ class Writer:
     def __init__(
         self,
         disk: Disk,
-        queue: Queue,
+        queue: ChangeQueue,
         background: Background,
         fsync: str,
         failed: Callable[[OSError], None],
@@ -240,7 +240,7 @@ class Writer:
         self._is_busy = True
         self._background.run(partial(self._write, job), partial(self._done, job))
 
-    def _frame(self, batch: Batch) -> bytes:
+    def _frame(self, batch: ChangeBatch) -> bytes:
         # Where nothing is ever synced, a bad frame is told when good ones follow, whatever it was.
         unsynced = 1 if self._fsync == "no" else batch.number - self.durable
         return encode_frame(batch.records(), batch.number, unsynced, self._clocks.wall())
