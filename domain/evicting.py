@@ -40,8 +40,8 @@ MARKS = 8
 """Bytes of marks for each key, at least: an unread key is taken for a read one in one of so many
 cases, at the most, and is then kept for one more round."""
 
-AT_ONCE = 200
-"""Shards from which keys are removed together: fewer than there are, since a hand comes back to a
+SHARDS_AT_ONCE = 200
+"""From so many keys are removed together: fewer than there are, since a hand comes back to a
 shard only when what it found there is removed."""
 
 FIT_BYTES = 64 * 1024
@@ -196,7 +196,7 @@ class Sieve:
             if not self._ahead:
                 self._index = (self._index + 1) & MASK
             size = self._advance(shards[self._index], spared, size, victims)
-            if victims and (size <= 0 or visit >= AT_ONCE):
+            if victims and (size <= 0 or visit >= SHARDS_AT_ONCE):
                 break
         return victims
 

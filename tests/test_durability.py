@@ -389,7 +389,7 @@ class EndlessRewrite:
 
 
 def test_a_journal_is_synced_while_it_is_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "TICK", 0)
+    monkeypatch.setattr(background, "TICK_SECONDS", 0)
     journal = EndlessRewrite()
     keeper = background.JournalKeeper(cast(Journal, journal))
     keeper.start()

@@ -449,7 +449,7 @@ def test_what_has_piled_up_is_written_in_parts(
 ) -> None:
     monkeypatch.setattr(queue, "FRAME_BYTES", 1)
     world = World(tmp_path / "d", fsync).load()
-    for number in range(10 * queue.AT_ONCE):
+    for number in range(10 * queue.MAX_BATCHES_AT_ONCE):
         world.store.set(f"k{number}", b"1")
     next(world.journal.upkeep.rewrite())  # a new file, behind all of it
     jobs = 0

@@ -30,7 +30,7 @@ def changed_server(change: str) -> List[str]:
 
 REWRITING = changed_server("""
 from adapters.storage.journal import background, upkeep
-background.TICK, upkeep.MIN_REWRITE = 0.01, 3000
+background.TICK_SECONDS, upkeep.MIN_REWRITE = 0.01, 3000
 """)
 IN_GREENLETS = changed_server("""
 from dependency_injector import providers

@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from adapters.client.loopback import LoopbackLink
-from adapters.gevent_tcp.turns import AT_ONCE, Turns
+from adapters.gevent_tcp.turns import IMMEDIATE_SECONDS, Turns
 from application.commands import QUICK
 from application.ports import Conversation, Wants
 from tests.support import Clock, answer, finish, server_container, wanted
@@ -82,9 +82,9 @@ def test_turns_at_once_have_their_time_anew_after_each_look_at_the_sockets() -> 
     turns = Turns(gevent.get_hub().loop, clock)
     for _ in range(3):
         assert turns.has_time()
-        clock.now += 0.9 * AT_ONCE
+        clock.now += 0.9 * IMMEDIATE_SECONDS
         assert turns.has_time()
-        clock.now += 0.2 * AT_ONCE
+        clock.now += 0.2 * IMMEDIATE_SECONDS
         assert not turns.has_time()
         gevent.sleep(0.001)
 

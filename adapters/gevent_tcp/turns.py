@@ -1,9 +1,10 @@
 """The turns of connections: at once, or in a queue.
 
-Rule: between two looks at the sockets those that have more to do than one turn get `SLICE` seconds
+Rule: between two looks at the sockets those that have more to do than one turn get `QUEUED_SECONDS`
 together, in rotation. All others take their turns at once, as long as those that may be long have
-`AT_ONCE` together; after that they queue up, too. So a client with a quick request waits for no
-more than both, and the step under way in each, whatever the number of clients that ask for much.
+`IMMEDIATE_SECONDS` together; after that they queue up, too. So a client with a quick request waits
+for no more than both, and the step under way in each, whatever the number of clients that ask for
+much.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, Deque
 
-SLICE, AT_ONCE = 0.005, 0.02
+QUEUED_SECONDS = 0.005
+IMMEDIATE_SECONDS = 0.02
 
 _LAST = -2
 """Of libev's priorities, the one that comes after all others."""
@@ -31,7 +33,7 @@ class Turns:
     def has_time(self) -> bool:
         """Whether a turn that may be long can be taken at once."""
         if not self._end:
-            self._end = self._clock() + AT_ONCE
+            self._end = self._clock() + IMMEDIATE_SECONDS
             self._loop.run_callback(self._look)
             return True
         return self._clock() < self._end
@@ -54,7 +56,7 @@ class Turns:
 
     def _run(self) -> None:
         self._timer.close()
-        end = self._clock() + SLICE
+        end = self._clock() + QUEUED_SECONDS
         for _ in range(len(self._queue)):
             self._queue.popleft()()
             if self._clock() > end:

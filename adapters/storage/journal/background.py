@@ -23,10 +23,10 @@ Job = Tuple[Callable[[], Any], Callable[[Any], None]]
 
 log = logging.getLogger(__name__)
 
-TICK = 1.0
+TICK_SECONDS = 1.0
 """Seconds between two looks at what is to be done: an `everysec` sync, a rewrite."""
 
-PAUSE = 0.001
+PAUSE_SECONDS = 0.001
 """Seconds that clients have for themselves between two steps of a rewrite."""
 
 
@@ -80,7 +80,7 @@ class JournalKeeper:
     def load(self, is_stopping: Callable[[], bool]) -> bool:
         """Loads, serving clients between two steps; false when it was stopped before the end."""
         for _ in self._journal.load():
-            gevent.sleep(PAUSE)
+            gevent.sleep(PAUSE_SECONDS)
             if is_stopping():
                 return False
         return True
@@ -95,7 +95,7 @@ class JournalKeeper:
         gevent.killall(self._greenlets)
         self._thread.kill()
         for _ in self._journal.close():
-            gevent.sleep(PAUSE)
+            gevent.sleep(PAUSE_SECONDS)
 
     def _rewrite_if_due(self) -> None:
         if not self._upkeep.is_due():
@@ -106,13 +106,13 @@ class JournalKeeper:
                 if isinstance(outcome, OSError):
                     self._upkeep.abandon_rewrite(outcome)
                     return
-            gevent.sleep(PAUSE)
+            gevent.sleep(PAUSE_SECONDS)
 
 
 def _repeat(job: Callable[[], None]) -> None:
     """Does a job once a tick, whatever it raises."""
     while True:
-        gevent.sleep(TICK)
+        gevent.sleep(TICK_SECONDS)
         try:
             job()
         except Exception:

@@ -18,8 +18,8 @@ from domain.effects import Cleared, Effect, Put, PutMany, Reason, Removed
 FRAME_BYTES = 1 << 18
 """Of keys and texts, after which a batch is closed."""
 
-AT_ONCE = 16
-"""How many batches are taken at once, which takes some milliseconds to encode."""
+MAX_BATCHES_AT_ONCE = 16
+"""How many are taken to be written; to encode them takes some milliseconds."""
 
 MAX_BATCHES = 256
 """How many may be behind before all replies wait."""
@@ -170,7 +170,7 @@ class ChangeQueue:
         """What is to be written next."""
         if self._open:
             self.close_batch()
-        self._taken = min(len(self._batches) - 1, AT_ONCE)
+        self._taken = min(len(self._batches) - 1, MAX_BATCHES_AT_ONCE)
         return list(islice(self._batches, self._taken))
 
     @property

@@ -32,7 +32,7 @@ from adapters.storage.journal.queue import ChangeQueue
 from adapters.storage.journal.writer import Writer
 from domain.store import Restorable
 
-KEYS, BYTES = 1000, 1 << 20
+MAX_FRAME_KEYS, MAX_FRAME_BYTES = 1000, 1 << 20
 """Of a frame of a snapshot, at about which it ends."""
 
 SYNC_BYTES = 8 << 20
@@ -140,14 +140,14 @@ def _records(
         for key, text in shard.texts.items():
             texts[key] = text
             size += len(text)
-            if size > BYTES or len(texts) >= KEYS:
+            if size > MAX_FRAME_BYTES or len(texts) >= MAX_FRAME_KEYS:
                 yield [Texts(texts)]
                 texts, size = {}, 0
         now = offset()
         for key, (text, due) in shard.timed.items():
             timed[key] = text, due + now
             size += len(text)
-            if size > BYTES or len(timed) >= KEYS:
+            if size > MAX_FRAME_BYTES or len(timed) >= MAX_FRAME_KEYS:
                 yield [TimedTexts(timed)]
                 timed, size = {}, 0
     yield [Texts(texts), TimedTexts(timed)]
