@@ -88,7 +88,7 @@ class DurableConversation:
 
     @property
     def partial_request_id(self) -> int:
-        """None while it is the server that keeps the client from sending more."""
+        """0 while it is the server that keeps the client from sending more."""
         return 0 if self._parked else self._inner.partial_request_id
 
     @property
