@@ -19,11 +19,12 @@ import enum
 import logging
 import socket
 from functools import partial
-from typing import Any, Callable, NamedTuple, Protocol, Union, cast
+from typing import Any, Callable, NamedTuple, Union, cast
 
 import gevent
 
 from adapters.gevent_tcp.timeouts import Duty, Timeouts
+from adapters.gevent_tcp.turns import Turns
 from application.ledger import Ledger
 from application.limits import Limits
 from application.ports import Conversation, Link, Wants
@@ -37,18 +38,6 @@ _NOTHING, _READ, _WRITE = 0, 1, 2
 
 _GOES_ON_READING = (Wants.INPUT, Wants.WAKE)
 """One that is parked may keep the watcher of its input: most clients send nothing meanwhile."""
-
-
-class Turns(Protocol):
-    """When connections take their turns."""
-
-    def has_time(self) -> bool:
-        """Whether one that may be long can be taken at once."""
-        ...
-
-    def add(self, step: Callable[[], None]) -> None:
-        """Has a step taken, after those that are in the queue."""
-        ...
 
 
 class Host(NamedTuple):
