@@ -41,8 +41,8 @@ MARKS = 8
 cases, at the most, and is then kept for one more round."""
 
 SHARDS_AT_ONCE = 200
-"""From so many keys are removed together: fewer than there are, since a hand comes back to a
-shard only when what it found there is removed."""
+"""From how many keys are removed together: fewer than there are, since a hand comes back to a shard
+only when what it found there is removed."""
 
 FIT_BYTES = 64 * 1024
 """What is removed at once of that which was restored beyond the bound, some milliseconds' worth."""

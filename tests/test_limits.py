@@ -456,10 +456,10 @@ class TestTurns:
         before = service.stats.turns.histogram()
         answer(session, [PING, one, one * 2, PING, one * 10])
         assert service.stats.turns.histogram() == before
-        answer(session, [one + PING])  # by this clock, a turn each
+        answer(session, [PING + PING + one])  # by this clock, the last has a turn of its own
         after = service.stats.turns.histogram()
         assert sum(after.counts.values()) - sum(before.counts.values()) == 2
-        assert after.sum - before.sum == pytest.approx(0.004)
+        assert after.sum - before.sum == pytest.approx(0.006)
         assert after.counts["0.0001"] == 0
 
     def test_a_long_reply_comes_in_pieces_which_make_up_the_whole(self) -> None:

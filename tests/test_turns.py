@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, List
 
 import gevent
@@ -9,7 +10,8 @@ import pytest
 
 from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.turns import IMMEDIATE_SECONDS, Turns
-from application.commands import QUICK
+from application import conversation as conversations
+from application.commands import COMMANDS, name_of
 from application.ports import Conversation, Wants
 from tests.support import Clock, answer, finish, server_container, wanted
 
@@ -71,10 +73,44 @@ def test_what_may_take_long_waits_for_its_turn(request_: bytes, reply: bytes) ->
     assert wanted(talk) is Wants.INPUT
 
 
-def test_no_quick_command_returns_a_text() -> None:
-    names = {kind.__struct_config__.tag for kind in QUICK}
-    assert {"PING", "SET", "DELETE", "INCR"} <= names
-    assert not names & {"GET", "GETSET", "GETDEL", "GETEX", "STRLEN", "APPEND", "BATCH"}
+@pytest.mark.parametrize(
+    ("request_", "reply"),
+    [
+        (b'{"type":"SET","key":"a","value":1,"if_equals":[2]}\n', b"false"),
+        (b'{"type":"DELETE","key":"a","if_equals":[2]}\n', b"false"),
+        (b'{"type":"SET","key":"a","value":"%b"}\n' % (b"x" * 8000), b"true"),
+    ],
+)
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_request_that_is_long_or_compares_documents_waits(
+    request_: bytes, reply: bytes, is_cut: bool
+) -> None:
+    talk: Conversation = server_container().plain_conversation(BusyLink())
+    assert answer(talk, [b'{"type":"PING"}\n']) == b'{"ok":true,"result":"PONG"}\n'
+    if is_cut:
+        assert talk.receive(request_[:-1]) == finish(talk) == b""
+    assert talk.receive(request_[-1:] if is_cut else request_) == b""
+    assert wanted(talk) is Wants.TURN
+    assert finish(talk) == b'{"ok":true,"result":%b}\n' % reply
+
+
+def test_a_client_with_nothing_left_to_do_wants_input_however_long_its_turn_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conversations, "TURN_SECONDS", -1.0)
+    talk = conversation()
+    for request_, reply in ((b"PING\r\n", b"+PONG\r\n"), (b"INCR n\r\n", b":1\r\n")):
+        assert talk.receive(request_) == reply
+        assert wanted(talk) is Wants.INPUT
+    both = b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n"
+    assert talk.receive(both) == b"+PONG\r\n"
+    assert wanted(talk) is Wants.TURN
+    assert finish(talk) == b":2\r\n"
+
+
+def test_commands_tell_whether_their_result_is_a_text() -> None:
+    texts = {name_of(kind) for kind in COMMANDS if kind.returns_text}
+    assert texts == {"GET", "GETSET", "GETDEL"}
 
 
 def test_turns_at_once_have_their_time_anew_after_each_look_at_the_sockets() -> None:
@@ -93,6 +129,22 @@ def test_those_that_wait_have_their_turns_in_order() -> None:
     turns = Turns(gevent.get_hub().loop, Clock())
     taken: List[Any] = []
     for number in range(5):
-        turns.add(lambda number=number: taken.append(number))  # type: ignore[misc]
+        turns.add(partial(taken.append, number), is_reading=False)
     gevent.sleep(0.01)
     assert taken == [0, 1, 2, 3, 4]
+
+
+def test_those_that_read_do_not_wait_for_the_work_of_others() -> None:
+    clock = Clock()
+    turns = Turns(gevent.get_hub().loop, clock)
+    taken: List[str] = []
+
+    def step(what: str) -> None:
+        taken.append(what)
+        clock.now += 1.0
+
+    for _ in range(3):
+        turns.add(partial(step, "work"), is_reading=False)
+    turns.add(partial(step, "read"), is_reading=True)
+    gevent.sleep(0.01)
+    assert taken == ["read", "work", "work", "work"]

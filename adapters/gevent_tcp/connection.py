@@ -223,7 +223,8 @@ class Connection:
         self._io.wait_for(_NOTHING)
         if not self._is_queued:
             self._is_queued = True
-            self._host.turns.add(partial(self._dispatch, self._take_turn))
+            is_reading = self._conversation.wants is Wants.INPUT and not self._is_woken
+            self._host.turns.add(partial(self._dispatch, self._take_turn), is_reading)
 
     def _wait_for_input(self) -> None:
         """Waits for input, after all that had arrived was read."""

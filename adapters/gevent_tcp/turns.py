@@ -1,10 +1,10 @@
 """The turns of connections: at once, or in a queue.
 
-Rule: between two looks at the sockets those that have more to do than one turn get `QUEUED_SECONDS`
-together, in rotation. All others take their turns at once, as long as those that may be long have
-`IMMEDIATE_SECONDS` together; after that they queue up, too. So a client with a quick request waits
-for no more than both, and the step under way in each, whatever the number of clients that ask for
-much.
+Rule: between two looks at the sockets those that have work left get `QUEUED_SECONDS` together, in
+rotation, and those that are to read get as much. All others take their turns at once, as long as
+those that may be long have `IMMEDIATE_SECONDS` together; after that they queue up, too. So a client
+with a quick request waits for no more than these, and the step under way in each, whatever the
+number of clients that ask for much.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ _LAST = -2
 
 
 class Turns:
-    """A queue of steps. `loop` is gevent's; `clock` returns seconds."""
+    """Queues of steps: one of those that read, and one of all others, for which they do not wait.
+    `loop` is gevent's; `clock` returns seconds."""
 
     def __init__(self, loop: Any, clock: Callable[[], float]) -> None:
         self._loop = loop
         self._clock = clock
-        self._queue: Deque[Callable[[], None]] = deque()
+        self._reading: Deque[Callable[[], None]] = deque()
+        self._working: Deque[Callable[[], None]] = deque()
         self._timer: Any = None
         self._end = 0.0
         """When those that took their turns at once since the last look have had their time."""
@@ -42,9 +44,9 @@ class Turns:
         """The loop looks at the sockets next."""
         self._end = 0.0
 
-    def add(self, step: Callable[[], None]) -> None:
-        """Has a step taken, after those that are in the queue."""
-        self._queue.append(step)
+    def add(self, step: Callable[[], None], is_reading: bool) -> None:
+        """Has a step taken, after those that are in its queue."""
+        (self._reading if is_reading else self._working).append(step)
         if self._timer is None:
             self._schedule()
 
@@ -56,11 +58,12 @@ class Turns:
 
     def _run(self) -> None:
         self._timer.close()
-        end = self._clock() + QUEUED_SECONDS
-        for _ in range(len(self._queue)):
-            self._queue.popleft()()
-            if self._clock() > end:
-                break
+        for queue in (self._reading, self._working):
+            end = self._clock() + QUEUED_SECONDS
+            for _ in range(len(queue)):
+                queue.popleft()()
+                if self._clock() > end:
+                    break
         self._timer = None
-        if self._queue:
+        if self._reading or self._working:
             self._schedule()

@@ -54,22 +54,10 @@ BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(*strings.FAMILIES, do
 """Those on the bytes that values stand for, and on documents with versions, which other protocols
 offer beside them."""
 
-MAY_TOUCH_KEYSPACE = frozenset(
-    kind for kind in COMMANDS if kind.touches_keyspace is not Command.touches_keyspace
-)
-
 PLAIN = frozenset(
     kind for kind in (*COMMANDS, *BYTE_COMMANDS) if issubclass(kind, OneKey) or kind is Ping
 )
 """Commands that name a single key at the most: they are executed without a closer look."""
-
-QUICK = frozenset(
-    kind
-    for kind in PLAIN
-    if issubclass(kind, (*PLAIN.intersection(COMMANDS), strings.Put, strings.IncrBy))
-    and not issubclass(kind, (Get, GetSet, GetDel))
-)
-"""Those of them that take no longer than their request is long, whatever is stored."""
 
 NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
 _LETTERS: Dict[str, FrozenSet[str]] = {name: frozenset(name) for name in NAMES}
@@ -93,7 +81,6 @@ __all__ = [
     "BYTE_COMMANDS",
     "COMMANDS",
     "IN_BATCH",
-    "MAY_TOUCH_KEYSPACE",
     "NAMES",
     "PLAIN",
     "Auth",

@@ -66,6 +66,8 @@ class Command(
     """The work beside that for the keys it names, in a batch: 1 is about that of one SET."""
     readonly: ClassVar[bool] = False
     """Whether it changes nothing, so that it can be repeated."""
+    returns_text: ClassVar[bool] = False
+    """Whether the result may be the text of a value, of any length."""
     in_batch: ClassVar[bool] = True
     """Whether it may stand in a BATCH."""
 
@@ -108,6 +110,11 @@ class Command(
                 results.append(error)
                 has_errors = True
         return Results(results, 0, has_errors)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it takes no longer than the request is long, whatever is stored."""
+        return False
 
     def named_keys(self) -> Collection[str]:
         """The keys that the request names, for the bounds on their length and number."""

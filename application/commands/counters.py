@@ -21,6 +21,8 @@ class Incr(OneKey[Union[int, float]], tag="INCR", gc=False):
     A ttl counts only when the key is made; one that it has stays.
     """
 
+    is_quick = True
+
     by: Union[int, float] = 1
     ttl: Ttl = UNSET
 

@@ -16,6 +16,7 @@ class GetTtl(OneKey[Union[float, None, UnsetType]], tag="TTL", gc=False):
     """Return the seconds left to a key; null when it never expires, nothing when it is missing."""
 
     readonly = True
+    is_quick = True
 
     def run(self, store: Store, budget: Budget) -> Union[float, UnsetType, None]:
         entry, _ = store.update(self.key, lambda before: before)
@@ -25,6 +26,8 @@ class GetTtl(OneKey[Union[float, None, UnsetType]], tag="TTL", gc=False):
 @register
 class Expire(OneKey[bool], tag="EXPIRE", gc=False):
     """Set the seconds that a key has left; false when it is missing."""
+
+    is_quick = True
 
     ttl: float
 
@@ -36,6 +39,8 @@ class Expire(OneKey[bool], tag="EXPIRE", gc=False):
 @register
 class Persist(OneKey[bool], tag="PERSIST", gc=False):
     """Remove the ttl of a key; false when it had none, or is missing."""
+
+    is_quick = True
 
     def run(self, store: Store, budget: Budget) -> bool:
         def change(before: Optional[Entry]) -> Optional[Entry]:

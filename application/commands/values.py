@@ -38,6 +38,8 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
     """Return the value of a key; nothing when it is missing."""
 
     readonly = True
+    is_quick = True
+    returns_text = True
 
     def run(self, store: Store, budget: Budget) -> MaybeText:
         text = store.get(self.key)
@@ -62,6 +64,10 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
     keep_ttl: bool = False
     if_: Union[Literal["absent", "present"], UnsetType] = UNSET
     if_equals: Union[Raw, UnsetType] = UNSET
+
+    @property
+    def is_quick(self) -> bool:
+        return self.if_equals is UNSET
 
     def value_bytes(self) -> int:
         return _size(self.value) + _size(self.if_equals)
@@ -115,6 +121,10 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
     """Remove a key; false when it was missing, or a condition does not hold."""
 
     if_equals: Union[Raw, UnsetType] = UNSET
+
+    @property
+    def is_quick(self) -> bool:
+        return self.if_equals is UNSET
 
     def run(self, store: Store, budget: Budget) -> bool:
         if self.if_equals is UNSET:
@@ -197,6 +207,7 @@ class Exists(OneKey[bool], tag="EXISTS", gc=False):
     """Tell whether a key is there."""
 
     readonly = True
+    is_quick = True
 
     def run(self, store: Store, budget: Budget) -> bool:
         return store.get(self.key) is not None
@@ -205,6 +216,9 @@ class Exists(OneKey[bool], tag="EXISTS", gc=False):
 @register
 class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
     """Store a value at a key and return the one that was there; nothing when there was none."""
+
+    is_quick = True
+    returns_text = True
 
     value: Raw
     ttl: Ttl = UNSET
@@ -228,6 +242,9 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
 @register
 class GetDel(OneKey[MaybeText], tag="GETDEL", gc=False):
     """Remove a key and return the value that was there; nothing when there was none."""
+
+    is_quick = True
+    returns_text = True
 
     def run(self, store: Store, budget: Budget) -> MaybeText:
         before, _ = store.update(self.key, lambda _: None)

@@ -32,6 +32,8 @@ _PLACES = Decimal(1).scaleb(-17)
 class IncrBy(OneKey[int], tag="INCRBY", gc=False):
     """Add to the whole number that the bytes of a key are, or to 0."""
 
+    is_quick = True
+
     by: int
 
     def run(self, store: Store, budget: Budget) -> int:

@@ -24,6 +24,8 @@ from domain.store import Entry, Store, legal_ttl
 class Put(OneKey[bool], tag="SET", gc=False):
     """Store bytes, or those of a text, at a key, without a ttl; true."""
 
+    is_quick = True
+
     data: Union[bytes, str]
 
     def run(self, store: Store, budget: Budget) -> bool:
