@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Type, Union
 
 import click
 import msgspec
@@ -27,7 +27,7 @@ from rich.console import ConsoleDimensions
 from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
 from application.ports import Pipelined
-from domain.errors import TimedOut, TooLarge, Unavailable, Unreachable
+from domain.errors import BadRequest, TimedOut, TooLarge, Unavailable, Unreachable
 from entrypoints.client.__main__ import main as program
 from entrypoints.client.palette import console
 from entrypoints.client.target import Target
@@ -202,6 +202,26 @@ class TestExport:
         assert [line for page in exported(Small()) for line in page] == [
             b'{"key":"k","value":[1]}\n'
         ]
+
+    @pytest.mark.parametrize("kinds", [(MGet, GetTtl), (GetTtl,)])
+    def test_a_refused_read_ends_an_export_with_its_error(
+        self, kinds: Tuple[Type[Command[Any]], ...]
+    ) -> None:
+        executor = loopback()
+
+        class Refusing(Pipelined):
+            def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+                outcomes = executor.execute_all(commands)
+                return [
+                    BadRequest("a key is over 10 bytes") if isinstance(command, kinds) else outcome
+                    for command, outcome in zip(commands, outcomes)
+                ]
+
+            def close(self) -> None: ...
+
+        executor.execute(Set("k", Raw(b"1")))
+        with pytest.raises(BadRequest):
+            list(exported(Refusing()))
 
 
 class TestFiles:

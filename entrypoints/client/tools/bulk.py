@@ -146,8 +146,12 @@ def _lines(executor: Pipelined, keys: List[str]) -> Iterator[Line]:
     if not keys:
         return
     outcomes: List[Any] = executor.execute_all([MGet(keys), *map(GetTtl, keys)])
-    found, *ttls = outcomes
-    values: Dict[str, bytes] = _by_one(executor, keys) if isinstance(found, TooLarge) else found
+    if isinstance(outcomes[0], TooLarge):
+        outcomes[0] = _by_one(executor, keys)
+    for outcome in outcomes:
+        if isinstance(outcome, KvError):
+            raise outcome
+    values, *ttls = outcomes
     for key, ttl in zip(keys, ttls):
         if key in values and ttl is not UNSET:
             yield Line(key, Raw(values[key]), ttl)
