@@ -26,8 +26,10 @@ from rich.console import ConsoleDimensions
 
 from adapters.client.loopback import Loopback
 from application.commands import Command, Count, Get, GetTtl, MGet, Set
+from application.limits import DEFAULTS
 from application.ports import Pipelined
 from domain.errors import BadRequest, TimedOut, TooLarge, Unavailable, Unreachable
+from domain.memory import InMemoryStore
 from entrypoints.client.__main__ import main as program
 from entrypoints.client.palette import console
 from entrypoints.client.target import Target
@@ -36,7 +38,7 @@ from entrypoints.client.tools.bulk import CHUNK_LINES, Import, exported
 from entrypoints.client.tools.completion import replacement
 from entrypoints.client.tools.monitor_view import lasting, sparkline, view
 from entrypoints.client.tools.sample import Lost, Sample, looks, sample
-from entrypoints.client.tools.transfer import written
+from entrypoints.client.tools.transfer import executor_on, written
 from tests.support import (
     ROOT,
     TIMEOUT,
@@ -222,6 +224,13 @@ class TestExport:
         executor.execute(Set("k", Raw(b"1")))
         with pytest.raises(BadRequest):
             list(exported(Refusing()))
+
+    def test_keys_and_values_beyond_the_default_bounds_are_exported_without_a_server(self) -> None:
+        store = InMemoryStore(Clock())
+        key, value = b"k" * 70_000, b'"%b"' % (b"v" * DEFAULTS.max_reply_bytes)
+        store.set(key.decode(), value)
+        ((line,),) = exported(executor_on(store))
+        assert line == b'{"key":"%b","value":%b}\n' % (key, value), f"{len(line)} bytes"
 
 
 class TestFiles:

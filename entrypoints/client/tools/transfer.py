@@ -12,15 +12,15 @@ import os
 import stat
 import sys
 import tempfile
-from typing import Any, BinaryIO, Iterator, List, Optional, Sequence, Tuple, TypeVar, cast
+from typing import Any, BinaryIO, Iterator, Optional, Tuple, cast
 
 import click
-from msgspec import Raw
 
 from adapters.client.redis_source import Source
-from application.commands import Command, Count
+from application.commands import Count
 from application.databases import MARK
-from application.executor import LocalExecutor
+from application.executor import InProcess, LocalExecutor
+from application.limits import Limits
 from application.ports import Pipelined
 from domain.errors import KvError
 from domain.store import Store
@@ -32,8 +32,6 @@ from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
 from entrypoints.settings.kinds import CERTIFICATE
 from entrypoints.streams import INTERRUPTED, terminated_in_order
-
-R = TypeVar("R")
 
 
 @click.command("export")
@@ -60,28 +58,13 @@ def export_command(target: Target, file: str, prefix: str, data_dir: Optional[st
     from entrypoints.data_directory import loaded  # the journal's modules, which others need not
 
     with loaded(data_dir) as store:
-        _export(_OnStore(store), file, prefix)
+        _export(executor_on(store), file, prefix)
 
 
-class _OnStore(Pipelined):
-    """Carries commands out on a store, and returns texts as a client does."""
-
-    def __init__(self, store: Store) -> None:
-        self._executor = LocalExecutor(store)
-
-    def execute(self, command: Command[R]) -> R:
-        return cast(R, _raw(self._executor.execute(command)))
-
-    def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
-        return [self.execute(command) for command in commands]
-
-    def close(self) -> None: ...
-
-
-def _raw(result: object) -> object:
-    if isinstance(result, dict):
-        return {key: Raw(text) for key, text in result.items()}
-    return Raw(result) if isinstance(result, bytes) else result
+def executor_on(store: Store) -> Pipelined:
+    """An executor on the store of a server that does not run, for keys of any length."""
+    limits = Limits(max_key_bytes=sys.maxsize)
+    return InProcess(LocalExecutor(store, limits), limits, lambda: None)
 
 
 def _export(executor: Pipelined, file: str, prefix: str) -> None:
