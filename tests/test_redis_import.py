@@ -11,8 +11,13 @@ from typing import Any, Dict, Iterator, List, Sequence
 import pytest
 import redis
 
-from adapters.client.redis_source import Item, RedisKeys, Refusal, Source, connected
+from adapters.client.address import Address
+from adapters.client.network import Network
+from adapters.client.redis_source import Item, Login, RedisKeys, Refusal, connected
 from domain.errors import Unavailable
+from entrypoints.client.tools.redis_import import redis_address
+from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import threads_api
 from tests.certificates import Files
 from tests.support import TIMEOUT, Server, kv, running_server
 
@@ -72,19 +77,29 @@ def test_what_is_no_string_is_left_out_by_its_type() -> None:
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
-        ("redis://h", Source("h")),
-        ("redis://h:1/5", Source("h", 1, 5)),
-        ("rediss://me@[::1]:2", Source("::1", 2, 0, "me", has_tls=True)),
+        ("redis://h", EngineAddress("h", 6379)),
+        ("valkey://h:1/5", EngineAddress("h", 1, db=5)),
+        ("rediss://me@[::1]:2", EngineAddress("::1", 2, tls=True, username="me")),
     ],
 )
-def test_an_address_names_a_place(address: str, expected: Source) -> None:
-    assert Source.parse(address) == expected
+def test_an_address_names_a_place(address: str, expected: EngineAddress) -> None:
+    assert redis_address(address) == expected
 
 
-@pytest.mark.parametrize("address", ["http://h", "redis://", "redis://h/x", "redis://:secret@h"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://h",
+        "redis://",
+        "redis://h/x",
+        "redis://:secret@h",
+        "redis-cluster://h",
+        "redis://h?prefix=kv:",
+    ],
+)
 def test_an_address_that_is_none_is_refused_and_not_quoted(address: str) -> None:
     with pytest.raises(ValueError, match=r"redis|REDISCLI_AUTH") as refused:
-        Source.parse(address)
+        redis_address(address)
     assert "secret" not in str(refused.value)
 
 
@@ -117,8 +132,9 @@ def test_a_peer_that_is_no_redis_is_an_error(sent: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        place = Source("127.0.0.1", listener.getsockname()[1])
-        with pytest.raises(Unavailable), connected(place, "", 10, 10) as keys:
+        place = Address("127.0.0.1", listener.getsockname()[1])
+        connect = Network(threads_api(0.0)).connect
+        with pytest.raises(Unavailable), connected(connect, place, Login(), 10, 10) as keys:
             list(keys.pages())
         thread.join()
 

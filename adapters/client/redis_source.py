@@ -7,12 +7,10 @@ one that comes or goes meanwhile may be missing.
 from __future__ import annotations
 
 import contextlib
-import socket
-import ssl
 from collections import Counter
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
-from urllib.parse import unquote, urlsplit
 
+from adapters.client.address import Address
 from domain.errors import Unavailable
 
 PAGE = 250
@@ -35,29 +33,16 @@ class Item(NamedTuple):
     ttl: Optional[float] = None
 
 
-class Source(NamedTuple):
-    """Where a Redis is: `redis://[user@]host[:port][/database]`, `rediss://` for TLS, with the file
-    of the authorities to trust, if they are not the system's."""
+Connect = Callable[[Address, Optional[float]], Any]
+"""Connects a socket within some seconds; raises `OSError`."""
 
-    host: str
-    port: int = 6379
+
+class Login(NamedTuple):
+    """What a connection says of itself first."""
+
+    user: Optional[str] = None
+    password: Optional[str] = None
     database: int = 0
-    user: str = ""
-    has_tls: bool = False
-    tls_ca: Optional[str] = None
-
-    @classmethod
-    def parse(cls, address: str) -> Source:
-        """The place that an address names; raises `ValueError`, which does not quote it."""
-        parts = urlsplit(address)
-        database = parts.path.strip("/") or "0"
-        if parts.scheme not in ("redis", "rediss") or not parts.hostname or not database.isdigit():
-            raise ValueError("a Redis is redis://[user@]host[:port][/database], rediss:// for TLS")
-        if parts.password is not None:
-            raise ValueError("a password in an address is seen by other users: set REDISCLI_AUTH")
-        user = unquote(parts.username or "")
-        port = parts.port or 6379
-        return cls(parts.hostname, port, int(database), user, parts.scheme == "rediss")
 
 
 class RedisKeys:
@@ -67,6 +52,13 @@ class RedisKeys:
         self._ask = ask
         self.left_out: Counter[str] = Counter()
         """How many keys were left out, by why."""
+
+    def log_in(self, login: Login) -> None:
+        """Say who asks, and of which database."""
+        if login.password:
+            self._one(b"AUTH", *(word.encode() for word in (login.user, login.password) if word))
+        if login.database:
+            self._one(b"SELECT", b"%d" % login.database)
 
     def count(self) -> int:
         """How many keys there are."""
@@ -106,49 +98,30 @@ class RedisKeys:
 
 @contextlib.contextmanager
 def connected(
-    source: Source, password: str, connect_timeout: Optional[float], timeout: Optional[float]
+    connect: Connect,
+    address: Address,
+    login: Login,
+    connect_timeout: Optional[float],
+    timeout: Optional[float],
 ) -> Iterator[RedisKeys]:
     """The keys of a server, of which each piece of a reply arrives within `timeout` seconds. Raises
     `Unavailable` when it cannot be asked."""
     try:
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(
-                socket.create_connection((source.host, source.port), connect_timeout)
-            )
-            if source.has_tls:
-                sock = stack.enter_context(_encrypted(sock, source))
+            sock = stack.enter_context(connect(address, connect_timeout))
             sock.settimeout(timeout)
             wire = _Wire(sock, stack.enter_context(sock.makefile("rb")))
             keys = RedisKeys(wire.ask)
-            if password:
-                user = [source.user.encode()] if source.user else []
-                keys._one(b"AUTH", *user, password.encode())
-            if source.database:
-                keys._one(b"SELECT", b"%d" % source.database)
+            keys.log_in(login)
             yield keys
     except OSError as error:
-        raise Unavailable(f"Redis at {source.host}:{source.port}: {error}") from error
-
-
-def _encrypted(sock: socket.socket, source: Source) -> ssl.SSLSocket:
-    """The socket, once the TLS handshake is done; a Redis without TLS may never answer it."""
-    try:
-        context = ssl.create_default_context(cafile=source.tls_ca)
-        return context.wrap_socket(sock, server_hostname=source.host)
-    except ssl.SSLCertVerificationError:
-        raise
-    except (socket.timeout, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or "timed out"
-        why = reason.replace("_", " ").lower()
-        raise OSError(
-            f"the TLS handshake failed ({why}); without TLS the address is redis://"
-        ) from error
+        raise Unavailable(f"Redis at {address}: {error}") from error
 
 
 class _Wire:
     """Commands as bytes, and bytes as replies, of version 2 of the protocol."""
 
-    def __init__(self, sock: socket.socket, file: BinaryIO) -> None:
+    def __init__(self, sock: Any, file: BinaryIO) -> None:
         self._sock = sock
         self._file = file
 

@@ -6,6 +6,8 @@ Rule: what was left out is told, by its number and why; nothing is changed in th
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import sys
 from typing import Any, Dict, Iterator, Optional
 
@@ -13,7 +15,9 @@ import click
 import msgspec
 from msgspec import Raw
 
-from adapters.client.redis_source import RedisKeys, Source, connected
+from adapters.client.address import Address
+from adapters.client.network import Network, TlsConfig
+from adapters.client.redis_source import Connect, Login, RedisKeys, connected
 from application.byte_values import to_text
 from domain.errors import KvError
 from entrypoints.client.output import counted, failure
@@ -21,6 +25,8 @@ from entrypoints.client.param_type import ParamType
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
 from entrypoints.client.tools.progress import progress
+from entrypoints.engine_address import EngineAddress
+from entrypoints.socket_apis import threads_api
 from entrypoints.streams import INTERRUPTED
 
 PASSWORD = "REDISCLI_AUTH"
@@ -33,14 +39,24 @@ class RedisAddress(ParamType):
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> Source:
+    ) -> EngineAddress:
         """The place; refuses what is none."""
-        if isinstance(value, Source):
+        if isinstance(value, EngineAddress):
             return value
         try:
-            return Source.parse(value)
+            return redis_address(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def redis_address(url: str) -> EngineAddress:
+    """The server that an address names; raises `ValueError`, which does not quote it."""
+    address = EngineAddress.parse(url)
+    if address.password is not None:
+        raise ValueError(f"a password in an address is seen by other users: set {PASSWORD}")
+    if address.is_cluster or "?" in url:
+        raise ValueError("all keys of one server are copied: redis://[user@]host[:port][/database]")
+    return address
 
 
 class Lines:
@@ -60,7 +76,7 @@ class Lines:
                 yield msgspec.json.encode(Line(key, Raw(to_text(data)), ttl)) + b"\n"
 
 
-def import_from(target: Target, source: Source, strict: bool) -> None:
+def import_from(target: Target, source: EngineAddress, tls_ca: Optional[str], strict: bool) -> None:
     """Copies what is in a Redis to the target; exits with 1 when something was left out."""
     names: Dict[int, str] = {}
 
@@ -71,9 +87,11 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
 
     job = Import(target.executor, report)
     try:
-        password = os.environ.get(PASSWORD, "")
-        connect_timeout, timeout = target.connect_timeout or None, target.timeout or None
-        with connected(source, password, connect_timeout, timeout) as keys:
+        address = Address(source.host, source.port)
+        login = Login(source.username, os.environ.get(PASSWORD), source.db)
+        connect = _connect_tls(tls_ca) if source.tls else Network(threads_api(0.0)).connect
+        times = target.connect_timeout or None, target.timeout or None
+        with connected(connect, address, login, *times) as keys:
             lines = Lines(keys)
             names = lines.names
             with progress("importing", keys.count()) as advance:
@@ -92,3 +110,22 @@ def import_from(target: Target, source: Source, strict: bool) -> None:
     click.echo(job.tally("key"), err=True)
     if job.refused or keys.left_out:
         raise click.exceptions.Exit(1)
+
+
+def _connect_tls(authorities: Optional[str]) -> Connect:
+    """Connects in TLS; a Redis without it may never answer."""
+    network = Network(threads_api(0.0), TlsConfig(authorities))
+
+    def connect(address: Address, timeout: Optional[float]) -> Any:
+        try:
+            return network.connect(address, timeout)
+        except ssl.SSLCertVerificationError:
+            raise
+        except (socket.timeout, ssl.SSLError) as error:
+            reason = getattr(error, "reason", None) or "timed out"
+            why = reason.replace("_", " ").lower()
+            raise OSError(
+                f"no connection in TLS ({why}); without TLS the address is redis://"
+            ) from error
+
+    return connect

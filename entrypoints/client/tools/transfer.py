@@ -16,7 +16,6 @@ from typing import Any, BinaryIO, Iterator, Optional, Tuple, cast
 
 import click
 
-from adapters.client.redis_source import Source
 from application.commands import Count
 from application.databases import MARK
 from application.executor import InProcess, LocalExecutor
@@ -30,6 +29,7 @@ from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import RedisAddress, import_from
+from entrypoints.engine_address import EngineAddress
 from entrypoints.settings.kinds import CERTIFICATE
 from entrypoints.streams import INTERRUPTED, terminated_in_order
 
@@ -124,7 +124,7 @@ def _say_stopped(keys: int, file: str) -> None:
 def import_command(
     target: Target,
     file: Optional[str],
-    source: Optional[Source],
+    source: Optional[EngineAddress],
     from_tls_ca: Optional[str],
     strict: bool,
 ) -> None:
@@ -135,10 +135,10 @@ def import_command(
     """
     if (file is None) == (source is None):
         raise click.UsageError("give FILE or --from, one of them")
-    if from_tls_ca and not (source and source.has_tls):
+    if from_tls_ca and not (source and source.tls):
         raise click.UsageError("--from-tls-ca is for --from rediss://")
     if source:
-        import_from(target, source._replace(tls_ca=from_tls_ca), strict)
+        import_from(target, source, from_tls_ca, strict)
     else:
         _import_file(target, cast(str, file), strict)
 
