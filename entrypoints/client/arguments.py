@@ -31,8 +31,8 @@ from entrypoints.client.command_line import CommandLine
 from entrypoints.client.durations import Duration
 from entrypoints.client.keys import Key
 from entrypoints.client.output import style_options
-from entrypoints.client.param_type import Choice, ParamType
 from entrypoints.client.values import AS_TEXT, Text, Value, content_of
+from entrypoints.param_type import Choice, ParamType
 
 key, text, value = Key(), Text(), Value()
 

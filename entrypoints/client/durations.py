@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import click
 
-from entrypoints.client.param_type import ParamType
+from entrypoints.param_type import ParamType
 from entrypoints.settings.units import TIMES, number_of
 
 

@@ -11,7 +11,7 @@ import click
 
 from entrypoints.address import DEFAULT_HOST, DEFAULT_PORT
 from entrypoints.client_settings import DEFAULTS
-from entrypoints.settings.kinds import CERTIFICATE, KEY, PORT, SECONDS, SIZE, Host, Url, size
+from entrypoints.settings.kinds import CERTIFICATE, HOST, KEY, PORT, SECONDS, SIZE, URL, size
 from entrypoints.settings.rules import Needs, client_address, refuse_without_effect
 from entrypoints.settings.secret import check_key, find_password, password_file_option
 from entrypoints.settings.sources import config_option, given, setting
@@ -23,14 +23,14 @@ _OPTIONS = [
     setting(
         "-u",
         "--url",
-        type=Url(),
+        type=URL,
         is_eager=True,
         metavar="kv://HOST:PORT",
         help="The server's address in one, instead of --host, --port and --tls: kvs:// for TLS, "
         "kv+unix:///PATH for a Unix socket; redis://HOST:PORT for an engine without a server.",
     ),
     setting(
-        "-H", "--host", type=Host(), part_of="url", default=DEFAULT_HOST, help="The server's host."
+        "-H", "--host", type=HOST, part_of="url", default=DEFAULT_HOST, help="The server's host."
     ),
     setting(
         "-p", "--port", type=PORT, part_of="url", default=DEFAULT_PORT, help="The server's port."

@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 from msgspec import Raw
 
 from application.json_wording import wrong_with
-from entrypoints.client.param_type import ParamType
+from entrypoints.param_type import ParamType
 
 VALUE_RULE = (
     "A VALUE that is JSON is stored as it is; one that is not is stored as a string, so that hello "

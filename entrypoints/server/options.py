@@ -19,17 +19,17 @@ from entrypoints.server.container import PROTOCOLS
 from entrypoints.settings.kinds import (
     CERTIFICATE,
     COUNT,
+    ENGINE,
+    HOST,
     KEEPALIVE,
     KEY,
+    LISTEN,
     ORIGIN,
     PORT_OR_ANY,
     REPLICAS,
     SECONDS,
     SIZE,
     SIZE_OR_NONE,
-    Engine,
-    Host,
-    Listen,
     Names,
     size,
 )
@@ -81,16 +81,14 @@ _OPTIONS = [
     config_option("server"),
     setting(
         "--listen",
-        type=Listen(),
+        type=LISTEN,
         multiple=True,
         is_eager=True,
         metavar="HOST:PORT",
         help="Address to listen on, or unix:/PATH, instead of --host and --port; may be given "
         "several times. localhost is both 127.0.0.1 and [::1].",
     ),
-    setting(
-        "--host", type=Host(), part_of="listen", default=DEFAULT_HOST, help="Host to listen on."
-    ),
+    setting("--host", type=HOST, part_of="listen", default=DEFAULT_HOST, help="Host to listen on."),
     setting(
         "--port",
         type=PORT_OR_ANY,
@@ -156,7 +154,7 @@ _OPTIONS = [
     ),
     setting(
         "--store",
-        type=Engine(),
+        type=ENGINE,
         metavar="redis://HOST:PORT",
         help="Valkey or Redis server that keeps the keys, "
         "redis://[[user]:password@]host[:port][/db]; rediss:// for TLS.",

@@ -8,35 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    List,
-    Optional,
-    Sequence,
-    Type,
-    Union,
-)
+from typing import Any, Callable, List, Optional, Sequence, Type, Union
 
 import click
 
 from application.limits import MAX_KEEPALIVE
 from entrypoints.address import ListenAddress, parse_host
 from entrypoints.engine_address import EngineAddress, parts_of
+from entrypoints.param_type import ParamType, Parsed
 from entrypoints.settings import ranges
 from entrypoints.settings.pem import check_certificates, check_key
 from entrypoints.settings.ranges import Range
 from entrypoints.settings.units import NONE, SIZES, TIMES, Units, number_of
 
-if TYPE_CHECKING:
-    Kind = click.ParamType[Any]
-else:
-    Kind = click.ParamType  # not generic in every version of click
 
-
-class Number(Kind):
+class Number(ParamType):
     """A number in a range; text may have a unit."""
 
     def __init__(
@@ -95,77 +81,26 @@ def size(number: int) -> str:
     return str(number)
 
 
-class Host(Kind):
-    """A host's name or address, without a port."""
+HOST = Parsed("host", parse_host, "{value!r:.100} is not a host's name or address: {error}")
 
-    name = "host"
+URL = Parsed("url", parts_of)
+"""A client's address, such as `kv://127.0.0.1:7379`, as the settings that it stands for."""
 
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> str:
-        """The host, the brackets of an IPv6 address removed."""
-        try:
-            return parse_host(value)
-        except ValueError as error:
-            self.fail(f"{value!r:.100} is not a host's name or address: {error}", param, ctx)
+ENGINE = Parsed("url", EngineAddress.parse)
 
 
-class Url(Kind):
-    """A client's address, such as `kv://127.0.0.1:7379`; no message quotes it."""
-
-    name = "url"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> Dict[str, Any]:
-        """The settings that it stands for, as `parts_of` returns them."""
-        if isinstance(value, dict):
-            return value
-        try:
-            return parts_of(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Engine(Kind):
-    """The address of an engine, such as `redis://127.0.0.1:6379`; no message quotes it."""
-
-    name = "url"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> EngineAddress:
-        """The address as a value."""
-        if isinstance(value, EngineAddress):
-            return value
-        try:
-            return EngineAddress.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Listen(Kind):
+class _Listen(Parsed):
     """An address to listen on; several in a variable have blanks or commas in between."""
-
-    name = "address"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> ListenAddress:
-        """The address as a value."""
-        if isinstance(value, ListenAddress):
-            return value
-        try:
-            return ListenAddress.parse(value)
-        except ValueError as error:
-            self.fail(f"{value!r:.100}: {error}", param, ctx)
 
     def split_envvar_value(self, rv: str) -> List[str]:
         """The addresses in a variable."""
         return re.findall(r"[^\s,]+", rv)
 
 
-class Names(Kind):
+LISTEN = _Listen("address", ListenAddress.parse, "{value!r:.100}: {error}")
+
+
+class Names(ParamType):
     """Names separated by commas, each one of those that are `known`, or of a pattern."""
 
     def __init__(

@@ -21,7 +21,6 @@ from adapters.client.redis_source import Connect, Login, RedisKeys, connected
 from application.byte_values import to_text
 from domain.errors import KvError
 from entrypoints.client.output import counted, failure
-from entrypoints.client.param_type import ParamType
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
 from entrypoints.client.tools.progress import progress
@@ -30,23 +29,6 @@ from entrypoints.socket_apis import threads_api
 from entrypoints.streams import INTERRUPTED
 
 PASSWORD = "REDISCLI_AUTH"
-
-
-class RedisAddress(ParamType):
-    """The address of a Redis."""
-
-    name = "redis"
-
-    def convert(
-        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> EngineAddress:
-        """The place; refuses what is none."""
-        if isinstance(value, EngineAddress):
-            return value
-        try:
-            return redis_address(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 def redis_address(url: str) -> EngineAddress:

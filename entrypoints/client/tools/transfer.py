@@ -28,8 +28,9 @@ from entrypoints.client.output import counted, failure
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
-from entrypoints.client.tools.redis_import import RedisAddress, import_from
+from entrypoints.client.tools.redis_import import import_from, redis_address
 from entrypoints.engine_address import EngineAddress
+from entrypoints.param_type import Parsed
 from entrypoints.settings.kinds import CERTIFICATE
 from entrypoints.streams import INTERRUPTED, terminated_in_order
 
@@ -110,7 +111,7 @@ def _say_stopped(keys: int, file: str) -> None:
 @click.option(
     "--from",
     "source",
-    type=RedisAddress(),
+    type=Parsed("redis", redis_address),
     metavar="redis://HOST[:PORT][/DB]",
     help="Copy the strings of a Redis, with their ttls; its password is read from REDISCLI_AUTH.",
 )
