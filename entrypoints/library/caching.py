@@ -30,7 +30,7 @@ import msgspec
 from entrypoints.library.cache import Cache, Found
 from entrypoints.library.function_names import importable_name
 from entrypoints.library.runtime import finish
-from entrypoints.library.senders import AwaitedSender, BlockingSender
+from entrypoints.library.senders import AwaitedSender, BlockingSender, check_client
 from entrypoints.library.unique_keys import NotAKeyPart, unique_key
 
 if TYPE_CHECKING:
@@ -239,12 +239,10 @@ def _refuse_other_kind(client: Any, function: Any, is_async: bool) -> None:
     name = getattr(function, "__qualname__", repr(function))
     if not callable(function):
         raise TypeError(f"cached() is given {function!r:.64}, which is no function")
-    if is_async and not isinstance(client, AwaitedSender):
-        kind = type(client).__name__
-        raise TypeError(f"{name} is awaited, {kind} is not: use an AsyncClient")
-    if not is_async and not isinstance(client, BlockingSender):
-        kind = type(client).__name__
-        raise TypeError(f"{name} blocks, {kind} does not: use a Client")
+    if is_async:
+        check_client(client, AwaitedSender, name, "an AsyncClient")
+    else:
+        check_client(client, BlockingSender, name, "a Client")
 
 
 def _parameters(function: Any) -> Optional[inspect.Signature]:

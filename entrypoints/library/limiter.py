@@ -8,7 +8,7 @@ from __future__ import annotations
 from domain.store import MAX_TTL
 from entrypoints.library import requests
 from entrypoints.library.requests import Request
-from entrypoints.library.senders import AwaitedSender, BlockingSender
+from entrypoints.library.senders import AwaitedSender, BlockingSender, check_client
 from entrypoints.library.unique_keys import unique_key
 from entrypoints.settings.checks import check_above_0
 
@@ -44,9 +44,7 @@ class RateLimiter(_LimiterState):
     """
 
     def __init__(self, client: BlockingSender, key: str, limit: int, per: float) -> None:
-        if not isinstance(client, BlockingSender):
-            kind = type(client).__name__
-            raise TypeError(f"RateLimiter blocks, {kind} does not: use AsyncRateLimiter")
+        check_client(client, BlockingSender, "RateLimiter", "AsyncRateLimiter")
         super().__init__(key, limit, per)
         self._client = client
 
@@ -59,9 +57,7 @@ class AsyncRateLimiter(_LimiterState):
     """`RateLimiter` for tasks of an event loop."""
 
     def __init__(self, client: AwaitedSender, key: str, limit: int, per: float) -> None:
-        if not isinstance(client, AwaitedSender):
-            kind = type(client).__name__
-            raise TypeError(f"AsyncRateLimiter is awaited, {kind} is not: use RateLimiter")
+        check_client(client, AwaitedSender, "AsyncRateLimiter", "RateLimiter")
         super().__init__(key, limit, per)
         self._client = client
 

@@ -26,7 +26,7 @@ from entrypoints.library.runtime import (
     finish,
     pause,
 )
-from entrypoints.library.senders import AwaitedSender, BlockingSender
+from entrypoints.library.senders import AwaitedSender, BlockingSender, check_client
 from entrypoints.settings.checks import check_above_0
 
 MAX_PAUSE = 86_400.0
@@ -277,9 +277,7 @@ class Lock(_LockState):
     def __init__(
         self, client: BlockingSender, key: str, ttl: float = 30.0, *, renew: bool = False
     ) -> None:
-        if not isinstance(client, BlockingSender):
-            kind = type(client).__name__
-            raise TypeError(f"Lock blocks, {kind} does not: use AsyncLock, or client.lock()")
+        check_client(client, BlockingSender, "Lock", "AsyncLock, or client.lock()")
         super().__init__(client._runtime, key, ttl, renew)
 
     def acquire(self, timeout: Optional[float] = None) -> bool:
@@ -320,9 +318,7 @@ class AsyncLock(_LockState):
     def __init__(
         self, client: AwaitedSender, key: str, ttl: float = 30.0, *, renew: bool = False
     ) -> None:
-        if not isinstance(client, AwaitedSender):
-            kind = type(client).__name__
-            raise TypeError(f"AsyncLock is awaited, {kind} is not: use Lock, or client.lock()")
+        check_client(client, AwaitedSender, "AsyncLock", "Lock, or client.lock()")
         super().__init__(client._runtime, key, ttl, renew)
 
     async def acquire(self, timeout: Optional[float] = None) -> bool:

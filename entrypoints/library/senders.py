@@ -95,6 +95,13 @@ class BufferedSender:
     """The results of the requests, which say what to send."""
 
 
+def check_client(client: object, kind: type, what: str, instead: str) -> None:
+    """Raise `TypeError` for a client that is not of the kind that `what` sends with."""
+    if not isinstance(client, kind):
+        contrast = "blocks, {} does not" if kind is BlockingSender else "is awaited, {} is not"
+        raise TypeError(f"{what} {contrast.format(type(client).__name__)}: use {instead}")
+
+
 def blocking(make: Callable[P, Request[T]]) -> Callable[Concatenate[BlockingSender, P], T]:
     """The method that makes this request, sends it and waits for the result."""
 
