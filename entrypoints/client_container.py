@@ -19,6 +19,7 @@ from adapters.client.python_values import from_json, is_plain
 from adapters.client.tcp import TcpClient
 from application.ports import Pipelined
 from entrypoints.engine import new_executor
+from entrypoints.providers import when
 from entrypoints.socket_apis import gevent_api, original, threads_api
 
 
@@ -26,10 +27,6 @@ def _new_poll() -> Any:
     """The system's `poll`, also where gevent has put its own in the place, which costs more: it is
     only ever asked what is ready now."""
     return original(select, "poll")()
-
-
-def _whether(setting: Any) -> str:
-    return "yes" if setting else "no"
 
 
 class ClientContainer(containers.DeclarativeContainer):
@@ -50,10 +47,8 @@ class ClientContainer(containers.DeclarativeContainer):
         threads=providers.Callable(threads_api, config.busy_poll.as_float()),
         gevent=providers.Callable(gevent_api),
     )
-    tls_config = providers.Selector(
-        providers.Callable(_whether, config.tls),
-        no=providers.Object(None),
-        yes=providers.Factory(TlsConfig, config.tls_ca, config.tls_cert, config.tls_key),
+    tls_config = when(
+        config.tls, providers.Factory(TlsConfig, config.tls_ca, config.tls_cert, config.tls_key)
     )
     network = providers.Singleton(Network, socket_api, tls_config)
     address = providers.Factory(
@@ -109,18 +104,14 @@ class ClientContainer(containers.DeclarativeContainer):
     tcp_connection = providers.Factory(
         TcpClient, connect=network.provided.connect, **_connection_settings
     )
-    connection: providers.Provider[Pipelined] = providers.Selector(
-        providers.Callable(_whether, config.engine),
-        no=tcp_connection,
-        yes=providers.Factory(new_executor, **_engine_settings),
+    connection: providers.Provider[Pipelined] = when(
+        config.engine, providers.Factory(new_executor, **_engine_settings), tcp_connection
     )
     pool = providers.Singleton(
         Pool, new_connection=tcp_connection.provider, network=network, **_pool_settings
     )
-    executor: providers.Provider[Pipelined] = providers.Selector(
-        providers.Callable(_whether, config.engine),
-        no=pool,
-        yes=providers.Singleton(new_executor, **_engine_settings),
+    executor: providers.Provider[Pipelined] = when(
+        config.engine, providers.Singleton(new_executor, **_engine_settings), pool
     )
     asyncio_connection = providers.Factory(
         AsyncioConnection, tls=network.provided.tls, **_connection_settings
@@ -128,8 +119,4 @@ class ClientContainer(containers.DeclarativeContainer):
     asyncio_pool = providers.Singleton(
         AsyncioPool, new_connection=asyncio_connection.provider, **_pool_settings
     )
-    asyncio_executor = providers.Selector(
-        providers.Callable(_whether, config.engine),
-        no=asyncio_pool,
-        yes=providers.Singleton(InThreads, executor),
-    )
+    asyncio_executor = when(config.engine, providers.Singleton(InThreads, executor), asyncio_pool)

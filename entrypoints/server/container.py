@@ -40,6 +40,7 @@ from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Maintained, Store, Traits
 from entrypoints.engine_address import EngineAddress
+from entrypoints.providers import when
 from entrypoints.version import version
 
 NO_ENGINE = {
@@ -64,10 +65,6 @@ def _engine_store(*settings: Any) -> Store:
 def _maintenance(store: Store) -> Callable[[], bool]:
     """The work that a store has in the background, if any; tells whether there is more."""
     return store.run_maintenance if isinstance(store, Maintained) else lambda: False
-
-
-def _whether(setting: object) -> str:
-    return "yes" if setting else "no"
 
 
 def _addresses(listen: Optional[Sequence[Address]], host: str, port: int) -> Sequence[Address]:
@@ -152,11 +149,7 @@ class ServerContainer(containers.DeclarativeContainer):
     journal_keeper = providers.Singleton(JournalKeeper, journal)
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
     executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
-    describe_engine = providers.Selector(
-        providers.Callable(_whether, config.store),
-        no=providers.Object(None),
-        yes=store.provided.describe,
-    )
+    describe_engine = when(config.store, store.provided.describe)
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     stats = providers.Singleton(
         ServerStats,
@@ -164,11 +157,7 @@ class ServerContainer(containers.DeclarativeContainer):
         limits,
         clock,
         resident_memory=providers.Object(resident_memory),
-        journal=providers.Selector(
-            providers.Callable(_whether, config.data_dir),
-            no=providers.Object(None),
-            yes=journal.provided.figures,
-        ),
+        journal=when(config.data_dir, journal.provided.figures),
         engine=describe_engine,
         ledger=ledger,
     )
@@ -203,26 +192,22 @@ class ServerContainer(containers.DeclarativeContainer):
             http=_protocol(begins_http, HttpCodec, http),
         ),
     )
-    password = providers.Selector(
-        providers.Callable(_whether, config.password),
-        no=providers.Object(None),
-        yes=providers.Singleton(Password, config.password, clock),
-    )
+    password = when(config.password, providers.Singleton(Password, config.password, clock))
     service = providers.Singleton(
         conversations.Service, executor, protocols, limits, stats, long_requests, password, pause
     )
-    plain_conversation: providers.Provider[Conversation] = providers.Selector(
-        providers.Callable(_whether, config.data_dir),
-        no=providers.Factory(conversations.Conversation, service),
-        yes=providers.Factory(DurableConversation, journal, service),
+    plain_conversation: providers.Provider[Conversation] = when(
+        config.data_dir,
+        providers.Factory(DurableConversation, journal, service),
+        providers.Factory(conversations.Conversation, service),
     )
     certificates = providers.Singleton(
         Certificates, config.tls_cert, config.tls_key, config.tls_client_ca
     )
-    conversation: providers.Provider[Conversation] = providers.Selector(
-        providers.Callable(_whether, config.tls_cert),
-        no=plain_conversation,
-        yes=providers.Factory(TlsConversation, certificates, plain_conversation.provider),
+    conversation: providers.Provider[Conversation] = when(
+        config.tls_cert,
+        providers.Factory(TlsConversation, certificates, plain_conversation.provider),
+        plain_conversation,
     )
     connection = providers.Callable(_connection_for, store.provided.traits)
     server = providers.Singleton(
