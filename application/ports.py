@@ -83,6 +83,26 @@ class Pipelined(Executor, Protocol):
         ...
 
 
+class AsyncExecutor(Protocol):
+    """What `Pipelined` is, awaited while other tasks run."""
+
+    async def execute(self, command: Command[R]) -> R:
+        outcome = (await self.execute_all((command,)))[0]
+        if isinstance(outcome, KvError):
+            raise outcome
+        return cast(R, outcome)
+
+    @abstractmethod
+    async def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
+        """See `Pipelined`."""
+        ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """See `Pipelined`."""
+        ...
+
+
 class Wants(enum.Enum):
     """The event that a conversation waits for."""
 

@@ -10,14 +10,14 @@ from dependency_injector import containers, providers
 from adapters.client.address import Address
 from adapters.client.asyncio_pool import AsyncioPool
 from adapters.client.asyncio_tcp import AsyncioConnection
+from adapters.client.awaited import InThreads
 from adapters.client.connection import Session
-from adapters.client.in_threads import InThreads
 from adapters.client.json_lines import ClientSession
 from adapters.client.network import Network, TlsConfig
 from adapters.client.pool import Pool
 from adapters.client.python_values import from_json, is_plain
 from adapters.client.tcp import TcpClient
-from application.ports import Pipelined
+from application.ports import AsyncExecutor, Pipelined
 from entrypoints.engine import new_executor
 from entrypoints.providers import when
 from entrypoints.socket_apis import gevent_api, original, threads_api
@@ -119,4 +119,6 @@ class ClientContainer(containers.DeclarativeContainer):
     asyncio_pool = providers.Singleton(
         AsyncioPool, new_connection=asyncio_connection.provider, **_pool_settings
     )
-    asyncio_executor = when(config.engine, providers.Singleton(InThreads, executor), asyncio_pool)
+    asyncio_executor: providers.Provider[AsyncExecutor] = when(
+        config.engine, providers.Singleton(InThreads, executor), asyncio_pool
+    )

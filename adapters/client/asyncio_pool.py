@@ -9,25 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    List,
-    NamedTuple,
-    Optional,
-    Protocol,
-    Sequence,
-    TypeVar,
-    cast,
-)
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Protocol, Sequence
 
 from adapters.client.leases import RECOUNT_EVERY, Lease, Leases, earlier
 from application.commands import Command
+from application.ports import AsyncExecutor
 from application.retries import pause_before_repeat
-from domain.errors import KvError, TimedOut, Unavailable
-
-R = TypeVar("R")
+from domain.errors import TimedOut, Unavailable
 
 
 class Connection(Protocol):
@@ -86,7 +74,7 @@ class _Waiter:
             self._woken.set_result(None)
 
 
-class AsyncioPool:
+class AsyncioPool(AsyncExecutor):
     """Executes commands over up to `size` connections for each event loop; see `Pool` for the
     rest."""
 
@@ -104,13 +92,6 @@ class AsyncioPool:
         self._wait = wait
         self._total = total
         self._leases: Dict[_Place, Leases[Connection]] = {}
-
-    async def execute(self, command: Command[R]) -> R:
-        """The command's result; raises as `Executor.execute` does."""
-        outcome = (await self.execute_all((command,)))[0]
-        if isinstance(outcome, KvError):
-            raise outcome
-        return cast(R, outcome)
 
     async def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
         """The results in order, a refused command's `KvError` in its place."""

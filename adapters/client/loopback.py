@@ -8,25 +8,14 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Any, Callable, Iterator, List, Protocol, Sequence, TypeVar
+from typing import Any, Callable, List, Sequence
 
+from adapters.client.connection import Session
 from application.commands import Command
 from application.ledger import Ledger
 from application.ports import Conversation, Pipelined, Wants
 
-R = TypeVar("R")
-
 _GOES_ON = (Wants.TURN, Wants.WAKE)
-
-
-class ClientSession(Protocol):
-    """The client's side."""
-
-    def send(self, commands: Sequence[Command[Any]]) -> Iterator[bytes]: ...
-
-    def receive_data(self, data: bytes) -> List[object]: ...
-
-    def receive_eof(self) -> List[object]: ...
 
 
 class LoopbackLink:
@@ -53,7 +42,7 @@ class Loopback(Pipelined):
 
     def __init__(
         self,
-        new_client: Callable[[], ClientSession],
+        new_client: Callable[[], Session],
         new_server: Callable[[], Conversation],
         run: Callable[[Callable[[], List[object]]], List[object]],
     ) -> None:

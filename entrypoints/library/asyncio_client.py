@@ -17,7 +17,6 @@ from typing import (
     List,
     Mapping,
     Optional,
-    Protocol,
     Sequence,
     Tuple,
     Type,
@@ -26,8 +25,9 @@ from typing import (
     overload,
 )
 
+from adapters.client.awaited import AtOnce
 from application.commands import Command
-from application.ports import Pipelined
+from application.ports import AsyncExecutor
 from domain.errors import KvError, TooLarge
 from entrypoints.client_container import ClientContainer
 from entrypoints.client_settings import ClientOptions, client_settings
@@ -47,33 +47,8 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-R = TypeVar("R")
 T = TypeVar("T")
 _MISSING: Any = object()
-
-
-class AsyncExecutor(Protocol):
-    """What carries out commands while other tasks run."""
-
-    async def execute(self, command: Command[R]) -> R: ...
-
-    async def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]: ...
-
-    def close(self) -> None: ...
-
-
-class _AtOnce:
-    """An executor that answers within the call, since nothing of it is elsewhere."""
-
-    def __init__(self, executor: Pipelined) -> None:
-        self._executor = executor
-        self.close = executor.close
-
-    async def execute(self, command: Command[R]) -> R:
-        return self._executor.execute(command)
-
-    async def execute_all(self, commands: Sequence[Command[Any]]) -> List[object]:
-        return self._executor.execute_all(commands)
 
 
 class AsyncClient(AwaitedMethods):
@@ -107,7 +82,7 @@ class AsyncClient(AwaitedMethods):
         from entrypoints.local_container import LocalContainer
 
         client = cls.__new__(cls)
-        client._use(_AtOnce(LocalContainer().executor()), "local")
+        client._use(AtOnce(LocalContainer().executor()), "local")
         return client
 
     async def keys(self, prefix: str = "", page: int = 1000) -> AsyncIterator[str]:
