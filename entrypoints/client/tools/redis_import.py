@@ -19,14 +19,13 @@ from adapters.client.address import Address
 from adapters.client.network import Network, TlsConfig
 from adapters.client.redis_source import Connect, Login, RedisKeys, connected
 from application.byte_values import to_text
-from domain.errors import KvError
-from entrypoints.client.output import counted, failure
+from entrypoints.client.output import counted
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
 from entrypoints.client.tools.progress import progress
+from entrypoints.client.tools.stopping import stopping
 from entrypoints.engine_address import EngineAddress
 from entrypoints.socket_apis import threads_api
-from entrypoints.streams import INTERRUPTED
 
 PASSWORD = "REDISCLI_AUTH"
 
@@ -68,7 +67,7 @@ def import_from(target: Target, source: EngineAddress, tls_ca: Optional[str], st
             raise click.Abort
 
     job = Import(target.executor, report)
-    try:
+    with stopping(lambda: f"stopped: {job.tally_when_stopped('key')}"):
         address = Address(source.host, source.port)
         login = Login(source.username, os.environ.get(PASSWORD), source.db)
         connect = _connect_tls(tls_ca) if source.tls else Network(threads_api(0.0)).connect
@@ -82,11 +81,6 @@ def import_from(target: Target, source: EngineAddress, tls_ca: Optional[str], st
                     advance(job.stored - stored, job.stored - stored)
                     stored = job.stored
                     names.clear()
-    except (KvError, KeyboardInterrupt, click.Abort) as error:
-        click.echo(f"stopped: {job.tally_when_stopped('key')}", err=True)
-        if isinstance(error, KvError):
-            raise failure(error) from error
-        raise click.exceptions.Exit(1 if isinstance(error, click.Abort) else INTERRUPTED) from error
     for why, count in keys.left_out.items():
         click.echo(f"left out: {counted(count)} {why}", err=True)
     click.echo(job.tally("key"), err=True)

@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 import tempfile
-from typing import Any, BinaryIO, Iterator, Optional, Tuple, cast
+from typing import Any, BinaryIO, Iterator, Optional, Tuple, Type, cast
 
 import click
 
@@ -21,18 +21,18 @@ from application.databases import MARK
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
 from application.ports import Pipelined
-from domain.errors import KvError
 from domain.store import Store
 from entrypoints.client.keys import keys_with
-from entrypoints.client.output import counted, failure
+from entrypoints.client.output import counted
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.redis_import import import_from, redis_address
+from entrypoints.client.tools.stopping import stopping
 from entrypoints.engine_address import EngineAddress
 from entrypoints.param_type import Parsed
 from entrypoints.settings.kinds import CERTIFICATE
-from entrypoints.streams import INTERRUPTED, terminated_in_order
+from entrypoints.streams import terminated_in_order
 
 
 @click.command("export")
@@ -70,7 +70,12 @@ def executor_on(store: Store) -> Pipelined:
 
 def _export(executor: Pipelined, file: str, prefix: str) -> None:
     keys = left_out = 0
-    try:
+
+    def how_far() -> str:
+        kept = f"; {file} is as it was" if os.path.isfile(file) else ""
+        return f"stopped after {counted(keys)}{kept}"
+
+    with stopping(how_far), _named(file, OSError):
         total = None if prefix else executor.execute(Count())
         with written(file) as out, progress("exporting", total) as advance:
             for lines in exported(executor, prefix):
@@ -79,17 +84,6 @@ def _export(executor: Pipelined, file: str, prefix: str) -> None:
                 advance(len(lines), len(lines))
             if not prefix:
                 left_out = sum(map(len, keys_with(executor, MARK)))
-    except KvError as error:
-        _say_stopped(keys, file)
-        raise failure(error) from error
-    except KeyboardInterrupt as error:
-        _say_stopped(keys, file)
-        raise click.exceptions.Exit(INTERRUPTED) from error
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _say_stopped(keys, file)
-        raise click.ClickException(f"{file}: {error.strerror or error}") from error
     if left_out:
         click.echo(f"left out: {counted(left_out)} of databases other than 0", err=True)
     elif not keys:
@@ -97,11 +91,6 @@ def _export(executor: Pipelined, file: str, prefix: str) -> None:
     click.echo(f"{counted(keys)} exported", err=True)
     if left_out:
         raise click.exceptions.Exit(1)
-
-
-def _say_stopped(keys: int, file: str) -> None:
-    kept = f"; {file} is as it was" if os.path.isfile(file) else ""
-    click.echo(f"stopped after {counted(keys)}{kept}", err=True)
 
 
 @click.command("import")
@@ -152,29 +141,32 @@ def _import_file(target: Target, file: str, strict: bool) -> None:
             raise click.Abort
 
     job = Import(target.executor, report)
-    try:
+
+    def how_far() -> str:
+        return f"stopped after line {job.dealt_with:,}: {job.tally_when_stopped()}"
+
+    with stopping(how_far), _named(file, OSError, EOFError, ValueError):
+        at, stored = 0, 0
         with _read(file) as (raw, lines), progress("importing", _size(raw)) as advance:
-            at, stored = 0, 0
             for _ in job.run(lines):
                 now = raw.tell() if raw.seekable() else 0
                 advance(now - at, job.stored - stored)
                 at, stored = now, job.stored
-    except (KvError, KeyboardInterrupt, click.Abort) as error:
-        _say_import_stopped(job)
-        if isinstance(error, KvError):
-            raise failure(error) from error
-        code = 1 if isinstance(error, click.Abort) else INTERRUPTED
-        raise click.exceptions.Exit(code) from error
-    except (OSError, EOFError, ValueError) as error:
-        _say_import_stopped(job)
-        raise click.ClickException(f"{file}: {error}") from error
     click.echo(job.tally(), err=True)
     if job.refused:
         raise click.exceptions.Exit(1)
 
 
-def _say_import_stopped(job: Import) -> None:
-    click.echo(f"stopped after line {job.dealt_with:,}: {job.tally_when_stopped()}", err=True)
+@contextlib.contextmanager
+def _named(file: str, *kinds: Type[Exception]) -> Iterator[None]:
+    """Has errors of these kinds name the file; a pipe that nobody reads is none."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except kinds as error:
+        why = getattr(error, "strerror", None) or error
+        raise click.ClickException(f"{file}: {why}") from error
 
 
 @contextlib.contextmanager
