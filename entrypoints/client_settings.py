@@ -86,12 +86,9 @@ def client_settings(host: str, port: Optional[int], options: Mapping[str, Any]) 
     Raises `TypeError` for an unknown option, and `ValueError` for what makes no sense or
     contradicts.
     """
-    unknown = set(options) - set(DEFAULTS)
-    if unknown:
-        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+    check_values(options, ClientOptions, _RANGES)
     where = _where(host, port)
     settings = {**DEFAULTS, **where, **options}
-    check_values(options, ClientOptions, _RANGES)
     if "password" in where and settings["password"] != where["password"]:
         raise ValueError("password= contradicts the address, which has another password")
     _check_tls(settings, asked_for=bool(where.get("tls")))
@@ -128,6 +125,4 @@ def _check_tls(settings: Mapping[str, Any], asked_for: bool) -> None:
     for name in ("tls_ca", "tls_cert", "tls_key", "tls_server_name"):
         if settings[name] is not None and not settings["tls"]:
             raise ValueError(f"{name} needs TLS: kvs://, or tls=True")
-    if settings["tls_key"] is not None and settings["tls_cert"] is None:
-        raise ValueError("tls_key needs tls_cert")
     check_tls_files(settings, "tls_ca")

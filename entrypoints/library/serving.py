@@ -153,9 +153,6 @@ def serve(
     programs can use it too. `store` is another engine to serve. `grace` bounds the seconds for
     finishing replies at its end. Beyond this machine it needs a password, or `tls_client_ca`.
     """
-    unknown = set(options) - {*_DEFAULTS, "limits"}
-    if unknown:
-        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
     check_values(options, ServerOptions, {"max_memory": SIZE._replace(zero=True)})
     if "password" in options:
         _check_password(options["password"])
@@ -181,8 +178,8 @@ def _check(settings: Dict[str, Any]) -> None:
         raise ValueError(f'memory_policy={settings["memory_policy"]!r} is not "refuse" or "evict"')
     if settings["memory_policy"] == "evict" and not settings["max_memory"]:
         raise ValueError('memory_policy="evict" needs max_memory')
-    if settings["tls_cert"] is None and (settings["tls_key"] or settings["tls_client_ca"]):
-        raise ValueError("tls_key and tls_client_ca need tls_cert")
+    if settings["tls_client_ca"] is not None and settings["tls_cert"] is None:
+        raise ValueError("tls_client_ca needs tls_cert")
     check_tls_files(settings, "tls_client_ca")
     check_port(settings["port"], PORT._replace(lowest=0))
     if not isinstance(settings["host"], str):

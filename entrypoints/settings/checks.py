@@ -1,7 +1,7 @@
 """Checks of the options of Python's calls, which are those of the command line by the same names.
 
-Rule: an option that cannot be meant is refused with `ValueError`, which names it, before anything
-is connected or started. This module imports no command line.
+Rule: an option that cannot be meant is refused with an error that names it, before anything is
+connected or started. This module imports no command line.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from entrypoints.settings.ranges import Range
 
 
 def check_values(options: Mapping[str, Any], kind: Any, ranges: Mapping[str, Range]) -> None:
-    """Raise `ValueError` for an option whose type is not that in `kind`, or that is out of its
-    range."""
+    """Raise `TypeError` for an option that is not in `kind`, a `TypedDict`, and `ValueError` for
+    one of another type or out of its range."""
+    unknown = options.keys() - kind.__annotations__
+    if unknown:
+        raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
     try:
         msgspec.convert(dict(options), kind)
     except msgspec.ValidationError as error:

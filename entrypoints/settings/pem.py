@@ -19,6 +19,8 @@ def check_tls_files(settings: Mapping[str, Any], authorities: str) -> None:
     of the authorities, which is called `authorities`."""
     given = {name: settings[name] for name in (authorities, "tls_cert", "tls_key")}
     named = {name: f"{name}={path!r}" for name, path in given.items() if path is not None}
+    if "tls_key" in named and "tls_cert" not in named:
+        raise ValueError("tls_key needs tls_cert")
     for name in (authorities, "tls_cert"):
         if name in named:
             check_certificates(named[name], given[name])
