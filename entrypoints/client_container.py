@@ -12,7 +12,7 @@ from adapters.client.asyncio_pool import AsyncioPool
 from adapters.client.asyncio_tcp import AsyncioConnection
 from adapters.client.awaited import InThreads
 from adapters.client.connection import Session
-from adapters.client.json_lines import ClientSession
+from adapters.client.json_lines.session import ClientSession
 from adapters.client.network import Network, TlsConfig
 from adapters.client.pool import Pool
 from adapters.client.python_values import from_json, is_plain

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 from adapters.client.address import Address
-from adapters.client.json_lines import request_lines
+from adapters.client.json_lines.requests import request_lines
 from adapters.client.lender import Lender
 from adapters.client.network import Network, TlsConfig
 from adapters.protocols.json_lines.requests import command_on

@@ -8,7 +8,7 @@ import time
 
 from dependency_injector import containers, providers
 
-from adapters.client.json_lines import ClientSession
+from adapters.client.json_lines.session import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.python_values import from_json, is_plain
 from adapters.client.worker import ThreadApi, Worker

@@ -33,7 +33,7 @@ from typing import (
 import gevent
 import msgspec
 
-from adapters.client.json_lines import ClientSession
+from adapters.client.json_lines.session import ClientSession
 from adapters.client.loopback import Loopback, LoopbackLink
 from adapters.client.tcp import TcpClient
 from adapters.gevent_tcp.server import GeventServer

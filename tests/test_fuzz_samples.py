@@ -65,8 +65,8 @@ def test_fuzzing_seeds_break_no_invariant(side: str, data: bytes) -> None:
         ("server", "adapters.protocols.json_lines.lines.Lines.step_back", lambda lines, cut: None),
         ("server", "application.commands.values.validated", lambda text, where="": b"0"),
         ("server", "application.commands.values.validated", lambda text, where="": 1 / 0),
-        ("client", "adapters.client.json_lines._outcome", lambda reply: object()),
-        ("client", "adapters.client.json_lines._Lines._buffer", lambda lines, rest: None),
+        ("client", "adapters.client.json_lines.replies._outcome", lambda reply: object()),
+        ("client", "adapters.client.json_lines.lines.Lines._buffer", lambda lines, rest: None),
     ],
 )
 def test_the_invariants_notice_a_part_that_is_broken(

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from adapters.client import json_lines as client_side
-from adapters.client.json_lines import ClientSession
+from adapters.client.json_lines import session as client_side
+from adapters.client.json_lines.session import ClientSession
 from adapters.protocols.json_lines.lines import Lines
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
 from application.conversation import TURN_BYTES, Conversation

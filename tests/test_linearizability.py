@@ -23,7 +23,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from adapters.client.address import Address
-from adapters.client.json_lines import ClientSession
+from adapters.client.json_lines.session import ClientSession
 from adapters.client.tcp import Socket, TcpClient
 from application.commands import Delete, Get, Incr, Set
 from domain.errors import KvError, Unavailable

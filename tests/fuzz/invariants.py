@@ -32,7 +32,7 @@ from unittest import mock
 
 import msgspec
 
-from adapters.client.json_lines import ClientSession
+from adapters.client.json_lines.session import ClientSession
 from adapters.protocols.json_lines import lines as server_lines
 from application import conversation
 from application.commands import COMMANDS, Command

@@ -276,7 +276,9 @@ def test_a_call_that_is_broken_off_at_any_step_costs_no_connection(
     server: Server, is_connected: bool
 ) -> None:
     files = [f"client/{name}.py" for name in ("pool", "lender", "leases", "tcp", "connection")]
-    files += ["client/unread.py", "client/json_lines.py", "client/network.py", "library/client.py"]
+    files += ["client/unread.py", "client/network.py", "library/client.py"]
+    files += [f"client/json_lines/{name}.py" for name in ("session", "lines", "marks")]
+    files += [f"client/json_lines/{name}.py" for name in ("requests", "replies")]
     with threads(server.port, max_connections=1) as client:
         client.mset({"a": "wrong", "b": "right"})
 
