@@ -181,13 +181,13 @@ class Conversation:
     def receive(self, data: bytes) -> bytes:
         if self._is_early:
             return self._receive_early(data)
-        codec = self._codec
-        if len(data) + codec.buffered > self._service.quick_bytes:
-            self._unread = data
-            return self.advance() if self._link.has_time() else self._put_off()
-        request = codec.decode_one(data)
+        codec, quick_bytes = self._codec, self._service.quick_bytes
+        request = codec.decode_one(data) if len(data) <= quick_bytes else None
         if type(request) in self._plain and request.is_quick:  # type: ignore[union-attr]
             return self._answer_one(request)  # type: ignore[arg-type]  # a command
+        if request is None and len(data) + codec.buffered > quick_bytes:
+            self._unread = data
+            return self.advance() if self._link.has_time() else self._put_off()
         window = codec.decode(data) if request is None else [request]
         replies = b"" if codec.has_more else self._answer_run(window, spent=0)
         if not replies:
