@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from application.budget import Budget
-from application.json_text import CHUNK, validated, validated_in_steps
+from application.json_text import CHUNK, UNREADABLE, validated, validated_in_steps
 from application.limits import DEFAULTS
 from domain.errors import BadRequest, TooLarge
 
@@ -155,7 +155,7 @@ def _is_document(data: bytes) -> bool:
         return False
     try:
         _decode_raw(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
     return True
 

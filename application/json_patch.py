@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from application.json_text import UNREADABLE
 from application.json_values import Open, same
 from domain.errors import BadRequest
 
@@ -88,7 +89,7 @@ def operations(patch: bytes) -> List[Operation]:
     """The operations of a JSON patch; raises `BadRequest` for a text that is none."""
     try:
         found = _decode_operations(patch)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"the JSON patch cannot be read: {error!s:.200}") from error
     for each in found:
         needed = _NEEDED.get(each.op)

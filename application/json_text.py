@@ -28,6 +28,9 @@ from domain.errors import BadRequest
 
 T = TypeVar("T")
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not JSON, or not of the type that is decoded."""
+
 MAX_DEPTH = 128
 """How deep the arrays and objects of one value may nest."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.protocols.json_lines.requests import UNREADABLE, decode, diagnosis
+from adapters.protocols.json_lines.requests import decode, diagnosis
+from application.json_text import UNREADABLE
 from application.json_wording import LONE_SURROGATE, in_json_words, wrong_with
 
 

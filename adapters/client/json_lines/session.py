@@ -11,7 +11,6 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
-import msgspec
 from msgspec import UNSET
 
 from adapters.client.json_lines.lines import Lines, is_one_line, refuse_foreign
@@ -19,6 +18,7 @@ from adapters.client.json_lines.marks import END, MARKS, joined
 from adapters.client.json_lines.replies import ReplyReader, id_of
 from adapters.client.json_lines.requests import request_lines
 from application.commands import Command
+from application.json_text import UNREADABLE
 from domain.errors import BadJson, TimedOut, TooLarge, TooManyClients, Unauthenticated, Unavailable
 
 WINDOW = 32 * 1024
@@ -98,7 +98,7 @@ class ClientSession:
             outcomes = self._replies.outcomes(lines, answered)
             if not self._asked:
                 self._check_id(lines, outcomes[-1])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             refuse_foreign(lines)
             raise Unavailable(f"the reply is not of this protocol: {error}") from error
         if b'"ok":false' in lines:

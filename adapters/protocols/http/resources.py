@@ -37,6 +37,7 @@ from application.commands.documents import (
     tag_of,
 )
 from application.json_patch import operations
+from application.json_text import UNREADABLE
 from application.json_wording import wrong_with
 from domain.errors import BadJson, BadRequest
 from domain.store import Entry
@@ -136,7 +137,7 @@ def json_text(body: bytes) -> bytes:
     try:
         body.decode()
         return bytes(_decode_raw(body.strip(b" \t\r\n")))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadJson(f"the body is no JSON: {wrong_with(body, error)}") from error
 
 

@@ -24,8 +24,9 @@ from adapters.protocols.json_lines.replies import (
     success,
     success_in_pieces,
 )
-from adapters.protocols.json_lines.requests import UNREADABLE, decode, diagnosis
+from adapters.protocols.json_lines.requests import decode, diagnosis
 from application.commands import Batch, Command, Id
+from application.json_text import UNREADABLE
 from application.limits import Limits
 from application.ports import Codec, Encoded, Request, Settled, Steps
 from domain.errors import BadJson, KvError, TooLarge

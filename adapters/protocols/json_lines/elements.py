@@ -11,6 +11,7 @@ from typing import Dict, List, Type, Union
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from application.json_text import UNREADABLE
 from application.limits import Limits
 from domain.errors import TooLarge
 
@@ -46,7 +47,7 @@ def check_elements(line: bytes, limits: Limits) -> None:
 
     try:
         msgspec.json.Decoder(_Request, dec_hook=count).decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return
 
 

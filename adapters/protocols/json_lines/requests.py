@@ -17,13 +17,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.commands import COMMANDS, NAMES, Batch, Command, Id, InBatch, closest_name, name_of
 from application.exact_integers import exact, exact_commands
+from application.json_text import UNREADABLE
 from application.json_wording import in_json_words, wrong_with
 from domain.errors import BadJson, BadRequest, KvError, UnknownCommand
 
 decode = exact_commands(msgspec.json.Decoder(Union[COMMANDS]).decode)
 """The command on a line; raises one of `UNREADABLE`, which `diagnosis` explains."""
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 ONE_OBJECT = "a request is one JSON object on one line"
 

@@ -13,6 +13,7 @@ from typing import List, Optional, Sequence
 import msgspec
 
 from application.byte_values import to_bytes, to_text, to_texts
+from application.json_text import UNREADABLE
 from domain.errors import BadRequest
 
 MARK = b"\0json "
@@ -50,7 +51,7 @@ def _is_json(text: bytes) -> bool:
     try:
         text.decode()
         return _has_break(text) is None and bytes(_decode_raw(text)) == text
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
 
 

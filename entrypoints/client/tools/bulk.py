@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from application.commands import Command, Get, GetTtl, MGet, MSet, Set
+from application.json_text import UNREADABLE
 from application.json_wording import wrong_with
 from application.ports import Pipelined
 from domain.errors import KvError, TooLarge, Unreachable
@@ -75,7 +76,7 @@ class Import:
             for number, text in chunk:
                 try:
                     line = _decode(text) if text.strip() else None
-                except _UNREADABLE as error:
+                except UNREADABLE as error:
                     self._store(good, number - 1)
                     good = {}
                     self._refuse(number, wrong_with(text, error))
@@ -166,6 +167,5 @@ def _or_unset(ttl: Optional[float]) -> Any:
     return UNSET if ttl is None else ttl
 
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
