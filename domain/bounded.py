@@ -125,10 +125,8 @@ class BoundedStore(InMemoryStore):
         self,
         items: Mapping[str, bytes],
         due: Optional[float],
-        slots: Optional[Sequence[Optional[Slot]]] = None,
+        slots: Sequence[Optional[Slot]],
     ) -> None:
-        if slots is None:
-            slots = self._slots(items)
         self._contents.memory += _growth_of(items, slots, None)
         super()._put_many(items, due, slots)
 

@@ -89,10 +89,8 @@ class EvictingStore(BoundedStore):
         self,
         items: Mapping[str, bytes],
         due: Optional[float],
-        slots: Optional[Sequence[Optional[Slot]]] = None,
+        slots: Sequence[Optional[Slot]],
     ) -> None:
-        if slots is None:
-            slots = self._slots(items)
         super()._put_many(items, due, slots)
         self._touched.extend(hash(key) for key, slot in zip(items, slots) if slot is not None)
         if due is not None:

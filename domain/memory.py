@@ -71,11 +71,14 @@ class InMemoryStore:
         self._undo: Optional[UndoLog] = None
         self._listeners: Dict[object, Listener] = {}
         self._effects: List[Effect] = []
-        self._only_told: Sequence[Listener] = ()
-        """The listeners, where a change has to be told and nothing else."""
         self._noting: bool
+        """Whether changes are noted, for undoing or for listeners."""
         self._direct: bool
+        """Whether a change of a slot without a ttl needs nothing but the dict."""
         self._plain: bool
+        """The same, while no slot has a ttl."""
+        self._only_told: Sequence[Listener] = ()
+        """The listeners, where such a change is to be told and needs nothing else."""
         self._detached: List[Union[Shard, List[Deadline]]] = []
         self._hits = self._misses = self._expired = self._evicted = 0
         self._install(Contents())
@@ -270,7 +273,7 @@ class InMemoryStore:
         self._tell()
 
     def _write_many(self, items: Mapping[str, bytes], due: Optional[float]) -> None:
-        self._put_many(items, due)
+        self._put_many(items, due, self._slots(items))
         self._tell()
 
     def _replace(
@@ -314,12 +317,10 @@ class InMemoryStore:
         self,
         items: Mapping[str, bytes],
         due: Optional[float],
-        slots: Optional[Sequence[Optional[Slot]]] = None,
+        slots: Sequence[Optional[Slot]],
     ) -> None:
         """Stores many texts in place of `slots`, what there is at their keys."""
         shards = self._shards
-        if slots is None:
-            slots = self._slots(items)
         if self._noting:
             if self._undo is not None:
                 self._undo.note_slots(zip(items, slots))
@@ -427,11 +428,12 @@ class InMemoryStore:
                 else:
                     timed[key] = slot
         self._remove_many(slots.keys() - timed.keys(), Reason.DELETED)
-        self._put_many(texts, None)
+        self._put_many(texts, None, self._slots(texts))
         for key, (text, due, _) in timed.items():
             self._put(key, text, due)
 
     def _choose_path(self) -> None:
+        """What a change needs beside the dict, after that may have changed."""
         self._noting = bool(self._listeners) or self._undo is not None
         self._direct = not (self._noting or self._counting)
         needs_more = self._counting or self._undo is not None
