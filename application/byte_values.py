@@ -42,7 +42,7 @@ def to_text(data: Data, may_be_json: bytes = _MAY_BE_JSON) -> bytes:
 
 
 def to_text_in_steps(data: Data) -> Generator[None, None, bytes]:
-    """The same in short steps, but for one look at the syntax."""
+    """What `to_text` returns, in short steps, but for one look at the syntax."""
     data, may_be_json = _bytes_of(data), _MAY_BE_JSON
     if _is_document(data):
         yield

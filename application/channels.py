@@ -127,7 +127,7 @@ class Channels:
         _add(self._by_channel, subscriber, subscriber.channels, name)
 
     def unsubscribe(self, subscriber: Subscriber, name: str) -> None:
-        """The opposite."""
+        """Undoes `subscribe`."""
         _remove(self._by_channel, subscriber, subscriber.channels, name)
 
     def subscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
@@ -146,7 +146,7 @@ class Channels:
         _add(self._by_pattern, subscriber, subscriber.patterns, pattern)
 
     def unsubscribe_pattern(self, subscriber: Subscriber, pattern: str) -> None:
-        """The opposite."""
+        """Undoes `subscribe_pattern`."""
         self._n_by_pattern -= pattern in subscriber.patterns
         _remove(self._by_pattern, subscriber, subscriber.patterns, pattern)
         if pattern not in self._by_pattern and pattern in self._globs:
@@ -165,11 +165,11 @@ class Channels:
         return searching_cost(self._weight, len(channel))
 
     def delivering_cost(self, channel: str) -> int:
-        """The same of all else that is done to publish to a channel."""
+        """What all else costs that is done to publish to a channel, in the same unit."""
         return _DELIVERY * (self.count(channel) + self._n_by_pattern)
 
     def naming_cost(self, pattern: str) -> int:
-        """The same of the channels that match a pattern, that of making it included."""
+        """What it costs to make a pattern and to find the channels that match, in the same unit."""
         made = glob(pattern)
         return made.cost + made.matching_cost(self._by_channel)
 

@@ -56,7 +56,7 @@ def validated(text: bytes, budget: Budget, where: str = "value") -> bytes:
 def validated_in_steps(
     text: bytes, budget: Budget, where: str = "value"
 ) -> Generator[None, None, bytes]:
-    """The same in short steps."""
+    """What `validated` returns, in short steps."""
     yield from _check(text, MAX_DEPTH, budget, where)
     return _without_breaks(text)
 
@@ -80,7 +80,7 @@ def are_plain(texts: Sequence[bytes]) -> bool:
 def validated_items_in_steps(
     items: Mapping[str, Raw], budget: Budget
 ) -> Generator[None, None, Dict[str, bytes]]:
-    """The same in short steps."""
+    """What `validated_items` returns, in short steps."""
     texts = list(map(bytes, items.values()))
     together = _joined(texts)
     try:

@@ -27,6 +27,7 @@ from typing import (
 
 from application.commands import Command, Id, Results
 from application.ledger import Account
+from application.steps import at_once
 from domain.errors import KvError
 
 R = TypeVar("R")
@@ -46,8 +47,7 @@ class Executor(Protocol):
     def execute_in_steps(self, command: Command[R]) -> Steps[R]:
         """Executes incrementally, in steps that each take little time; the result and the effect
         are those of one moment all the same. The fall-back is a single step."""
-        return self.execute(command)
-        yield
+        return at_once(self.execute(command))
 
     def execute_run(
         self, kind: Type[Command[Any]], commands: Sequence[Command[Any]]
@@ -168,7 +168,7 @@ class Link(Protocol):
         ...
 
     def wake_after(self, seconds: float) -> None:
-        """The same, after some time."""
+        """Does what `wake` does, after some time."""
         ...
 
 
@@ -251,7 +251,7 @@ class Codec(Protocol):
         ...
 
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
-        """The same for one long result, in pieces that are made as they are asked for."""
+        """The reply with one long result, in pieces that are made as they are asked for."""
         ...
 
     def encode_final(self, error: KvError) -> bytes:

@@ -14,23 +14,24 @@ import gevent
 
 log = logging.getLogger(__name__)
 
-REST = 0.1
+INTERVAL_SECONDS = 0.1
 """Seconds from the time when nothing is left to do until the next look."""
 
-BREATH = 0.001
+PAUSE_SECONDS = 0.001
 """Seconds between two steps. Zero would not do: `gevent.sleep(0)` lets callbacks run, but sockets
 are looked at only after fifty of them."""
 
 
 class GeventHousekeeper:
-    """Calls `run_maintenance` while it returns that more is left to do, and again every `REST`;
-    `note_lag` is told how many seconds late the event loop was each time, by `clock`."""
+    """Calls `run_maintenance` while it returns that more is left to do, and again every
+    `INTERVAL_SECONDS`; `note_lag` is told how many seconds late the event loop was each time, by
+    `clock`."""
 
     def __init__(
         self,
         run_maintenance: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
-        note_lag: Callable[[float], object] = float,
+        note_lag: Callable[[float], object] = lambda seconds: None,
     ) -> None:
         self._run_maintenance = run_maintenance
         self._clock = clock
@@ -46,7 +47,7 @@ class GeventHousekeeper:
 
     def _run(self) -> None:
         while True:
-            seconds = BREATH if self._more() else REST
+            seconds = PAUSE_SECONDS if self._more() else INTERVAL_SECONDS
             due = self._clock() + seconds
             gevent.sleep(seconds)
             self._note_lag(max(0.0, self._clock() - due))

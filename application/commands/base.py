@@ -31,6 +31,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from application.budget import Budget
 from application.snapshot_read import SteppedStore
+from application.steps import at_once
 from domain.errors import BadRequest
 from domain.store import Change, Store, legal_ttl
 
@@ -80,8 +81,7 @@ class Command(
     def prepare(self, budget: Budget) -> Generator[None, None, Run[R]]:
         """Do in short steps the work of `run` that needs no store, such as checking a long value,
         and return what does the rest of it; by default that is all."""
-        return self.run
-        yield
+        return at_once(self.run)
 
     def run_in_steps(self, store: SteppedStore, budget: Budget) -> Generator[None, None, R]:
         """Execute the command in short steps, between which others use the store; by default, once

@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from adapters.protocols.http.messages import Chunk, Head, Response, refusal
 from application.ports import Codec, Link, Request, Settled, Steps
+from application.steps import at_once
 from domain.errors import KvError, TooLarge
 
 END = Settled(UNSET, UNSET)
@@ -68,9 +69,8 @@ class Exchange(Protocol):
         ...
 
     def respond_in_steps(self, request: Request, result: object) -> Steps[Iterator[Reply]]:
-        """The same for one long result, in parts."""
-        return iter((self.respond(request, result),))
-        yield
+        """The response to a request with one long result, in parts."""
+        return at_once(iter((self.respond(request, result),)))
 
     def final(self, error: KvError) -> Reply:
         """What ends a response that is begun, or was asked for by the client, when the conversation

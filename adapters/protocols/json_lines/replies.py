@@ -43,7 +43,8 @@ def success(id: Id, result: object, bound: int, ids: Sequence[Id] = ()) -> bytes
 def success_in_pieces(
     id: Id, texts: Dict[str, bytes], bound: int
 ) -> Generator[None, None, Iterator[bytes]]:
-    """The same for many texts: after some steps that tell its size, pieces to send one by one."""
+    """The reply with many texts, by their keys: after some steps that tell its size, pieces to send
+    one by one."""
     begin = _encode(_Success(id, True, {}))[: -len(b"}}")]
     size = len(begin) + len(_encode(list(texts))) + len(texts) + len(b"\n")  # with a colon each
     lengths = map(len, texts.values())

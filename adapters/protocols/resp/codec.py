@@ -44,6 +44,7 @@ from application.commands import Command, Get
 from application.commands.columns import Columns
 from application.commands.strings import MGetEach, Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
+from application.steps import at_once
 from domain.errors import BadRequest, KvError, TooLarge
 
 
@@ -159,9 +160,8 @@ class RespCodec(Codec):
     def encode_in_steps(self, request: Request, result: object) -> Steps[Iterator[bytes]]:
         if isinstance(request, MGetEach) and isinstance(result, dict):
             request.check_size(result)
-            return value_pieces(result, request)
-        return iter((self.encode([request], [result]),))
-        yield
+            return at_once(value_pieces(result, request))
+        return at_once(iter((self.encode([request], [result]),)))
 
     def encode_final(self, error: KvError) -> bytes:
         return OK if isinstance(error, Closing) else error_line(error)

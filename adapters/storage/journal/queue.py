@@ -78,7 +78,7 @@ class ChangeQueue:
 
     @property
     def last(self) -> int:
-        """The same, once what there is has been taken."""
+        """Of the last frame, once what there is has been taken."""
         return self.number + bool(self._open)
 
     @property
