@@ -53,9 +53,9 @@ class Times:
 
 class ServerReport(Struct, gc=False):
     """The process: `uptime` in seconds, memory in bytes; clients connected now, ever accepted, ever
-    refused because there were too many, and ever cut because they took too long; the bytes that
-    are kept for clients between their turns; how late the event loop was for what it should have
-    done; how long clients' turns took."""
+    refused because there were too many, and ever cut, over a time-out or a bound or by CLIENT KILL;
+    the bytes that are kept for clients between their turns; how late the event loop was for what it
+    should have done; how long clients' turns took."""
 
     version: str
     uptime: float

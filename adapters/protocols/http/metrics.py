@@ -45,7 +45,7 @@ FIGURES = (
     Figure(Gauge, "connected_clients", "Clients now.", "server.connected_clients"),
     Figure(Counter, "accepted_clients", "Clients ever accepted.", "server.accepted_clients"),
     Figure(Counter, "refused_clients", "Clients over the bound.", "server.refused_clients"),
-    Figure(Counter, "cut_clients", "Clients that took too long.", "server.cut_clients"),
+    Figure(Counter, "cut_clients", "Clients over a time-out or a bound.", "server.cut_clients"),
     Figure(Gauge, "max_clients", "Bound on clients.", "limits.max_clients"),
     Figure(Gauge, "client_buffers_bytes", "Kept for clients.", "server.client_buffers"),
     Figure(Gauge, "client_buffers_max_bytes", "Bound on it.", "limits.max_input_bytes"),
