@@ -65,7 +65,7 @@ class DurableExecutor(Executor):
     def _note(self, keys: Optional[Collection[str]]) -> None:
         needed = self._needed(keys)
         if needed > self.needed:
-            if Restriction.STUCK in self._restrictions:
+            if self._restrictions and Restriction.STUCK in self._restrictions:
                 raise DiskFull("the disk is full: this would tell of what is not on it")
             self.needed = needed
 
@@ -149,6 +149,7 @@ class DurableConversation:
         return b""
 
     def _resume(self) -> None:
-        self._is_lost = self._durability.tracks_keys and Restriction.STUCK in self._restrictions
+        if self._restrictions and self._durability.tracks_keys:
+            self._is_lost = Restriction.STUCK in self._restrictions
         self.wants = Wants.TURN
         self._link.wake()

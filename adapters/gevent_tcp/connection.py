@@ -136,18 +136,20 @@ class Connection:
         if self._is_queued:
             return
         if self._host.turns.has_time():
-            self._dispatch(self._take_turn)
+            self._dispatch(self._advance)
         else:
             self._queue()
 
     def _take_turn(self) -> None:
         self._is_queued = False
-        if self._phase is Phase.CLOSED or self._unsent:
-            return
-        if self._conversation.wants is Wants.INPUT and not self._is_woken:
+        if self._conversation.wants is not Wants.INPUT or self._is_woken:
+            self._advance()
+        elif not self._unsent:
             self._is_busy = False
             self._read()
-        else:
+
+    def _advance(self) -> None:
+        if not self._unsent and self._phase is not Phase.CLOSED:
             self._is_woken = False
             self._send(self._conversation.advance())
 
