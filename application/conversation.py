@@ -13,22 +13,21 @@ from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence
 
 from msgspec import UNSET
 
-from application.admission import Gate, LongRequests, Pause
+from application.admission import Gate
 from application.commands import Auth, Command, Results, name_of
 from application.commands.columns import kind_of
-from application.limits import Limits
-from application.password import Password
 from application.ports import (
     Closing,
     Encoded,
     Executor,
     Link,
-    Protocols,
     Request,
     Settled,
     Wants,
 )
-from application.stats import Report, ServerStats
+from application.service import LONG_BYTES, LONG_KEYS, Service
+from application.stats import Report
+from application.turn import TURN_BYTES, Turn
 from domain.errors import (
     Internal,
     KvError,
@@ -39,21 +38,6 @@ from domain.errors import (
 )
 
 log = logging.getLogger(__name__)
-
-TURN_BYTES = 64 * 1024
-"""Replies after which a turn ends, so that one client's pipeline neither holds the others up nor
-fills the memory."""
-
-TURN_SECONDS = 0.001
-"""Time after which a turn ends. The clock is read where a command may have taken long."""
-
-LONG_BYTES, LONG_KEYS = 256 * 1024, 4000
-"""Bytes of a request or of its reply, and keys of a request, above which it has turns of its own,
-as one that touches the whole keyspace always has."""
-
-QUICK_BYTES = 4096
-"""Bytes that arrive, with those before them of the same request, up to which reading a value takes
-no more than 0.3 ms, whatever it is."""
 
 REFUSED_AFTER = 1.0
 """Seconds for a client over the maximum to send its first bytes, so that it is refused in its own
@@ -70,68 +54,6 @@ _BEGUN = object()
 
 Work = Generator[Optional[bytes], None, None]
 """A request that takes several turns: what to send in each of them, None for nothing yet."""
-
-
-class Service:
-    """What all conversations of a server share."""
-
-    def __init__(
-        self,
-        executor: Executor,
-        protocols: Protocols,
-        limits: Limits,
-        stats: ServerStats,
-        long_requests: LongRequests,
-        password: Optional[Password] = None,
-        pause: Optional[Pause] = None,
-    ) -> None:
-        self.executor = executor
-        self.protocols = protocols
-        self.limits = limits
-        self.stats = stats
-        self.long_requests = long_requests
-        self.password = password
-        self.pause = pause or Pause(stats.clock)
-        # A request of up to this many bytes can name neither too long a key nor too many keys; a
-        # short one has no need for turns of its own, either, and of a quick one even the values
-        # take no time.
-        harmless = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
-        self.harmless_bytes = min(harmless, limits.max_request_bytes)
-        self.short_bytes = min(self.harmless_bytes, len('"",') * LONG_KEYS)
-        self.quick_bytes = min(self.harmless_bytes, QUICK_BYTES)
-
-
-class Turn:
-    """What a turn has spent: `size` is about how many bytes its replies have. The next one begins
-    anew."""
-
-    __slots__ = ("_began", "_clock", "_note", "size")
-
-    def __init__(self, stats: ServerStats) -> None:
-        self._clock = stats.clock
-        self._note = stats.turns.note
-
-    def begin(self) -> None:
-        """Begins now."""
-        self._began = self._clock()
-        self.size = 0
-
-    def end(self) -> None:
-        """Counts how long it took."""
-        self._note(self._clock() - self._began)
-
-    def is_over(self) -> bool:
-        """Whether it has spent enough."""
-        return self.size > TURN_BYTES or self._clock() - self._began > TURN_SECONDS
-
-    def is_over_after(self, outcome: object) -> bool:
-        """The same, once a request has an outcome; what cannot have taken long costs no look at
-        the clock."""
-        if isinstance(outcome, bytes):
-            self.size += len(outcome)
-            if type(outcome) is bytes:
-                return self.size > TURN_BYTES
-        return outcome is not True and self.is_over()
 
 
 class Conversation:

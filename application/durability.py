@@ -11,8 +11,9 @@ from typing import Any, Collection, Optional, Sequence, Type, TypeVar
 
 from application.commands import Command, Results
 from application.commands.columns import keys_named_by
-from application.conversation import Conversation, Service
+from application.conversation import Conversation
 from application.ports import Durability, Executor, Link, Restriction, Steps, Wants
+from application.service import Service
 from domain.errors import DiskFull
 
 R = TypeVar("R")

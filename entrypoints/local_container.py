@@ -16,10 +16,11 @@ from adapters.process import resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from application.admission import LongRequests
-from application.conversation import Conversation, Service
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Executor, Pipelined
+from application.service import Service
 from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Store

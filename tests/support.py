@@ -40,12 +40,13 @@ from adapters.gevent_tcp.server import GeventServer
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
 from application.admission import LongRequests
-from application.conversation import Conversation, Service
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import Password
 from application.ports import Conversation as ConversationPort
 from application.ports import Executor, Wants
+from application.service import Service
 from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from domain.store import Change, Entry, Page, Stats, Store, Traits

@@ -14,11 +14,11 @@ from adapters.storage.journal.disk import RESERVE
 from adapters.storage.journal.journal import Journal
 from adapters.storage.journal.writer import LOOK_BYTES
 from application.admission import LongRequests
-from application.conversation import Service
 from application.durability import SMALL, DurableConversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Wants
+from application.service import Service
 from application.stats import ServerStats
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from application.admission import MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT
 from application.commands import NAMES, Auth, Command, Ping
-from application.conversation import LONG_KEYS, REFUSED_AFTER, TURN_BYTES, Conversation
+from application.conversation import REFUSED_AFTER, Conversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
 from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
 from application.ports import Executor, Wants
+from application.service import LONG_KEYS
+from application.turn import TURN_BYTES
 from domain.memory import InMemoryStore
 from tests.support import Clock, service_of, wanted
 from tests.test_json_lines import CONVERSATION, REPLIES, anything, bytewise, replies

@@ -17,10 +17,11 @@ from adapters.client.json_lines import session as client_side
 from adapters.client.json_lines.session import ClientSession
 from adapters.protocols.json_lines.lines import Lines
 from application.commands import NAMES, Command, Delete, Get, MGet, Ping, Set, closest_name
-from application.conversation import TURN_BYTES, Conversation
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Executor, Wants
+from application.turn import TURN_BYTES
 from domain.errors import BY_CODE, BadRequest, KvError, TooLarge, Unavailable
 from domain.memory import InMemoryStore
 from tests.samples import REFUSED

@@ -11,11 +11,12 @@ import pytest
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.json_lines.lines import BLOCK, WINDOW, Lines
-from application.conversation import TURN_BYTES, Conversation
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
 from application.ports import Wants
+from application.turn import TURN_BYTES
 from domain.memory import InMemoryStore
 from tests.support import Clock, answer, finish, new_session, service_of, session_of, wanted
 from tests.test_json_lines import replies

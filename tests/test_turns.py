@@ -10,7 +10,7 @@ import pytest
 
 from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.turns import IMMEDIATE_SECONDS, Turns
-from application import conversation as conversations
+from application import turn
 from application.commands import COMMANDS, name_of
 from application.ports import Conversation, Wants
 from tests.support import Clock, answer, finish, server_container, wanted
@@ -97,7 +97,7 @@ def test_a_request_that_is_long_or_compares_documents_waits(
 def test_a_client_with_nothing_left_to_do_wants_input_however_long_its_turn_took(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conversations, "TURN_SECONDS", -1.0)
+    monkeypatch.setattr(turn, "TURN_SECONDS", -1.0)
     talk = conversation()
     for request_, reply in ((b"PING\r\n", b"+PONG\r\n"), (b"INCR n\r\n", b":1\r\n")):
         assert talk.receive(request_) == reply

@@ -34,6 +34,7 @@ from application.ledger import Ledger
 from application.limits import Limits
 from application.password import Password
 from application.ports import Codec, Conversation, Executor
+from application.service import Service
 from application.stats import ServerStats
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
@@ -194,7 +195,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     password = when(config.password, providers.Singleton(Password, config.password, clock))
     service = providers.Singleton(
-        conversations.Service, executor, protocols, limits, stats, long_requests, password, pause
+        Service, executor, protocols, limits, stats, long_requests, password, pause
     )
     plain_conversation: providers.Provider[Conversation] = when(
         config.data_dir,

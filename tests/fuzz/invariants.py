@@ -34,7 +34,7 @@ import msgspec
 
 from adapters.client.json_lines.session import ClientSession
 from adapters.protocols.json_lines import lines as server_lines
-from application import conversation
+from application import conversation, turn
 from application.commands import COMMANDS, Command
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -104,7 +104,8 @@ def _converse(store: Store, pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
     with contextlib.ExitStack() as low:
         low.enter_context(mock.patch.object(Times, "note"))  # INFO's turns depend on the cuts
         talk = session_of(LocalExecutor(store, LIMITS), LIMITS, _stopped_clock)
-        low.enter_context(mock.patch.object(conversation, "TURN_BYTES", PORTION))
+        for module in (conversation, turn):
+            low.enter_context(mock.patch.object(module, "TURN_BYTES", PORTION))
         low.enter_context(mock.patch.object(server_lines, "BLOCK", BLOCK))
         low.enter_context(mock.patch.object(server_lines, "WINDOW", WINDOW))
         sent = answer(talk, pieces)

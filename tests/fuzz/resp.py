@@ -15,10 +15,11 @@ from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.resp.codec import RespCodec
 from adapters.protocols.resp.session import Shared
 from application.admission import LongRequests
-from application.conversation import Conversation, Service
+from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Wants
+from application.service import Service
 from application.stats import ServerStats
 from domain.memory import InMemoryStore
 from tests.support import ROOT, answer
