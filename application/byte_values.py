@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from application.budget import Budget
-from application.json_text import CHUNK, UNREADABLE, validated, validated_in_steps
+from application.json_text import STEP_BYTES, UNREADABLE, validated, validated_in_steps
 from application.limits import DEFAULTS
 from domain.errors import BadRequest, TooLarge
 
@@ -73,7 +73,7 @@ def _portions(datas: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     start = size = 0
     for end, data in enumerate(datas):
         size += len(data) + 1
-        if size > CHUNK and end > start:
+        if size > STEP_BYTES and end > start:
             yield datas[start:end]
             start, size = end, len(data)
     yield datas[start:]

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Set
 
 from application.budget import Budget
-from application.snapshot_read import PART, SteppedStore
+from application.snapshot_read import STEP_KEYS, SteppedStore
 from domain.effects import Cleared, Effect, Put, PutMany
 from domain.store import Page, Store
 
@@ -21,7 +21,7 @@ DATABASES = 16
 MARK = "\0db"
 """Begins the keys of databases other than 0, and no others that should be listed."""
 
-PAGE = 1000
+PAGE_KEYS = 1000
 
 LOOK_BYTES = 16
 """What a look at a key counts for, of the bytes that a transaction works on."""
@@ -54,7 +54,7 @@ def pages_of(store: Store, prefix: str, begins: str = "") -> Iterator[List[str]]
     others may use the store between two pages."""
     cursor: Optional[str] = None
     while True:
-        keys, cursor = page_of(store, prefix, cursor, begins, PAGE)
+        keys, cursor = page_of(store, prefix, cursor, begins, PAGE_KEYS)
         yield keys
         if cursor is None:
             return
@@ -122,7 +122,7 @@ class Databases:
         if not prefix:
             others = FoundKeys(MARK)
             yield from others.read(store)
-            if len(others) <= PART:
+            if len(others) <= STEP_KEYS:
                 return self.clear(store, prefix, budget)
             yield from others.free()
         n_keys = 0
@@ -160,7 +160,7 @@ class FoundKeys:
             for keys in pages_of(store, self._prefix):
                 self._add(keys)
                 yield
-            while store.expire_due(PART) == PART:
+            while store.expire_due(STEP_KEYS) == STEP_KEYS:
                 yield
             return store.count()
         finally:

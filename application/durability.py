@@ -18,7 +18,7 @@ from domain.errors import DiskFull
 
 R = TypeVar("R")
 
-SMALL = 512
+SMALL_BYTES = 512
 """Bytes of output up to which what waits is not counted among the memory that clients hold."""
 
 
@@ -111,7 +111,7 @@ class DurableConversation:
             self._was_woken = True  # by something that the conversation inside waits for
             return b""
         self._parked = b""
-        if len(output) > SMALL:
+        if len(output) > SMALL_BYTES:
             self._link.account.change(-len(output))
         if self._is_lost:
             self._inner.close()
@@ -145,7 +145,7 @@ class DurableConversation:
             return output
         self._parked = output
         self.wants = Wants.WAKE
-        if len(output) > SMALL:
+        if len(output) > SMALL_BYTES:
             self._link.account.change(len(output))
         return b""
 

@@ -14,7 +14,7 @@ from application.budget import Budget
 from application.commands import Command, Results
 from application.limits import DEFAULTS, Limits
 from application.ports import Executor, Pipelined, Steps
-from application.snapshot_read import PART, SteppedStore
+from application.snapshot_read import STEP_KEYS, SteppedStore
 from domain.effects import Observable
 from domain.errors import KvError, Unavailable
 from domain.store import Maintained, Store
@@ -50,7 +50,7 @@ class LocalExecutor(Executor):
             run = yield from command.prepare(self._budget)
             return run(self._store, self._budget)
         if command.touches_keyspace():
-            while self._stepped.expire_due(PART) == PART:
+            while self._stepped.expire_due(STEP_KEYS) == STEP_KEYS:
                 yield
         return (yield from command.run_in_steps(self._stepped, self._budget))
 

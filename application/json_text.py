@@ -47,7 +47,7 @@ def validated(text: bytes, budget: Budget, where: str = "value") -> bytes:
     Raises `BadRequest`, which names `where`, when a strict reader could not take it back: bad
     UTF-8, numbers beyond double precision or `MAX_DIGITS` digits, nesting beyond `MAX_DEPTH`.
     """
-    is_short = len(text) <= CHUNK and (text.isascii() or _is_utf8(text))
+    is_short = len(text) <= STEP_BYTES and (text.isascii() or _is_utf8(text))
     if is_short and (text[0] == _QUOTE or _is_plain(text)):
         return text
     return finished(validated_in_steps(text, budget, where))
@@ -72,7 +72,7 @@ def validated_items(items: Mapping[str, Raw], budget: Budget) -> Dict[str, bytes
 def are_plain(texts: Sequence[bytes]) -> bool:
     """Whether one look at all of some JSON texts tells that each can be stored as it is."""
     together = b",".join(texts)
-    if len(together) > CHUNK or not (together.isascii() or _is_utf8(together)):
+    if len(together) > STEP_BYTES or not (together.isascii() or _is_utf8(together)):
         return False
     return set(map(_first_byte, texts)) == _STRINGS or _is_plain(together)
 
@@ -131,7 +131,7 @@ def decoded(text: bytes) -> Any:
 _decode = exact(msgspec.json.Decoder(float_hook=float).decode)
 _encode = msgspec.json.Encoder().encode
 
-CHUNK = 128 * 1024
+STEP_BYTES = 128 * 1024
 """Bytes that are checked in a step, a millisecond's worth as a rule."""
 
 _SHORT = 200
@@ -230,15 +230,15 @@ def _check(text: bytes, max_depth: int, budget: Budget, where: str) -> Generator
             structure = unescaped.translate(None, _NO_STRUCTURE).replace(b'""', b"")
             depth = _nested(_outside_strings(structure, inside), depth, max_depth, where)
         inside ^= unescaped.count(b'"') % 2 == 1
-        if len(text) > CHUNK:
+        if len(text) > STEP_BYTES:
             yield
 
 
 def _chunks(text: bytes) -> Iterator[bytes]:
     """The text in pieces, cut behind commas, so that neither a number nor an escape is cut."""
     start = 0
-    while len(text) - start > CHUNK:
-        end = text.find(b",", start + CHUNK) + 1
+    while len(text) - start > STEP_BYTES:
+        end = text.find(b",", start + STEP_BYTES) + 1
         if not end:
             break
         yield text[start:end]

@@ -16,7 +16,7 @@ from typing import Collection, Dict, Generator, Iterable, Optional, Protocol, Se
 from domain.effects import Cleared, Effect, Observable, Put, PutMany
 from domain.store import Maintained, Store
 
-PART = 1000
+STEP_KEYS = 1000
 """How many keys are dealt with in a step, a millisecond's worth."""
 
 
@@ -31,11 +31,11 @@ def snapshot(store: SteppedStore, keys: Sequence[str]) -> Generator[None, None, 
     read = SnapshotRead()
     unsubscribe = store.subscribe(read.listen)
     try:
-        for start in range(0, len(keys), PART):
-            part = keys[start : start + PART]
+        for start in range(0, len(keys), STEP_KEYS):
+            part = keys[start : start + STEP_KEYS]
             read.add(part, store.get_many(part))
             yield
-        while store.expire_due(PART) == PART:
+        while store.expire_due(STEP_KEYS) == STEP_KEYS:
             yield
     finally:
         unsubscribe()

@@ -31,7 +31,7 @@ from domain.contents import MASK
 from domain.deadlines import Slot
 from domain.effects import Reason
 from domain.errors import OutOfMemory
-from domain.memory import STEP, InMemoryStore
+from domain.memory import STEP_DEADLINES, InMemoryStore
 from domain.sizes import DEADLINE, cost, costs
 from domain.store import Stats, Store
 
@@ -178,7 +178,7 @@ class BoundedStore(InMemoryStore):
                 self._contents.deadlines.drop(hash(key) & MASK, key, slot)
         growth = _growth_of(items, self._slots(items) if timed else slots, due)
         for _ in range(MAX_EXPIRY_STEPS):
-            if self._excess(growth) <= 0 or not self._expire(now, STEP):
+            if self._excess(growth) <= 0 or not self._expire(now, STEP_DEADLINES):
                 break
         return growth
 

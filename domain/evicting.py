@@ -33,7 +33,7 @@ from domain.deadlines import Shard, Slot
 from domain.effects import Reason
 from domain.sizes import DEADLINE, cost, costs
 
-TOUCHED = 10_000
+MAX_TOUCHED = 10_000
 """How many reads are remembered until they are looked at; older ones are forgotten."""
 
 MARKS = 8
@@ -56,7 +56,7 @@ class EvictingStore(BoundedStore):
 
     def __init__(self, clock: Callable[[], float], max_memory: int) -> None:
         super().__init__(clock, max_memory)
-        self._touched: Deque[int] = deque(maxlen=TOUCHED)
+        self._touched: Deque[int] = deque(maxlen=MAX_TOUCHED)
         self._touch: Callable[[int], None] = self._touched.append
 
     def get(self, key: str) -> Optional[bytes]:

@@ -40,13 +40,13 @@ from domain.store import Change, Entry, Page, ShardCopy, Stats, Store, Traits
 
 R = TypeVar("R")
 
-STEP = 1000
+STEP_DEADLINES = 1000
 """How many deadlines one call of `run_maintenance` deals with, a millisecond's worth."""
 
 STEP_SECONDS = 0.001
 """How long one call of `run_maintenance` frees what was cleared."""
 
-SCANNED = 4_000
+SCAN_STEP_KEYS = 4_000
 """How many keys a page of a scan looks at before it ends early, some milliseconds' worth."""
 
 _get: Callable[[Shard, str], Optional[Slot]] = dict.get
@@ -185,7 +185,7 @@ class InMemoryStore:
                 keys.append(key)
                 last = key
             last = None
-            if scanned > SCANNED and index + 1 < SHARDS:
+            if scanned > SCAN_STEP_KEYS and index + 1 < SHARDS:
                 return Page(keys, _cursor(index + 1, None))
         return Page(keys, None)
 
@@ -239,7 +239,7 @@ class InMemoryStore:
         if self._detached:
             self._free_until(self._clock() + STEP_SECONDS)
             return True
-        return self.expire_due(STEP) == STEP
+        return self.expire_due(STEP_DEADLINES) == STEP_DEADLINES
 
     # Saving and restoring.
 

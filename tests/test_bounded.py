@@ -16,7 +16,7 @@ from domain.bounded import BoundedStore
 from domain.contents import MASK
 from domain.errors import OutOfMemory
 from domain.evicting import EvictingStore
-from domain.memory import STEP
+from domain.memory import STEP_DEADLINES
 from domain.sizes import DEADLINE, cost
 from domain.store import Entry, Store
 from tests import audit
@@ -181,7 +181,7 @@ class TestRefusing:
         clock = Clock()
         store = BoundedStore(clock, 10 * SIZE)
         store.restore({f"p:{number}": TEXT for number in range(1000)})
-        count = bounded.MAX_EXPIRY_STEPS * STEP
+        count = bounded.MAX_EXPIRY_STEPS * STEP_DEADLINES
         store.restore({f"t:{number}": b"1" for number in range(count + 1)}, due=5)
         clock.now = 5
         with pytest.raises(OutOfMemory):

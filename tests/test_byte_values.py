@@ -88,7 +88,7 @@ def test_many_become_the_same_texts_as_each_alone(datas: List[bytes]) -> None:
 @given(datas=st.lists(st.binary() | json_like | pieces, min_size=1), chunk=st.integers(1, 60))
 def test_many_become_the_same_texts_in_steps(datas: List[bytes], chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(byte_values, "CHUNK", chunk)
+        patch.setattr(byte_values, "STEP_BYTES", chunk)
         assert finished(to_texts_in_steps(datas)) == list(map(to_text, datas))
 
 

@@ -75,8 +75,8 @@ def test_a_database_that_was_used_once_is_never_left_out() -> None:
 
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAGE", 3)
-    monkeypatch.setattr(module, "PART", 3)
+    monkeypatch.setattr(module, "PAGE_KEYS", 3)
+    monkeypatch.setattr(module, "STEP_KEYS", 3)
 
 
 def finished(steps: Generator[None, None, Any], between: Any = None) -> Tuple[Any, int]:

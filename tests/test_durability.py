@@ -14,7 +14,7 @@ from adapters.storage.journal.disk import RESERVE
 from adapters.storage.journal.journal import Journal
 from adapters.storage.journal.writer import LOOK_BYTES
 from application.admission import LongRequests
-from application.durability import SMALL, DurableConversation
+from application.durability import SMALL_BYTES, DurableConversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.ports import Wants
@@ -268,11 +268,11 @@ def test_replies_wait_while_too_much_is_to_be_written(
 
 
 def test_output_that_waits_is_counted_until_it_is_sent(world: World) -> None:
-    text = b'"%s"' % (b"x" * SMALL)
+    text = b'"%s"' % (b"x" * SMALL_BYTES)
     world.store.set("k", text)
     client = Client(world)
     client.send(GET)
-    assert client.link.account.held > SMALL
+    assert client.link.account.held > SMALL_BYTES
     world.background.work()
     assert text in client.receive()
     assert client.link.account.held == 0

@@ -50,7 +50,7 @@ def depth(value: Any) -> int:
 def test_the_first_brackets_of_a_chunk_may_be_too_deep() -> None:
     text = b"[" * MAX_DEPTH + b"0," + b"[]," * 100 + b"0" + b"]" * MAX_DEPTH
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_text, "CHUNK", 100)
+        patch.setattr(json_text, "STEP_BYTES", 100)
         with pytest.raises(BadRequest, match="nests deeper"):
             validated(text, BUDGET)
 
@@ -67,7 +67,7 @@ def test_a_value_is_refused_just_when_it_nests_too_deep(
         value = [value, name] if len(name) % 2 else {name: value, "other": []}
     text = json.dumps(value).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_text, "CHUNK", chunk)
+        patch.setattr(json_text, "STEP_BYTES", chunk)
         if depth(value) > MAX_DEPTH:
             with pytest.raises(BadRequest, match="nests deeper"):
                 validated(text, BUDGET)
@@ -136,7 +136,7 @@ def is_readable(text: bytes) -> bool:
 @given(text=texts, chunk=st.integers(1, 20) | st.just(1 << 20))
 def test_a_text_is_stored_just_when_a_strict_reader_takes_it(text: bytes, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_text, "CHUNK", chunk)
+        patch.setattr(json_text, "STEP_BYTES", chunk)
         try:
             stored: Optional[bytes] = validated(text, BUDGET)
         except BadRequest:

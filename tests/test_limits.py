@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 import pytest
 
 from adapters.client.loopback import LoopbackLink
-from adapters.protocols.json_lines.lines import BLOCK, WINDOW, Lines
+from adapters.protocols.json_lines.lines import BLOCK_BYTES, WINDOW, Lines
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger
@@ -125,7 +125,9 @@ class TestMemory:
 
     LENGTH = 100_000
 
-    @pytest.mark.parametrize("size", [1, 2, 100, BLOCK - 1, BLOCK, BLOCK + 1, 50_000])
+    @pytest.mark.parametrize(
+        "size", [1, 2, 100, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 50_000]
+    )
     def test_a_long_line_in_pieces_takes_its_bytes(self, size: int) -> None:
         lines = Lines(1 << 20)
         tracemalloc.start()
@@ -136,7 +138,7 @@ class TestMemory:
         finally:
             tracemalloc.stop()
         assert lines.buffered == self.LENGTH
-        assert peak < 1.3 * self.LENGTH + size + BLOCK
+        assert peak < 1.3 * self.LENGTH + size + BLOCK_BYTES
 
     def test_small_and_large_pieces_in_turn_take_their_bytes(self) -> None:
         lines = Lines(1 << 20)
@@ -144,11 +146,11 @@ class TestMemory:
         try:
             for _ in range(20):
                 feed(lines, b"x")
-                feed(lines, b"x" * BLOCK)
+                feed(lines, b"x" * BLOCK_BYTES)
             now, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert now < 1.3 * 20 * (BLOCK + 1)
+        assert now < 1.3 * 20 * (BLOCK_BYTES + 1)
 
     def test_a_complete_line_leaves_nothing_buffered(self) -> None:
         lines = Lines(1 << 20)

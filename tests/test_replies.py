@@ -48,7 +48,7 @@ def test_pieces_make_up_the_same_reply_to_a_batch(id: Id, pairs: List[Tuple[Id, 
     own, outcomes = [own for own, _ in pairs], [outcome for _, outcome in pairs]
     with pytest.MonkeyPatch.context() as small:
         small.setattr(replies, "PIECE_KEYS", 3)
-        small.setattr(replies, "PIECE", 20)
+        small.setattr(replies, "PIECE_BYTES", 20)
         together = b"".join(replies.batch_in_pieces(id, outcomes, own))
     assert together == replies.success(id, outcomes, PLENTY, own)
 

@@ -40,7 +40,7 @@ KEYS = [f"key:{number}" for number in range(12)]
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot_read, "PART", 3)
+    monkeypatch.setattr(snapshot_read, "STEP_KEYS", 3)
 
 
 def filled(store: Optional[Store] = None) -> LocalExecutor:
@@ -216,7 +216,7 @@ def test_a_read_in_steps_ends_under_continuous_writes() -> None:
     while read.step():
         steps += 1
         executor.execute(MSet({key: Raw(b"%d" % steps) for key in KEYS}))
-    assert steps == len(KEYS) // snapshot_read.PART
+    assert steps == len(KEYS) // snapshot_read.STEP_KEYS
     assert read.result == dict.fromkeys(KEYS, b"%d" % steps)
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from adapters.client.loopback import LoopbackLink
 from adapters.client.network import Network, SocketApi, TlsConfig
-from adapters.gevent_tcp.tls import PORTION, READS, Certificates, TlsConversation
+from adapters.gevent_tcp.tls import READS, STEP_BYTES, Certificates, TlsConversation
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -304,7 +304,7 @@ class TestLargeReplies:
         answered = client.ask(asked)
         assert [reply["id"] for reply in replies(answered)] == list(range(500))
         assert len(answered) > 5_000_000
-        assert max(map(len, client.said)) < 2 * PORTION + 10_000 + 20 * ENVELOPE
+        assert max(map(len, client.said)) < 2 * STEP_BYTES + 10_000 + 20 * ENVELOPE
 
     def test_large_replies_to_one_request_a_record_are_sent_in_portions(
         self, connect: Connect
@@ -316,7 +316,7 @@ class TestLargeReplies:
         for _ in range(100):
             client.tls.write(b'{"type":"GET","key":"k"}\n')
         assert client.ask(PING).count(b"\n") == 101
-        assert max(map(len, client.said)) < PORTION + 10_000 + 10 * ENVELOPE
+        assert max(map(len, client.said)) < STEP_BYTES + 10_000 + 10 * ENVELOPE
 
     def test_a_reply_of_several_megabytes_arrives_whole(self, connect: Connect) -> None:
         client = connect()
@@ -332,7 +332,7 @@ class TestLargeReplies:
         client.tls.write(b'{"type":"GET","key":"k"}\n' * 20_000 + b'{"type":"FLUSH"}\n')
         first = client.conversation.receive(client.outgoing.read())
         assert client.conversation.wants is Wants.TURN
-        assert len(first) < 2 * PORTION + 10_000 + 20 * ENVELOPE
+        assert len(first) < 2 * STEP_BYTES + 10_000 + 20 * ENVELOPE
 
 
 class TestEnding:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Op
 from adapters.client.address import Address
 from domain.errors import Unavailable
 
-PAGE = 250
+PAGE_KEYS = 250
 """Keys that are asked for at once."""
 
 Command = Sequence[bytes]
@@ -68,9 +68,9 @@ class RedisKeys:
         """The strings, some at a time; raises `Unavailable`."""
         cursor = b"0"
         while True:
-            cursor, keys = self._one(b"SCAN", cursor, b"COUNT", b"%d" % PAGE)
-            for at in range(0, len(keys), PAGE):
-                yield self._items(keys[at : at + PAGE])
+            cursor, keys = self._one(b"SCAN", cursor, b"COUNT", b"%d" % PAGE_KEYS)
+            for at in range(0, len(keys), PAGE_KEYS):
+                yield self._items(keys[at : at + PAGE_KEYS])
             if cursor == b"0":
                 return
 

@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
-PORTION = 64 * 1024
+STEP_BYTES = 64 * 1024
 """Bytes decrypted at once, and encrypted before what has been is handed out."""
 
 RECORD = 16 * 1024
@@ -151,9 +151,9 @@ class TlsConversation:
         inner = self._inner
         self._write(output)
         for _ in range(READS):
-            if inner.wants is not Wants.INPUT or self._encrypted_size >= PORTION:
+            if inner.wants is not Wants.INPUT or self._encrypted_size >= STEP_BYTES:
                 break
-            data = self._with_input(partial(self._tls.read, PORTION))
+            data = self._with_input(partial(self._tls.read, STEP_BYTES))
             if not data:
                 self._end()
                 return

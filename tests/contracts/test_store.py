@@ -467,7 +467,7 @@ class TestInMemory:
         store.set_many({str(number): b"0" for number in range(10_000)}, ttl=1)
         clock.now += 1
         assert store.stats().keys == 10_000
-        assert maintain(store) >= 10_000 // memory.STEP
+        assert maintain(store) >= 10_000 // memory.STEP_DEADLINES
         assert store.stats().keys == 0
         assert store.stats().expired == 10_000
         assert entries(store) == []

@@ -106,7 +106,7 @@ def _converse(store: Store, pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
         talk = session_of(LocalExecutor(store, LIMITS), LIMITS, _stopped_clock)
         for module in (conversation, turn):
             low.enter_context(mock.patch.object(module, "TURN_BYTES", PORTION))
-        low.enter_context(mock.patch.object(server_lines, "BLOCK", BLOCK))
+        low.enter_context(mock.patch.object(server_lines, "BLOCK_BYTES", BLOCK))
         low.enter_context(mock.patch.object(server_lines, "WINDOW", WINDOW))
         sent = answer(talk, pieces)
     return sent, talk.wants is not Wants.END

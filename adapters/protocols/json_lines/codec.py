@@ -13,7 +13,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 from msgspec import UNSET
 
 from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
-from adapters.protocols.json_lines.lines import BLOCK, Lines
+from adapters.protocols.json_lines.lines import BLOCK_BYTES, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
     BEFORE,
@@ -51,7 +51,7 @@ class JsonLinesCodec(Codec):
 
     def decode(self, data: bytes) -> List[Request]:
         lines = self._lines.cut(data)
-        self.longest = len(lines[0]) if len(lines) == 1 else BLOCK
+        self.longest = len(lines[0]) if len(lines) == 1 else BLOCK_BYTES
         requests: List[Request] = []
         try:
             if self.longest > LONG_LINE:

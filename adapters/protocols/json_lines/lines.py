@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import List, Sequence
 
-BLOCK = 16 * 1024
+BLOCK_BYTES = 16 * 1024
 """Bytes that are searched for lines at once."""
 
 WINDOW = 64
@@ -20,7 +20,7 @@ class Lines:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._small = min(BLOCK, max_bytes)
+        self._small = min(BLOCK_BYTES, max_bytes)
         self._data = b""
         self._at = 0
         self._partial = bytearray()
@@ -43,7 +43,7 @@ class Lines:
         if data:
             self._feed(data)
         lines = self._cut_long() if self._partial else self._cut_block()
-        if self._max_bytes < BLOCK or len(lines) == 1:
+        if self._max_bytes < BLOCK_BYTES or len(lines) == 1:
             self._check(lines)
         return lines
 
@@ -100,11 +100,11 @@ class Lines:
         if end < 0:
             self.has_more = False
             return []
-        if end - at >= BLOCK:
+        if end - at >= BLOCK_BYTES:
             self._at = end + 1
             self.has_more = self._at < len(data)
             return [data[at:end]]
-        end = min(at + BLOCK, len(data))
+        end = min(at + BLOCK_BYTES, len(data))
         *lines, rest = data[at:end].split(b"\n", WINDOW)
         self._at = end - len(rest)
         self.has_more = end < len(data) or len(lines) == WINDOW

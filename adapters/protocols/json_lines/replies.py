@@ -24,7 +24,7 @@ TRUE = BEFORE + b"true" + AFTER
 BEFORE_WITH_ID: Dict[Id, bytes] = {id: b'{"id":%d,"ok":true,"result":' % id for id in range(100)}
 """What stands before a result in a reply with one of the ids that clients are advised to use."""
 
-PIECE, PIECE_KEYS = 256 * 1024, 1000
+PIECE_BYTES, PIECE_KEYS = 256 * 1024, 1000
 """Bytes of a long reply that are made and sent at once, more or less, and keys at the most."""
 
 
@@ -65,7 +65,7 @@ def batch_in_pieces(id: Id, results: Sequence[object], ids: Sequence[Id]) -> Ite
         for part in _parts(each, result, b"," if number else b""):
             parts.append(part)
             size += len(part)
-            if size > PIECE:
+            if size > PIECE_BYTES:
                 yield b"".join(parts)
                 parts, size = [], 0
     yield b"".join([*parts, b"]}\n"])
@@ -81,7 +81,7 @@ def _parts(id: Id, result: object, before: bytes) -> Iterator[bytes]:
 
 def _pieces(begin: bytes, texts: Dict[str, bytes], size: int, end: bytes) -> Iterator[bytes]:
     """A reply with texts, of about so many bytes, in pieces."""
-    keys_a_piece = min(PIECE_KEYS, PIECE * len(texts) // size + 1)
+    keys_a_piece = min(PIECE_KEYS, PIECE_BYTES * len(texts) // size + 1)
     items = iter(texts.items())
     while some := dict(islice(items, keys_a_piece)):
         yield begin + _encode(raw(some))[1:-1]

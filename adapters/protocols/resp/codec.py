@@ -14,7 +14,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 from adapters.protocols.resp.channels import pushed
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
-from adapters.protocols.resp.parser import BLOCK, Arguments, Parser
+from adapters.protocols.resp.parser import BLOCK_BYTES, Arguments, Parser
 from adapters.protocols.resp.replies import (
     DONE,
     OK,
@@ -90,7 +90,7 @@ class RespCodec(Codec):
         return self._parser.partial_number
 
     def decode(self, data: bytes) -> Sequence[Request]:
-        self.longest = BLOCK
+        self.longest = BLOCK_BYTES
         if len(data) <= self._few and not self.buffered and self._session.is_plain:
             run = read_run(self._session, data)
             if run is not None:

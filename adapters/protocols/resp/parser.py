@@ -11,7 +11,7 @@ from typing import List, Optional
 
 from domain.errors import BadRequest, TooLarge
 
-BLOCK = 16 * 1024
+BLOCK_BYTES = 16 * 1024
 """Bytes that are cut at once."""
 
 WINDOW = 64
@@ -119,10 +119,10 @@ class Parser:
     def _take_block(self) -> List[Arguments]:
         """The usual requests: short ones that have arrived whole, and have no line break in them.
         Where an argument has one the pieces do not fit their lengths, and `_take_one` is asked."""
-        if self._max_bytes < BLOCK:
+        if self._max_bytes < BLOCK_BYTES:
             return []
         data, at = self._data, self._at
-        block = data[at : at + BLOCK] if at or len(data) > BLOCK else data
+        block = data[at : at + BLOCK_BYTES] if at or len(data) > BLOCK_BYTES else data
         pieces = block.split(b"\r\n")
         last = len(pieces) - 1
         requests: List[Arguments] = []
@@ -183,7 +183,7 @@ class Parser:
         where the next one has to be taken alone."""
         if self._length >= 0 or self._at < self._one_by_one or self.is_restricted:
             return False
-        block = self._data[self._at : self._at + BLOCK]
+        block = self._data[self._at : self._at + BLOCK_BYTES]
         pieces = block.split(b"\r\n")
         count = min(self._left, (len(pieces) - 1) // 2)
         lengths, arguments = pieces[: 2 * count : 2], pieces[1 : 2 * count : 2]

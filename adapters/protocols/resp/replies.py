@@ -28,7 +28,7 @@ from domain.errors import (
 OK = b"+OK\r\n"
 NULL_2, NULL_3 = b"$-1\r\n", b"_\r\n"
 
-PIECE = 256 * 1024
+PIECE_BYTES = 256 * 1024
 """Bytes of a long reply that are made at a time, about."""
 
 
@@ -250,7 +250,7 @@ def value_pieces(result: Dict[str, bytes], request: MGetEach) -> Iterator[bytes]
         text = result.get(key)
         parts.append(null if text is None else bulk(to_bytes(text)))
         size += len(parts[-1])
-        if size > PIECE:
+        if size > PIECE_BYTES:
             yield b"".join(parts)
             parts, size = [], 0
     yield b"".join(parts)

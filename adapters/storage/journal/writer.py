@@ -32,7 +32,7 @@ R = TypeVar("R")
 LOOK_BYTES = 1 << 20
 """After so many written bytes the disk is asked for its room, as it is once a second."""
 
-WRITE_AFTER = 0.01
+WRITE_AFTER_SECONDS = 0.01
 """Seconds that changes are collected for where no reply waits for them."""
 
 SYNC_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -167,7 +167,7 @@ class Writer:
         """Has written what is in the queue, soon."""
         if not self._is_scheduled:
             self._is_scheduled = True
-            seconds = 0 if self._usual is Step.SYNC else WRITE_AFTER
+            seconds = 0 if self._usual is Step.SYNC else WRITE_AFTER_SECONDS
             self._background.after(seconds, self._commit_scheduled)
 
     def sync(self) -> None:

@@ -43,7 +43,7 @@ R = TypeVar("R")
 ATTEMPTS = 1000
 """How often a transaction is tried. Of those that meet, one succeeds each time."""
 
-PAGE = 1000
+PAGE_KEYS = 1000
 """How many keys the engine looks at for a page, at the most; others wait meanwhile."""
 
 OLDEST = 7
@@ -168,7 +168,7 @@ class RedisStore:
         """The engine returns whole buckets of its table. When one has more keys than fit, the
         cursor says which of them were on a page already, as digests, and stays there."""
         at = Position.of(cursor, self._engine.layout(anew=cursor is None))
-        pattern, count = self.names.pattern(prefix), 1 if at.shown else min(limit, PAGE)
+        pattern, count = self.names.pattern(prefix), 1 if at.shown else min(limit, PAGE_KEYS)
         while True:
             words = ("SCAN", at.position, "MATCH", pattern, "COUNT", count)
             reply = self._engine.read_at(at.server, words)

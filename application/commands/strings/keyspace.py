@@ -7,7 +7,7 @@ from typing import Callable, Generator, List, NamedTuple, Optional
 from application.budget import Budget
 from application.commands.base import Command, register
 from application.commands.keyspace import Scan
-from application.databases import PAGE, Databases, keys_of, page_of, visible
+from application.databases import PAGE_KEYS, Databases, keys_of, page_of, visible
 from application.glob import Glob, glob
 from application.snapshot_read import SteppedStore
 from application.steps import finished
@@ -101,7 +101,9 @@ class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
     def run(self, store: Store, budget: Budget) -> MatchingPage:
         pattern = glob(self.pattern)
         prefix = self.prefix + pattern.literal_prefix
-        page = Scan(prefix=prefix, cursor=_cursor(self.cursor), limit=SCANNED).run(store, budget)
+        page = Scan(prefix=prefix, cursor=_cursor(self.cursor), limit=MAX_PAGE_KEYS).run(
+            store, budget
+        )
         keys = page.keys if self.prefix else visible(page.keys)
         return MatchingPage(_number(page.cursor), _matching(pattern, keys, self.prefix, budget))
 
@@ -113,7 +115,7 @@ def _matching(pattern: Glob, keys: List[str], prefix: str, budget: Budget) -> Li
     return [key[skip:] for key in keys if pattern.matches(key[skip:])]
 
 
-SCANNED = 100_000
+MAX_PAGE_KEYS = 100_000
 """So many keys are on a page at the most: the store ends it before, with a short cursor."""
 
 
@@ -170,7 +172,7 @@ class RandomKey(Command[Optional[str]], tag="RANDOMKEY", kw_only=False, gc=False
         found: List[str] = []
         cursor: Optional[str] = None
         while True:
-            keys, cursor = page_of(store, self.prefix, cursor, "", PAGE)
+            keys, cursor = page_of(store, self.prefix, cursor, "", PAGE_KEYS)
             found += keys
             if cursor is None or len(found) >= _FIRST:
                 return self._chosen(found[:_FIRST])

@@ -56,7 +56,7 @@ def _edited(store: Store, key: str, budget: Budget, edit: Callable[[bytes], byte
     return size
 
 
-class Part(bytes):
+class CostlyBytes(bytes):
     """Bytes for which more was opened than their length tells: a turn looks at the clock."""
 
 
@@ -75,8 +75,8 @@ class GetRange(OneKey[bytes], tag="GETRANGE", gc=False):
         start = max(0, self.start + len(data) if self.start < 0 else self.start)
         end = max(0, self.end + len(data) if self.end < 0 else self.end)
         if self.start < 0 and self.end < 0 and self.start > self.end:
-            return Part()
-        return Part(data[start : end + 1])
+            return CostlyBytes()
+        return CostlyBytes(data[start : end + 1])
 
 
 @register
