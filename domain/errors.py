@@ -7,7 +7,7 @@ act on it. A foreign error becomes one of these where the foreign call is made.
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, Dict, Optional, Type
+from typing import ClassVar, Dict, Iterable, Optional, Type
 
 
 class Blame(enum.Enum):
@@ -143,3 +143,10 @@ class Internal(KvError):
 
 BY_CODE: Dict[str, Type[KvError]] = {kind.code: kind for kind in KvError.__subclasses__()}
 """The classes by code, for clients that raise again what a server refused."""
+
+
+def raise_first(outcomes: Iterable[object]) -> None:
+    """Raises the first error among the outcomes of some commands, if there is one."""
+    for outcome in outcomes:
+        if isinstance(outcome, KvError):
+            raise outcome

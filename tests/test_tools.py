@@ -443,6 +443,12 @@ class TestBench:
             assert " requests a second" in done.stdout
         assert kv(server.port, "count").stdout == "0\n"
 
+    def test_a_bench_whose_values_do_not_fit_measures_nothing(self) -> None:
+        with running_server("--max-memory", "100kb") as server:
+            done = kv(server.port, "bench", "-n", "20", "--size", "1000")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "max_memory" in done.stderr
+
     def test_a_bench_in_a_pipe_prints_json(self, server: Server) -> None:
         done = kv(server.port, "--json", "bench", "-n", "20", "-c", "2")
         assert json.loads(done.stdout)["requests"] == 20

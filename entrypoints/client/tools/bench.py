@@ -23,7 +23,7 @@ from msgspec import Raw
 
 from application.commands import Command, Get, Incr, MDelete, Ping, Set
 from application.ports import Pipelined
-from domain.errors import KvError
+from domain.errors import KvError, raise_first
 from entrypoints.client.output import Style, chosen_style, counted, failure, style_options
 from entrypoints.client.target import Target
 from entrypoints.settings.kinds import COUNT, Number
@@ -124,7 +124,7 @@ def bench_command(
     clients = min(clients, math.ceil(requests / pipeline))
     load = Load(_KINDS[kind], keys, value, pipeline)
     try:
-        target.executor.execute_all([Set(key, value, ttl=TTL) for key in keys])
+        raise_first(target.executor.execute_all([Set(key, value, ttl=TTL) for key in keys]))
         measured = measure(target.connect, clients, requests, load)
         target.executor.execute(MDelete(load.all_keys()))
     except KvError as error:
@@ -236,9 +236,7 @@ def _waits(
                 break
             asked = load.commands(count)
             start = time.perf_counter()
-            for outcome in connection.execute_all(asked):
-                if isinstance(outcome, KvError):
-                    raise outcome
+            raise_first(connection.execute_all(asked))
             waits.append(time.perf_counter() - start)
     return waits
 

@@ -16,7 +16,7 @@ from application.commands import Command, Get, GetTtl, MGet, MSet, Set
 from application.json_text import UNREADABLE
 from application.json_wording import wrong_with
 from application.ports import Pipelined
-from domain.errors import KvError, TooLarge, Unreachable
+from domain.errors import KvError, TooLarge, Unreachable, raise_first
 from entrypoints.client.keys import keys_with
 from entrypoints.client.output import counted
 from entrypoints.client.values import without_mark
@@ -149,9 +149,7 @@ def _lines(executor: Pipelined, keys: List[str]) -> Iterator[Line]:
     outcomes: List[Any] = executor.execute_all([MGet(keys), *map(GetTtl, keys)])
     if isinstance(outcomes[0], TooLarge):
         outcomes[0] = _by_one(executor, keys)
-    for outcome in outcomes:
-        if isinstance(outcome, KvError):
-            raise outcome
+    raise_first(outcomes)
     values, *ttls = outcomes
     for key, ttl in zip(keys, ttls):
         if key in values and ttl is not UNSET:
