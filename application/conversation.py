@@ -178,6 +178,8 @@ class Conversation:
             data, beyond = self._gate.admit(data)
         if self._first is not None:
             data = self._detect(self._first + data)
+        if self._is_admitted and not self._is_early:
+            return self.receive(data)
         if self._is_admitted:
             self._requests = [*self._codec.decode(data)]
         elif self._first is not None and not self._final:
@@ -285,7 +287,11 @@ class Conversation:
         password may be told."""
         window, self._requests = self._requests[:1], self._requests[1:]
         reply = self._codec.encode(window, self._execute_all(window, _NONE))
-        if not self._is_early or self._gate is None or self._gate.may_say(reply):
+        if not self._is_early:
+            if self.wants is Wants.INPUT and not self._link.has_time():
+                self.wants = Wants.TURN
+            return reply
+        if self._gate is None or self._gate.may_say(reply):
             return reply
         self._end(Unauthenticated(f"{Gate.bounds} reached"))
         return b""

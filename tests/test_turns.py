@@ -94,6 +94,24 @@ def test_a_request_that_is_long_or_compares_documents_waits(
     assert finish(talk) == b'{"ok":true,"result":%b}\n' % reply
 
 
+def test_the_first_request_of_a_client_waits_as_well() -> None:
+    container = server_container()
+    answer(container.plain_conversation(LoopbackLink()), [b"SET l1 a\r\nSET l2 b\r\n"])
+    talk: Conversation = container.plain_conversation(BusyLink())
+    assert talk.receive(b"LCS l1 l2\r\n") == b""
+    assert wanted(talk) is Wants.TURN
+    assert finish(talk) == b"$0\r\n\r\n"
+    assert container.plain_conversation(BusyLink()).receive(b"PING\r\n") == b"+PONG\r\n"
+
+
+def test_what_comes_with_the_password_waits_as_well() -> None:
+    container = server_container(password="secret")
+    talk: Conversation = container.plain_conversation(BusyLink())
+    assert talk.receive(b"AUTH secret\r\nLCS l1 l2\r\n") == b"+OK\r\n"
+    assert wanted(talk) is Wants.TURN
+    assert finish(talk) == b"$0\r\n\r\n"
+
+
 def test_a_client_with_nothing_left_to_do_wants_input_however_long_its_turn_took(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -75,6 +75,7 @@ class JsonLinesCodec(Codec):
             command: Command[Any] = decode(data)
         except UNREADABLE:
             return None
+        self._has_begun = True
         self.longest = len(data)
         return command
 
