@@ -115,6 +115,50 @@ def test_many_that_ask_for_something_long_at_once_do_not_delay_others(
     assert waits.usual_worst < 500
 
 
+DEEP = b"[%b]" % b",".join([b"[" * 100 + b"0" + b"]" * 100] * 1500)
+TOGETHER: Dict[str, bytes] = {
+    "LCS": b"LCS a b\r\n",
+    "SET of a long document": b'{"type":"SET","key":"c","value":%b}\n' % DEEP,
+    "SET that compares": b'{"type":"SET","key":"b","value":1,"if_equals":[1]}\n',
+}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("name", TOGETHER)
+def test_requests_that_end_at_the_same_moment_do_not_delay_others(
+    name: str, is_first: bool, tell: TELLER
+) -> None:
+    """Neither those who are there, nor those who come meanwhile; whether the requests are the first
+    of their connections and come whole, or neither."""
+    text = TOGETHER[name]
+    last = text if is_first else text[-1:]
+    with running_server() as server, contextlib.ExitStack() as opened:
+        address = ("127.0.0.1", server.port)
+        socks = [opened.enter_context(socket.create_connection(address, 30)) for _ in range(100)]
+        crowd = [opened.enter_context(each.makefile("rb")) for each in socks]
+        with client_of(server) as client:
+            client.ask("SET", key="a", value="v1")
+            client.ask("SET", key="b", value="a" * 7_000 if name == "LCS" else [*range(120_000)])
+        if not is_first:
+            for sock, each in zip(socks, crowd):
+                sock.sendall(b"PING\r\n" if name == "LCS" else request("PING"))
+                each.readline()
+                sock.sendall(text[:-1])
+        time.sleep(0.2)
+        waits = opened.enter_context(pinging(server))
+        for sock in socks:
+            sock.sendall(last)
+        began = time.monotonic()
+        with client_of(server) as client:
+            client.ask("PING")
+        new_waited = time.monotonic() - began
+        for each in crowd:
+            assert not each.readline().startswith(b"-")
+        took = time.monotonic() - began
+    tell(took=took, new_waited=new_waited, others_waited=waits)
+    assert max(new_waited, waits.worst / 1000) < took / 2
+
+
 def test_flushing_many_keys_does_not_delay_others(long: bool, tell: TELLER) -> None:
     keys = 1_000_000 if long else KEYS
     with running_server() as server:
