@@ -100,6 +100,11 @@ class Conversation:
     def is_listening(self) -> bool:
         return self._codec.is_listening
 
+    @property
+    def may_take_long(self) -> bool:
+        more = self._codec.buffered if self._codec.has_more else 0
+        return bool(self._work or self._unread or more) or not all(map(_is_quick, self._requests))
+
     def receive(self, data: bytes) -> bytes:
         if self._is_early:
             return self._receive_early(data)
@@ -114,8 +119,8 @@ class Conversation:
         replies = b"" if codec.has_more else self._answer_run(window, spent=0)
         if not replies:
             self._requests = self._requests or [*window]
-            is_quick = not codec.has_more and all(map(_is_quick, self._requests))
-            return self.advance() if is_quick or self._link.has_time() else self._put_off()
+            is_short = not self.may_take_long
+            return self.advance() if is_short or self._link.has_time() else self._put_off()
         self._link.account.buffer(codec.buffered)
         return replies
 
@@ -466,7 +471,9 @@ class Conversation:
 
 def _is_quick(request: Request) -> bool:
     """Whether a request is soon carried out, and its reply short."""
-    return not (isinstance(request, Settled) or request.returns_text) and request.is_quick
+    if isinstance(request, Settled):
+        return not isinstance(request.outcome, bytes) or len(request.outcome) <= TURN_BYTES
+    return request.is_quick and not request.returns_text
 
 
 def _texts_size(result: object) -> int:

@@ -96,6 +96,10 @@ class DurableConversation:
     def is_listening(self) -> bool:
         return self._inner.is_listening
 
+    @property
+    def may_take_long(self) -> bool:
+        return not self._parked and self._inner.may_take_long
+
     def receive(self, data: bytes) -> bytes:
         output = self._inner.receive(data)
         if self._executor.needed or self._restrictions:

@@ -128,6 +128,11 @@ class Conversation(Protocol):
         """Whether the client waits for what others publish, so that it may be silent for ever."""
         ...
 
+    @property
+    def may_take_long(self) -> bool:
+        """Whether its next turn may, so that the turns of others go first."""
+        ...
+
     def receive(self, data: bytes) -> bytes:
         """Takes what was read, when it wants `INPUT`; returns what to send."""
         ...

@@ -78,6 +78,8 @@ def test_a_write_and_a_read_of_its_key_wait_and_other_reads_do_not(world: World)
     assert writer.send(SET) == reader.send(GET) == b""
     assert other.send(GET.replace(b'"k"', b'"other"')) == ONE
     world.background.work()
+    assert not writer.conversation.may_take_long
+    assert not reader.conversation.may_take_long
     assert writer.receive() == TRUE
     assert reader.receive() == ONE
     assert reader.send(GET) == ONE

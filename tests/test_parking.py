@@ -30,6 +30,7 @@ class Later:
 
     partial_request_id = 0
     is_listening = False
+    may_take_long = True
 
     def __init__(self, link: Link) -> None:
         self.link = link

@@ -45,6 +45,8 @@ def conversation() -> Conversation:
         (b"INCR small\r\n", b":2\r\n"),
         (b"INCR large\r\n", b"-ERR value is not an integer or out of range\r\n"),
         (b"TTL small\r\n", b":-1\r\n"),
+        (b"SELECT 0\r\n", b"+OK\r\n"),
+        (b"CLIENT SETINFO lib-name x\r\n", b"+OK\r\n"),
         (b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$5\r\nsmall\r\n", b"+PONG\r\n:2\r\n"),
     ],
 )
@@ -104,6 +106,21 @@ def test_the_first_request_of_a_client_waits_as_well() -> None:
     assert container.plain_conversation(BusyLink()).receive(b"PING\r\n") == b"+PONG\r\n"
 
 
+@pytest.mark.parametrize(
+    ("request_", "may_take_long"),
+    [(b"INCR small\r\n", False), (b"STRLEN large\r\n", True), (b"MGET a b\r\n", True)],
+)
+def test_what_is_quick_goes_first_also_after_it_waited(
+    request_: bytes, may_take_long: bool
+) -> None:
+    talk = conversation()
+    assert talk.receive(b"CLIENT PAUSE 100 ALL\r\n") == b""
+    assert finish(talk) == b"+OK\r\n"
+    assert talk.receive(request_) + finish(talk) == b""
+    assert wanted(talk) is Wants.WAKE
+    assert talk.may_take_long is may_take_long
+
+
 def test_what_comes_with_the_password_waits_as_well() -> None:
     container = server_container(password="secret")
     talk: Conversation = container.plain_conversation(BusyLink())
@@ -147,12 +164,12 @@ def test_those_that_wait_have_their_turns_in_order() -> None:
     turns = Turns(gevent.get_hub().loop, Clock())
     taken: List[Any] = []
     for number in range(5):
-        turns.add(partial(taken.append, number), is_reading=False)
+        turns.add(partial(taken.append, number), may_be_long=True)
     gevent.sleep(0.01)
     assert taken == [0, 1, 2, 3, 4]
 
 
-def test_those_that_read_do_not_wait_for_the_work_of_others() -> None:
+def test_short_turns_do_not_wait_for_the_long_ones_of_others() -> None:
     clock = Clock()
     turns = Turns(gevent.get_hub().loop, clock)
     taken: List[str] = []
@@ -162,7 +179,35 @@ def test_those_that_read_do_not_wait_for_the_work_of_others() -> None:
         clock.now += 1.0
 
     for _ in range(3):
-        turns.add(partial(step, "work"), is_reading=False)
-    turns.add(partial(step, "read"), is_reading=True)
+        turns.add(partial(step, "long"), may_be_long=True)
+    turns.add(partial(step, "short"), may_be_long=False)
     gevent.sleep(0.01)
-    assert taken == ["read", "work", "work", "work"]
+    assert taken == ["short", "long", "long", "long"]
+
+
+def test_what_a_short_turn_finds_to_be_long_waits_with_the_long_ones() -> None:
+    turns = Turns(gevent.get_hub().loop, Clock())
+    taken: List[str] = []
+
+    def read() -> None:
+        assert not turns.has_time()
+        turns.add(partial(taken.append, "long"), may_be_long=True)
+
+    turns.add(read, may_be_long=False)
+    turns.add(partial(taken.append, "short"), may_be_long=False)
+    gevent.sleep(0.01)
+    assert taken == ["short", "long"]
+    assert turns.has_time()
+
+
+@pytest.mark.parametrize(
+    ("head", "may_take_long"),
+    [(b"", False), (b'If-Match: "x"\r\n', True), (b"If-None-Match: *\r\n", True)],
+)
+def test_a_document_is_stored_at_once_unless_it_is_compared(
+    head: bytes, may_take_long: bool
+) -> None:
+    talk: Conversation = server_container().plain_conversation(BusyLink())
+    put = b"PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 1\r\n\r\n1" % head
+    assert (talk.receive(put) == b"") is may_take_long
+    assert talk.may_take_long is may_take_long

@@ -135,10 +135,10 @@ class Connection:
         """Takes the turn at once, if it can: what it waited for took its time already."""
         if self._is_queued:
             return
-        if self._host.turns.has_time():
-            self._dispatch(self._advance)
-        else:
+        if self._conversation.may_take_long and not self._host.turns.has_time():
             self._queue()
+        else:
+            self._dispatch(self._advance)
 
     def _take_turn(self) -> None:
         self._is_queued = False
@@ -225,8 +225,8 @@ class Connection:
         self._io.wait_for(_NOTHING)
         if not self._is_queued:
             self._is_queued = True
-            is_reading = self._conversation.wants is Wants.INPUT and not self._is_woken
-            self._host.turns.add(partial(self._dispatch, self._take_turn), is_reading)
+            step = partial(self._dispatch, self._take_turn)
+            self._host.turns.add(step, self._conversation.may_take_long)
 
     def _wait_for_input(self) -> None:
         """Waits for input, after all that had arrived was read."""
@@ -349,6 +349,7 @@ class _Over:
     wants = Wants.END
     partial_request_id = 0
     is_listening = False
+    may_take_long = False
 
     def receive(self, data: bytes) -> bytes:
         return b""

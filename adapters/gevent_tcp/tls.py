@@ -104,6 +104,10 @@ class TlsConversation:
     def is_listening(self) -> bool:
         return self._inner.is_listening
 
+    @property
+    def may_take_long(self) -> bool:
+        return self._inner.may_take_long
+
     def receive(self, data: bytes) -> bytes:
         self._received += _pieces(data)
         return self._take_turn(b"")

@@ -1,15 +1,16 @@
 """The turns of connections: at once, or in a queue.
 
-Rule: between two looks at the sockets those that have work left get `QUEUED_SECONDS` together, in
-rotation, and those that are to read get as much. All others take their turns at once, as long as
-those that may be long have `IMMEDIATE_SECONDS` together; after that they queue up, too. So a client
-with a quick request waits for no more than these, and the step under way in each, whatever the
-number of clients that ask for much.
+Rule: between two looks at the sockets those that wait for turns which may be long get
+`QUEUED_SECONDS` together, in rotation, and those that wait for other turns get as much. All others
+take their turns at once, as long as those that may be long have `IMMEDIATE_SECONDS` together; after
+that these queue up, too. So a client with a quick request waits for no more than all this, and the
+step under way in each, whatever the number of clients that ask for much.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any, Callable, Deque
 
 QUEUED_SECONDS = 0.005
@@ -20,14 +21,14 @@ _LAST = -2
 
 
 class Turns:
-    """Queues of steps: one of those that read, and one of all others, for which they do not wait.
-    `loop` is gevent's; `clock` returns seconds."""
+    """Queues of steps: one of those that may be long, and one of all others, which do not wait for
+    them. `loop` is gevent's; `clock` returns seconds."""
 
     def __init__(self, loop: Any, clock: Callable[[], float]) -> None:
         self._loop = loop
         self._clock = clock
-        self._reading: Deque[Callable[[], None]] = deque()
-        self._working: Deque[Callable[[], None]] = deque()
+        self._short: Deque[Callable[[], None]] = deque()
+        self._long: Deque[Callable[[], None]] = deque()
         self._timer: Any = None
         self._end = 0.0
         """When those that took their turns at once since the last look have had their time."""
@@ -44,9 +45,9 @@ class Turns:
         """The loop looks at the sockets next."""
         self._end = 0.0
 
-    def add(self, step: Callable[[], None], is_reading: bool) -> None:
+    def add(self, step: Callable[[], None], may_be_long: bool) -> None:
         """Has a step taken, after those that are in its queue."""
-        (self._reading if is_reading else self._working).append(step)
+        (self._long if may_be_long else self._short).append(step)
         if self._timer is None:
             self._schedule()
 
@@ -58,12 +59,17 @@ class Turns:
 
     def _run(self) -> None:
         self._timer.close()
-        for queue in (self._reading, self._working):
-            end = self._clock() + QUEUED_SECONDS
-            for _ in range(len(queue)):
-                queue.popleft()()
-                if self._clock() > end:
-                    break
+        end, self._end = self._end, -inf  # what turns out to be long joins the other queue
+        self._take(self._short)
+        self._end = end
+        self._take(self._long)
         self._timer = None
-        if self._reading or self._working:
+        if self._short or self._long:
             self._schedule()
+
+    def _take(self, queue: Deque[Callable[[], None]]) -> None:
+        end = self._clock() + QUEUED_SECONDS
+        for _ in range(len(queue)):
+            queue.popleft()()
+            if self._clock() > end:
+                break

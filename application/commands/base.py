@@ -165,9 +165,9 @@ def register(kind: C) -> C:
     return kind
 
 
-def renamed(kind: Any, name: str, module: str) -> Any:
-    """A kind of a module that differs from another in its name alone."""
-    namespace = {"__module__": module, "__doc__": kind.__doc__}
+def renamed(kind: Any, name: str, module: str, **others: object) -> Any:
+    """A kind of a module that differs from another in its name, and in some class variables."""
+    namespace = {"__module__": module, "__doc__": kind.__doc__, **others}
     return type(kind)(kind.__name__, (kind,), namespace, tag=name, gc=False)
 
 

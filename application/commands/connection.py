@@ -36,6 +36,7 @@ class Auth(Command[bool], tag="AUTH", kw_only=False, gc=False):
     accepted."""
 
     readonly = True
+    is_quick = True
     in_batch = False
 
     password: str

@@ -40,9 +40,14 @@ class TagCondition(NamedTuple):
     match: Optional[List[str]] = None
     none_match: Optional[List[str]] = None
 
+    @property
+    def compares(self) -> bool:
+        """Whether there is a tag to be made of the value."""
+        return self.match is not None or self.none_match is not None
+
     def check(self, before: Optional[Entry]) -> None:
         """Raises `ConditionFailed` when it does not hold."""
-        if self.match is None and self.none_match is None:
+        if not self.compares:
             return
         tags = {ANY, tag_of(before.text)} if before else set()
         if self.match is not None and tags.isdisjoint(self.match):
@@ -94,6 +99,10 @@ class PutEntry(OneKey[Written], tag="SET", gc=False):
     keep_ttl: bool = False
     condition: TagCondition = TagCondition()
 
+    @property
+    def is_quick(self) -> bool:
+        return not self.condition.compares
+
     def value_bytes(self) -> int:
         return len(self.value)
 
@@ -124,6 +133,10 @@ class DeleteEntry(OneKey[bool], tag="DELETE", gc=False):
     """Remove a key under a condition; false when it was missing. Raises `ConditionFailed`."""
 
     condition: TagCondition = TagCondition()
+
+    @property
+    def is_quick(self) -> bool:
+        return not self.condition.compares
 
     def run(self, store: Store, budget: Budget) -> bool:
         return changed(store, self.key, self._change)

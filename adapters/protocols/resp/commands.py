@@ -123,18 +123,19 @@ _FAMILIES = {
 }
 
 
-def _named(entry: Entry) -> Entry:
-    """The entry with its name in the records that it makes, by which they are counted."""
+def _named(entry: Entry, group: str) -> Entry:
+    """The entry of a group with its name in the records that it makes, by which they are
+    counted."""
     make = entry.make
     if isinstance(make, Does):
-        make = make._replace(record=renamed(Do, entry.name.upper(), __name__))
-    subcommands = {name: _named(each) for name, each in entry.subcommands.items()}
-    return entry._replace(make=make, subcommands=subcommands)
+        is_quick = group == "connection" and "fast" in entry.flags.split()
+        record = renamed(Do, entry.name.upper(), __name__, is_quick=is_quick)
+        make = make._replace(record=record)
+    subcommands = {name: _named(each, group) for name, each in entry.subcommands.items()}
+    return entry._replace(make=make, subcommands=subcommands, group=group)
 
 
-TABLE = tuple(
-    _named(entry)._replace(group=group) for group, entries in _FAMILIES.items() for entry in entries
-)
+TABLE = tuple(_named(entry, group) for group, entries in _FAMILIES.items() for entry in entries)
 _ENTRIES: Dict[bytes, Entry] = {
     spelling: entry
     for entry in TABLE

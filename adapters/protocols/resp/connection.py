@@ -64,7 +64,7 @@ _NO_USER = "\0"
 """Begins what is compared with the password for a user that does not exist."""
 
 
-_Hello, _Ping = (renamed(Do, name, __name__) for name in ("HELLO", "PING"))
+_Hello, _Ping = (renamed(Do, name, __name__, is_quick=True) for name in ("HELLO", "PING"))
 
 
 def _hello(session: Session, arguments: Arguments) -> Made:
