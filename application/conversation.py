@@ -36,6 +36,7 @@ from domain.errors import (
     Unauthenticated,
     detached,
 )
+from domain.store import Entry
 
 log = logging.getLogger(__name__)
 
@@ -310,7 +311,11 @@ class Conversation:
             try:
                 if kind in plain:
                     outcome = self._execute(request)  # type: ignore[arg-type]  # a command
-                    self._counts[kind] += 1
+                    if _is_large(outcome) and not self._link.has_time():
+                        work = self._stream(request, outcome)  # type: ignore[arg-type]
+                        outcome = self._start_long_request(work)
+                    else:
+                        self._counts[kind] += 1
                 else:
                     outcome = self._execute_special(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
@@ -470,10 +475,16 @@ class Conversation:
 
 
 def _is_quick(request: Request) -> bool:
-    """Whether a request is soon carried out, and its reply short."""
+    """Whether a request is soon carried out, or was, and its reply soon made."""
     if isinstance(request, Settled):
-        return not isinstance(request.outcome, bytes) or len(request.outcome) <= TURN_BYTES
-    return request.is_quick and not request.returns_text
+        return not _is_large(request.outcome)
+    return request.is_quick
+
+
+def _is_large(outcome: object) -> bool:
+    """Whether the reply with the text of a value takes a turn's bytes."""
+    text = outcome.text if type(outcome) is Entry else outcome
+    return isinstance(text, bytes) and len(text) > TURN_BYTES
 
 
 def _texts_size(result: object) -> int:

@@ -11,7 +11,6 @@ import pytest
 from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.turns import IMMEDIATE_SECONDS, Turns
 from application import turn
-from application.commands import COMMANDS, name_of
 from application.ports import Conversation, Wants
 from tests.support import Clock, answer, finish, server_container, wanted
 
@@ -61,7 +60,7 @@ def test_what_is_quick_is_done_at_once(request_: bytes, reply: bytes) -> None:
     [
         (b"STRLEN large\r\n", b":%d\r\n" % len(LARGE)),
         (b"*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n", b"$%d\r\n%b\r\n" % (len(LARGE), LARGE)),
-        (b"PING\r\nGET large\r\n", b"+PONG\r\n$%d\r\n%b\r\n" % (len(LARGE), LARGE)),
+        (b"GET large\r\n", b"$%d\r\n%b\r\n" % (len(LARGE), LARGE)),
         (b"APPEND small x\r\n", b":2\r\n"),
         (b"MULTI\r\n", b"+OK\r\n"),
         (b"PING\r\n" * 20_000, b"+PONG\r\n" * 20_000),
@@ -143,11 +142,6 @@ def test_a_client_with_nothing_left_to_do_wants_input_however_long_its_turn_took
     assert finish(talk) == b":2\r\n"
 
 
-def test_commands_tell_whether_their_result_is_a_text() -> None:
-    texts = {name_of(kind) for kind in COMMANDS if kind.returns_text}
-    assert texts == {"GET", "GETSET", "GETDEL"}
-
-
 def test_turns_at_once_have_their_time_anew_after_each_look_at_the_sockets() -> None:
     clock = Clock()
     turns = Turns(gevent.get_hub().loop, clock)
@@ -211,3 +205,25 @@ def test_a_document_is_stored_at_once_unless_it_is_compared(
     put = b"PUT /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: 1\r\n\r\n1" % head
     assert (talk.receive(put) == b"") is may_take_long
     assert talk.may_take_long is may_take_long
+
+
+def test_a_large_value_is_sent_in_a_turn_of_its_own() -> None:
+    talk = conversation()
+    piped = b"*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n*1\r\n$4\r\nPING\r\n"
+    assert talk.receive(piped) == b"+PONG\r\n"
+    assert talk.may_take_long
+    assert finish(talk) == b"$%d\r\n%b\r\n+PONG\r\n" % (len(LARGE), LARGE)
+
+
+@pytest.mark.parametrize(("size", "may_take_long"), [(1, False), (100_000, True)])
+def test_a_document_is_returned_at_once_unless_it_is_large(size: int, may_take_long: bool) -> None:
+    container = server_container()
+    text = b'"%b"' % (b"x" * size)
+    answer(
+        container.plain_conversation(LoopbackLink()),
+        [b'{"type":"SET","key":"k","value":%b}\n' % text],
+    )
+    talk: Conversation = container.plain_conversation(BusyLink())
+    sent = talk.receive(b"GET /v1/keys/k HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (sent == b"") is may_take_long is talk.may_take_long
+    assert (sent + finish(talk)).endswith(b"\r\n\r\n" + text)

@@ -67,8 +67,6 @@ class Command(
     """The work beside that for the keys it names, in a batch: 1 is about that of one SET."""
     readonly: ClassVar[bool] = False
     """Whether it changes nothing, so that it can be repeated."""
-    returns_text: ClassVar[bool] = False
-    """Whether the result may be the text of a value, of any length."""
     in_batch: ClassVar[bool] = True
     """Whether it may stand in a BATCH."""
 

@@ -78,6 +78,10 @@ class GetEntry(OneKey[Union[Entry, UnsetType]], tag="GET", gc=False):
 
     condition: TagCondition = TagCondition()
 
+    @property
+    def is_quick(self) -> bool:
+        return not self.condition.compares
+
     def run(self, store: Store, budget: Budget) -> Union[Entry, UnsetType]:
         if store.get(self.key) is None:  # a read, for the statistics and the order of use
             return UNSET

@@ -39,7 +39,6 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
 
     readonly = True
     is_quick = True
-    returns_text = True
 
     def run(self, store: Store, budget: Budget) -> MaybeText:
         text = store.get(self.key)
@@ -218,7 +217,6 @@ class GetSet(OneKey[MaybeText], tag="GETSET", gc=False):
     """Store a value at a key and return the one that was there; nothing when there was none."""
 
     is_quick = True
-    returns_text = True
 
     value: Raw
     ttl: Ttl = UNSET
@@ -244,7 +242,6 @@ class GetDel(OneKey[MaybeText], tag="GETDEL", gc=False):
     """Remove a key and return the value that was there; nothing when there was none."""
 
     is_quick = True
-    returns_text = True
 
     def run(self, store: Store, budget: Budget) -> MaybeText:
         before, _ = store.update(self.key, lambda _: None)
