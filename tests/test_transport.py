@@ -193,6 +193,31 @@ def test_stopping_answers_what_has_arrived_and_closes(connection: Any) -> None:
         assert received == b'{"ok":true,"result":"PONG"}\n' * 1000
 
 
+@pytest.mark.parametrize("connection", [Connection, GreenletConnection])
+def test_stopping_waits_for_no_request_that_comes_later(connection: Any) -> None:
+    """Clients that ask as soon as they are answered have always one on its way."""
+    container = server_container()
+    container.connection.override(connection)
+    server = container.server()
+    address = bound(server)
+    server.start()
+
+    def ask_on() -> None:
+        with gevent.socket.create_connection(address, TIMEOUT) as sock:
+            reply = ping = b'{"type":"PING"}\n'
+            with contextlib.suppress(ConnectionError):
+                while reply.endswith(b"\n"):
+                    sock.sendall(ping)
+                    reply = sock.recv(100)
+
+    clients = [gevent.spawn(ask_on) for _ in range(40)]
+    gevent.sleep(0.05)
+    before = time.monotonic()
+    server.stop(grace=TIMEOUT)
+    assert time.monotonic() - before < TIMEOUT / 2
+    gevent.joinall(clients, timeout=TIMEOUT, raise_error=True)
+
+
 def test_stopping_cuts_a_client_that_does_not_take_its_replies() -> None:
     server = server_container().server()
     address = bound(server)

@@ -147,6 +147,9 @@ class Connection:
         elif not self._unsent:
             self._is_busy = False
             self._read()
+            if self._phase is Phase.ENDING and not self._is_busy:
+                self._at_eof = True  # what comes from now on has not arrived in time
+                self._update()
 
     def _advance(self) -> None:
         if not self._unsent and self._phase is not Phase.CLOSED:
