@@ -45,6 +45,17 @@ def conversation() -> Conversation:
         (b"INCR large\r\n", b"-ERR value is not an integer or out of range\r\n"),
         (b"TTL small\r\n", b":-1\r\n"),
         (b"SELECT 0\r\n", b"+OK\r\n"),
+        (b"DEL small none\r\n", b":1\r\n"),
+        (b"EXISTS small none\r\n", b":1\r\n"),
+        (b"EXPIRE small 9\r\n", b":1\r\n"),
+        (b"RENAME small other\r\n", b"+OK\r\n"),
+        (b"MGET small none\r\n", b"*2\r\n$1\r\n1\r\n$-1\r\n"),
+        (b"MSET a 1 b 2\r\n", b"+OK\r\n"),
+        (b"SETEX small 9 x\r\n", b"+OK\r\n"),
+        (b"SET large x NX PX 9\r\n", b"$-1\r\n"),
+        (b"SET large x IFEQ y\r\n", b"$-1\r\n"),
+        (b"DELIFEQ large x\r\n", b":0\r\n"),
+        (b"PUBLISH c x\r\n", b":0\r\n"),
         (b"CLIENT SETINFO lib-name x\r\n", b"+OK\r\n"),
         (b"*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$5\r\nsmall\r\n", b"+PONG\r\n:2\r\n"),
     ],
@@ -107,7 +118,7 @@ def test_the_first_request_of_a_client_waits_as_well() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "may_take_long"),
-    [(b"INCR small\r\n", False), (b"STRLEN large\r\n", True), (b"MGET a b\r\n", True)],
+    [(b"INCR small\r\n", False), (b"STRLEN large\r\n", True), (b"MGET a b\r\n", False)],
 )
 def test_what_is_quick_goes_first_also_after_it_waited(
     request_: bytes, may_take_long: bool
@@ -126,6 +137,28 @@ def test_what_comes_with_the_password_waits_as_well() -> None:
     assert talk.receive(b"AUTH secret\r\nLCS l1 l2\r\n") == b"+OK\r\n"
     assert wanted(talk) is Wants.TURN
     assert finish(talk) == b"$0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "result"),
+    [
+        (b'{"type":"DELETE","key":"small","if_equals":"mine"}\n', b"false"),
+        (b'{"type":"DELETE","key":"large","if_equals":"\\u0001"}\n', b"false"),
+        (b'{"type":"SET","key":"large","value":1,"if_equals":1}\n', b"false"),
+        (b'{"type":"MSET","items":{"a":1,"b":[2]}}\n', b"true"),
+        (b'{"type":"MGET","keys":["a","small"]}\n', b'{"small":1}'),
+        (
+            b'{"type":"BATCH","commands":[{"type":"INCR","key":"n"},{"type":"TTL","key":"n"}]}\n',
+            b'[{"ok":true,"result":1},{"ok":true,"result":null}]',
+        ),
+    ],
+)
+def test_what_is_quick_in_json_is_done_at_once(request_: bytes, result: bytes) -> None:
+    container = server_container()
+    stored = [b"SET small 1\r\n", b"*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$40000\r\n%b\r\n" % LARGE]
+    assert answer(container.plain_conversation(LoopbackLink()), stored) == b"+OK\r\n" * 2
+    talk: Conversation = container.plain_conversation(BusyLink())
+    assert talk.receive(request_) == b'{"ok":true,"result":%b}\n' % result
 
 
 def test_a_client_with_nothing_left_to_do_wants_input_however_long_its_turn_took(

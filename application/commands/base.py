@@ -148,10 +148,18 @@ class OneKey(Command[R], kw_only=False, gc=False):
         return (self.key,)  # as above, without two calls for each reply
 
 
+QUICK_KEYS = 100
+"""The keys of a quick request, at the most."""
+
+
 class ManyKeys(Command[R], kw_only=False, gc=False):
     """A command on a list of keys."""
 
     keys: List[str]
+
+    @property
+    def is_quick(self) -> bool:
+        return len(self.keys) <= QUICK_KEYS
 
     def named_keys(self) -> Collection[str]:
         return self.keys

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Collection, Iterable, List, Optional, Tup
 
 from application.budget import Budget, SharedBudget
 from application.commands import connection, counters, expiry, keyspace, values
-from application.commands.base import Command, Id, register, registered
+from application.commands.base import QUICK_KEYS, Command, Id, register, registered
 from application.json_text import json_size
 from application.limits import Limits
 from domain.errors import KvError, TooLarge
@@ -40,6 +40,10 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
     in_batch = False
 
     commands: List[InBatch]
+
+    @property
+    def is_quick(self) -> bool:
+        return len(self.commands) <= QUICK_KEYS and all(each.is_quick for each in self.commands)
 
     def run(self, store: Store, budget: Budget) -> List[object]:
         """The results; raises `TooLarge` when the commands cost more than one request may, or

@@ -9,6 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from application.budget import Budget
 from application.commands.base import (
+    QUICK_KEYS,
     Command,
     ManyKeys,
     MaybeText,
@@ -66,7 +67,7 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
 
     @property
     def is_quick(self) -> bool:
-        return self.if_equals is UNSET
+        return self.if_equals is UNSET or _is_scalar(self.if_equals)
 
     def value_bytes(self) -> int:
         return _size(self.value) + _size(self.if_equals)
@@ -123,7 +124,7 @@ class Delete(OneKey[bool], tag="DELETE", gc=False):
 
     @property
     def is_quick(self) -> bool:
-        return self.if_equals is UNSET
+        return self.if_equals is UNSET or _is_scalar(self.if_equals)
 
     def run(self, store: Store, budget: Budget) -> bool:
         if self.if_equals is UNSET:
@@ -175,6 +176,10 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
     items: Dict[str, Raw]
     ttl: Ttl = UNSET
     if_: Union[Literal["absent"], UnsetType] = UNSET
+
+    @property
+    def is_quick(self) -> bool:
+        return len(self.items) <= QUICK_KEYS
 
     def value_bytes(self) -> int:
         return sum(map(_size, self.items.values()))
@@ -273,6 +278,11 @@ def _conditions(
         return wanted is None or (before is not None and same(before.text, wanted, budget.open))
 
     return hold
+
+
+def _is_scalar(text: Raw) -> bool:
+    """Whether it is no array or object, so that it is soon compared, whatever with."""
+    return not bytes(text).startswith((b"[", b"{"))
 
 
 def _size(text: Union[Raw, UnsetType]) -> int:

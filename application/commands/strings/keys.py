@@ -31,6 +31,8 @@ EXPIRE_CONDITIONS: Dict[str, Callable[[Optional[float], float], bool]] = {
 class ExpireBytes(OneKey[bool], tag="EXPIRE", gc=False):
     """Set how long a key lives, if all of `conditions` hold, by their names."""
 
+    is_quick = True
+
     lifetime: Lifetime
     conditions: Collection[str] = ()
 
@@ -108,6 +110,8 @@ _MAX_EMBEDDED_TEXT = len(r'"\u0000"') * _MAX_EMBEDDED
 
 class FromTo(Command[bool], kw_only=False, gc=False):
     """A command that stores the value and ttl of one key at another."""
+
+    is_quick = True
 
     source: str
     target: str

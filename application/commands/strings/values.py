@@ -12,7 +12,15 @@ from application.byte_values import (
     to_texts,
     to_texts_in_steps,
 )
-from application.commands.base import Command, OneKey, Results, Run, changed, register
+from application.commands.base import (
+    QUICK_KEYS,
+    Command,
+    OneKey,
+    Results,
+    Run,
+    changed,
+    register,
+)
 from application.commands.columns import Columns, keys_of
 from application.commands.strings.base import Condition, Lifetime, entry_of, opened
 from application.commands.values import MGet, set_all
@@ -61,6 +69,10 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="SET", gc=False):
     condition: Condition = Condition()
     gets: bool = False
 
+    @property
+    def is_quick(self) -> bool:
+        return not self.gets
+
     def prepare(self, budget: Budget) -> Generator[None, None, Run[Tuple[bool, Optional[bytes]]]]:
         text = yield from to_text_in_steps(self.data)
         return partial(self._store, text)
@@ -87,6 +99,10 @@ class MSetBytes(Command[bool], tag="MSET", kw_only=False, gc=False):
 
     items: Dict[str, bytes]
     if_absent: bool = False
+
+    @property
+    def is_quick(self) -> bool:
+        return len(self.items) <= QUICK_KEYS
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[bool]]:
         texts = yield from to_texts_in_steps([*self.items.values()])
@@ -136,6 +152,8 @@ class GetEx(OneKey[Optional[bytes]], tag="GETEX", gc=False):
 class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
     """Remove a key whose bytes are these."""
 
+    is_quick = True
+
     data: bytes
 
     def run(self, store: Store, budget: Budget) -> bool:
@@ -147,6 +165,8 @@ class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
 class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
     """Set how many seconds a key lives whose bytes are these, and that has a ttl if it has to;
     `adds` them to that."""
+
+    is_quick = True
 
     data: bytes
     seconds: float
