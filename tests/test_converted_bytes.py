@@ -30,7 +30,7 @@ COSTLY: Dict[str, Command[Any]] = {
     "APPEND": strings.Append("k", b"x"),
     "SETRANGE": strings.SetRange("k", 0, b"x"),
     "SETRANGE of a missing key": strings.SetRange("new", LIMIT - 1, b"x"),
-    "DELIFEQ": strings.DelIfEq("k", b"other"),
+    "DELIFEQ": strings.DelIfEq("k", LARGE[:-1] + b"x"),
 }
 
 
