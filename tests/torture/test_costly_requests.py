@@ -61,12 +61,12 @@ def large_value(full_server: Server) -> str:
     return "large"
 
 
-@pytest.mark.parametrize("type", ["INCR", "DELETE"])
+@pytest.mark.parametrize("type", ["SET", "DELETE"])
 def test_other_clients_have_a_turn_between_two_requests_that_open_a_large_value(
     full_server: Server, large_value: str, type: str, tell: TELLER
 ) -> None:
-    members = {} if type == "INCR" else {"if_equals": 0}
-    opening = request(type, key=large_value, **members)
+    members = {"value": 1} if type == "SET" else {}
+    opening = request(type, key=large_value, if_equals=[0], **members)
     with client_of(full_server) as client:
         one = min(seconds_for(client, opening) for _ in range(3)) * 1e3
         with pinging(full_server) as waits:
