@@ -17,9 +17,6 @@ from domain.errors import NotANumber, OutOfRange
 Open = Callable[[int], object]
 """Charges a budget for so many bytes of JSON that are about to be decoded; raises `TooLarge`."""
 
-ESCAPE = len(r"\u0041")
-"""Bytes of a text for one of a string, at the most."""
-
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _KINDS = {**dict.fromkeys(b"-0123456789", "number"), **{first: chr(first) for first in b'"[{tfn'}}
 """What kind of value a text is of, by its first byte."""
@@ -57,7 +54,7 @@ def _may_be_same(one: bytes, other: bytes) -> bool:
     """Whether two texts of strings that differ may have escapes for the same characters, none of
     which takes more than six bytes for one."""
     shorter, longer = sorted((len(one) - 2, len(other) - 2))
-    return longer <= ESCAPE * shorter and (b"\\" in one or b"\\" in other)
+    return longer <= len(r"\u0041") * shorter and (b"\\" in one or b"\\" in other)
 
 
 def added(text: bytes, by: Union[int, float], open: Open) -> Union[int, float]:

@@ -9,7 +9,6 @@ from typing import Callable, NamedTuple, Optional
 
 from application.budget import Budget
 from application.byte_values import to_bytes, to_text
-from application.json_values import ESCAPE
 from domain.errors import TooLarge
 from domain.store import Entry, Store
 
@@ -24,16 +23,9 @@ class Condition(NamedTuple):
         """Whether it does."""
         if self.is_present is not None and (before is not None) != self.is_present:
             return False
-        if self.equals is None:
-            return True
-        if before is None or _is_string_over(len(self.equals), before.text):
-            return False
-        return opened(before.text, budget) == self.equals
-
-
-def _is_string_over(size: int, text: bytes) -> bool:
-    """Whether a text is that of a string which cannot have so few bytes."""
-    return text.startswith(b'"') and len(text) - len(b'""') > ESCAPE * size
+        return self.equals is None or (
+            before is not None and opened(before.text, budget) == self.equals
+        )
 
 
 class Lifetime(NamedTuple):

@@ -71,7 +71,7 @@ class SetBytes(OneKey[Tuple[bool, Optional[bytes]]], tag="SET", gc=False):
 
     @property
     def is_quick(self) -> bool:
-        return not self.gets
+        return not self.gets and self.condition.equals is None
 
     def prepare(self, budget: Budget) -> Generator[None, None, Run[Tuple[bool, Optional[bytes]]]]:
         text = yield from to_text_in_steps(self.data)
@@ -152,8 +152,6 @@ class GetEx(OneKey[Optional[bytes]], tag="GETEX", gc=False):
 class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
     """Remove a key whose bytes are these."""
 
-    is_quick = True
-
     data: bytes
 
     def run(self, store: Store, budget: Budget) -> bool:
@@ -165,8 +163,6 @@ class DelIfEq(OneKey[bool], tag="DELIFEQ", gc=False):
 class ExpireIfEq(OneKey[bool], tag="EXPIREIFEQ", gc=False):
     """Set how many seconds a key lives whose bytes are these, and that has a ttl if it has to;
     `adds` them to that."""
-
-    is_quick = True
 
     data: bytes
     seconds: float
