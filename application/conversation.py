@@ -311,11 +311,11 @@ class Conversation:
             try:
                 if kind in plain:
                     outcome = self._execute(request)  # type: ignore[arg-type]  # a command
+                    self._counts[kind] += 1
                     if _is_large(outcome) and not self._link.has_time():
-                        work = self._stream(request, outcome)  # type: ignore[arg-type]
-                        outcome = self._start_long_request(work)
-                    else:
-                        self._counts[kind] += 1
+                        self.wants = Wants.TURN
+                        self._keep([Settled(request.id, outcome), *window[len(outcomes) + 1 :]])
+                        break
                 else:
                     outcome = self._execute_special(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too

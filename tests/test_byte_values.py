@@ -20,12 +20,9 @@ from application.byte_values import (
     to_texts,
     to_texts_in_steps,
 )
-from application.commands.strings import Condition
 from application.json_text import validated
-from application.json_values import same
 from application.limits import DEFAULTS
 from application.steps import finished
-from domain.store import Entry
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 documents = st.recursive(
@@ -144,17 +141,3 @@ def test_an_escaped_string_is_its_utf8(text: bytes) -> None:
     except UnicodeEncodeError:
         return
     assert to_bytes(text) == expected
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_string_is_told_apart_by_its_length_only_where_no_escapes_can_account_for_it(
-    string: str,
-) -> None:
-    plain = string.encode()
-    units = string.encode("utf-16-be").hex()
-    escaped = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
-    longest = b'"%b"' % escaped.encode()
-    before = Entry(longest)
-    assert Condition(equals=plain).holds(before, Budget(DEFAULTS))
-    assert not Condition(equals=plain + b"x").holds(before, Budget(DEFAULTS))
-    assert same(longest, to_text(plain, b""), lambda size: None)

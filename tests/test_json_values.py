@@ -139,3 +139,18 @@ def test_a_number_of_many_digits_is_charged_for() -> None:
         added(b"0." + b"1" * 100, 1, open)
     with pytest.raises(OutOfRange):
         added(b"1" * 100, 1, open)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_string_is_the_same_with_an_escape_for_each_character(string: str) -> None:
+    units = string.encode("utf-16-be").hex()
+    escapes = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    escaped = f'"{escapes}"'.encode()
+    assert same(escaped, json.dumps(string, ensure_ascii=False).encode(), OPEN)
+    assert not same(escaped, json.dumps(string + "x", ensure_ascii=False).encode(), OPEN)
+
+
+def test_a_string_that_cannot_be_as_short_as_another_is_not_opened() -> None:
+    assert not same(b'"%b"' % (rb"\u0061" * 3), b'"aa"', refuse)
+    with pytest.raises(TooLarge):
+        same(b'"%b"' % (rb"\u0061" * 3), b'"aab"', refuse)

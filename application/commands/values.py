@@ -282,7 +282,7 @@ def _conditions(
 
 def _is_scalar(text: Raw) -> bool:
     """Whether it is no array or object, so that it is soon compared, whatever with."""
-    return not bytes(text).startswith((b"[", b"{"))
+    return bytes(memoryview(text)[:1]) not in (b"[", b"{")
 
 
 def _size(text: Union[Raw, UnsetType]) -> int:
