@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence
+from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence, Union
 
 from msgspec import UNSET
 
@@ -21,6 +21,7 @@ from application.ports import (
     Encoded,
     Executor,
     Link,
+    Received,
     Request,
     Settled,
     Wants,
@@ -106,13 +107,20 @@ class Conversation:
         more = self._codec.buffered if self._codec.has_more else 0
         return bool(self._work or self._unread or more) or not all(map(_is_quick, self._requests))
 
-    def receive(self, data: bytes) -> bytes:
+    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
+        return None if self._is_early else self._codec.decode_one(data)
+
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         if self._is_early:
             return self._receive_early(data)
         codec, quick_bytes = self._codec, self._service.quick_bytes
-        request = codec.decode_one(data) if len(data) <= quick_bytes else None
-        if type(request) in self._plain and request.is_quick:  # type: ignore[union-attr]
-            return self._answer_one(request)  # type: ignore[arg-type]  # a command
+        request: Any = decoded
+        if request is UNSET:
+            request = codec.decode_one(data) if len(data) <= quick_bytes else None
+        if type(request) in self._plain and request.is_quick:
+            request = self.reply(request, outcome_of(self._executor, request))
+            if isinstance(request, bytes):
+                return request
         if request is None and len(data) + codec.buffered > quick_bytes:
             self._unread = data
             return self.advance() if self._link.has_time() else self._put_off()
@@ -124,6 +132,18 @@ class Conversation:
             return self.advance() if is_short or self._link.has_time() else self._put_off()
         self._link.account.buffer(codec.buffered)
         return replies
+
+    def reply(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
+        if isinstance(outcome, Exception):
+            outcome = self._refused(command, outcome)
+        else:
+            self._counts[type(command)] += 1
+            if type(outcome) is bytes and len(outcome) > TURN_BYTES and not self._link.has_time():
+                return Settled(command.id, outcome)
+        try:
+            return self._codec.encode_one(command, outcome)
+        except Exception as error:  # noqa: BLE001 - here, too
+            return self._codec.encode_one(command, self._refused(command, error))
 
     def advance(self) -> bytes:
         self._turn.begin()
@@ -146,18 +166,6 @@ class Conversation:
         self._codec.close()
         self._service.stats.clients.connected -= self._is_admitted
         self._is_admitted = False
-
-    def _answer_one(self, request: Command[Any]) -> bytes:
-        """The shortest way for the usual request, which came alone."""
-        try:
-            outcome = self._execute(request)
-            self._counts[type(request)] += 1
-        except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
-            outcome = self._refused(request, error)
-        if type(outcome) is bytes and len(outcome) > TURN_BYTES and not self._link.has_time():
-            self._requests = [Settled(request.id, outcome)]
-            return self._put_off()
-        return self._codec.encode_one(request, outcome)
 
     def _put_off(self) -> bytes:
         """Leaves what arrived for later, since it may take long."""
@@ -472,6 +480,14 @@ class Conversation:
         self.close()
         self.wants = Wants.END
         return output
+
+
+def outcome_of(executor: Executor, command: Command[Any]) -> object:
+    """What a command returns or raises."""
+    try:
+        return executor.execute(command)
+    except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
+        return error
 
 
 def _is_quick(request: Request) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Collection, Optional, Sequence, Type, TypeVar
 
+from msgspec import UNSET
+
 from application.commands import Command, Results
 from application.commands.columns import keys_named_by
 from application.conversation import Conversation
-from application.ports import Durability, Executor, Link, Restriction, Steps, Wants
+from application.ports import Durability, Executor, Link, Received, Restriction, Steps, Wants
 from application.service import Service
+from application.together import Together
 from domain.errors import DiskFull
 
 R = TypeVar("R")
@@ -80,6 +83,8 @@ class DurableConversation:
         self._link = link
         self._executor = DurableExecutor(service.executor, durability)
         self._inner = Conversation(service, link, self._executor)
+        self.decode_one = self._inner.decode_one
+        self.reply = self._inner.reply
         self._parked = b""
         """The output that waits."""
         self._is_lost = False
@@ -100,8 +105,8 @@ class DurableConversation:
     def may_take_long(self) -> bool:
         return not self._parked and self._inner.may_take_long
 
-    def receive(self, data: bytes) -> bytes:
-        output = self._inner.receive(data)
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
+        output = self._inner.receive(data, decoded)
         if self._executor.needed or self._restrictions:
             return self._send(output)
         self.wants = self._inner.wants
@@ -138,6 +143,13 @@ class DurableConversation:
         self._parked = b""
         self._inner.close()
 
+    def hold(self, received: Received, number: int) -> Received:
+        """Has the reply to a command that was executed elsewhere wait for what has that number."""
+        if isinstance(received, bytes):
+            return self._park(received, number)
+        self._executor.needed = number
+        return received
+
     def _send(self, output: bytes) -> bytes:
         """Sends output that depends on nothing which could still be lost; has any other wait."""
         self.wants = self._inner.wants
@@ -145,7 +157,10 @@ class DurableConversation:
         if not (needed and output):
             return output
         self._executor.needed = 0
-        if not self._durability.when_durable(needed, self._resume):
+        return self._park(output, needed)
+
+    def _park(self, output: bytes, number: int) -> bytes:
+        if not self._durability.when_durable(number, self._resume):
             return output
         self._parked = output
         self.wants = Wants.WAKE
@@ -158,3 +173,47 @@ class DurableConversation:
             self._is_lost = Restriction.STUCK in self._restrictions
         self.wants = Wants.TURN
         self._link.wake()
+
+
+class DurableTogether(Together[DurableConversation]):
+    """Receives for several durable conversations that want `INPUT`."""
+
+    def __init__(self, durability: Durability, service: Service) -> None:
+        super().__init__(service)
+        self._durability = durability
+        self._restrictions = durability.restrictions
+
+    def receive(
+        self, conversations: Sequence[DurableConversation], inputs: Sequence[bytes]
+    ) -> Sequence[Received]:
+        """While there are restrictions, each request is looked at by itself."""
+        if self._restrictions:
+            return [UNSET] * len(inputs)
+        return super().receive(conversations, inputs)
+
+    def _execute(
+        self,
+        kind: Type[Any],
+        conversations: Sequence[DurableConversation],
+        requests: Sequence[Any],
+    ) -> Sequence[Received]:
+        received = super()._execute(kind, conversations, requests)
+        if received is requests:
+            return requests
+        number = self._number(requests)
+        if not number:
+            return received
+        if kind.readonly:
+            numbers = [self._number([request]) for request in requests]
+        else:
+            numbers = [number] * len(requests)
+        return [
+            conversation.hold(each, number) if number else each
+            for conversation, each, number in zip(conversations, received, numbers)
+        ]
+
+    def _number(self, commands: Sequence[Command[Any]]) -> int:
+        """Of what has to be on the disk before the replies to commands leave; 0 for nothing."""
+        durability = self._durability
+        needed = durability.needed(keys_named_by(commands)) if durability.tracks_keys else 0
+        return needed or durability.backlog()

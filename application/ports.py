@@ -25,6 +25,8 @@ from typing import (
     cast,
 )
 
+from msgspec import UNSET, UnsetType
+
 from application.commands import Command, Id, Results
 from application.ledger import Account
 from application.steps import at_once
@@ -112,6 +114,31 @@ class Wants(enum.Enum):
     END = "the end of the connection, once its output is sent"
 
 
+class Settled(NamedTuple):
+    """A request whose outcome is known: what arrived is no command, or it was executed already.
+    After a fatal one nothing can be read any more."""
+
+    id: Id
+    outcome: object
+    is_fatal: bool = False
+
+
+class Closing(KvError):
+    """No error: the client asked for the end, as the outcome of a fatal `Settled` request."""
+
+
+class Encoded(bytes):
+    """Stands for an outcome whose reply is encoded already."""
+
+
+Request = Union[Command[Any], Settled]
+
+
+Received = Union[bytes, Request, None, UnsetType]
+"""What has come of what was read: the replies to it; or a request still to be executed or answered;
+None if it is not just one request, `UNSET` if nobody has looked."""
+
+
 class Conversation(Protocol):
     """The server's side of one connection, in bytes; not bound to any socket."""
 
@@ -133,9 +160,21 @@ class Conversation(Protocol):
         """Whether its next turn may, so that the turns of others go first."""
         ...
 
-    def receive(self, data: bytes) -> bytes:
-        """Takes what was read, when it wants `INPUT`; returns what to send."""
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
+        """Takes what was read, and what has come of it, when it wants `INPUT`; returns what to
+        send."""
         ...
+
+    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
+        """The command, when what was read is exactly one; else None. It is still to be received,
+        or answered. The fall-back is None."""
+        return None
+
+    def reply(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
+        """What to send for the command that `decode_one` returned, after its result or what it
+        raised; or both settled, still to be received, where the reply has to wait for a turn. The
+        fall-back is the latter."""
+        return Settled(command.id, outcome)
 
     def advance(self) -> bytes:
         """Goes on, when it wants a `TURN` or was woken; returns what to send."""
@@ -175,26 +214,6 @@ class Link(Protocol):
     def wake_after(self, seconds: float) -> None:
         """Does what `wake` does, after some time."""
         ...
-
-
-class Settled(NamedTuple):
-    """A request whose outcome is known: what arrived is no command, or it was executed already.
-    After a fatal one nothing can be read any more."""
-
-    id: Id
-    outcome: object
-    is_fatal: bool = False
-
-
-class Closing(KvError):
-    """No error: the client asked for the end, as the outcome of a fatal `Settled` request."""
-
-
-class Encoded(bytes):
-    """Stands for an outcome whose reply is encoded already."""
-
-
-Request = Union[Command[Any], Settled]
 
 
 class Codec(Protocol):

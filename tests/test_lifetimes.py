@@ -50,7 +50,7 @@ class House(World):
     def parts(self) -> List[Any]:
         """The one connection beside that which asks, its conversations and its codec."""
         (connection,) = (one for one in self.server._connections if one.name != self._own_name())
-        outer = connection._conversation
+        outer = connection.conversation
         inner = getattr(outer, "_inner", outer)
         assert isinstance(inner, Conversation)
         return [connection, outer, inner, inner._codec, connection.account]

@@ -12,10 +12,12 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import gevent
 import pytest
 from dependency_injector import providers
+from msgspec import UNSET
 
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
+from application import ports
 from application.conversation import Conversation
-from application.ports import Link, Wants
+from application.ports import Link, Received, Wants
 from entrypoints.server.container import ServerContainer
 from tests.certificates import Files
 from tests.support import TIMEOUT
@@ -45,12 +47,14 @@ class Later:
         self.allowed += count
         self.link.wake()
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         assert self.wants is Wants.INPUT
         self.calls.append("receive")
         self._asked += data
         self.while_received()
         return self._answer()
+
+    decode_one, reply = ports.Conversation.decode_one, ports.Conversation.reply
 
     def advance(self) -> bytes:
         self.calls.append("advance")

@@ -17,6 +17,7 @@ from typing import Callable, Iterable, List, Optional, TypeVar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from adapters.client.loopback import LoopbackLink
 from adapters.client.network import Network, SocketApi, TlsConfig
@@ -25,7 +26,7 @@ from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
 from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password
-from application.ports import Link, Wants
+from application.ports import Link, Received, Wants
 from domain.memory import InMemoryStore
 from tests.certificates import HOST, Files, Issued
 from tests.support import Clock, answer, service_of, wanted
@@ -61,9 +62,9 @@ def certificates(files: Files, ask_clients: bool = False) -> Certificates:
 class Attentive(Conversation):
     """Notices when it is handed nothing, which to do for ever would hold the server."""
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         assert data, "nothing was read, and handed in all the same"
-        return super().receive(data)
+        return super().receive(data, decoded)
 
 
 class Wire(LoopbackLink):

@@ -23,6 +23,7 @@ from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import BACKLOG
 from application.commands import Get, MSet, Ping, Set
 from application.conversation import Conversation
+from application.ports import Received
 from domain.errors import KvError, TimedOut, Unavailable
 from tests.model import ModelStore
 from tests.support import (
@@ -305,7 +306,7 @@ def test_the_last_reply_reaches_a_client_that_goes_on_sending() -> None:
 
 
 class Broken(Conversation):
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         raise RuntimeError("a bug")
 
 

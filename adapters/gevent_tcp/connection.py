@@ -8,8 +8,9 @@ block, as with a store on another machine, `GreenletConnection` does the same wi
 turn.
 
 A connection that is new, whose last read was full or whose last turn left something to do takes
-the next ones from a queue; all others are served as soon as their sockets are readable. Time-outs
-cost a busy connection nothing: it sets a flag when bytes move, and a periodic sweep looks at them.
+the next ones from a queue; all others are served as soon as their sockets are readable, many of
+them together (`arrivals`). Time-outs cost a busy connection nothing: it sets a flag when bytes
+move, and a periodic sweep looks at them.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from functools import partial
 from typing import Any, Callable, NamedTuple, Union, cast
 
 import gevent
+from msgspec import UNSET
 
+from adapters.gevent_tcp.arrivals import Arrivals
 from adapters.gevent_tcp.timeouts import Duty, Timeouts
 from adapters.gevent_tcp.turns import Turns
 from application.ledger import Ledger
 from application.limits import Limits
-from application.ports import Conversation, Link, Wants
+from application.ports import Conversation, Link, Received, Wants
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Host(NamedTuple):
 
     loop: Any
     turns: Turns
+    arrivals: Arrivals
     limits: Limits
     ledger: Ledger
     new_conversation: Callable[[Link], Conversation]
@@ -76,7 +80,7 @@ class Connection:
         self._at_eof = False
         self._is_busy = True  # until a read shows that it is not
         self._is_queued = self._is_woken = False
-        self._conversation = host.new_conversation(self)
+        self.conversation: Conversation = host.new_conversation(self)
 
     def start(self) -> None:
         """Serves the client from the next turn of the loop on."""
@@ -94,8 +98,8 @@ class Connection:
         self._phase = Phase.CLOSED
         self._io.close()
         self._sock.close()
-        self._conversation.close()
-        self._conversation = _OVER  # which would refer to this connection
+        self.conversation.close()
+        self.conversation = _OVER  # which would refer to this connection
         self.account.close()
         self._unsent = _NO_BYTES
         self._host.on_close(self)
@@ -122,31 +126,33 @@ class Connection:
         """Runs a step; every step passes here, so that a bug in one connection harms no other."""
         try:
             step()
-        except OSError:
-            self.close()
-        except Exception:
-            log.exception("a connection was closed by a bug in the server")
-            self.close()
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self._fail(error)
 
     _dispatch = _run_step
     """The same for a step that may execute commands."""
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, OSError):
+            log.error("a connection was closed by a bug in the server", exc_info=error)
+        self.close()
 
     def _on_woken(self) -> None:
         """Takes the turn at once, if it can: what it waited for took its time already."""
         if self._is_queued:
             return
-        if self._conversation.may_take_long and not self._host.turns.has_time():
+        if self.conversation.may_take_long and not self._host.turns.has_time():
             self._queue()
         else:
             self._dispatch(self._advance)
 
     def _take_turn(self) -> None:
         self._is_queued = False
-        if self._conversation.wants is not Wants.INPUT or self._is_woken:
+        if self.conversation.wants is not Wants.INPUT or self._is_woken:
             self._advance()
         elif not self._unsent:
             self._is_busy = False
-            self._read()
+            self._receive()
             if self._phase is Phase.ENDING and not self._is_busy:
                 self._at_eof = True  # what comes from now on has not arrived in time
                 self._update()
@@ -154,22 +160,62 @@ class Connection:
     def _advance(self) -> None:
         if not self._unsent and self._phase is not Phase.CLOSED:
             self._is_woken = False
-            self._send(self._conversation.advance())
+            self._send(self.conversation.advance())
 
-    def _read(self) -> None:
-        conversation = self._conversation
-        if conversation.wants is Wants.WAKE:
-            self._io.wait_for(_NOTHING)
-            return
-        if self._is_busy:
-            self._queue()
-            return
-        size = self._read_size
+    # Steps of those that are served together; see `arrivals.Readable`.
+
+    def serve(self) -> None:
+        self._run_step(self._receive)
+
+    def read(self, max_bytes: int) -> bytes:
         try:
-            data = self._sock.recv(size)
+            if self._is_busy or self.conversation.wants is not Wants.INPUT:
+                self._receive()
+                return b""
+            data = self._sock.recv(self._read_size)
+            if 0 < len(data) <= max_bytes:
+                self._timeouts.had_activity = True
+                return data
+            self._received(data)
         except BlockingIOError:
-            self._wait_for_input()
+            pass
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self._fail(error)
+        return b""
+
+    def receive(self, data: bytes, decoded: Received) -> bytes:
+        try:
+            return self.conversation.receive(data, decoded)
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self._fail(error)
+        return b""
+
+    def send(self, reply: bytes) -> None:
+        try:
+            sent = self._try_to_send(reply) if reply else 0
+            if sent < len(reply) or self.conversation.wants is not Wants.INPUT:
+                self._sent(reply, sent)
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self._fail(error)
+
+    def _receive(self) -> None:
+        wants = self.conversation.wants
+        if wants is Wants.WAKE:
+            self._io.wait_for(_NOTHING)
+        elif wants is not Wants.INPUT:
             return
+        elif self._is_busy:
+            self._queue()
+        else:
+            try:
+                data = self._sock.recv(self._read_size)
+            except BlockingIOError:
+                self._wait_for_input()
+                return
+            self._received(data)
+
+    def _received(self, data: bytes) -> None:
+        size = self._read_size
         self._timeouts.had_activity = True
         if not data:
             self._at_eof = True
@@ -178,20 +224,26 @@ class Connection:
         if len(data) == size or size == LARGE_READ:
             self._is_busy = len(data) == size  # there is more, most likely
             self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
-        self._send(conversation.receive(data))
+        self._send(self.conversation.receive(data))
 
     def _write(self) -> None:
         self._send(self._unsent)
 
     def _send(self, data: Union[bytes, memoryview]) -> None:
+        self._sent(data, self._try_to_send(data) if data else 0)
+
+    def _try_to_send(self, data: Union[bytes, memoryview]) -> int:
         try:
-            sent = self._sock.send(data) if data else 0
+            return self._sock.send(data)
         except BlockingIOError:
-            sent = 0
+            return 0
+
+    def _sent(self, data: Union[bytes, memoryview], sent: int) -> None:
+        """What is not sent is kept."""
         if (
             sent == len(data)
             and self._io.waits_for == _READ
-            and self._conversation.wants in _GOES_ON_READING
+            and self.conversation.wants in _GOES_ON_READING
         ):
             return
         self._timeouts.had_activity = self._timeouts.had_activity or sent > 0
@@ -204,7 +256,7 @@ class Connection:
 
     def _update(self) -> None:
         """Waits for whatever the state of the conversation calls for next."""
-        wants = self._conversation.wants
+        wants = self.conversation.wants
         if self._phase is Phase.CLOSED:
             return
         if self._unsent:
@@ -229,14 +281,17 @@ class Connection:
         if not self._is_queued:
             self._is_queued = True
             step = partial(self._dispatch, self._take_turn)
-            self._host.turns.add(step, self._conversation.may_take_long)
+            self._host.turns.add(step, self.conversation.may_take_long)
 
     def _wait_for_input(self) -> None:
         """Waits for input, after all that had arrived was read."""
         if self._phase is Phase.ENDING:
             self.close()
         else:
-            self._io.wait_for(_READ, self._dispatch, self._read)
+            self._await_input()
+
+    def _await_input(self) -> None:
+        self._io.wait_for(_READ, self._host.arrivals.note, self)
 
     # The end.
 
@@ -264,7 +319,7 @@ class Connection:
         self._host.loop.run_callback(self._run_step, partial(self._abort, reason))
 
     def _abort(self, reason: str) -> None:
-        self._conversation.abort(reason)
+        self.conversation.abort(reason)
         self.close()
 
     def _duty(self) -> Duty:
@@ -272,21 +327,21 @@ class Connection:
             return Duty.TAKE_OUTPUT
         if self._phase is Phase.LINGERING:
             return Duty.HANG_UP
-        if self._conversation.wants is Wants.TURN:
+        if self.conversation.wants is Wants.TURN:
             return Duty.SERVER
-        if self._conversation.partial_request_id:
+        if self.conversation.partial_request_id:
             return Duty.SEND_REQUEST
-        is_waiting = self._conversation.wants is Wants.WAKE or self._conversation.is_listening
+        is_waiting = self.conversation.wants is Wants.WAKE or self.conversation.is_listening
         return Duty.SERVER if is_waiting else Duty.NOTHING
 
     def _check_timeouts(self, now: float) -> None:
         duty = self._duty()
-        if not self._timeouts.is_over(now, duty, self._conversation.partial_request_id):
+        if not self._timeouts.is_over(now, duty, self.conversation.partial_request_id):
             return
         if duty is Duty.HANG_UP:
             self.close()
         elif duty is Duty.SEND_REQUEST:
-            self._conversation.time_out()
+            self.conversation.time_out()
             self._update()
         else:
             self._abort(_REASONS[duty].format(self._host.limits))
@@ -346,7 +401,7 @@ class Watchers:
                 watcher.close()
 
 
-class _Over:
+class _Over(Conversation):
     """The conversation of a connection that is closed."""
 
     wants = Wants.END
@@ -354,7 +409,7 @@ class _Over:
     is_listening = False
     may_take_long = False
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         return b""
 
     def advance(self) -> bytes:
@@ -385,6 +440,9 @@ class GreenletConnection(Connection):
         self._run_step(step)
         self._is_running = False
         self._run_step(self._update)
+
+    def _await_input(self) -> None:
+        self._io.wait_for(_READ, self._dispatch, self._receive)
 
     def _on_woken(self) -> None:
         if not self._is_running:

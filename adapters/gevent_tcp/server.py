@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import socket
-from typing import Callable, List, Sequence, Set, Type
+from typing import Any, Callable, List, Sequence, Set, Type
 
 import gevent
 from gevent.event import Event
 
 from adapters.gevent_tcp.acceptor import MAX_ACCEPT, Acceptor
+from adapters.gevent_tcp.arrivals import Arrivals
 from adapters.gevent_tcp.connection import Connection, Host
 from adapters.gevent_tcp.listeners import BACKLOG, Address, bind_all
 from adapters.gevent_tcp.timeouts import OwnTime
@@ -21,6 +22,7 @@ from adapters.gevent_tcp.turns import Turns
 from application.ledger import Ledger
 from application.limits import Limits
 from application.ports import Conversation, Link
+from application.together import Together
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class GeventServer:
         limits: Limits,
         ledger: Ledger,
         clock: Callable[[], float],
+        together: Together[Any],
         connection: Type[Connection] = Connection,
     ) -> None:
         self._addresses = addresses
@@ -50,6 +53,7 @@ class GeventServer:
         self._limits = limits
         self._ledger = ledger
         self._clock = clock
+        self._together = together
         self._connection = connection
         self._connections: Set[Connection] = set()
         self._to_sweep: List[Connection] = []
@@ -65,9 +69,11 @@ class GeventServer:
     def start(self) -> None:
         """Serve all clients that connect, as long as the event loop runs."""
         loop = gevent.get_hub().loop
-        turns = Turns(loop, self._clock)
+        turns, arrivals = Turns(loop, self._clock), Arrivals(loop, self._together)
         self._hosts = {
-            kind: Host(loop, turns, self._limits, self._ledger, new_conversation, self._forget)
+            kind: Host(
+                loop, turns, arrivals, self._limits, self._ledger, new_conversation, self._forget
+            )
             for kind, new_conversation in self._new_conversation.items()
         }
         for acceptor in self._acceptors:

@@ -14,8 +14,10 @@ from collections import deque
 from functools import partial
 from typing import Callable, Deque, List, Optional, TypeVar
 
+from msgspec import UNSET
+
 from adapters.gevent_tcp.os_errors import about
-from application.ports import Conversation, Link, Wants
+from application.ports import Conversation, Link, Received, Wants
 
 R = TypeVar("R")
 
@@ -62,7 +64,7 @@ class Certificates:
         self.context = context
 
 
-class TlsConversation:
+class TlsConversation(Conversation):
     """The server's side of a TLS connection around the inner conversation; see
     `ports.Conversation`."""
 
@@ -108,7 +110,7 @@ class TlsConversation:
     def may_take_long(self) -> bool:
         return self._inner.may_take_long
 
-    def receive(self, data: bytes) -> bytes:
+    def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         self._received += _pieces(data)
         return self._take_turn(b"")
 

@@ -28,7 +28,7 @@ from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.journal import Journal
 from application import conversation as conversations
 from application.admission import LongRequests, Pause
-from application.durability import DurableConversation
+from application.durability import DurableConversation, DurableTogether
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
@@ -36,6 +36,7 @@ from application.password import Password
 from application.ports import Codec, Conversation, Executor
 from application.service import Service
 from application.stats import ServerStats
+from application.together import Together
 from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
@@ -202,6 +203,11 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Factory(DurableConversation, journal, service),
         providers.Factory(conversations.Conversation, service),
     )
+    together: providers.Provider[Together[Any]] = when(
+        config.data_dir,
+        providers.Singleton(DurableTogether, journal, service),
+        providers.Singleton(Together, service),
+    )
     certificates = providers.Singleton(
         Certificates, config.tls_cert, config.tls_key, config.tls_client_ca
     )
@@ -219,6 +225,7 @@ class ServerContainer(containers.DeclarativeContainer):
         limits=limits,
         ledger=ledger,
         clock=clock,
+        together=together,
         connection=connection,
     )
     housekeeper = providers.Singleton(

@@ -1,0 +1,86 @@
+"""The connections on which something arrives at the same moment, served together.
+
+Rule: a look at the sockets only notes which of them are readable. Then each step is taken for many
+of them before the next, so that it finds its code and data in the processor's caches: what arrived
+is read, then it is executed, then the replies are sent. Of a few connections each is served alone,
+so that its client works while the next is served.
+"""
+
+from __future__ import annotations
+
+from itertools import compress
+from typing import Any, Callable, List, Protocol, Sequence
+
+from application.ports import Conversation, Received
+from application.together import Together
+
+MOST = 64
+"""How many connections are served together, at the most: the first waits for all of them."""
+
+FEW = 4
+"""Up to so many are served one by one."""
+
+_AFTER_SOCKETS = -1
+"""Of libev's priorities, the next after that of the sockets."""
+
+
+class Readable(Protocol):
+    """A connection that is served together with others. No call raises."""
+
+    conversation: Conversation
+
+    def serve(self) -> None:
+        """Reads, and does whatever follows."""
+        ...
+
+    def read(self, max_bytes: int) -> bytes:
+        """What arrived. Nothing when it is longer, or otherwise unusual, and was served."""
+        ...
+
+    def receive(self, data: bytes, decoded: Received) -> bytes:
+        """What to send, once its conversation has received what was read."""
+        ...
+
+    def send(self, reply: bytes) -> None:
+        """Sends what there is to send after what was read."""
+        ...
+
+
+class Arrivals:
+    """Serves the connections that are noted. `loop` is gevent's."""
+
+    def __init__(self, loop: Any, together: Together[Any]) -> None:
+        self._together = together
+        self._readable: List[Readable] = []
+        self.note: Callable[[Readable], None] = self._readable.append
+        """Has a connection served after the look at the sockets. It runs no code of Python's."""
+        self._looked = loop.check(ref=False, priority=_AFTER_SOCKETS)
+        self._looked.start(self._serve)
+
+    def stop(self) -> None:
+        """Serves no more."""
+        self._looked.stop()
+
+    def _serve(self) -> None:
+        readable = self._readable
+        while len(readable) > FEW:
+            some = readable[:MOST]
+            del readable[:MOST]
+            self._serve_together(some)
+        for connection in readable:
+            connection.serve()
+        readable.clear()
+
+    def _serve_together(self, connections: Sequence[Readable]) -> None:
+        max_bytes = self._together.max_bytes
+        inputs = [connection.read(max_bytes) for connection in connections]
+        if not all(inputs):
+            connections, inputs = [*compress(connections, inputs)], [*filter(None, inputs)]
+        conversations = [connection.conversation for connection in connections]
+        all_received = self._together.receive(conversations, inputs)
+        replies = [
+            received if type(received) is bytes else connection.receive(data, received)
+            for connection, data, received in zip(connections, inputs, all_received)
+        ]
+        for connection, reply in zip(connections, replies):
+            connection.send(reply)

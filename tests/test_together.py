@@ -1,0 +1,391 @@
+"""What arrives on many connections at the same moment: each client has the reply of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
+
+import gevent
+import gevent.socket
+import pytest
+
+from adapters.client.loopback import LoopbackLink
+from adapters.gevent_tcp.arrivals import FEW, MOST, Arrivals
+from application.commands import Command, Get, Results, Set
+from application.durability import DurableConversation, DurableTogether
+from application.executor import LocalExecutor
+from application.ports import Received, Restriction, Wants
+from domain.memory import InMemoryStore
+from entrypoints.server.container import ServerContainer
+from tests.journal_world import World
+from tests.support import TIMEOUT, answer, finish, server_container, serving, wanted
+
+VALUE = b'"' + b"v" * 30 + b'"'
+
+
+class Noting(LocalExecutor):
+    """Notes how many commands of which kind it executed at once."""
+
+    def __init__(self) -> None:
+        super().__init__(InMemoryStore(time.monotonic))
+        self.runs: List[Tuple[str, int]] = []
+
+    def execute_run(self, kind: Any, commands: Sequence[Command[Any]]) -> Optional[Results]:
+        self.runs.append((kind.__name__, len(commands)))
+        return super().execute_run(kind, commands)
+
+
+JSON = [
+    b'{"type":"GET","key":"there"}\n',
+    b'{"type":"GET","key":"none"}\n',
+    b'{"type":"GET","key":"there","id":7}\n',
+    b'{"type":"GET","key":"large"}\n',
+    b'{"type":"GET","key":"dies"}\n',
+    b'{"type":"SET","key":"own","value":[1, {"a":null}]}\n',
+    b'{"type":"SET","key":"own","value":1,"ttl":100}\n',
+    b'{"type":"SET","key":"there","value":1,"if":"absent","id":"x"}\n',
+    b'{"type":"SET","key":"own","value":1,"if_equals":2}\n',
+    b'{"type":"SET","key":"own","value":{"a":1,"a":2}}\n',
+    b'{"type":"SET","key":"own","value":1,"ttl":-1}\n',
+    b'{"type":"DELETE","key":"none"}\n',
+    b'{"type":"INCR","key":"own"}\n',
+    b'{"type":"INCR","key":"there"}\n',
+    b'{"type":"EXISTS","key":"there"}\n',
+    b'{"type":"TTL","key":"there"}\n',
+    b'{"type":"MGET","keys":["there","none"]}\n',
+    b'{"type":"PING"}\n',
+    b'{"type":"SCAN","prefix":"no"}\n',
+    b'{"type":"NONE"}\n',
+    b'{"type":"GET"}\n',
+    b"[]\n",
+    b'{"type":"GET","key":"there"}\n{"type":"GET","key":"none"}\n',
+    b'{"type":"GET","key":"%b"}\n' % (b"k" * 5000),
+    b'{"type":"SET","key":"own","value":"%b"}\n' % (b"v" * 6000),
+]
+RESP = [
+    b"*2\r\n$3\r\nGET\r\n$5\r\nthere\r\n",
+    b"*2\r\n$3\r\nget\r\n$4\r\nnone\r\n",
+    b"*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n",
+    b"*3\r\n$3\r\nSET\r\n$3\r\nown\r\n$2\r\n\xff\x00\r\n",
+    b"*3\r\n$3\r\nSET\r\n$3\r\nown\r\n$1\r\n5\r\n",
+    b"INCR there\r\n",
+    b"PING\r\n",
+    b"NONE\r\n",
+    b"MULTI\r\n",
+]
+HTTP = [b"GET /v1/keys/there HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"]
+
+
+def filled(container: ServerContainer) -> ServerContainer:
+    store = container.store()
+    store.set("there", VALUE)
+    store.set("large", b'"%b"' % (b"x" * 100_000))
+    store.set_many({"dies": b"1"}, ttl=1000.0)
+    return container
+
+
+def opened(container: ServerContainer, request: bytes) -> Any:
+    """A conversation whose protocol is known."""
+    talk = container.plain_conversation(LoopbackLink())
+    if not request.endswith(b"HTTP/1.1\r\n\r\n"):
+        answer(talk, [b'{"type":"PING"}\n' if request[:1] in b"{[" else b"PING\r\n"])
+    return talk
+
+
+def told(talk: Any, data: bytes, received: Received) -> bytes:
+    """All that a client is sent after what has come of its request."""
+    if isinstance(received, bytes):
+        return received
+    output: bytes = talk.receive(data, received)
+    return output + finish(talk)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_client_has_the_reply_and_the_figures_it_would_have_alone(seed: int) -> None:
+    chance = random.Random(seed)
+    requests = [chance.choice(chance.choice([JSON, RESP, HTTP])) for _ in range(60)]
+    requests = [each.replace(b"own", b"o%02d" % n) for n, each in enumerate(requests)]
+    alone, together = (filled(server_container()) for _ in range(2))
+    expected = [answer(opened(alone, each), [each]) for each in requests]
+    talks = [opened(together, each) for each in requests]
+    received = together.together().receive(talks, requests)
+    assert len(received) == len(requests)
+    assert [told(*each) for each in zip(talks, requests, received)] == expected
+    assert together.stats().commands == alone.stats().commands
+    assert together.stats().errors == alone.stats().errors
+    assert together.store().stats() == alone.store().stats()
+
+
+def test_requests_of_a_kind_are_executed_at_once_and_each_is_told_its_own() -> None:
+    executor = Noting()
+    container = server_container()
+    container.executor.override(executor)
+    with serving(container) as address, clients(address, MOST + FEW + 3) as socks:
+        for number, sock in enumerate(socks):
+            sock.sendall(b'{"type":"SET","key":"k%d","value":%d}\n' % (number, number))
+        assert [sock.recv(100) for sock in socks] == [TRUE] * len(socks)
+        for number, sock in enumerate(socks):
+            sock.sendall(b'{"type":"GET","key":"k%d"}\n' % number)
+        replies = [sock.recv(100) for sock in socks]
+    assert replies == [b'{"ok":true,"result":%d}\n' % number for number in range(len(socks))]
+    assert executor.runs == [(kind, n) for kind in ("Set", "Get") for n in (MOST, FEW + 3)]
+
+
+TRUE = b'{"ok":true,"result":true}\n'
+
+
+@contextlib.contextmanager
+def clients(address: Tuple[str, int], count: int) -> Iterator[List[Any]]:
+    """Connections that have said something."""
+    with contextlib.ExitStack() as opened:
+        connect = gevent.socket.create_connection
+        socks = [opened.enter_context(connect(address, TIMEOUT)) for _ in range(count)]
+        for sock in socks:
+            sock.sendall(b'{"type":"PING"}\n')
+            assert sock.recv(100)
+        yield socks
+
+
+def test_a_key_that_is_too_long_is_refused_however_many_ask() -> None:
+    container = server_container(max_key_bytes=100)
+    with serving(container) as address, clients(address, 20) as socks:
+        for number, sock in enumerate(socks):
+            sock.sendall(b'{"type":"GET","key":"%b"}\n' % (b"k" * (10 if number % 2 else 101)))
+        replies = [sock.recv(1000) for sock in socks]
+    assert replies[1::2] == [b'{"ok":true}\n'] * 10
+    assert all(b"max_key_bytes" in reply for reply in replies[::2])
+
+
+def test_those_who_leave_at_that_moment_harm_no_others() -> None:
+    with serving(server_container()) as address, clients(address, 30) as socks:
+        for number, sock in enumerate(socks):
+            if number % 3:
+                sock.sendall(b'{"type":"GET","key":"k"}\n')
+            if number % 3 == 1:
+                sock.shutdown(socket.SHUT_WR)
+            if number % 6 == 0:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                sock.close()
+        for number, sock in enumerate(socks):
+            if number % 3:
+                assert sock.recv(100) == b'{"ok":true}\n'
+            if number % 3 == 1:
+                assert sock.recv(100) == b""
+        socks[2].sendall(b'{"type":"PING"}\n')
+        assert socks[2].recv(100) == b'{"ok":true,"result":"PONG"}\n'
+
+
+def test_a_reply_that_does_not_fit_into_a_socket_is_sent_later() -> None:
+    container = server_container()
+    text = b'"%b"' % (b"x" * 3_000_000)
+    container.store().set("k", text)
+    rounds = 3
+    size = rounds * len(b'{"ok":true,"result":%b}\n' % text)
+    with serving(container) as address, clients(address, FEW + 4) as socks:
+        for _ in range(rounds):
+            for sock in socks:
+                sock.sendall(GET)
+            gevent.sleep(0.001)
+        assert container.ledger().held > size
+        for sock in socks:
+            received = 0
+            while received < size:
+                received += len(sock.recv(1 << 20))
+            assert received == size
+
+
+GET, SET = b'{"type":"GET","key":"k"}\n', b'{"type":"SET","key":"k","value":1}\n'
+
+
+def test_a_bug_in_one_decoder_or_encoder_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    container = server_container()
+    talks = [opened(container, GET) for _ in range(3)]
+    monkeypatch.setattr(talks[1]._codec, "decode_one", lambda data: 1 // 0)
+    received = container.together().receive(talks, [GET] * 3)
+    assert [told(talks[n], GET, received[n]) for n in (0, 2)] == [b'{"ok":true}\n'] * 2
+    with pytest.raises(ZeroDivisionError):
+        told(talks[1], GET, received[1])
+    encode, outcomes = talks[2]._codec.encode_one, [1 // 1]
+
+    def fail_once(request: Any, outcome: object) -> Any:
+        return encode(request, outcome) if not outcomes else outcomes.pop() // 0
+
+    monkeypatch.setattr(talks[2]._codec, "encode_one", fail_once)
+    received = container.together().receive([talks[0], talks[2]], [SET] * 2)
+    assert received[0] == TRUE
+    assert b"INTERNAL" in received[1]  # type: ignore[operator]  # bytes
+    assert "a command failed" in caplog.text
+
+
+def test_where_executing_at_once_fails_each_is_executed_alone() -> None:
+    class Failing(LocalExecutor):
+        def execute_run(self, kind: Any, commands: Sequence[Command[Any]]) -> Optional[Results]:
+            raise RuntimeError("a bug")
+
+    container = server_container()
+    container.executor.override(Failing(InMemoryStore(time.monotonic)))
+    talks = [opened(container, SET) for _ in range(2)]
+    received = container.together().receive(talks, [SET, SET])
+    assert [type(each) for each in received] == [Set, Set]
+    assert [told(*each) for each in zip(talks, [SET, SET], received)] == [TRUE, TRUE]
+
+
+def test_nothing_is_executed_at_once_during_a_pause() -> None:
+    container = server_container()
+    talks = [opened(container, GET) for _ in range(2)]
+    container.pause().begin(100, writes_only=False)
+    received = container.together().receive(talks, [GET, GET])
+    assert [type(each) for each in received] == [Get, Get]
+    assert [told(*each) for each in zip(talks, [GET, GET], received)] == [b"", b""]
+    assert {wanted(talk) for talk in talks} == {Wants.WAKE}
+
+
+def test_a_client_that_is_not_logged_in_is_told_so_beside_others() -> None:
+    container = server_container(password="secret")
+    auth = b'{"type":"AUTH","password":"secret"}\n'
+    talks = [container.plain_conversation(LoopbackLink()) for _ in range(3)]
+    assert answer(talks[0], [auth]) == answer(talks[1], [auth]) == TRUE
+    received = container.together().receive(talks, [GET] * 3)
+    replies = [told(*each) for each in zip(talks, [GET] * 3, received)]
+    assert replies[:2] == [b'{"ok":true}\n'] * 2
+    assert b"UNAUTHENTICATED" in replies[2]
+
+
+class Waking(LoopbackLink):
+    """Notes that its conversation was woken."""
+
+    is_woken = False
+
+    def wake(self) -> None:
+        self.is_woken = True
+
+
+class Clients:
+    """Clients of a world's store, whose requests arrive together."""
+
+    def __init__(self, world: World, count: int) -> None:
+        container = server_container()
+        container.store.override(world.store)
+        self.together = DurableTogether(world.journal, container.service())
+        self.links = [Waking() for _ in range(count)]
+        self.talks = [
+            DurableConversation(world.journal, container.service(), link) for link in self.links
+        ]
+        for talk in self.talks:
+            answer(talk, [b'{"type":"PING"}\n'])
+
+    def send(self, *requests: bytes) -> List[bytes]:
+        """What each is sent at once."""
+        received = self.together.receive(self.talks, requests)
+        return [told(*each) for each in zip(self.talks, requests, received)]
+
+    def woken(self) -> List[bytes]:
+        """What those are sent that were woken, and nothing for all others."""
+        return [
+            talk.advance() + finish(talk) if link.is_woken else b""
+            for talk, link in zip(self.talks, self.links)
+        ]
+
+
+def get(key: bytes) -> bytes:
+    return b'{"type":"GET","key":"%b"}\n' % key
+
+
+def test_replies_wait_for_the_disk_only_where_they_tell_of_what_is_not_on_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path / "d").load()
+    world.store.set("old", b"0")
+    world.background.work()
+    clients = Clients(world, 5)
+    nothing, zero, one = (
+        b'{"ok":true%b}\n' % each for each in (b"", b',"result":0', b',"result":1')
+    )
+    assert clients.send(SET, SET, get(b"old"), get(b"none"), get(b"old")) == [
+        *[b"", b""],
+        *[zero, nothing, zero],
+    ]
+    assert [wanted(talk) for talk in clients.talks] == [Wants.WAKE] * 2 + [Wants.INPUT] * 3
+    assert clients.woken() == [b""] * 5
+    later = Clients(world, 3)
+    assert later.send(get(b"k"), get(b"old"), get(b"k")) == [b"", zero, b""]
+    world.background.work()
+    assert clients.woken() == [TRUE, TRUE, b"", b"", b""]
+    assert later.woken() == [one, b"", one]
+
+
+def test_a_large_reply_waits_for_the_disk_when_its_turn_comes(tmp_path: Path) -> None:
+    world = World(tmp_path / "d").load()
+    clients = Clients(world, 2)
+    world.store.set("k", b'"%b"' % (b"x" * 100_000))
+    for link in clients.links:
+        link.has_time = lambda: False  # type: ignore[method-assign]
+    assert clients.send(GET, GET) == [b"", b""]
+    world.background.work()
+    assert [len(each) for each in clients.woken()] == [
+        100_000 + len(b'{"ok":true,"result":""}\n')
+    ] * 2
+
+
+def test_while_there_are_restrictions_each_request_is_looked_at_by_itself(tmp_path: Path) -> None:
+    world = World(tmp_path / "d").load()
+    clients = Clients(world, 2)
+    restrictions: Any = world.journal.restrictions
+    restrictions.add(Restriction.FULL)
+    refused = clients.send(SET, SET)
+    assert all(b"the disk is full" in each for each in refused)
+
+
+class Fake:
+    """A connection that notes how it is served."""
+
+    def __init__(self, calls: List[str], arrives: bytes = b"x") -> None:
+        self.conversation: Any = None
+        self.calls, self.arrives = calls, arrives
+
+    def serve(self) -> None:
+        self.calls.append("serve")
+
+    def read(self, max_bytes: int) -> bytes:
+        self.calls.append("read")
+        return self.arrives
+
+    def send(self, reply: bytes) -> None:
+        self.calls.append("send")
+
+    def receive(self, data: bytes, decoded: Received) -> bytes:
+        self.calls.append("receive")
+        return b"z"
+
+
+class Echo:
+    """Replies to some, and leaves the others to themselves."""
+
+    max_bytes = 100
+
+    def receive(self, conversations: Sequence[Any], inputs: Sequence[bytes]) -> List[Received]:
+        return [b"y" if data == b"x" else None for data in inputs]
+
+
+def served(*arrives: bytes) -> List[str]:
+    calls: List[str] = []
+    loop = gevent.get_hub().loop
+    here = Arrivals(loop, Echo())  # type: ignore[arg-type]  # in its place
+    for each in arrives:
+        here.note(Fake(calls, each))
+    for _ in range(2):  # the timer of the first comes before what is served
+        gevent.sleep(0.001)
+    here.stop()
+    return calls
+
+
+def test_few_are_served_one_by_one_and_many_together() -> None:
+    assert served(*[b"x"] * FEW) == ["serve"] * FEW
+    assert served(*[b"x"] * 3, b"", b"z", b"x") == [*["read"] * 6, "receive", *["send"] * 5]
+    assert served(*[b"x"] * (MOST + 2)) == [*["read"] * MOST, *["send"] * MOST, "serve", "serve"]
