@@ -21,7 +21,6 @@ from typing import (
     Collection,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     Optional,
@@ -34,8 +33,8 @@ from typing import (
 from domain.contents import MASK, SHARDS, Contents
 from domain.deadlines import Deadline, Shard, Slot, Timed
 from domain.effects import Cleared, Effect, Listener, Put, PutMany, Reason, Removed
-from domain.errors import BadRequest
 from domain.rollback import UndoLog
+from domain.scanning import LEAST_HASH, first_by_hash, number_of
 from domain.store import Change, Entry, Page, ShardCopy, Stats, Store, Traits
 
 R = TypeVar("R")
@@ -172,21 +171,21 @@ class InMemoryStore:
         return sum(map(len, self._shards))
 
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
-        start, last = _position(cursor)
+        start, least = _position(cursor)
         now = self._clock()
         keys: List[str] = []
         scanned = 0
         for index in range(start, SHARDS):
             shard = self._shards[index]
             scanned += len(shard) + 1
-            for key in sorted(_live_keys(shard, prefix, last, now)):
-                if len(keys) == limit:
-                    return Page(keys, _cursor(index, last))
-                keys.append(key)
-                last = key
-            last = None
+            live = _live_keys(shard, prefix, now)
+            found, following = first_by_hash(live, least, limit - len(keys))
+            keys += found
+            if following is not None:
+                return Page(keys, _cursor(following))
+            least = LEAST_HASH
             if scanned > SCAN_STEP_KEYS and index + 1 < SHARDS:
-                return Page(keys, _cursor(index + 1, None))
+                return Page(keys, _cursor(least + index + 1))
         return Page(keys, None)
 
     def atomically(self, work: Callable[[Store], R]) -> R:
@@ -513,24 +512,23 @@ def _is_due(slot: Optional[Slot], now: float) -> bool:
     return isinstance(slot, tuple) and slot[1] <= now
 
 
-def _live_keys(shard: Shard, prefix: str, after: Optional[str], now: float) -> Iterator[str]:
-    for key, slot in shard.items():
-        if (
-            key.startswith(prefix)
-            and (after is None or key > after)
-            and (isinstance(slot, bytes) or slot[1] > now)
-        ):
-            yield key
+def _live_keys(shard: Shard, prefix: str, now: float) -> List[str]:
+    return [
+        key
+        for key, slot in shard.items()
+        if key.startswith(prefix) and (isinstance(slot, bytes) or slot[1] > now)
+    ]
 
 
-def _cursor(index: int, last: Optional[str]) -> str:
-    """Points into a shard, behind the key `last` in the order of its keys."""
-    return str(index) if last is None else f"{index}:{last}"
+def _cursor(next_hash: int) -> str:
+    """Points at a hash: the shard, which is the low bits, comes before the others."""
+    return str((next_hash & MASK) * _SHARD_HASHES + (next_hash - LEAST_HASH) // SHARDS)
 
 
-def _position(cursor: Optional[str]) -> Tuple[int, Optional[str]]:
-    """Where a cursor points."""
-    index, colon, last = ("0" if cursor is None else cursor).partition(":")
-    if not (index.isascii() and index.isdigit() and len(index) < 5 and int(index) < SHARDS):
-        raise BadRequest("`cursor` is not one that a scan returned")
-    return int(index), last if colon else None
+def _position(cursor: Optional[str]) -> Tuple[int, int]:
+    """The shard that a cursor points into, and the least hash to look at."""
+    index, rest = divmod(0 if cursor is None else number_of(cursor), _SHARD_HASHES)
+    return index, LEAST_HASH + rest * SHARDS
+
+
+_SHARD_HASHES = (1 << 64) // SHARDS

@@ -158,6 +158,19 @@ def scanned(store: Store, limit: int = 7) -> List[str]:
     return keys
 
 
+def test_a_cursor_within_a_batch_is_short_and_its_pages_hold_each_key_once(
+    store: RedisStore,
+) -> None:
+    keys = [f"{at:03}".ljust(5000, "x") for at in range(50)]
+    store.set_many(dict.fromkeys(keys, b"1"))
+    page = store.atomically(lambda view: view.scan(None, "", 10))
+    assert page.cursor is not None
+    assert len(page.cursor) < 30
+    assert sorted(store.atomically(scanned)) == sorted(keys)
+    with pytest.raises(BadRequest, match="cursor"):
+        store.atomically(lambda view: view.scan("7", "", 10))
+
+
 class TestValuesOfOthers:
     def test_a_string_that_another_program_stored_is_a_value(
         self, engine: Engine, store: RedisStore

@@ -23,6 +23,7 @@ from typing import (
 from adapters.storage.redis import scripts
 from adapters.storage.redis.texts import Names, from_engine, to_engine
 from domain.errors import BadRequest
+from domain.scanning import LEAST_HASH, first_by_hash, number_of
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 
 R = TypeVar("R")
@@ -30,7 +31,7 @@ R = TypeVar("R")
 MAX_NAMES = 10_000
 """How many keys there may be for a transaction on all of them."""
 
-_CURSOR = "after:"
+_CURSOR = "from:"
 
 
 class State(NamedTuple):
@@ -153,10 +154,11 @@ class View:
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
         if cursor is not None and not cursor.startswith(_CURSOR):
             raise BadRequest("`cursor` is not one that a scan of this batch returned")
-        last = None if cursor is None else cursor[len(_CURSOR) :]
+        least = LEAST_HASH + (0 if cursor is None else number_of(cursor[len(_CURSOR) :]))
         keys = [key for key in map(self._keyspace.names.key, self._present()) if key is not None]
-        left = sorted(k for k in keys if k.startswith(prefix) and (last is None or k > last))
-        return Page(left[:limit], _CURSOR + left[limit - 1] if len(left) > limit else None)
+        there = [key for key in keys if key.startswith(prefix)]
+        page, following = first_by_hash(there, least, limit)
+        return Page(page, None if following is None else f"{_CURSOR}{following - LEAST_HASH}")
 
     def atomically(self, work: Callable[[Store], R]) -> R:
         return work(self)

@@ -116,27 +116,37 @@ def _matching(pattern: Glob, keys: List[str], prefix: str, budget: Budget) -> Li
 
 
 MAX_PAGE_KEYS = 100_000
-"""So many keys are on a page at the most: the store ends it before, with a short cursor."""
+"""So many keys are on a page at the most: it ends before, by its length or the store's bound."""
+
+_WIDE = 1 << 64
+"""A cursor that is a number below this is itself, which any client takes."""
+
+_MARK = b"\1" + bytes(8)
+"""Before the characters of another cursor: as a number, they are not below that."""
+
+MAX_CURSOR = 1_600
+"""How long such a one may be, in bytes; it has about 2.4 digits a byte then."""
 
 
 def _number(cursor: Optional[str]) -> int:
-    """The number that stands for a cursor: itself when it is one, or that which its characters are
-    in bytes, with a bit before them."""
+    """The number that stands for a cursor."""
     if cursor is None:
         return 0
-    if cursor.isdigit() and cursor[0] != "0" and len(cursor) < 10:
+    is_number = cursor.isascii() and cursor.isdigit() and cursor[0] != "0" and len(cursor) <= 20
+    if is_number and int(cursor) < _WIDE:
         return int(cursor)
-    return int.from_bytes(b"\1\0\0\0" + cursor.encode(), "big")
+    data = cursor.encode("utf-8", "surrogatepass")
+    if len(data) > MAX_CURSOR:
+        raise TooLarge("the store's cursor is too long to be a number")
+    return int.from_bytes(_MARK + data, "big")
 
 
 def _cursor(number: int) -> Optional[str]:
-    if not number:
-        return None
-    if number < 10**9:
-        return str(number)
+    if number < _WIDE:
+        return str(number) if number else None
     data = number.to_bytes(-(-number.bit_length() // 8), "big")
     try:
-        return data[4:].decode()
+        return data[len(_MARK) :].decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         raise BadRequest("invalid cursor") from None
 
