@@ -59,7 +59,7 @@ def to_text_in_steps(data: Data) -> Generator[None, None, bytes]:
 def to_texts_in_steps(datas: Sequence[bytes]) -> Generator[None, None, List[bytes]]:
     """The JSON texts that stand for many, in short steps."""
     texts: List[bytes] = []
-    for portion in _portions(datas):
+    for portion in portions(datas):
         if len(portion) == 1:
             texts.append((yield from to_text_in_steps(portion[0])))
         else:
@@ -68,7 +68,7 @@ def to_texts_in_steps(datas: Sequence[bytes]) -> Generator[None, None, List[byte
     return texts
 
 
-def _portions(datas: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def portions(datas: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """All of them, some at a time, or a large one alone."""
     start = size = 0
     for end, data in enumerate(datas):

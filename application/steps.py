@@ -5,7 +5,7 @@ Rule: what has to be done both ways is written once.
 
 from __future__ import annotations
 
-from typing import Generator, TypeVar
+from typing import Callable, Generator, TypeVar
 
 R = TypeVar("R")
 
@@ -16,11 +16,12 @@ def at_once(result: R) -> Generator[None, None, R]:
     yield
 
 
-def finished(steps: Generator[object, None, R]) -> R:
-    """What the steps return."""
+def finished(steps: Generator[object, None, R], rest: Callable[[], object] = lambda: None) -> R:
+    """What the steps return; `rest` is called after each."""
     while True:
         try:
             next(steps)
+            rest()
         except StopIteration as end:
             result: R = end.value
             return result

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from io import BytesIO
+from math import inf
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 from adapters.client.address import Address
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from adapters.storage.redis.store import RedisStore
 
 
+_LEAST_SECONDS = 1e-9
+"""A sleep of 0 would have gevent look at no socket."""
+
+
 def new_store(
     address: EngineAddress,
     network: Network,
@@ -35,24 +40,29 @@ def new_store(
     server_name: Optional[str] = None,
     allow_partial: bool = False,
     wait_replicas: int = 0,
+    max_reply_bytes: float = inf,
 ) -> RedisStore:
     """The store of the keys in an engine, over up to `size` connections to each server; none is
     opened yet.
 
-    Times are in seconds, 0 for as long as it takes. Raises `Misconfigured` without redis-py.
+    Times are in seconds, 0 for as long as it takes. What is read at once may have
+    `max_reply_bytes`. Raises `Misconfigured` without redis-py.
     """
     try:
         from adapters.storage.redis.cluster import ClusterEngine
         from adapters.storage.redis.engine import Connection, Node, Place, SingleEngine, Wait
+        from adapters.storage.redis.reply_socket import ReplySocket
         from adapters.storage.redis.slots import Server
         from adapters.storage.redis.store import RedisStore
     except ImportError as error:
         why = f"an engine needs redis-py: pip install redis ({error})"
         raise Misconfigured(why) from error
 
-    def connect(host: str, port: int) -> Any:
+    rest = partial(network.sleep, _LEAST_SECONDS)
+
+    def connect(host: str, port: int) -> ReplySocket:
         where = Address(host, port, tls_server_name=server_name)
-        return network.connect(where, connect_timeout or None)
+        return ReplySocket(network.connect(where, connect_timeout or None), max_reply_bytes, rest)
 
     def all_in_use() -> KvError:
         why = f"all {size} connections to the engine are in use (store_connections)"
@@ -67,9 +77,9 @@ def new_store(
 
     first = Server(address.host, address.port)
     if not address.is_cluster:
-        return RedisStore(SingleEngine(new_node(*first)), address.prefix)
+        return RedisStore(SingleEngine(new_node(*first)), address.prefix, rest)
     engine = ClusterEngine(new_node, [first, *(Server(*other) for other in address.others)])
-    return RedisStore(engine, address.prefix, allow_partial)
+    return RedisStore(engine, address.prefix, rest, allow_partial)
 
 
 def store_for_greenlets(
@@ -80,6 +90,7 @@ def store_for_greenlets(
     tls: TlsConfig,
     allow_partial: bool = False,
     wait_replicas: int = 0,
+    max_reply_bytes: float = inf,
 ) -> RedisStore:
     """A server's store, whose waiting lets other greenlets run."""
     network = Network(gevent_api(), tls if address.tls else None)
@@ -92,6 +103,7 @@ def store_for_greenlets(
         timeout,
         allow_partial=allow_partial,
         wait_replicas=wait_replicas,
+        max_reply_bytes=max_reply_bytes,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import click
+import httpx
 import kvjson
 import pytest
 import redis
@@ -136,6 +137,31 @@ def test_a_reply_that_the_engine_owes_holds_up_no_other_client() -> None:
         assert not slow.done()
         owed.set()
         assert slow.result()[0]["result"] == 1
+
+
+def test_what_is_too_large_is_refused_before_all_of_it_is_read(engine: Engine) -> None:
+    limits = ("--max-request-bytes", "1mb", "--max-reply-bytes", "2mb", "--max-input-bytes", "8mb")
+    keys = [f"k{at}" for at in range(12)]
+    engine.client.mset({f"kv:{key}": b"x" * 1_000_000 for key in keys})
+    gets = [{"type": "GET", "key": key} for key in keys]
+    with running_server("--store", engine.url, *limits) as server:
+        refused, pong, batch, half = ask(
+            server,
+            json.dumps({"type": "MGET", "keys": keys}),
+            '{"type":"PING"}',
+            json.dumps({"type": "BATCH", "commands": gets}),
+            json.dumps({"type": "MGET", "keys": keys[:2]}),
+        )
+        assert refused["error"]["code"] == batch["error"]["code"] == "TOO_LARGE"
+        assert "(max_reply_bytes)" in refused["error"]["message"]
+        assert pong["ok"]
+        assert len(half["result"]) == 2
+        client = redis.Redis("127.0.0.1", server.port)
+        with pytest.raises(redis.ResponseError, match="max_reply_bytes"):
+            client.mget(keys)
+        assert client.strlen("k1") == 1_000_000
+        web = httpx.post(f"http://127.0.0.1:{server.port}/", json=["MGET", *keys])
+        assert "max_reply_bytes" in web.json()["error"]
 
 
 def test_an_engine_with_a_password() -> None:

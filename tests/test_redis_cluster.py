@@ -277,7 +277,9 @@ class FakeNode(Node):
         self._reply = reply
         self.is_closed = False
 
-    def exchange(self, commands: Sequence[EngineWords], repeat: bool) -> List[Any]:
+    def exchange(
+        self, commands: Sequence[EngineWords], repeat: bool, is_bounded: bool = True
+    ) -> List[Any]:
         return list(map(self._reply, commands))
 
     def close(self) -> None:
@@ -296,7 +298,7 @@ def test_the_connections_to_a_server_that_left_the_cluster_are_closed() -> None:
 
         return nodes.setdefault(host, FakeNode(reply))
 
-    store = RedisStore(ClusterEngine(new_node, [Server("seed", 1)]), "kv:")
+    store = RedisStore(ClusterEngine(new_node, [Server("seed", 1)]), "kv:", lambda: None)
     assert store.get("k") == b"1"
     owner = "new"
     with pytest.raises(Unavailable):

@@ -16,12 +16,14 @@ from msgspec import Raw
 
 from adapters.storage.redis import store as redis_store
 from adapters.storage.redis.engine import Lost
-from adapters.storage.redis.store import RedisStore
+from adapters.storage.redis.reply_socket import SPARE_BYTES, TURN_BYTES, WORD_BYTES
+from adapters.storage.redis.store import PAGE_BYTES, RedisStore
 from adapters.storage.redis.texts import MARK, Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import MAX_NAMES
 from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MGet, MSet, Set
 from application.executor import InProcess, LocalExecutor
 from application.limits import Limits
+from application.steps import finished
 from domain.errors import (
     BadRequest,
     KvError,
@@ -33,7 +35,16 @@ from domain.errors import (
     Unreachable,
 )
 from domain.store import MAX_TTL, Entry, Store
-from tests.engines import Engine, opened, programs, running, shared, start, stop
+from tests.engines import (
+    Engine,
+    opened,
+    programs,
+    running,
+    shared,
+    shared_cluster,
+    start,
+    stop,
+)
 from tests.fake_engine import Words, fake_engine
 from tests.library.proxy import Proxy, passed_on, reply_cut, reply_lost, request_cut, request_lost
 from tests.support import TIMEOUT
@@ -89,7 +100,10 @@ class TestTexts:
     def test_every_text_comes_back_as_it_was(self, value: Any) -> None:
         for ascii_only in (True, False):
             text = json.dumps(value, ensure_ascii=ascii_only).encode()
-            assert from_engine(to_engine(text)) == text
+            data = to_engine(text)
+            assert from_engine(data) == text
+            reply = b"$4194304\r\n%b\r\n$13\r\n1700000000000\r\n:1700000000000\r\n" % data
+            assert len(reply) <= len(text) + WORD_BYTES
 
     @given(st.binary() | st.binary().map(MARK.__add__))
     def test_whatever_the_engines_own_clients_store_is_one_json_text(self, data: bytes) -> None:
@@ -99,7 +113,7 @@ class TestTexts:
 
     @given(st.lists(st.binary() | st.sampled_from([MARK + b"true", b"1", b'{"a":1}', b"[", b""])))
     def test_many_become_what_each_becomes(self, datas: List[bytes]) -> None:
-        assert many_from_engine(datas) == [from_engine(data) for data in datas]
+        assert finished(many_from_engine(datas)) == [from_engine(data) for data in datas]
 
     @given(st.binary() | st.binary().map(MARK.__add__))
     def test_bytes_that_are_stored_as_a_value_come_back(self, data: bytes) -> None:
@@ -395,6 +409,20 @@ class TestAnEngineThatFails:
             late.set()
             assert slow.result() == b"1"
 
+    def test_a_reply_over_the_bound_is_refused_and_the_next_one_is_read(self) -> None:
+        large = b"*1\r\n$40000000\r\n%b\r\n" % (b"x" * 40_000_000)
+
+        def reply(words: Words) -> bytes:
+            return large if words[0] == b"MGET" else b"$1\r\n1\r\n"
+
+        with fake_engine(reply) as fake, opened(fake.url, max_reply_bytes=1000) as store:
+            for _ in range(2):
+                with pytest.raises(TooLarge, match=r"over 1,000 bytes \(max_reply_bytes\)"):
+                    store.get_many(["k"])
+                assert store.get("k") == b"1"
+        with fake_engine(reply) as fake, opened(fake.url) as store:
+            assert store.get_many(["k"]) == [b'"%b"' % (b"x" * 40_000_000)]
+
     def test_without_a_free_connection_a_command_is_refused_unsent(self) -> None:
         arrived, late = threading.Event(), threading.Event()
 
@@ -519,6 +547,34 @@ def test_many_keys_at_once_are_stored_and_read(store: RedisStore) -> None:
     outcomes = executor.execute_all([Get(key) for key in items] + [Get("no")])
     assert outcomes[:MANY] == [b"%d" % number for number in range(MANY)]
     assert executor.execute(MDelete(list(items))) == MANY
+
+
+def test_a_page_of_long_keys_ends_by_their_length(store: RedisStore) -> None:
+    keys = [f"{at:04}".ljust(60_000, "x") for at in range(200)]
+    store.set_many(dict.fromkeys(keys, b"1"))
+    page = store.scan(None, "", 1000)
+    assert sum(map(len, page.keys)) < 3 * PAGE_BYTES
+    assert sorted(scanned(store, 1000)) == keys
+
+
+def test_flushing_a_cluster_reads_names_without_a_bound() -> None:
+    with opened(shared_cluster().url, max_reply_bytes=0) as store:
+        names = [f"{at:04}".ljust(60_000, "x") for at in range(4 * SPARE_BYTES // 60_000)]
+        for name in names:
+            store.set(name, b"1")
+        assert store.clear() == len(names)
+
+
+def test_others_run_while_many_values_become_texts(store: RedisStore) -> None:
+    turns: List[None] = []
+    store._rest = lambda: turns.append(None)
+    values = {f"k{at}": b'"%b"' % (b"x" * 100_000) for at in range(30)}
+    store.set_many(values)
+    assert store.get_many([*values]) == [*values.values()]
+    n_read = len(turns)
+    assert n_read > 3_000_000 // TURN_BYTES
+    assert store.atomically(lambda view: view.get_many([*values])) == [*values.values()]
+    assert len(turns) >= 2 * n_read
 
 
 def test_a_store_in_the_program_keeps_the_bounds_on_keys(store: RedisStore) -> None:

@@ -13,7 +13,7 @@ from domain import memory, scanning
 from domain.contents import MASK, SHARDS
 from domain.memory import InMemoryStore
 from domain.scanning import LEAST_HASH, first_by_hash
-from domain.store import Store
+from domain.store import Page, Store
 from sqlite_store import SqliteStore
 from tests.support import Clock, answer, server_container
 from tests.test_resp import conversation, request
@@ -120,3 +120,21 @@ def test_the_cursor_of_an_engine_that_is_no_number_becomes_a_longer_one() -> Non
         store.clear()
         store.set_many(dict.fromkeys([f"{at:04}".ljust(5000, "x") for at in range(300)], b"1"))
         assert b"too long to be a number" in answer(talk, [request(b"SCAN", b"0")])
+
+
+class CountingStore(InMemoryStore):
+    scans = 0
+
+    def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
+        self.scans += 1
+        return super().scan(cursor, prefix, limit)
+
+
+def test_keys_that_are_too_long_for_a_reply_are_refused_before_all_are_looked_at() -> None:
+    container = server_container(max_request_bytes=10_000, max_reply_bytes=20_000)
+    store = CountingStore(Clock())
+    container.store.override(providers.Object(store))
+    store.set_many({f"{at:05}".ljust(30, "x"): b"1" for at in range(15_000)})
+    said = answer(conversation(container), [request(b"KEYS", b"*")])
+    assert b"(max_reply_bytes)" in said
+    assert store.scans == 1

@@ -135,6 +135,7 @@ class ServerContainer(containers.DeclarativeContainer):
             ),
             config.store_allow_partial,
             config.store_wait_replicas.as_int(),
+            config.max_reply_bytes.as_int(),
         ),
     )
     data_directory = providers.Singleton(Directory, config.data_dir)

@@ -51,9 +51,14 @@ class ClusterEngine:
                 raise
             return checked(self._routed(commands, repeat))
 
-    def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
+    def run_everywhere(
+        self, words: Words, repeat: bool = False, is_bounded: bool = True
+    ) -> List[Reply]:
         self._refresh_if_stale()
-        return [checked(self._send(each, [words], repeat))[0] for each in self._slots.primaries]
+        return [
+            checked(self._send(each, [words], repeat, is_bounded))[0]
+            for each in self._slots.primaries
+        ]
 
     def layout(self, anew: bool) -> str:
         self._is_stale = self._is_stale or anew
@@ -105,12 +110,14 @@ class ClusterEngine:
         self._is_stale = True  # the servers do not agree yet on which of them has the slot
         raise Unavailable(f"the cluster redirected a command over {MAX_REDIRECTS} times")
 
-    def _send(self, server: Server, commands: Sequence[Words], repeat: bool) -> List[Reply]:
+    def _send(
+        self, server: Server, commands: Sequence[Words], repeat: bool, is_bounded: bool = True
+    ) -> List[Reply]:
         node = self._nodes.get(server)
         if node is None:
             node = self._nodes.setdefault(server, self._new_node(*server))
         try:
-            replies = node.exchange(commands, repeat)
+            replies = node.exchange(commands, repeat, is_bounded)
         except Unavailable:
             self._ask_last(server)
             raise

@@ -26,6 +26,7 @@ from typing import (
 import redis
 from redis import exceptions
 
+from adapters.storage.redis.reply_socket import UNBOUNDED, ReplySocket
 from domain.errors import BadRequest, KvError, Misconfigured, OutOfMemory, Unavailable, Unreachable
 
 Words = Tuple[Union[str, bytes, int], ...]
@@ -39,7 +40,7 @@ Reply = Any
 ASKING: Words = ("ASKING",)
 """Has a server of a cluster carry out the next command on a slot that is moving to it."""
 
-Connect = Callable[[str, int], Any]
+Connect = Callable[[str, int], ReplySocket]
 """Connects a socket to a host and port; raises `OSError`."""
 
 
@@ -117,6 +118,14 @@ class Connection(redis.Connection):  # type: ignore[misc]  # redis-py is untyped
             self.disconnect()
         self.connect()
 
+    def send(self, commands: Sequence[Words], is_bounded: bool) -> None:
+        """Sends commands, whose replies may be as long as they have a right to be."""
+        self._sock.begin(sum(map(len, commands)) if is_bounded else UNBOUNDED)
+        if len(commands) == 1:
+            self.send_command(*commands[0])
+        else:
+            self.send_packed_command(self.pack_commands(commands))
+
     def close(self) -> None:
         """Hang up; `make_ready` connects again."""
         self.disconnect()
@@ -161,15 +170,17 @@ class Node:
         self._lender = lender
         self._replication = replication
 
-    def exchange(self, commands: Sequence[Words], repeat: bool) -> List[Reply]:
+    def exchange(
+        self, commands: Sequence[Words], repeat: bool, is_bounded: bool = True
+    ) -> List[Reply]:
         """The replies, an error of redis-py's in place of one. `repeat` says that the commands
-        change nothing."""
+        change nothing. Raises `TooLarge` for replies over their bound."""
         if not repeat:
             return self._written(commands)
         try:
-            return self._exchange(commands)
+            return self._exchange(commands, is_bounded)
         except Lost:
-            return self._exchange(commands)
+            return self._exchange(commands, is_bounded)
 
     def _written(self, commands: Sequence[Words]) -> List[Reply]:
         if self._replication is None:
@@ -183,8 +194,8 @@ class Node:
                 raise Unavailable(why)
         return replies
 
-    def _exchange(self, commands: Sequence[Words]) -> List[Reply]:
-        return self._lender.lend(lambda connection: _replies(connection, commands))
+    def _exchange(self, commands: Sequence[Words], is_bounded: bool = True) -> List[Reply]:
+        return self._lender.lend(lambda connection: _replies(connection, commands, is_bounded))
 
     def close(self) -> None:
         """Closes the idle connections; the next command opens one again."""
@@ -195,17 +206,14 @@ def _is_done(words: Words, reply: Reply) -> bool:
     return words != ASKING and not isinstance(reply, exceptions.RedisError)
 
 
-def _replies(connection: Connection, commands: Sequence[Words]) -> List[Reply]:
+def _replies(connection: Connection, commands: Sequence[Words], is_bounded: bool) -> List[Reply]:
     """The replies, of which each may be an error; when it raises, the connection is closed."""
     try:
         try:
             connection.make_ready()
         except exceptions.RedisError as error:
             _refuse_to_connect(error)
-        if len(commands) == 1:
-            connection.send_command(*commands[0])
-        else:
-            connection.send_packed_command(connection.pack_commands(commands))
+        connection.send(commands, is_bounded)
         return [_reply(connection) for _ in commands]
     except exceptions.RedisError as error:
         connection.disconnect()
@@ -247,8 +255,10 @@ class SingleEngine:
     def run(self, commands: Sequence[Keyed], repeat: bool = False) -> List[Reply]:
         return checked(self._node.exchange([words for _, words in commands], repeat))
 
-    def run_everywhere(self, words: Words, repeat: bool = False) -> List[Reply]:
-        return checked(self._node.exchange([words], repeat))
+    def run_everywhere(
+        self, words: Words, repeat: bool = False, is_bounded: bool = True
+    ) -> List[Reply]:
+        return checked(self._node.exchange([words], repeat, is_bounded))
 
     def layout(self, anew: bool) -> str:
         return ""

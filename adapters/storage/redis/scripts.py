@@ -77,6 +77,22 @@ return 1
 it, or two empty ones; then for each name its deadline and bytes as they must be, what to do, and
 the bytes to store. Returns whether it did."""
 
+PAGE = _script("""
+local cursor, left, room = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local step, names = 1, {}
+repeat
+    local found = redis.call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', math.min(step, left))
+    cursor, left, step = found[1], left - step, 2 * step
+    for _, name in ipairs(found[2]) do
+        names[#names + 1] = name
+        room = room - #name
+    end
+until cursor == '0' or left <= 0 or room <= 0
+return {cursor, names}
+""")
+"""Names that match a pattern, among so many from a cursor on, or among fewer once they have so many
+bytes; and the next cursor before them."""
+
 LIST = _script("return redis.call('KEYS', ARGV[1])")
 """The names that match a pattern."""
 

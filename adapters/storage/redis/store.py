@@ -35,6 +35,7 @@ from adapters.storage.redis.scripts import Script
 from adapters.storage.redis.texts import Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import State, View, Write, put
 from application.stats import EngineReport
+from application.steps import finished
 from domain.errors import CrossSlot, KvError, Misconfigured, TooLarge, Unavailable
 from domain.store import Change, Entry, Page, Stats, Store, Traits
 
@@ -45,6 +46,9 @@ ATTEMPTS = 1000
 
 PAGE_KEYS = 1000
 """How many keys the engine looks at for a page, at the most; others wait meanwhile."""
+
+PAGE_BYTES = 512 * 1024
+"""How long their names may be together before a page ends; it may have twice as much."""
 
 OLDEST = 7
 """The first version of Redis whose programs can ask for a deadline."""
@@ -67,8 +71,11 @@ class Engine(Protocol):
         nothing. Raises the first error among the replies."""
         ...
 
-    def run_everywhere(self, words: Words, repeat: bool = False) -> List[Any]:
-        """The replies of all servers with keys."""
+    def run_everywhere(
+        self, words: Words, repeat: bool = False, is_bounded: bool = True
+    ) -> List[Any]:
+        """The replies of all servers with keys; those to a server may be of any size unless
+        `is_bounded`."""
         ...
 
     def layout(self, anew: bool) -> str:
@@ -87,11 +94,15 @@ class Engine(Protocol):
 class RedisStore:
     """A `Store` of the keys with a prefix in an engine.
 
-    `allow_partial` lets `set_many` store keys in several slots, which is not atomic.
+    `allow_partial` lets `set_many` store keys in several slots, which is not atomic. `rest` lets
+    others run, between the steps of what takes long.
     """
 
-    def __init__(self, engine: Engine, prefix: str, allow_partial: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, prefix: str, rest: Callable[[], object], allow_partial: bool = False
+    ) -> None:
         self._engine = engine
+        self._rest = rest
         self.names = Names(prefix)
         self._name = self.names.of
         self._allow_partial = allow_partial
@@ -120,7 +131,7 @@ class RedisStore:
         commands: List[Keyed] = [(group[0], ("MGET", *group)) for group in groups]
         replies = chain(*self._engine.run(commands, repeat=True))
         there = {name: data for name, data in zip(chain(*groups), replies) if data is not None}
-        found = dict(zip(there, many_from_engine(list(there.values()))))
+        found = dict(zip(there, self._texts_of([*there.values()])))
         texts = [found.get(name) for name in names]
         missed = texts.count(None)
         self._misses += missed
@@ -156,7 +167,7 @@ class RedisStore:
 
     def clear(self) -> int:
         if not self._is_in_one_slot:
-            groups = self._by_slot(self._listed())
+            groups = self._by_slot(self._listed(is_bounded=False))
             return sum(self._engine.run([(group[0], ("UNLINK", *group)) for group in groups]))
         return int(self._run(scripts.CLEAR, [self._name("")], self.names.pattern()))
 
@@ -170,19 +181,19 @@ class RedisStore:
         at = Position.of(cursor, self._engine.layout(anew=cursor is None))
         pattern, count = self.names.pattern(prefix), 1 if at.shown else min(limit, PAGE_KEYS)
         while True:
-            words = ("SCAN", at.position, "MATCH", pattern, "COUNT", count)
+            words = ("EVAL", scripts.PAGE.source, 0, at.position, pattern, count, PAGE_BYTES)
             reply = self._engine.read_at(at.server, words)
             if reply is None:
                 return Page([], None)
-            digests = {digest(name): name for name in reply[1]}
-            fresh = [digest for digest in digests if digest not in at.shown]
-            keys = [self.names.key(digests[digest]) for digest in fresh[:limit]]
+            names = dict.fromkeys(reply[1])
+            fresh = [name for name in names if not at.shown or digest(name) not in at.shown]
+            keys = map(self.names.key, fresh[:limit])
             page = [key for key in keys if key is not None]
             if len(fresh) <= limit:
                 following = at.after(int(reply[0]))
                 return Page(page, None if following is None else str(following))
             if count == 1:
-                return Page(page, str(at._replace(shown=(*at.shown, *fresh[:limit]))))
+                return Page(page, str(at._replace(shown=(*at.shown, *map(digest, fresh[:limit])))))
             count = max(1, count // 4)
 
     def atomically(self, work: Callable[[Store], R]) -> R:
@@ -231,13 +242,15 @@ class RedisStore:
     def read_states(self, names: Collection[bytes]) -> List[Tuple[State, Optional[Entry]]]:
         """See `Keyspace`."""
         found = self._run(scripts.READ, names, repeat=True)
+        datas, dues, lefts = found[::3], found[1::3], found[2::3]
+        texts = iter(self._texts_of([data for data in datas if data is not None]))
         states: List[Tuple[State, Optional[Entry]]] = []
-        for data, due, left in zip(*[iter(found)] * 3):
+        for data, due, left in zip(datas, dues, lefts):
             if data is None:
                 states.append((State(scripts.ABSENT), None))
             else:
                 ttl = left / 1000 if left >= 0 else None
-                states.append((State(due, data), Entry(data, ttl)))
+                states.append((State(due, data), Entry(next(texts), ttl)))
         return states
 
     def list_names(self, limit: int) -> List[bytes]:
@@ -249,9 +262,9 @@ class RedisStore:
             raise TooLarge(f"a batch on all keys: there are {count:,}; at most {limit:,}")
         return self._listed()
 
-    def _listed(self) -> List[bytes]:
+    def _listed(self, is_bounded: bool = True) -> List[bytes]:
         words = ("EVAL", scripts.LIST.source, 0, self.names.pattern())
-        return list(chain(*self._engine.run_everywhere(words, repeat=True)))
+        return list(chain(*self._engine.run_everywhere(words, True, is_bounded)))
 
     def commit(
         self, seen: Mapping[bytes, State], writes: Mapping[bytes, Write], count: Optional[int]
@@ -277,6 +290,10 @@ class RedisStore:
             if not isinstance(error.__cause__, NoScriptError):
                 raise
         return self._engine.run([(name, ("EVAL", script.source, *rest))], repeat)[0]
+
+    def _texts_of(self, datas: Sequence[bytes]) -> List[bytes]:
+        """The JSON texts that stand for bytes of the engine."""
+        return finished(many_from_engine(datas), self._rest)
 
     def _by_slot(self, names: Collection[bytes]) -> List[List[bytes]]:
         """The names, those in one slot together."""

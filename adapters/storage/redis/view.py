@@ -21,7 +21,7 @@ from typing import (
 )
 
 from adapters.storage.redis import scripts
-from adapters.storage.redis.texts import Names, from_engine, to_engine
+from adapters.storage.redis.texts import Names, to_engine
 from domain.errors import BadRequest
 from domain.scanning import LEAST_HASH, first_by_hash, number_of
 from domain.store import Change, Entry, Page, Stats, Store, Traits
@@ -57,7 +57,7 @@ class Keyspace(Protocol):
     def traits(self) -> Traits: ...
 
     def read_states(self, names: Collection[bytes]) -> List[Tuple[State, Optional[Entry]]]:
-        """What is at each name: for the engine's check, and as an entry, with its raw bytes."""
+        """What is at each name: for the engine's check, and as an entry."""
         ...
 
     def list_names(self, limit: int) -> List[bytes]:
@@ -173,7 +173,7 @@ class View:
             self._reads += 1
             for name, (state, entry) in zip(unread, self._keyspace.read_states(unread)):
                 self._seen[name] = state
-                self._entries[name] = entry and Entry(from_engine(entry.text), entry.ttl)
+                self._entries[name] = entry
         return [self._entries[name] for name in names]
 
     def _put(self, key: str, entry: Entry, write: Write) -> None:

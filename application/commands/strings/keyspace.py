@@ -7,7 +7,7 @@ from typing import Callable, Generator, List, NamedTuple, Optional
 from application.budget import Budget
 from application.commands.base import Command, register
 from application.commands.keyspace import Scan
-from application.databases import PAGE_KEYS, Databases, keys_of, page_of, visible
+from application.databases import PAGE_KEYS, Databases, page_of, pages_of, visible
 from application.glob import Glob, glob
 from application.snapshot_read import SteppedStore
 from application.steps import finished
@@ -67,10 +67,14 @@ class MatchingKeys(Command[List[str]], tag="KEYS", kw_only=False, gc=False):
         n_keys, most = store.stats().keys, budget.limits.max_keys_per_request
         if n_keys > most:
             raise TooLarge(f"KEYS looks at {n_keys} keys; at most {most} (max_keys_per_request)")
-        pattern = glob(self.pattern)
-        keys = list(keys_of(store, self.prefix, pattern.literal_prefix))
-        found = _matching(pattern, keys, self.prefix, budget)
-        budget.reply(sum(map(len, found)))
+        pattern, budget = glob(self.pattern), budget.parts()
+        budget.open(pattern.cost)
+        found: List[str] = []
+        for keys in pages_of(store, self.prefix, pattern.literal_prefix):
+            budget.open(pattern.matching_cost(keys))
+            some = _matching(pattern, keys, self.prefix)
+            budget.reply(sum(map(len, some)))
+            found += some
         return found
 
     def touches_keyspace(self) -> bool:
@@ -105,12 +109,12 @@ class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
             store, budget
         )
         keys = page.keys if self.prefix else visible(page.keys)
-        return MatchingPage(_number(page.cursor), _matching(pattern, keys, self.prefix, budget))
+        budget.open(pattern.cost + pattern.matching_cost(keys))
+        return MatchingPage(_number(page.cursor), _matching(pattern, keys, self.prefix))
 
 
-def _matching(pattern: Glob, keys: List[str], prefix: str, budget: Budget) -> List[str]:
+def _matching(pattern: Glob, keys: List[str], prefix: str) -> List[str]:
     """Those of the keys that match, without the prefix of their database."""
-    budget.open(pattern.cost + pattern.matching_cost(keys))
     skip = len(prefix)
     return [key[skip:] for key in keys if pattern.matches(key[skip:])]
 
