@@ -79,7 +79,8 @@ class TestTexts:
             (b"true", MARK + b"true"),
             (b"null", MARK + b"null"),
             (b'"5"', MARK + b'"5"'),
-            (b'"\\u0061"', MARK + b'"\\u0061"'),
+            (b'"\\u0035"', MARK + b'"\\u0035"'),
+            (b'"\\u0000json 5"', MARK + b'"\\u0000json 5"'),
         ],
     )
     def test_the_engine_has_what_clients_of_resp_see_or_a_marked_text(
@@ -87,6 +88,22 @@ class TestTexts:
     ) -> None:
         assert to_engine(text) == data
         assert from_engine(data) == text
+
+    @pytest.mark.parametrize(
+        ("text", "plain"),
+        [
+            (b'"\\u0061"', b'"a"'),
+            (b'"caf\\u00e9"', b'"caf\xc3\xa9"'),
+            (b'"http:\\/\\/x"', b'"http://x"'),
+            (b'"\\ud83d\\ude00\\u000a"', b'"\xf0\x9f\x98\x80\\n"'),
+        ],
+    )
+    def test_the_engine_has_a_string_without_the_escapes_that_it_does_not_need(
+        self, text: bytes, plain: bytes
+    ) -> None:
+        data = to_engine(text)
+        assert data == to_engine(plain) == json.loads(text).encode()
+        assert from_engine(data) == plain
 
     @given(
         st.recursive(
@@ -97,11 +114,14 @@ class TestTexts:
             st.lists,
         )
     )
-    def test_every_text_comes_back_as_it_was(self, value: Any) -> None:
+    def test_every_value_comes_back_and_its_text_as_it_was_but_for_escapes(
+        self, value: Any
+    ) -> None:
         for ascii_only in (True, False):
             text = json.dumps(value, ensure_ascii=ascii_only).encode()
             data = to_engine(text)
-            assert from_engine(data) == text
+            assert json.loads(from_engine(data)) == value
+            assert from_engine(data) == text or isinstance(value, str)
             reply = b"$4194304\r\n%b\r\n$13\r\n1700000000000\r\n:1700000000000\r\n" % data
             assert len(reply) <= len(text) + WORD_BYTES
 

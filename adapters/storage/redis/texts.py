@@ -2,7 +2,8 @@
 
 Rule: a key is the prefix and its UTF-8. A value is what clients of RESP see, by the rule for bytes,
 so that the engine's own clients may read and write it; a text that the rule reads back as another
-one, such as `true` or `"5"`, is stored as it is behind a mark. So each text comes back as it was.
+value, such as `true` or `"5"`, is stored as it is behind a mark. So each text comes back as it was,
+but for escapes that a string does not need.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from domain.errors import BadRequest
 
 MARK = b"\0json "
 
+(_QUOTE,) = b'"'
+
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _tag = re.compile(rb"[^{]*\{[^}]+\}").match
 _has_break = re.compile(rb"[\r\n]").search
@@ -33,7 +36,9 @@ _to_escape = re.compile(rb"[*?\[\\]")
 def to_engine(text: bytes) -> bytes:
     """The bytes that stand for a JSON text."""
     data = to_bytes(text)
-    return data if to_text(data) == text and not data.startswith(MARK) else MARK + text
+    again = to_text(data)
+    is_same = again == text or again[0] == text[0] == _QUOTE
+    return data if is_same and not data.startswith(MARK) else MARK + text
 
 
 def from_engine(data: bytes) -> bytes:
