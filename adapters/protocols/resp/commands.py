@@ -48,10 +48,13 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         _break_off(session)
         raise ReplyError(_unknown(arguments))
     session.command = entry.name
-    if len(arguments) != entry.arity and (entry.arity > 0 or len(arguments) < -entry.arity):
+    if not entry.takes(len(arguments)):
         _break_off(session)
-        error = ReplyError(f"ERR wrong number of arguments for '{entry.name}' command")
-        raise transactions.exec_refused(session, error) if entry.name == "exec" else error
+        why = f"wrong number of arguments for '{entry.name}' command"
+        if entry.name != "exec":
+            raise ReplyError(f"ERR {why}")
+        session.end_transaction()
+        raise transactions.aborted(why)
     if session.is_subscribed and not entry.while_subscribed:
         raise ReplyError(_SUBSCRIBED.format(entry.name))
     try:

@@ -89,6 +89,10 @@ class Entry(NamedTuple):
     """What Redis calls the family of commands."""
     subcommands: Dict[bytes, Entry] = {}  # noqa: RUF012 - never changed
 
+    def takes(self, count: int) -> bool:
+        """Whether it has so many arguments, its name included."""
+        return count == self.arity or (self.arity < 0 and count >= -self.arity)
+
 
 def family(name: str, flags: str, *entries: Entry) -> Entry:
     """A command of subcommands, which have its flags beside their own."""

@@ -45,9 +45,9 @@ _WRITING = 8
 """What it costs to write a byte of a reply that has parts."""
 
 
-def aborted(error: KvError) -> KvError:
-    """The error that tells that EXEC did nothing, because of `error`."""
-    return ReplyError(f"EXECABORT Transaction discarded because of: {error}")
+def aborted(why: object) -> KvError:
+    """The error that tells why EXEC did nothing."""
+    return ReplyError(f"EXECABORT Transaction discarded because of: {why}")
 
 
 def exec_refused(session: Session, error: KvError) -> KvError:
