@@ -142,7 +142,7 @@ def _exists(session: Session, arguments: Arguments) -> Action:
 
 
 def _flush(session: Session, arguments: Arguments) -> Action:
-    if arguments[2:] and arguments[2].upper() not in (b"SYNC", b"ASYNC"):
+    if [each.upper() for each in arguments[2:]] not in ([], [b"SYNC"], [b"ASYNC"]):
         raise ReplyError("ERR SCRIPT FLUSH only support SYNC|ASYNC option")
 
     def action(store: Store, budget: Budget) -> Status:
