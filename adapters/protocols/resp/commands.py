@@ -119,7 +119,7 @@ _FAMILIES = {
     "string": string_commands.TABLE,
     "generic": key_commands.TABLE,
     "connection": (*connection.TABLE, clients.CLIENT),
-    "server": (*server.TABLE, server.command_entry(lambda: _ENTRIES)),
+    "server": (*server.TABLE, server.command_entry(lambda: _ENTRIES, entry_of)),
     "transactions": transactions.TABLE,
     "pubsub": channels.TABLE,
     "scripting": scripts.TABLE,

@@ -76,6 +76,8 @@ _NATIVE: Dict[str, Native] = {
 """By the digest of the normal form: release, extend and reacquire of redis-py's `Lock`; compare and
 delete, which most recipes share; compare and set of aiocache."""
 
+_NAME_LENGTH = 2 * hashlib.sha1().digest_size
+
 MAX_TEXT = 4096
 MAX_LOADED = 1000
 """Bytes of a script that is looked at, and the spellings of scripts that EVALSHA finds."""
@@ -106,30 +108,41 @@ def load(loaded: Dict[str, Native], text: bytes) -> str:
     return name
 
 
-def _made(session: Session, native: Native, arguments: Arguments) -> Made:
-    """The command of a script, with the number of keys, the keys and the arguments for it."""
-    n_keys = integer_of(arguments[0])
+def _keys_number(arguments: Arguments) -> int:
+    """How many of the arguments behind the script, and behind this number, are keys."""
+    n_keys = integer_of(arguments[2])
     if n_keys < 0:
         raise ReplyError("ERR Number of keys can't be negative")
-    if n_keys > len(arguments) - 1:
+    if n_keys > len(arguments) - 3:
         raise ReplyError("ERR Number of keys can't be greater than number of args")
+    return n_keys
+
+
+def _made(session: Session, native: Native, n_keys: int, arguments: Arguments) -> Made:
+    """The command of a script, with its keys and then the arguments for it."""
     try:
-        (key,) = arguments[1 : n_keys + 1]
-        return native(session, key_of(session, key), arguments[n_keys + 1 :])
+        (key,) = arguments[:n_keys]
+        return native(session, key_of(session, key), arguments[n_keys:])
     except ValueError:
         raise ReplyError("ERR this script has one key, and other arguments than these") from None
 
 
 def _eval(session: Session, arguments: Arguments) -> Made:
-    loaded = session.shared.scripts
-    return _made(session, loaded[load(loaded, arguments[1])], arguments[2:])
+    loaded, n_keys = session.shared.scripts, _keys_number(arguments)
+    return _made(session, loaded[load(loaded, arguments[1])], n_keys, arguments[3:])
+
+
+_NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
 
 
 def _eval_sha(session: Session, arguments: Arguments) -> Made:
+    if len(arguments[1]) != _NAME_LENGTH:
+        raise ReplyError(_NO_SCRIPT)
+    n_keys = _keys_number(arguments)
     native = session.shared.scripts.get(text_of(arguments[1]).lower())
     if native is None:
-        raise ReplyError("NOSCRIPT No matching script. Please use EVAL.")
-    return _made(session, native, arguments[2:])
+        raise ReplyError(_NO_SCRIPT)
+    return _made(session, native, n_keys, arguments[3:])
 
 
 def _load(session: Session, arguments: Arguments) -> Action:
@@ -153,8 +166,8 @@ def _flush(session: Session, arguments: Arguments) -> Action:
 
 
 TABLE = (
-    Entry("eval", -3, "noscript", NONE, _eval),
-    Entry("evalsha", -3, "noscript", NONE, _eval_sha),
+    Entry("eval", -3, "noscript movablekeys", NONE, _eval),
+    Entry("evalsha", -3, "noscript movablekeys", NONE, _eval_sha),
     family(
         "script",
         "noscript",

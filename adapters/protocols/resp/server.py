@@ -213,8 +213,11 @@ def _config_set(session: Session, arguments: Arguments) -> Action:
     raise ReplyError("ERR CONFIG SET is not here: settings are given when the server starts")
 
 
-def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
-    """COMMAND, with COUNT, DOCS, INFO and LIST, which tell of the entries of a table."""
+def command_entry(
+    table: Callable[[], Dict[bytes, Entry]], find: Callable[[Arguments], Optional[Entry]]
+) -> Entry:
+    """COMMAND, with COUNT, DOCS, GETKEYS, INFO and LIST, which tell of the entries of a table;
+    `find` returns that which arguments begin with."""
 
     def known() -> Dict[str, Entry]:
         return {entry.name: entry for entry in table().values()}
@@ -239,7 +242,7 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
         return action
 
     def keys(session: Session, arguments: Arguments) -> Action:
-        return constant(_keys_in(table().get(arguments[2].upper()), arguments[2:]))
+        return constant(_keys_in(find(arguments[2:]), arguments[2:]))
 
     parts = family(
         "command",
@@ -258,14 +261,18 @@ def command_entry(table: Callable[[], Dict[bytes, Entry]]) -> Entry:
 
 
 def _keys_in(entry: Optional[Entry], asked: Arguments) -> Arguments:
-    """The keys among a command's name and arguments."""
+    """The keys among a command's name and arguments; their number may be one of these."""
     if entry is None:
         raise ReplyError("ERR Invalid command specified")
     first, last, step = entry.keys
-    if not first:
+    is_numbered = "movablekeys" in entry.flags
+    if not (first or is_numbered):
         raise ReplyError("ERR The command has no key arguments")
-    if len(asked) != entry.arity and (entry.arity > 0 or len(asked) < -entry.arity):
+    if not entry.takes(len(asked)):
         raise ReplyError("ERR Invalid number of arguments specified for command")
+    if is_numbered:
+        number = int(asked[2]) if asked[2].isdigit() and len(asked[2]) < 10 else 0
+        return asked[3 : 3 + number] if number <= len(asked) - 3 else []
     return asked[first : len(asked) if last < 0 else last + 1 : step]
 
 
