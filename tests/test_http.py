@@ -185,6 +185,10 @@ def test_a_condition_on_the_tag_lets_nobodys_change_be_lost(peer: Peer) -> None:
     assert peer.ask("PUT", "/v1/keys/k", b"3", **JSON, if_none_match=weak).status == 412
     unchanged = peer.ask("GET", "/v1/keys/k", if_none_match=second.headers["etag"])
     assert (unchanged.status, unchanged.body) == (304, b"")
+    as_bytes = peer.ask("GET", "/v1/keys/k", accept="application/octet-stream")
+    assert as_bytes.headers["etag"] == second.headers["etag"]
+    unchanged = peer.ask("GET", "/v1/keys/k", accept="application/octet-stream", if_none_match=weak)
+    assert (unchanged.status, unchanged.body) == (304, b"")
     assert peer.ask("DELETE", "/v1/keys/k", if_match=second.headers["etag"]).status == 204
 
 

@@ -68,16 +68,15 @@ def _get(head: Head, body: bytes) -> GetEntry:
 def _got(head: Head, entry: Union[Entry, UnsetType]) -> Response:
     if isinstance(entry, UnsetType):
         return NOT_FOUND
-    headers = [*PRIVATE, ("Vary", "Accept")]
+    tag = tag_of(entry.text)
+    headers = [*PRIVATE, ("Vary", "Accept"), _etag(tag)]
     if entry.ttl is not None:
         headers.append(("X-Kv-Ttl", f"{entry.ttl:.3f}"))
-    if head.prefers(BYTES, default=JSON):
-        return Response(200, [("Content-Type", BYTES), *headers], to_bytes(entry.text))
-    tag = tag_of(entry.text)
-    headers.append(_etag(tag))
     known = head.tags(b"if-none-match")
     if known and (tag in known or ANY in known):
         return Response(304, headers)
+    if head.prefers(BYTES, default=JSON):
+        return Response(200, [("Content-Type", BYTES), *headers], to_bytes(entry.text))
     return Response(200, [("Content-Type", JSON), *headers], entry.text)
 
 
