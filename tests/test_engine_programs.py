@@ -78,6 +78,16 @@ def test_each_protocol_of_the_port_is_served(engine: Engine, server: Server) -> 
     client.close()
 
 
+@pytest.mark.parametrize("body", [b'"caf\\u00e9"', b'"\\u0035"', b'"\\\\"', b'["\\u00e9"]'])
+def test_a_value_has_the_tag_that_its_put_returned(server: Server, body: bytes) -> None:
+    key = f"http://127.0.0.1:{server.port}/v1/keys/k"
+    media = {"Content-Type": "application/json"}
+    put = httpx.put(key, content=body, headers=media)
+    assert httpx.get(key).headers["etag"] == put.headers["etag"]
+    changed = httpx.put(key, content=b"1", headers={**media, "If-Match": put.headers["etag"]})
+    assert changed.status_code == 204
+
+
 def test_info_tells_the_engine_and_its_figures(server: Server) -> None:
     ask(server, '{"type":"SET","key":"k","value":1}')
     (reply,) = ask(server, '{"type":"INFO"}')

@@ -1,6 +1,7 @@
 """Commands on a key's value as a document with a version, for protocols that have conditions on it.
 
-Rule: the tag of a value is a hash of its text, so that equal texts have equal tags on every server.
+Rule: the tag of a value is a hash of its text, so that equal texts have equal tags on every server;
+so have those of a string that differ in escapes alone.
 A condition is looked at in the same step as the change that it is for. The commands are in the
 table `BYTE_COMMANDS`, not offered to JSON.
 """
@@ -15,7 +16,7 @@ from typing import Generator, List, NamedTuple, Optional, Union
 from msgspec import UNSET, UnsetType
 
 from application.budget import Budget
-from application.byte_values import to_text, to_text_in_steps
+from application.byte_values import to_bytes, to_text, to_text_in_steps
 from application.commands.base import OneKey, Run, Ttl, changed, legal, register
 from application.json_patch import Operation, json_patched, merge_patched
 from application.json_text import validated, validated_in_steps
@@ -64,7 +65,10 @@ class Written(NamedTuple):
 
 
 def tag_of(text: bytes) -> str:
-    """The tag of a value: 128 bits of a hash of its text."""
+    """The tag of a value: 128 bits of a hash of its text, without the escapes that a string does
+    not need, which an engine does not keep."""
+    if text.startswith(b'"') and b"\\" in text:
+        text = to_text(to_bytes(text), may_be_json=b"")
     digest = hashlib.blake2b(text, digest_size=16).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()
 
