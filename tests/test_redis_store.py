@@ -227,6 +227,25 @@ class TestValuesOfOthers:
                 executor.execute(command)
         assert engine.client.lrange("kv:list", 0, -1) == [b"x"]
 
+    def test_a_value_of_another_type_is_replaced_by_what_does_not_read_it(
+        self, engine: Engine, store: RedisStore
+    ) -> None:
+        executor = LocalExecutor(store)
+        replacing: List[Command[Any]] = [
+            Set("list", Raw(b"1")),
+            MSet({"list": Raw(b"1")}),
+            MSet({"list": Raw(b"1")}, ttl=100),
+        ]
+        for command in replacing:
+            engine.client.delete("kv:list")
+            engine.client.rpush("kv:list", "x")
+            assert executor.execute(MGet(["list"])) == {}
+            assert executor.execute(Count()) == 1
+            with pytest.raises(BadRequest, match="WRONGTYPE"):
+                executor.execute(Set("list", Raw(b"1"), ttl=100))
+            assert executor.execute(command)
+            assert store.get("list") == b"1"
+
     def test_a_key_that_is_no_text_is_counted_and_removed_but_not_listed(
         self, engine: Engine, store: RedisStore
     ) -> None:
