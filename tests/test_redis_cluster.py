@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 import redis
@@ -19,6 +19,7 @@ from redis.crc import key_slot
 from redis.exceptions import ClusterDownError
 
 from adapters.storage.redis.cluster import ClusterEngine
+from adapters.storage.redis.cursor import Position
 from adapters.storage.redis.engine import Node
 from adapters.storage.redis.engine import Words as EngineWords
 from adapters.storage.redis.slots import Server
@@ -85,9 +86,35 @@ def test_a_cursor_of_another_layout_is_refused(store: RedisStore) -> None:
         store.set(key, b"1")
     cursor = store.scan(None, "", 10).cursor
     assert cursor
-    position, server, layout = cursor.split("-")
+    assert int(cursor) < 1 << 64
     with pytest.raises(BadRequest, match="layout"):
-        store.scan(f"{position}-{server}-{int(layout, 16) ^ 1:08x}", "", 10)
+        store.scan(f"{int(cursor) // 10 ^ 1}7", "", 10)
+
+
+@pytest.mark.parametrize("layout", ["", "0000", "ffff"])
+@pytest.mark.parametrize("position", [1, (1 << 30) - 1, (1 << 34) + 5, (1 << 40) - 1])
+@pytest.mark.parametrize("shown", [(), ("0" * 32,), ("0" * 32, "f" * 32)])
+def test_a_cursor_stands_for_its_position(
+    layout: str, position: int, shown: Tuple[str, ...]
+) -> None:
+    at = Position(position, SLOTS - 1 if layout else 0, shown, layout)
+    assert Position.of(str(at), layout) == at
+    if position < 1 << 30 and not shown:
+        assert int(str(at)) < 1 << 64
+
+
+def test_a_client_of_resp_scans_a_cluster_by_cursors_of_64_bits(cluster: Cluster) -> None:
+    with running_server("--store", cluster.url) as server:
+        client = redis.Redis("127.0.0.1", server.port)
+        for key in KEYS[:300]:
+            client.set(key, 1)
+        cursor, seen = client.scan(0)
+        while cursor:
+            assert cursor < 1 << 64
+            cursor, keys = client.scan(cursor)
+            seen += keys
+        client.close()
+    assert {key.decode() for key in seen} == set(KEYS[:300])
 
 
 SPREAD: List[Command[Any]] = [
@@ -204,7 +231,7 @@ def test_a_scan_ends_with_an_error_when_a_key_moved_to_a_server_that_it_has_left
     store.set(name, b"1")
     cursor = store.scan(None, "", 10).cursor
     assert cursor
-    assert cursor.split("-")[1] == "1"
+    assert Position.of(cursor, store._engine.layout(anew=False)).server == 1
     move_keys(slot, last, first)
     for is_handed_over in (False, True):
         if is_handed_over:

@@ -11,14 +11,15 @@ from typing import NamedTuple, Optional, Tuple
 
 from domain.errors import BadRequest
 
-_CURSOR = re.compile(
-    r"([0-9]{1,20})7(?:-([0-9]{1,4})-([0-9a-f]{8}))?((?:\.[0-9a-f]{32})*)", re.ASCII
-)
-"""The engine's cursor, then a 7, so that most numbers that no page returned are refused; in a
-cluster the server and the layout; then digests of keys. Mostly it is a number, which clients of
-RESP need."""
+_CURSOR = re.compile(r"([0-9]{1,30})7((?:\.[0-9a-f]{32})*)", re.ASCII)
+"""A number, then a 7, so that most numbers that no page returned are refused; then digests of keys,
+which seldom are there. The number is the engine's cursor, and in a cluster the server and the
+layout in its last bits: it has 64 bits, which clients of RESP need, for tables of up to 2**30."""
 
-_MAX_POSITION = 1 << 64
+_MAX_POSITION, _SERVERS, _LAYOUTS = 1 << 64, 1 << 14, 1 << 16
+
+_UNKNOWN = "`cursor` is not one that a scan returned"
+_OF_ANOTHER_LAYOUT = "`cursor` is of another layout of the cluster: start the scan again"
 
 
 def digest(name: bytes) -> str:
@@ -41,12 +42,17 @@ class Position(NamedTuple):
         if cursor is None:
             return cls(0, 0, (), layout)
         found = _CURSOR.fullmatch(cursor)
-        if not found or int(found.group(1)) >= _MAX_POSITION:
-            raise BadRequest("`cursor` is not one that a scan returned")
-        if (found.group(3) or "") != layout:
-            raise BadRequest("`cursor` is of another layout of the cluster: start the scan again")
-        shown = tuple(found.group(4).split(".")[1:])
-        return cls(int(found.group(1)), int(found.group(2) or 0), shown, layout)
+        if not found:
+            raise BadRequest(_UNKNOWN)
+        position, server = int(found.group(1)), 0
+        if layout:
+            position, mark = divmod(position, _LAYOUTS)
+            position, server = divmod(position, _SERVERS)
+            if mark != int(layout, 16):
+                raise BadRequest(_OF_ANOTHER_LAYOUT)
+        if position >= _MAX_POSITION:
+            raise BadRequest(_UNKNOWN)
+        return cls(position, server, tuple(found.group(2).split(".")[1:]), layout)
 
     def after(self, position: int) -> Optional[Position]:
         """What follows, given the engine's next cursor; None at the end."""
@@ -58,5 +64,7 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         """The cursor."""
-        server = f"-{self.server}-{self.layout}" if self.layout else ""
-        return f"{self.position}7{server}" + "".join(f".{digest}" for digest in self.shown)
+        number = self.position
+        if self.layout:
+            number = (number * _SERVERS + self.server) * _LAYOUTS + int(self.layout, 16)
+        return f"{number}7" + "".join(f".{digest}" for digest in self.shown)

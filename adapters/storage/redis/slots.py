@@ -50,7 +50,7 @@ class Slots:
 
 
 class Layout(NamedTuple):
-    """The slots of each server, as CLUSTER NODES writes them; and 8 hexadecimal digits for all."""
+    """The slots of each server, as CLUSTER NODES writes them; and 4 hexadecimal digits for all."""
 
     slots: Dict[Optional[Server], bytes]
     mark: str
@@ -67,7 +67,7 @@ def _layout(owners: Sequence[Optional[Server]]) -> Layout:
         first = last + 1
     slots = {owner: b" ".join(some) for owner, some in ranges.items()}
     told = repr(sorted(slots.items(), key=repr)).encode()
-    return Layout(slots, hashlib.blake2b(told, digest_size=4).hexdigest())
+    return Layout(slots, hashlib.blake2b(told, digest_size=2).hexdigest())
 
 
 def own_slots(nodes: bytes) -> bytes:

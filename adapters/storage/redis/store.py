@@ -79,7 +79,7 @@ class Engine(Protocol):
         ...
 
     def layout(self, anew: bool) -> str:
-        """A mark, empty or of 8 hexadecimal digits, that changes when slots move; `anew` asks for
+        """A mark, empty or of 4 hexadecimal digits, that changes when slots move; `anew` asks for
         what is so now."""
         ...
 
