@@ -503,10 +503,13 @@ def _is_large(outcome: object) -> bool:
     return isinstance(text, bytes) and len(text) > TURN_BYTES
 
 
+_TEXTS = frozenset((bytes, str))
+
+
 def _texts_size(result: object) -> int:
-    """The bytes of the texts in the result of a command that reads many keys, or of a BATCH."""
+    """How long the texts are in the result of a command that reads many keys, or of a BATCH."""
     if type(result) is dict:
         return sum(map(len, result.values()))
     if type(result) is list:
-        return sum(len(each) if type(each) is bytes else _texts_size(each) for each in result)
+        return sum(len(each) if type(each) in _TEXTS else _texts_size(each) for each in result)
     return 0

@@ -889,6 +889,27 @@ def test_a_long_reply_to_mget_comes_in_pieces(version: bytes, null: bytes) -> No
     assert max(map(len, pieces)) < 500_000
 
 
+@pytest.mark.parametrize("letter", ["k", "\xe9"])
+def test_a_long_reply_to_keys_comes_in_pieces(letter: str) -> None:
+    keys = {f"{at:02}".ljust(30_000, letter).encode() for at in range(40)}
+    container = server_container()
+    container.store().set_many({key.decode(): b"1" for key in keys})
+    talk = conversation(container)
+    pieces = [talk.receive(request(b"KEYS", b"*"))]
+    while talk.wants is Wants.TURN:
+        pieces.append(talk.advance())
+    head, *lines = b"".join(pieces).split(b"\r\n")
+    assert (head, set(lines[1::2])) == (b"*40", keys)
+    assert max(map(len, pieces)) < 500_000
+
+
+def test_a_reply_to_keys_is_counted_in_bytes() -> None:
+    container = server_container(max_request_bytes=100_000, max_reply_bytes=200_000)
+    container.store().set_many({f"{at:03}".ljust(1000, "\xe9"): b"1" for at in range(150)})
+    talk = conversation(container)
+    assert b"(max_reply_bytes)" in answer(talk, [request(b"KEYS", b"*")])
+
+
 def test_a_transaction_that_reads_too_much_is_undone() -> None:
     sets = [request(b"SET", b"k", b"x" * 3_000_000), b"MULTI\r\n", request(b"SET", b"l", b"1")]
     told = said(*sets, *[request(b"GET", b"k")] * 6, b"EXEC\r\n", b"EXISTS l\r\n")

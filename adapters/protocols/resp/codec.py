@@ -24,6 +24,7 @@ from adapters.protocols.resp.replies import (
     bulk,
     bulks_of,
     error_line,
+    key_pieces,
     spelled,
     value_pieces,
 )
@@ -42,7 +43,7 @@ from adapters.protocols.resp.transactions import Exec, exec_refused
 from application.byte_values import to_bytes
 from application.commands import Command, Get
 from application.commands.columns import Columns
-from application.commands.strings import MGetEach, Put
+from application.commands.strings import MatchingKeys, MGetEach, Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from application.steps import at_once
 from domain.errors import BadRequest, KvError, TooLarge
@@ -161,6 +162,8 @@ class RespCodec(Codec):
         if isinstance(request, MGetEach) and isinstance(result, dict):
             request.check_size(result)
             return at_once(value_pieces(result, request))
+        if isinstance(request, MatchingKeys) and isinstance(result, list):
+            return at_once(key_pieces(result))
         return at_once(iter((self.encode([request], [result]),)))
 
     def encode_final(self, error: KvError) -> bytes:

@@ -6,7 +6,19 @@ Rule: how a result is spelled depends on the command that it is of, and the requ
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from msgspec import UNSET
 
@@ -245,11 +257,22 @@ def _values(result: Dict[str, bytes], request: MGetEach, null: bytes) -> bytes:
 def value_pieces(result: Dict[str, bytes], request: MGetEach) -> Iterator[bytes]:
     """The reply to a MGET in pieces; `check_size` was asked before."""
     null = NULL_3 if request.id == VALUES + VERSION_3 else NULL_2
-    parts, size = [b"*%d\r\n" % len(request.keys)], 0
-    for key in request.keys:
-        text = result.get(key)
-        parts.append(null if text is None else bulk(to_bytes(text)))
-        size += len(parts[-1])
+    texts = map(result.get, request.keys)
+    bulks = (null if text is None else bulk(to_bytes(text)) for text in texts)
+    return _pieces(len(request.keys), bulks)
+
+
+def key_pieces(keys: Sequence[str]) -> Iterator[bytes]:
+    """The reply of some keys in pieces."""
+    return _pieces(len(keys), (bulk(key.encode()) for key in keys))
+
+
+def _pieces(count: int, replies: Iterable[bytes]) -> Iterator[bytes]:
+    """The reply of so many replies, some of them at a time."""
+    parts, size = [b"*%d\r\n" % count], 0
+    for reply in replies:
+        parts.append(reply)
+        size += len(reply)
         if size > PIECE_BYTES:
             yield b"".join(parts)
             parts, size = [], 0

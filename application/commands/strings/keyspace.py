@@ -73,7 +73,7 @@ class MatchingKeys(Command[List[str]], tag="KEYS", kw_only=False, gc=False):
         for keys in pages_of(store, self.prefix, pattern.literal_prefix):
             budget.open(pattern.matching_cost(keys))
             some = _matching(pattern, keys, self.prefix)
-            budget.reply(sum(map(len, some)))
+            budget.reply(sum(map(_bytes_of, some)))
             found += some
         return found
 
@@ -111,6 +111,10 @@ class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
         keys = page.keys if self.prefix else visible(page.keys)
         budget.open(pattern.cost + pattern.matching_cost(keys))
         return MatchingPage(_number(page.cursor), _matching(pattern, keys, self.prefix))
+
+
+def _bytes_of(key: str) -> int:
+    return len(key) if key.isascii() else len(key.encode())
 
 
 def _matching(pattern: Glob, keys: List[str], prefix: str) -> List[str]:
