@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Callable, List
 
 import pytest
@@ -21,7 +22,7 @@ PIECE = 64 * 1024
 class Endless:
     """A socket that has always more to read."""
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         return bytes(size)
 
     def recv_into(self, buffer: bytearray) -> int:
@@ -36,7 +37,11 @@ def read_some(read: Read, sock: ReplySocket, pieces: int) -> None:
         read(sock)
 
 
-READS: List[Read] = [lambda sock: sock.recv(PIECE), lambda sock: sock.recv_into(bytearray(PIECE))]
+READS: List[Read] = [
+    lambda sock: sock.recv(PIECE),
+    lambda sock: sock.recv(PIECE, socket.MSG_PEEK),
+    lambda sock: sock.recv_into(bytearray(PIECE)),
+]
 
 
 @pytest.mark.parametrize("read", READS)

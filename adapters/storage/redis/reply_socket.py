@@ -35,8 +35,8 @@ class ReplySocket:
         self._most = self._max_reply_bytes + WORD_BYTES * n_words + SPARE_BYTES
         self._size, self._turn_end = 0, TURN_BYTES
 
-    def recv(self, size: int) -> bytes:
-        data: bytes = self._recv(size)
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        data: bytes = self._recv(size, flags)
         self._size += len(data)
         if self._size > self._turn_end:
             self._end_turn()
