@@ -588,6 +588,17 @@ def test_many_keys_at_once_are_stored_and_read(store: RedisStore) -> None:
     assert executor.execute(MDelete(list(items))) == MANY
 
 
+def test_pages_have_as_many_keys_as_they_may(store: RedisStore) -> None:
+    store.set_many({f"key:{at}": b"1" for at in range(3000)})
+    cursor: Optional[str] = None
+    sizes: List[int] = []
+    while not sizes or cursor:
+        keys, cursor = store.scan(cursor, "", 100)
+        sizes.append(len(keys))
+    assert (sum(sizes), max(sizes)) == (3000, 100)
+    assert len(sizes) < 36
+
+
 def test_a_page_of_long_keys_ends_by_their_length(store: RedisStore) -> None:
     keys = [f"{at:04}".ljust(60_000, "x") for at in range(200)]
     store.set_many(dict.fromkeys(keys, b"1"))

@@ -78,20 +78,30 @@ it, or two empty ones; then for each name its deadline and bytes as they must be
 the bytes to store. Returns whether it did."""
 
 PAGE = _script("""
-local cursor, left, room = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local step, names = 1, {}
+local cursor, pattern, left, most, room = ARGV[1], ARGV[2], unpack(ARGV, 3)
+left, most, room = tonumber(left), tonumber(most), tonumber(room)
+local names, step, growth = {}, 1, 2
 repeat
-    local found = redis.call('SCAN', cursor, 'MATCH', ARGV[2], 'COUNT', math.min(step, left))
-    cursor, left, step = found[1], left - step, 2 * step
-    for _, name in ipairs(found[2]) do
-        names[#names + 1] = name
-        room = room - #name
+    local found = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', step)
+    if #names > 0 and #names + #found[2] > most then
+        if step == 1 then
+            break
+        end
+        step, growth = math.floor(step / 2), 1
+    else
+        for _, name in ipairs(found[2]) do
+            names[#names + 1] = name
+            room = room - #name
+        end
+        cursor, left = found[1], left - step
+        step = math.min(growth * step, left)
     end
 until cursor == '0' or left <= 0 or room <= 0
 return {cursor, names}
 """)
-"""Names that match a pattern, among so many from a cursor on, or among fewer once they have so many
-bytes; and the next cursor before them."""
+"""Names that match a pattern, from a cursor on, and the next cursor: it looks at so many names,
+returns so many, unless the first ones are in one bucket, and ends once they have so many bytes. It
+looks further each time, and less far where that is too much."""
 
 LIST = _script("return redis.call('KEYS', ARGV[1])")
 """The names that match a pattern."""

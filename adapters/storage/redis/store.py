@@ -181,7 +181,8 @@ class RedisStore:
         at = Position.of(cursor, self._engine.layout(anew=cursor is None))
         pattern, count = self.names.pattern(prefix), 1 if at.shown else min(limit, PAGE_KEYS)
         while True:
-            words = ("EVAL", scripts.PAGE.source, 0, at.position, pattern, count, PAGE_BYTES)
+            bounds = count, limit, PAGE_BYTES
+            words = ("EVAL", scripts.PAGE.source, 0, at.position, pattern, *bounds)
             reply = self._engine.read_at(at.server, words)
             if reply is None:
                 return Page([], None)
