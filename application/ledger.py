@@ -7,8 +7,8 @@ fair share.
 
 from __future__ import annotations
 
-import operator
-from typing import Callable, Optional, Set
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Callable, Dict, List, Optional, Tuple
 
 
 class Ledger:
@@ -16,26 +16,50 @@ class Ledger:
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._accounts: Set[Account] = set()
+        self._accounts: Dict[int, Account] = {}
+        self._ranking: List[Tuple[int, int]] = []
+        """A heap, once a client was cut: no account holds more than its first entry says."""
         self.held = 0
 
     def open(self, abort: Callable[[str], None]) -> Account:
         """An account for a client. `abort` cuts the client, for the reason it is told, once its
         turn is over: it may be called in the middle of that."""
         account = Account(self, abort)
-        self._accounts.add(account)
+        self._accounts[id(account)] = account
         return account
 
     def charge(self, by: int) -> None:
         """Adds `by` bytes, which may be negative, to the total."""
         self.held += by
         while self.held > self._bound and by > 0 and self._accounts:
-            self._cut(max(self._accounts, key=operator.attrgetter("held")))
+            self._cut(self._largest())
+
+    def rank(self, account: Account) -> None:
+        """To be told of an account that holds more than before."""
+        if len(self._ranking) > 2 * len(self._accounts):
+            self._ranking = []
+        if self._ranking:
+            heappush(self._ranking, _ranked(account))
 
     def forget(self, account: Account) -> None:
         """Removes an account."""
-        self._accounts.discard(account)
+        self._accounts.pop(id(account), None)
         self.held -= account.held
+
+    def _largest(self) -> Account:
+        """The account with the most, without a look at all of them each time."""
+        while True:
+            if not self._ranking:
+                self._ranking = list(map(_ranked, self._accounts.values()))
+                heapify(self._ranking)
+            size, number = self._ranking[0]
+            account = self._accounts.get(number)
+            if account is None:
+                heappop(self._ranking)
+            elif -size > account.held:
+                heapreplace(self._ranking, _ranked(account))
+            else:
+                return account
 
     def _cut(self, account: Account) -> None:
         reason = (
@@ -66,6 +90,8 @@ class Account:
         """Adds `by` bytes, which may be negative."""
         if self._ledger:
             self.held += by
+            if by > 0:
+                self._ledger.rank(self)
             self._ledger.charge(by)
 
     def close(self) -> None:
@@ -74,6 +100,12 @@ class Account:
             self._ledger.forget(self)
             self._ledger = None
             self.abort = _ignore
+
+
+def _ranked(account: Account) -> Tuple[int, int]:
+    """An entry of the ranking, which keeps no account alive that is closed; the least is the first
+    of a heap."""
+    return -account.held, id(account)
 
 
 def _ignore(reason: str) -> None:

@@ -130,6 +130,40 @@ def test_an_account_that_is_closed_is_not_kept() -> None:
     assert not ledger._accounts
 
 
+class CountedAccounts(Dict[int, Account]):
+    """Accounts that count how often all of them are looked at."""
+
+    n_looks = 0
+
+    def values(self) -> Any:
+        self.n_looks += 1
+        return super().values()
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_many_clients_are_cut_with_few_looks_at_all_of_them(is_at_once: bool) -> None:
+    clients = Clients(10_000, 2000)
+    clients.ledger._accounts = accounts = CountedAccounts(clients.ledger._accounts)
+    for account in clients.accounts:
+        account.change(5)
+    if is_at_once:
+        clients.ledger.charge(5000)  # of something that is no client's
+    else:
+        for account in clients.accounts[:1000]:
+            account.change(6)
+    assert len(clients.cut) > 500
+    assert accounts.n_looks < 5
+
+
+def test_over_the_bound_clients_without_any_bytes_are_cut_too() -> None:
+    clients = Clients(10, 3)
+    clients.hold(11)
+    later = [clients.ledger.open(clients._cutter(number)) for number in (3, 4)]
+    clients.ledger.charge(11)  # of something that is no client's
+    assert sorted(clients.cut) == [0, 1, 2, 3, 4]
+    assert not any(account.held for account in later)
+
+
 COUNT, BOUND = 8, 1000
 operations = st.tuples(
     st.integers(0, COUNT - 1), st.sampled_from(["more", "less", "close"]), st.integers(0, BOUND)
