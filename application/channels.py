@@ -2,14 +2,16 @@
 
 Rule: a message is kept for a subscriber until its connection takes it, in the order of publishing.
 What is kept for one, its subscriptions included, is charged to its connection and has a bound; a
-subscriber over it is cut.
+subscriber over it is cut. A message is kept once for all of them, which the ledger is told.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import deque
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set
+
+from msgspec import Struct
 
 from application.glob import Glob, glob, searching_cost
 from application.ports import Link
@@ -17,6 +19,9 @@ from domain.errors import TooLarge
 
 OVERHEAD = 128
 """Bytes that a message, or a subscription, counts for beside its characters."""
+
+PLACE = 64
+"""Bytes that a message counts for in the queue of each subscriber."""
 
 MAX_CHANNELS, MAX_PATTERNS = 10_000, 1000
 """Of one client: all end at once when it leaves."""
@@ -31,11 +36,20 @@ _SPARSE = 400
 """Bytes that a dict has for each of its keys when most of its room is empty; it has up to 100."""
 
 
-class Message(NamedTuple):
-    """What was published to a channel; with the pattern that it was subscribed by, if so."""
+class Message(Struct, gc=False):
+    """What was published to a channel, the bytes that it counts for, and how many times it is in
+    the queues of subscribers."""
 
     channel: str
     data: bytes
+    size: int
+    n_places: int = 0
+
+
+class Delivery(Struct, gc=False):
+    """A message for those who subscribed to its channel, or by a pattern."""
+
+    message: Message
     pattern: Optional[str] = None
 
 
@@ -45,10 +59,9 @@ class Subscriber:
     def __init__(self, link: Link, max_bytes: int) -> None:
         self._link = link
         self._max_bytes = max_bytes
-        self._messages: Deque[Message] = deque()
+        self._queue: Deque[Delivery] = deque()
         self.has_messages = False
         """Whether `take` has something."""
-        self._is_cut = False
         self.held = 0
         """Bytes that are charged for it."""
         self.channels: Set[str] = set()
@@ -59,42 +72,54 @@ class Subscriber:
         """How many subscriptions it has."""
         return len(self.channels) + len(self.patterns)
 
-    def add(self, message: Message) -> None:
+    def add(self, delivery: Delivery) -> None:
         """Keeps a message, and wakes the connection."""
-        if not self._is_cut and self.charge(_size(message)):
-            self._messages.append(message)
-            self.has_messages = True
-            self._link.wake()
+        if not self._link.account.is_open:
+            return
+        message = delivery.message
+        self._queue.append(delivery)
+        self.has_messages = True
+        message.n_places += 1
+        self.charge(message.size + PLACE, message.size if message.n_places > 1 else 0)
+        self._link.wake()
 
-    def take(self, max_bytes: int) -> List[Message]:
-        """The next messages, of about so many bytes."""
-        taken: List[Message] = []
+    def take(self, max_bytes: int) -> List[Delivery]:
+        """The next messages: as many as have so many bytes, but one at least."""
+        taken: List[Delivery] = []
         size = 0
-        while self._messages and size < max_bytes:
-            taken.append(self._messages.popleft())
-            size += _size(taken[-1])
-        self.has_messages = bool(self._messages)
-        self.charge(-size)
+        while self._queue and (not taken or size + self._queue[0].message.size <= max_bytes):
+            taken.append(self._queue.popleft())
+            size += taken[-1].message.size
+        self.has_messages = bool(self._queue)
+        self._release(taken)
         return taken
 
-    def charge(self, by: int) -> bool:
-        """Adds `by` bytes, which may be negative, to those kept; false when they are too many."""
+    def charge(self, by: int, shared: int = 0) -> None:
+        """Adds `by` bytes, which may be negative, to those kept, as `Account.change` does; has the
+        client cut when they are too many."""
         self.held += by
-        self._link.account.change(by)
-        if self.held <= self._max_bytes:
-            return True
-        self._is_cut = True
-        self._messages.clear()
+        self._link.account.change(by, shared)
+        if self.held > self._max_bytes:
+            self._link.account.cut(
+                f"it did not take what was pushed to it: {self.held} bytes, "
+                f"at most {self._max_bytes} (max_push_bytes)"
+            )
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self._release(self._queue)
+        self._queue.clear()
         self.has_messages = False
-        self._link.account.abort(
-            f"it did not take what was pushed to it: {self.held} bytes, "
-            f"at most {self._max_bytes} (max_push_bytes)"
-        )
-        return False
 
-
-def _size(message: Message) -> int:
-    return len(message.data) + len(message.channel) + OVERHEAD
+    def _release(self, deliveries: Iterable[Delivery]) -> None:
+        """They are in the queue no more."""
+        size = shared = 0
+        for message in [each.message for each in deliveries]:
+            message.n_places -= 1
+            size += message.size + PLACE
+            if message.n_places:
+                shared += message.size
+        self.charge(-size, -shared)
 
 
 class Channels:
@@ -175,14 +200,15 @@ class Channels:
 
     def publish(self, channel: str, data: bytes) -> int:
         """Adds a message for each subscription that it is for; returns how many these are."""
-        message = Message(channel, data)
+        message = Message(channel, data, len(data) + len(channel) + OVERHEAD)
+        delivery = Delivery(message)
         receivers = list(self._by_channel.get(channel, ()))
         for subscriber in receivers:
-            subscriber.add(message)
+            subscriber.add(delivery)
         n_receivers = len(receivers)
         for pattern, its_glob in list(self._globs.items()):
             if its_glob.matches(channel):
-                matched = message._replace(pattern=pattern)
+                matched = Delivery(message, pattern)
                 subscribers = self._by_pattern[pattern]
                 n_receivers += len(subscribers)
                 for subscriber in list(subscribers):

@@ -1,14 +1,14 @@
 """The memory of all clients' input and output, counted together.
 
 Rule: all bytes kept for a client between turns are counted: unanswered input and unsent output.
-When the total is over the bound, the client with the most is cut, so never one with less than a
-fair share.
+What is kept once for several clients counts for each of them, and once in the total. When the total
+is over the bound, the client with the most is cut, so never one with less than a fair share.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, List, Tuple
 
 
 class Ledger:
@@ -32,7 +32,11 @@ class Ledger:
         """Adds `by` bytes, which may be negative, to the total."""
         self.held += by
         while self.held > self._bound and by > 0 and self._accounts:
-            self._cut(self._largest())
+            largest = self._largest()
+            largest.cut(
+                f"it held {largest.held} bytes, more than any other client; "
+                f"all together may hold {self._bound} (max_input_bytes)"
+            )
 
     def rank(self, account: Account) -> None:
         """To be told of an account that holds more than before."""
@@ -61,22 +65,14 @@ class Ledger:
             else:
                 return account
 
-    def _cut(self, account: Account) -> None:
-        reason = (
-            f"it held {account.held} bytes, more than any other client; "
-            f"all together may hold {self._bound} (max_input_bytes)"
-        )
-        abort = account.abort
-        account.close()
-        abort(reason)
-
 
 class Account:
     """The bytes held for one client."""
 
     def __init__(self, ledger: Ledger, abort: Callable[[str], None]) -> None:
-        self._ledger: Optional[Ledger] = ledger
+        self._ledger = ledger
         self.abort = abort
+        self.is_open = True
         self.held = 0
         self._buffered = 0
 
@@ -86,19 +82,27 @@ class Account:
             by, self._buffered = n_bytes - self._buffered, n_bytes
             self.change(by)
 
-    def change(self, by: int) -> None:
-        """Adds `by` bytes, which may be negative."""
-        if self._ledger:
-            self.held += by
-            if by > 0:
-                self._ledger.rank(self)
-            self._ledger.charge(by)
+    def change(self, by: int, shared: int = 0) -> None:
+        """Adds `by` bytes, which may be negative; `shared` of them are in other accounts, too. All
+        that a closed account held has left the total, though others may still share it."""
+        if not self.is_open:
+            by = 0
+        self.held += by
+        if by > 0:
+            self._ledger.rank(self)
+        self._ledger.charge(by - shared)
+
+    def cut(self, reason: str) -> None:
+        """Has the client cut; its bytes count no more."""
+        abort = self.abort
+        self.close()
+        abort(reason)
 
     def close(self) -> None:
         """Frees the account of a client that is gone."""
-        if self._ledger:
+        if self.is_open:
             self._ledger.forget(self)
-            self._ledger = None
+            self.is_open = False
             self.abort = _ignore
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import List
+from typing import List, Tuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from application.channels import (
     MAX_ALL_PATTERNS,
     MAX_CHANNELS,
     MAX_PATTERNS,
     OVERHEAD,
+    PLACE,
     Channels,
     Subscriber,
 )
@@ -53,7 +56,8 @@ def test_a_message_reaches_subscribers_of_its_channel_and_of_patterns_in_order()
     channels.subscribe(other, "else")
     assert channels.publish("news", b"1") == 2
     assert channels.publish("none", b"2") == 1
-    assert [(m.channel, m.data, m.pattern) for m in one.take(10_000)] == [
+    taken = one.take(10_000)
+    assert [(each.message.channel, each.message.data, each.pattern) for each in taken] == [
         ("news", b"1", None),
         ("news", b"1", "n*"),
         ("none", b"2", "n*"),
@@ -71,10 +75,13 @@ def test_what_is_kept_is_charged_and_all_of_it_freed() -> None:
     channels.subscribe(one, "news")
     channels.subscribe_pattern(one, "n*")
     channels.publish("news", b"x" * 1000)
-    assert ledger.held == one.held > 2 * 1000
+    assert one.held > 2 * 1000
+    assert 1000 < ledger.held < 2000
     first = one.take(10)
     assert len(first) == 1
+    assert ledger.held == one.held > 1000
     assert len(one.take(10_000)) == 1
+    assert ledger.held == one.held < 1000
     channels.leave(one)
     assert ledger.held == one.held == 0
     assert not channels.names()
@@ -90,7 +97,62 @@ def test_a_subscriber_that_takes_nothing_is_cut_at_the_bound_and_keeps_nothing_m
         channels.publish("news", b"x" * 100)
     (reason,) = link.aborted
     assert "max_push_bytes" in reason
-    assert not one.has_messages
+    assert len(one.take(10_000)) <= 3
+
+
+def test_a_message_counts_once_however_many_it_is_kept_for() -> None:
+    ledger, channels = Ledger(1_000_000), Channels()
+    links = [Link(ledger) for _ in range(500)]
+    some = [Subscriber(link, 200_000) for link in links]
+    for number, each in enumerate(some):
+        channels.subscribe(each, "news")
+        channels.subscribe_pattern(each, f"n*{number % 7}" if number % 2 else "new*")
+    before = ledger.held
+    channels.publish("news", b"x" * 90_000)
+    assert 90_000 < ledger.held - before < 200_000
+    assert not any(link.aborted for link in links)
+    for each in some:
+        assert len(each.take(1_000_000)) >= 1
+    assert ledger.held == before
+
+
+ACTIONS = st.tuples(
+    st.integers(0, 5), st.sampled_from(["all", "some", "take", "close"]), st.integers(0, 3000)
+)
+
+
+@given(st.lists(ACTIONS, max_size=60))
+def test_what_counts_is_what_is_kept_for_those_who_are_there(
+    actions: List[Tuple[int, str, int]],
+) -> None:
+    ledger, channels = Ledger(10_000), Channels()
+    links = [Link(ledger) for _ in range(6)]
+    there = {link: Subscriber(link, 6000) for link in links}
+    for number, each in enumerate(there.values()):
+        channels.subscribe(each, "all")
+        channels.subscribe_pattern(each, f"*{'ab'[number % 2]}")
+    for number, what, size in actions:
+        link = links[number]
+        if what == "all":
+            channels.publish("all", b"x" * size)
+        elif what == "some":
+            channels.publish("ab"[number % 2], b"x" * size)
+        elif link in there and what == "take":
+            there[link].take(size)
+        elif what == "close":
+            link.aborted.append("it hung up")
+        while any(each.aborted for each in there):
+            gone = next(each for each in there if each.aborted)
+            subscriber = there.pop(gone)
+            channels.leave(subscriber)
+            subscriber.close()
+            gone.account.close()
+        queues = [each._queue for each in there.values()]
+        kept = {id(each.message): each.message.size for queue in queues for each in queue}
+        places = sum(map(len, queues)) * PLACE
+        subscriptions = len(there) * (2 * OVERHEAD + len("all" + "*a"))
+        assert ledger.held == sum(kept.values()) + places + subscriptions <= 10_000
+        assert all(link.account.held == each.held for link, each in there.items())
 
 
 def test_patterns_are_few_and_short() -> None:
@@ -224,6 +286,17 @@ def test_many_messages_are_pushed_in_several_turns() -> None:
     assert len(first) < 100_000
     assert (first + finish(client.talk)).count(b"message") == 200
     assert container.ledger().held < 1000
+
+
+def test_one_message_to_many_is_no_reason_to_cut_them() -> None:
+    container = server_container(max_input_bytes=1_000_000, max_request_bytes=500_000)
+    clients, publisher = [Client(container) for _ in range(50)], Client(container)
+    for client in clients:
+        client.ask(b"SUBSCRIBE", b"c")
+    assert publisher.ask(b"PUBLISH", b"c", b"x" * 200_000) == b":50\r\n"
+    assert {len(client.pushed()) for client in clients} == {200_035}
+    assert not any(client.link.aborted for client in [*clients, publisher])
+    assert container.ledger().held < 10_000
 
 
 def test_a_pattern_that_is_refused_leaves_those_before_it_and_no_message_is_lost() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import socket
 import time
 from typing import Iterator, List
 
@@ -136,6 +137,56 @@ def wait_for_answers(clients: List[Client], count: int) -> List[Client]:
             return [client for client in clients if client.sock in readable]
         time.sleep(0.05)
     raise AssertionError("too few were answered")
+
+
+def words(*arguments: bytes) -> bytes:
+    """A request of a Redis client."""
+    parts = [b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments]
+    return b"*%d\r\n%b" % (len(parts), b"".join(parts))
+
+
+@contextlib.contextmanager
+def subscribers(server: Server, count: int, n_channels: int) -> Iterator[List[socket.socket]]:
+    """Clients that are subscribed to one of some channels each."""
+    with contextlib.ExitStack() as opened:
+        socks = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", server.port), TIMEOUT))
+            for _ in range(count)
+        ]
+        for number, sock in enumerate(socks):
+            sock.sendall(words(b"SUBSCRIBE", b"c%d" % (number % n_channels)))
+            assert sock.recv(100)
+        yield socks
+
+
+@pytest.mark.parametrize("n_channels", [1, 5, 50])
+def test_subscribers_that_never_read_hold_bounded_memory(n_channels: int, tell: TELLER) -> None:
+    """At first the system holds what was sent to each of them, some MB."""
+    settings = ("--max-input-bytes", str(16 * MB))
+    with running_server(*settings) as server, subscribers(server, 50, n_channels):
+        with growing(server) as growth, client_of(server) as publisher:
+            for _ in range(5000 // n_channels if n_channels < 50 else 100):
+                for channel in range(n_channels):
+                    publisher.send(words(b"PUBLISH", b"c%d" % channel, b"x" * 100_000))
+                    assert publisher.sock.recv(100)
+        cut = info(server)["server"]["cut_clients"]
+        tell(memory_grew=growth, cut=cut)
+        assert cut
+        assert growth.mb < 16 + ONE_READ + SLACK
+
+
+def test_one_message_reaches_all_subscribers_that_read(tell: TELLER) -> None:
+    settings = ("--max-input-bytes", str(16 * MB))
+    with running_server(*settings) as server, subscribers(server, 100, 1) as socks:
+        with growing(server) as growth, client_of(server) as publisher:
+            publisher.send(words(b"PUBLISH", b"c0", b"x" * MB))
+            assert publisher.sock.recv(100) == b":100\r\n"
+            for sock in socks:
+                with sock.makefile("rb") as received:
+                    assert len(received.read(MB)) == MB
+        tell(memory_grew=growth)
+        assert info(server)["server"]["cut_clients"] == 0
+        assert growth.mb < 16 + ONE_READ + SLACK
 
 
 @pytest.mark.timing

@@ -13,7 +13,7 @@ from adapters.protocols.resp.entries import NONE, Action, Does, Entry, Made, fam
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
-from application.channels import Channels, Message, Subscriber
+from application.channels import Channels, Delivery, Subscriber
 from application.commands import Command
 from application.glob import glob
 from application.ports import Encoded
@@ -23,15 +23,25 @@ from domain.store import Store
 
 def pushed(session: Session, max_bytes: int) -> bytes:
     """The messages that wait for a client, encoded, of about so many bytes."""
-    messages = session.subscriber.take(max_bytes)
-    return b"".join([_frame(session, *_parts(message)) for message in messages])
+    parts: List[bytes] = []
+    for delivery in session.subscriber.take(max_bytes):
+        parts += _head(session, delivery), delivery.message.data, b"\r\n"
+    return b"".join(parts)
 
 
-def _parts(message: Message) -> Arguments:
-    channel, data, pattern = message
+def _head(session: Session, delivery: Delivery) -> bytes:
+    """What is sent before the bytes of a message."""
+    message, pattern = delivery.message, delivery.pattern
+    mark, name, size = _mark(session), bytes_of(message.channel), len(message.data)
     if pattern is None:
-        return [b"message", bytes_of(channel), data]
-    return [b"pmessage", bytes_of(pattern), bytes_of(channel), data]
+        return b"%b3\r\n$7\r\nmessage\r\n%b$%d\r\n" % (mark, replies.bulk(name), size)
+    names = replies.bulk(bytes_of(pattern)) + replies.bulk(name)
+    return b"%b4\r\n$8\r\npmessage\r\n%b$%d\r\n" % (mark, names, size)
+
+
+def _mark(session: Session) -> bytes:
+    """What a message begins with, and all that is told of subscriptions."""
+    return b">" if session.is_version_3 else b"*"
 
 
 def bytes_of(name: str) -> bytes:
@@ -41,8 +51,7 @@ def bytes_of(name: str) -> bytes:
 
 def _frame(session: Session, *parts: Union[bytes, int, None]) -> bytes:
     reply = replies.reply_3 if session.is_version_3 else replies.reply_2
-    mark = b">" if session.is_version_3 else b"*"
-    return mark + b"%d\r\n" % len(parts) + b"".join(map(reply, parts))
+    return _mark(session) + b"%d\r\n" % len(parts) + b"".join(map(reply, parts))
 
 
 class _Kind(NamedTuple):

@@ -161,6 +161,7 @@ class Session:
         """The connection is gone."""
         self.end_transaction()
         self.shared.channels.leave(self.subscriber)
+        self.subscriber.close()
         self.shared.sessions.pop(self.id, None)
 
     def update(self) -> None:
