@@ -72,6 +72,11 @@ class Subscriber:
         """How many subscriptions it has."""
         return len(self.channels) + len(self.patterns)
 
+    @property
+    def next(self) -> Delivery:
+        """What `take` returns first."""
+        return self._queue[0]
+
     def add(self, delivery: Delivery) -> None:
         """Keeps a message, and wakes the connection."""
         if not self._link.account.is_open:

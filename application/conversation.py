@@ -177,7 +177,7 @@ class Conversation:
         output = self._continue() if self._work else b""
         if not (self._work or self._final):
             output += self._answer()
-        if self._final:
+        if self._final and not self._work:  # a message that has begun ends before
             output += self._finish(self._final)
         self._link.account.buffer(self._codec.buffered)
         self._turn.end()
@@ -256,13 +256,16 @@ class Conversation:
         while (self._requests or codec.has_more) and self._may_go_on():
             self._requests = self._requests or [*codec.decode(b"")]
             output += self._answer_some()
-        return output + self._take_pushed() if codec.has_pushed else output
+        return output + self._take_pushed() if codec.has_pushed and not self._work else output
 
     def _take_pushed(self) -> bytes:
-        output = self._codec.take_pushed(TURN_BYTES)
-        if self._codec.has_pushed and self.wants is Wants.INPUT:
+        pushed = self._codec.take_pushed(TURN_BYTES)
+        if self._codec.has_pushed:
             self.wants = Wants.TURN
-        return output
+        if isinstance(pushed, bytes):
+            return pushed
+        self._work = pushed
+        return b""
 
     def _may_go_on(self) -> bool:
         if self.wants is Wants.INPUT and self._turn.is_over():

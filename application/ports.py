@@ -249,9 +249,9 @@ class Codec(Protocol):
         """Tells the link, once, before anything else. The fall-back does nothing."""
         return
 
-    def take_pushed(self, max_bytes: int) -> bytes:
-        """What the client is sent that is no reply, about `max_bytes` of it. The fall-back is
-        nothing."""
+    def take_pushed(self, max_bytes: int) -> Union[bytes, Generator[bytes, None, None]]:
+        """What the client is sent that is no reply, about `max_bytes` of it; or one that is longer,
+        in pieces, with nothing else between them. The fall-back is nothing."""
         return b""
 
     def decode(self, data: bytes) -> Sequence[Request]:

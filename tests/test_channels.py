@@ -19,7 +19,7 @@ from application.channels import (
     Subscriber,
 )
 from application.ledger import Ledger
-from application.ports import Conversation
+from application.ports import Conversation, Wants
 from domain.errors import BadRequest, TooLarge
 from entrypoints.server.container import ServerContainer
 from tests.support import answer, finish, server_container
@@ -297,6 +297,48 @@ def test_one_message_to_many_is_no_reason_to_cut_them() -> None:
     assert {len(client.pushed()) for client in clients} == {200_035}
     assert not any(client.link.aborted for client in [*clients, publisher])
     assert container.ledger().held < 10_000
+
+
+MESSAGE = b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n"
+LONG = MESSAGE % (300_000, b"x" * 300_000)
+
+
+def listener() -> Client:
+    """One that is subscribed, and may send any command."""
+    client = Client(server_container())
+    client.ask(b"HELLO", b"3")
+    client.ask(b"SUBSCRIBE", b"c")
+    return client
+
+
+def test_a_long_message_is_sent_in_pieces_with_no_reply_between_them() -> None:
+    client = listener()
+    client.ask(b"SET", b"k", b"v" * 60_000)
+    publish, get = request(b"PUBLISH", b"c", b"x" * 300_000), request(b"GET", b"k")
+    sent = [client.talk.receive(publish + get * 5)]
+    while client.talk.wants is Wants.TURN:
+        sent.append(client.talk.advance())
+    before, _, behind = b"".join(sent).partition(LONG)
+    assert before + behind == b":1\r\n" + b"$60000\r\n%b\r\n" % (b"v" * 60_000) * 5
+    assert behind
+    assert max(map(len, sent)) < 140_000
+
+
+def test_a_long_message_is_sent_as_a_whole_before_the_end() -> None:
+    client = listener()
+    last = request(b"PUBLISH", b"c", b"x" * 300_000) + request(b"QUIT")
+    assert answer(client.talk, [last]) == b":1\r\n" + LONG + b"+OK\r\n"
+
+
+def test_what_is_left_of_a_long_message_is_freed_with_the_connection() -> None:
+    container = server_container()
+    client, publisher = Client(container), Client(container)
+    client.ask(b"SUBSCRIBE", b"c")
+    publisher.ask(b"PUBLISH", b"c", b"x" * 300_000)
+    assert len(client.talk.advance() + client.talk.advance()) < 140_000
+    assert container.ledger().held > 300_000
+    client.talk.close()
+    assert container.ledger().held < 1000
 
 
 def test_a_pattern_that_is_refused_leaves_those_before_it_and_no_message_is_lost() -> None:

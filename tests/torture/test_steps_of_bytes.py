@@ -196,6 +196,33 @@ def table() -> Iterator[Dict[str, Dict[str, float]]]:
     print_table(rows, ["RESP", "HTTP"])
 
 
+N_SUBSCRIBERS = 8000
+"""So many that a transaction may publish to them twice."""
+
+
+@pytest.mark.timing
+def test_no_step_of_publishing_to_many_takes_long(
+    long: bool, table: Dict[str, Dict[str, float]]
+) -> None:
+    container = server_container()
+    clients = [container.plain_conversation(LoopbackLink()) for _ in range(N_SUBSCRIBERS + 1)]
+    for each in clients[1:]:
+        each.receive(command("SUBSCRIBE", "c"))
+    for name, data in (
+        ("PUBLISH of 3 MB", command("PUBLISH", "c", b"x" * 3_000_000)),
+        ("MULTI of 2 PUBLISHes", transaction("PUBLISH", "c", b"x", count=2)),
+    ):
+
+        def measure(data: bytes = data) -> float:
+            took, replies = longest_step(clients[0], data)
+            assert replies.endswith(b":%d\r\n" % N_SUBSCRIBERS)
+            return took
+
+        found, slow = least(100.0, measure)
+        table.setdefault(f"{name} to 8,000 subscribers", {})["RESP"] = found
+        assert found < (100.0 if long else 250.0) * slow
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("protocol", ["RESP", "HTTP"])
 def test_no_step_of_any_request_takes_long(

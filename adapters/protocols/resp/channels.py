@@ -6,7 +6,7 @@ the confirmation that ends a subscription comes behind its last message.
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, NamedTuple, Set, Union
+from typing import Callable, Dict, Generator, List, NamedTuple, Set, Union
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import NONE, Action, Does, Entry, Made, family, text_of
@@ -27,6 +27,18 @@ def pushed(session: Session, max_bytes: int) -> bytes:
     for delivery in session.subscriber.take(max_bytes):
         parts += _head(session, delivery), delivery.message.data, b"\r\n"
     return b"".join(parts)
+
+
+def pushed_in_pieces(
+    session: Session, delivery: Delivery, size: int
+) -> Generator[bytes, None, None]:
+    """The next message, encoded, in pieces of about `size` bytes; it is taken behind the last."""
+    data = delivery.message.data
+    yield _head(session, delivery) + data[:size]
+    for at in range(size, len(data), size):
+        yield data[at : at + size]
+    yield b"\r\n"
+    session.subscriber.take(1)
 
 
 def _head(session: Session, delivery: Delivery) -> bytes:

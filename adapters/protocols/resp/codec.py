@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from operator import attrgetter
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Generator, Iterator, List, Optional, Sequence, Union
 
-from adapters.protocols.resp.channels import pushed
+from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
 from adapters.protocols.resp.parser import BLOCK_BYTES, Arguments, Parser
@@ -81,7 +81,10 @@ class RespCodec(Codec):
     def has_pushed(self) -> bool:  # type: ignore[override]  # read-only here
         return self._session.subscriber.has_messages
 
-    def take_pushed(self, max_bytes: int) -> bytes:
+    def take_pushed(self, max_bytes: int) -> Union[bytes, Generator[bytes, None, None]]:
+        first = self._session.subscriber.next
+        if len(first.message.data) > max_bytes:
+            return pushed_in_pieces(self._session, first, max_bytes)
         return pushed(self._session, max_bytes)
 
     @property
