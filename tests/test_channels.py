@@ -299,6 +299,18 @@ def test_one_message_to_many_is_no_reason_to_cut_them() -> None:
     assert container.ledger().held < 10_000
 
 
+def test_a_transaction_that_publishes_to_many_is_no_reason_to_cut_anyone() -> None:
+    container = server_container(max_input_bytes=1_000_000, max_request_bytes=500_000)
+    clients, publisher = [Client(container) for _ in range(50)], Client(container)
+    for client in clients:
+        client.ask(b"SUBSCRIBE", b"c")
+    publish = request(b"PUBLISH", b"c", b"x" * 100_000)
+    replies = answer(publisher.talk, [request(b"MULTI") + publish * 4 + request(b"EXEC")])
+    assert replies.endswith(b"*4\r\n" + b":50\r\n" * 4)
+    assert {len(client.pushed()) for client in clients} == {400_140}
+    assert not any(client.link.aborted for client in [*clients, publisher])
+
+
 MESSAGE = b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n"
 LONG = MESSAGE % (300_000, b"x" * 300_000)
 
