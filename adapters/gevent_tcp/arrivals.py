@@ -17,7 +17,7 @@ from application.together import Together
 MOST = 64
 """How many connections are served together, at the most: the first waits for all of them."""
 
-FEW = 4
+FEW = 8
 """Up to so many are served one by one."""
 
 _AFTER_SOCKETS = -1
