@@ -7,7 +7,7 @@ order. Where there is no room on the disk for what a reply tells of, the convers
 
 from __future__ import annotations
 
-from typing import Any, Collection, Optional, Sequence, Type, TypeVar
+from typing import Any, Callable, Collection, Optional, Sequence, Type, TypeVar
 
 from msgspec import UNSET
 
@@ -113,20 +113,16 @@ class DurableConversation:
         return output
 
     def advance(self) -> bytes:
-        output = self._parked
-        if not output:
+        if not self._parked:
             return self._send(self._inner.advance())
         if self.wants is Wants.WAKE:
             self._was_woken = True  # by something that the conversation inside waits for
             return b""
-        self._parked = b""
-        if len(output) > SMALL_BYTES:
-            self._link.account.change(-len(output))
+        output = self._release()
         if self._is_lost:
             self._inner.close()
             self.wants = Wants.END
             return b""
-        self.wants = self._inner.wants
         if self._was_woken:
             self._was_woken = False
             self._link.wake()
@@ -146,7 +142,7 @@ class DurableConversation:
     def hold(self, received: Received, number: int) -> Received:
         """Has the reply to a command that was executed elsewhere wait for what has that number."""
         if isinstance(received, bytes):
-            return self._park(received, number)
+            return self._park(received, number, self._deliver)
         self._executor.needed = number
         return received
 
@@ -157,10 +153,10 @@ class DurableConversation:
         if not (needed and output):
             return output
         self._executor.needed = 0
-        return self._park(output, needed)
+        return self._park(output, needed, self._resume)
 
-    def _park(self, output: bytes, number: int) -> bytes:
-        if not self._durability.when_durable(number, self._resume):
+    def _park(self, output: bytes, number: int, resume: Callable[[], None]) -> bytes:
+        if not self._durability.when_durable(number, resume):
             return output
         self._parked = output
         self.wants = Wants.WAKE
@@ -168,11 +164,27 @@ class DurableConversation:
             self._link.account.change(len(output))
         return b""
 
+    def _release(self) -> bytes:
+        """What was parked."""
+        output, self._parked = self._parked, b""
+        if len(output) > SMALL_BYTES:
+            self._link.account.change(-len(output))
+        self.wants = self._inner.wants
+        return output
+
     def _resume(self) -> None:
+        """Takes a turn, in which what was parked is sent."""
         if self._restrictions and self._durability.tracks_keys:
             self._is_lost = Restriction.STUCK in self._restrictions
         self.wants = Wants.TURN
         self._link.wake()
+
+    def _deliver(self) -> None:
+        """Sends what was parked, without a turn where there is nothing to decide."""
+        if self._restrictions or self._was_woken:
+            self._resume()
+        elif self._parked:
+            self._link.deliver(self._release())
 
 
 class DurableTogether(Together[DurableConversation]):

@@ -207,6 +207,11 @@ class Link(Protocol):
         thread."""
         ...
 
+    def deliver(self, reply: bytes) -> None:
+        """Sends a reply that its conversation kept back, and now wants what it wants after it; not
+        from within a turn. It does not raise."""
+        ...
+
     def has_time(self) -> bool:
         """Whether what may take long can be done at once; others wait already if not."""
         ...

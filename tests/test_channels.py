@@ -37,6 +37,9 @@ class Link:
     def wake(self) -> None:
         self.n_woken += 1
 
+    def deliver(self, reply: bytes) -> None:
+        raise AssertionError("nothing here keeps a reply back")
+
     def has_time(self) -> bool:
         return True
 

@@ -60,6 +60,9 @@ class Client(Executor):
     def wake(self) -> None:
         pytest.fail("nothing is to be woken at once")
 
+    def deliver(self, reply: bytes) -> None:
+        pytest.fail("no reply is kept back")
+
     def has_time(self) -> bool:
         return True
 

@@ -19,13 +19,15 @@ _GOES_ON = (Wants.TURN, Wants.WAKE)
 
 
 class LoopbackLink:
-    """The link of a conversation that is never woken: none of its requests waits."""
+    """The link of a conversation that is never woken: none of its requests waits, nor a reply."""
 
     def __init__(self) -> None:
         self.name = "this process"
         self.account = Ledger(sys.maxsize).open(self._ignore)
 
     def wake(self) -> None: ...
+
+    def deliver(self, reply: bytes) -> None: ...
 
     def has_time(self) -> bool:
         return True

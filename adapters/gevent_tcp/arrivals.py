@@ -38,11 +38,11 @@ class Readable(Protocol):
         ...
 
     def receive(self, data: bytes, decoded: Received) -> bytes:
-        """What to send, once its conversation has received what was read."""
+        """Has its conversation receive what was read; returns what to send, unless it did more."""
         ...
 
-    def send(self, reply: bytes) -> None:
-        """Sends what there is to send after what was read."""
+    def deliver(self, reply: bytes) -> None:
+        """Sends a reply, after which its conversation wants `INPUT` as before."""
         ...
 
 
@@ -83,4 +83,5 @@ class Arrivals:
             for connection, data, received in zip(connections, inputs, all_received)
         ]
         for connection, reply in zip(connections, replies):
-            connection.send(reply)
+            if reply:
+                connection.deliver(reply)

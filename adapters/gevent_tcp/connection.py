@@ -185,15 +185,22 @@ class Connection:
 
     def receive(self, data: bytes, decoded: Received) -> bytes:
         try:
-            return self.conversation.receive(data, decoded)
+            output = self.conversation.receive(data, decoded)
+            if self.conversation.wants is Wants.INPUT:
+                return output
+            self._send(output)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             self._fail(error)
         return b""
 
-    def send(self, reply: bytes) -> None:
+    def deliver(self, reply: bytes) -> None:
         try:
-            sent = self._try_to_send(reply) if reply else 0
-            if sent < len(reply) or self.conversation.wants is not Wants.INPUT:
+            sent = self._try_to_send(reply)
+            if (
+                sent < len(reply)
+                or self.conversation.wants is not Wants.INPUT
+                or self._io.waits_for != _READ
+            ):
                 self._sent(reply, sent)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             self._fail(error)
