@@ -389,6 +389,9 @@ class Fake:
         self.calls.append("receive")
         return b"z"
 
+    def fail(self, error: Exception) -> None:
+        self.calls.append(f"fail: {error}")
+
 
 class Echo:
     """Replies to some, and leaves the others to themselves."""
@@ -396,6 +399,8 @@ class Echo:
     max_bytes = 100
 
     def receive(self, conversations: Sequence[Any], inputs: Sequence[bytes]) -> List[Received]:
+        if b"bug" in inputs:
+            raise RuntimeError("a bug")
         return [b"y" if data == b"x" else None for data in inputs]
 
 
@@ -416,3 +421,15 @@ def test_few_are_served_one_by_one_and_many_together() -> None:
     some = [b"", b"z", *[b"x"] * FEW]
     assert served(*some) == [*["read"] * len(some), "receive", *["send"] * (FEW + 1)]
     assert served(*[b"x"] * (MOST + 2)) == [*["read"] * MOST, *["send"] * MOST, "serve", "serve"]
+
+
+def test_a_bug_in_what_is_done_together_closes_those_connections() -> None:
+    assert served(b"bug", *[b"x"] * FEW) == [*["read"] * (FEW + 1), *["fail: a bug"] * (FEW + 1)]
+
+
+def test_a_server_that_has_stopped_looks_no_more() -> None:
+    container = server_container()
+    with serving(container) as address, clients(address, 1):
+        server = container.server()
+        assert server._arrivals._looked.active
+    assert not server._arrivals._looked.active

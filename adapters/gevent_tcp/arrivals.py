@@ -45,6 +45,10 @@ class Readable(Protocol):
         """Sends a reply, after which its conversation wants `INPUT` as before."""
         ...
 
+    def fail(self, error: Exception) -> None:
+        """Closes it, because of a bug."""
+        ...
+
 
 class Arrivals:
     """Serves the connections that are noted. `loop` is gevent's."""
@@ -77,7 +81,12 @@ class Arrivals:
         if not all(inputs):
             connections, inputs = [*compress(connections, inputs)], [*filter(None, inputs)]
         conversations = [connection.conversation for connection in connections]
-        all_received = self._together.receive(conversations, inputs)
+        try:
+            all_received = self._together.receive(conversations, inputs)
+        except Exception as error:  # noqa: BLE001 - whatever was executed, nobody knows what to tell
+            for connection in connections:
+                connection.fail(error)
+            return
         replies = [
             received if type(received) is bytes else connection.receive(data, received)
             for connection, data, received in zip(connections, inputs, all_received)

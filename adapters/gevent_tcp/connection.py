@@ -127,15 +127,10 @@ class Connection:
         try:
             step()
         except Exception as error:  # noqa: BLE001 - the outermost edge
-            self._fail(error)
+            self.fail(error)
 
     _dispatch = _run_step
     """The same for a step that may execute commands."""
-
-    def _fail(self, error: Exception) -> None:
-        if not isinstance(error, OSError):
-            log.error("a connection was closed by a bug in the server", exc_info=error)
-        self.close()
 
     def _on_woken(self) -> None:
         """Takes the turn at once, if it can: what it waited for took its time already."""
@@ -180,7 +175,7 @@ class Connection:
         except BlockingIOError:
             pass
         except Exception as error:  # noqa: BLE001 - the outermost edge
-            self._fail(error)
+            self.fail(error)
         return b""
 
     def receive(self, data: bytes, decoded: Received) -> bytes:
@@ -190,7 +185,7 @@ class Connection:
                 return output
             self._send(output)
         except Exception as error:  # noqa: BLE001 - the outermost edge
-            self._fail(error)
+            self.fail(error)
         return b""
 
     def deliver(self, reply: bytes) -> None:
@@ -203,7 +198,12 @@ class Connection:
             ):
                 self._sent(reply, sent)
         except Exception as error:  # noqa: BLE001 - the outermost edge
-            self._fail(error)
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        if not isinstance(error, OSError):
+            log.error("a connection was closed by a bug in the server", exc_info=error)
+        self.close()
 
     def _receive(self) -> None:
         wants = self.conversation.wants

@@ -69,11 +69,10 @@ class GeventServer:
     def start(self) -> None:
         """Serve all clients that connect, as long as the event loop runs."""
         loop = gevent.get_hub().loop
-        turns, arrivals = Turns(loop, self._clock), Arrivals(loop, self._together)
+        turns, self._arrivals = Turns(loop, self._clock), Arrivals(loop, self._together)
+        shared = (loop, turns, self._arrivals, self._limits, self._ledger)
         self._hosts = {
-            kind: Host(
-                loop, turns, arrivals, self._limits, self._ledger, new_conversation, self._forget
-            )
+            kind: Host(*shared, new_conversation, self._forget)
             for kind, new_conversation in self._new_conversation.items()
         }
         for acceptor in self._acceptors:
@@ -97,6 +96,7 @@ class GeventServer:
             self._all_closed.clear()
             self._all_closed.wait(max(0.0, end - self._clock()))
         self._sweeps.stop()
+        self._arrivals.stop()
         for connection in list(self._connections):
             connection.close()
 
