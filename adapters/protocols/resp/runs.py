@@ -37,10 +37,14 @@ MAX_ONE = 512
 """Bytes of a GET or SET for the shortest way; what is longer is often a run."""
 
 
+_TOO_LONG: Around = (bytes(MAX_ONE), b"")
+
+
 def _frames(*beginnings: bytes) -> List[Tuple[Any, ...]]:
     """What stands around the last argument of a request, after each of these beginnings, which are
-    of one length; and where it is. They are in a list by how long the whole is."""
-    frames: List[Tuple[Any, ...]] = [(*[(b"", b"")] * len(beginnings), slice(0))] * MAX_ONE
+    of one length; and where it is. They are in a list by how long the whole is; where no argument
+    makes one of that length, they are longer than any."""
+    frames: List[Tuple[Any, ...]] = [(*[_TOO_LONG] * len(beginnings), slice(0))] * MAX_ONE
     for size, length in enumerate(LENGTHS[:MAX_ONE]):
         befores = [b"%b%b\r\n" % (beginning, length) for beginning in beginnings]
         end = len(befores[0]) + size
