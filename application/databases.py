@@ -99,7 +99,10 @@ class Databases:
         return count
 
     def clear(self, store: Store, prefix: str, budget: Budget) -> int:
-        """Removes every key of a database; returns how many there were."""
+        """Removes every key of a database; returns how many there were. A store that blocks is an
+        engine, where others may have put keys into any database."""
+        if store.traits.blocks:
+            return sum(store.delete(keys) for keys in pages_of(store, prefix) if keys)
         if self._is_whole(prefix):
             return store.clear()
         _charge_for_a_look_at_each(store, budget)

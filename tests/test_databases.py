@@ -16,7 +16,7 @@ from application.executor import LocalExecutor
 from application.limits import DEFAULTS
 from domain.memory import InMemoryStore
 from domain.store import Page
-from tests.support import Clock
+from tests.support import BlockingStore, Clock
 
 BUDGET = Budget(DEFAULTS)
 
@@ -40,6 +40,20 @@ def filled(own: int, others: int) -> Scanned:
     for number in range(others):
         store.set_many({f"{prefix_of(1)}o{number}": b"1"}, ttl=100.0)
     return store
+
+
+def test_in_an_engine_others_may_have_used_any_database() -> None:
+    store = BlockingStore(Clock())
+    databases = Databases(are_restored=True)
+    others = {f"{prefix_of(3)}{number}": b"1" for number in range(5)}
+    own = {f"k{number}": b"0" for number in range(2500)}
+    for n_others in (0, 5):
+        store.set_many({**own, **dict(list(others.items())[:n_others])})
+        assert databases.clear(store, "", BUDGET) == 2500
+        assert store.count() == n_others
+        assert databases.clear(store, "", BUDGET) == 0
+    assert databases.count(store, "", BUDGET) == 0
+    assert databases.clear(store, prefix_of(3), BUDGET) == 5
 
 
 @pytest.mark.parametrize(("own", "others"), [(5, 2), (2, 5), (3, 0), (0, 3)])

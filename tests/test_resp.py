@@ -973,3 +973,12 @@ def test_the_longest_password_can_be_sent_in_every_protocol() -> None:
     header = b"Authorization: Basic " + base64.b64encode(b":" + secret.encode())
     over_http = b"GET /v1/keys HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % header
     assert answer(conversation(container), [over_http]).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_unknown_command_is_counted_as_such() -> None:
+    container = server_container()
+    talk = conversation(container)
+    assert answer(talk, [b"NONE a\r\n"]).startswith(b"-ERR unknown command 'NONE', with args")
+    assert answer(talk, [b"CLIENT NONE\r\n"]).startswith(b"-ERR unknown subcommand")
+    errors = container.stats().errors
+    assert (errors["UNKNOWN_COMMAND"], errors["BAD_REQUEST"]) == (1, 1)

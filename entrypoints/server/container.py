@@ -173,6 +173,7 @@ class ServerContainer(containers.DeclarativeContainer):
         providers.Object(time.time),
         providers.Callable(bool, config.password),
         providers.Callable(bool, config.data_dir),
+        providers.Callable(bool, config.store),
         pause,
     )
     http = providers.Singleton(

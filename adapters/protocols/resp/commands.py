@@ -27,7 +27,7 @@ from application.budget import Budget
 from application.commands import Command
 from application.commands.base import renamed
 from application.ports import Request, Settled
-from domain.errors import KvError, detached
+from domain.errors import KvError, UnknownCommand, detached
 from domain.store import Store
 
 CLOSERS = frozenset((b"POST", b"HOST:"))
@@ -46,7 +46,7 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     """The request that arguments are; raises `KvError` and `UnicodeDecodeError`."""
     if entry is None:
         _break_off(session)
-        raise ReplyError(_unknown(arguments))
+        raise UnknownCommand(_unknown(arguments))
     session.command = entry.name
     if not entry.takes(len(arguments)):
         _break_off(session)
@@ -107,7 +107,7 @@ def _queued(session: Session, queue: Queue, command: Command[Any], arguments: Ar
 def _unknown(arguments: Arguments) -> str:
     name, *others = (each[:128].decode("utf-8", "replace") for each in arguments[:20])
     shown = "".join(f"'{each}' " for each in others)[:128]
-    return f"ERR unknown command '{name}', with args beginning with: {shown}"
+    return f"unknown command '{name}', with args beginning with: {shown}"
 
 
 _SUBSCRIBED = (

@@ -30,6 +30,7 @@ class Shared:
         wall: Callable[[], float],
         has_password: bool = False,
         is_durable: bool = False,
+        has_engine: bool = False,
         pause: Optional[Pause] = None,
     ) -> None:
         self.limits = limits
@@ -38,7 +39,7 @@ class Shared:
         self.has_password = has_password
         self.is_durable = is_durable
         self.pause = pause or Pause(wall)
-        self.databases = Databases(are_restored=is_durable)
+        self.databases = Databases(are_restored=is_durable or has_engine)
         self.choose: Callable[[List[str]], str] = random.Random().choice
         self.watches = Watches()
         self.channels = Channels()
