@@ -978,6 +978,7 @@ def test_the_longest_password_can_be_sent_in_every_protocol() -> None:
 def test_an_unknown_command_is_counted_as_such() -> None:
     container = server_container()
     talk = conversation(container)
+    assert answer(talk, [PING]) == b"+PONG\r\n"
     assert answer(talk, [b"NONE a\r\n"]).startswith(b"-ERR unknown command 'NONE', with args")
     assert answer(talk, [b"CLIENT NONE\r\n"]).startswith(b"-ERR unknown subcommand")
     errors = container.stats().errors
