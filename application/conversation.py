@@ -18,6 +18,7 @@ from application.commands import Auth, Command, Results, name_of
 from application.commands.columns import kind_of
 from application.ports import (
     Closing,
+    Codec,
     Encoded,
     Executor,
     Link,
@@ -73,7 +74,8 @@ class Conversation:
         """How many commands of each kind were carried out, of all clients of the protocol."""
         self._plain: AbstractSet[type] = service.pause.plain
         self._link = link
-        self._is_early = True
+        self.codec: Optional[Codec] = None
+        """None while it is early."""
         self._first: Optional[bytes] = b""
         """The first bytes, while they do not tell the protocol."""
         self._codec = service.protocols.default()
@@ -94,7 +96,7 @@ class Conversation:
 
     @property
     def partial_request_id(self) -> int:
-        if self._is_early and (self._gate or self._first or not self._is_admitted):
+        if self.codec is None and (self._gate or self._first or not self._is_admitted):
             return _LOGIN
         return self._codec.partial_request_id if self.wants is Wants.INPUT else 0
 
@@ -107,11 +109,8 @@ class Conversation:
         more = self._codec.buffered if self._codec.has_more else 0
         return bool(self._work or self._unread or more) or not all(map(_is_quick, self._requests))
 
-    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        return None if self._is_early else self._codec.decode_one(data)
-
     def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
-        if self._is_early:
+        if self.codec is None:
             return self._receive_early(data)
         codec, quick_bytes = self._codec, self._service.quick_bytes
         request: Any = decoded
@@ -192,7 +191,7 @@ class Conversation:
             data, beyond = self._gate.admit(data)
         if self._first is not None:
             data = self._detect(self._first + data)
-        if self._is_admitted and not self._is_early:
+        if self._is_admitted and self.codec:
             return self.receive(data)
         if self._is_admitted:
             self._requests = [*self._codec.decode(data)]
@@ -200,7 +199,7 @@ class Conversation:
             return b""
         output = self.advance()
         if beyond and self.wants is not Wants.END:
-            if self._is_early:
+            if self.codec is None:
                 self._end(Unauthenticated(f"{Gate.bounds} reached"))
             else:
                 self._requests += self._codec.decode(beyond)
@@ -221,7 +220,7 @@ class Conversation:
         codec.open(self._link)
         self._codec, self._first = codec, None
         self._counts = self._service.stats.commands[codec.protocol]
-        self._is_early = self._gate is not None
+        self.codec = None if self._gate else codec
         return first
 
     def _pass(self, gate: Gate, request: Request) -> bool:
@@ -233,7 +232,7 @@ class Conversation:
         elif delay:
             self._park(request, delay)
         elif isinstance(request, Auth):
-            self._is_early = False
+            self.codec = self._codec
         return not delay
 
     def _park(self, request: Request, delay: float) -> None:
@@ -274,7 +273,7 @@ class Conversation:
 
     def _answer_some(self) -> bytes:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
-        if self._is_early:
+        if self.codec is None:
             return self._answer_early()
         replies = self._answer_run(self._requests, self._turn.size)
         if replies:
@@ -304,7 +303,7 @@ class Conversation:
         password may be told."""
         window, self._requests = self._requests[:1], self._requests[1:]
         reply = self._codec.encode(window, self._execute_all(window, _NONE))
-        if not self._is_early:
+        if self.codec:
             if self.wants is Wants.INPUT and not self._link.has_time():
                 self.wants = Wants.TURN
             return reply

@@ -14,7 +14,7 @@ from msgspec import UNSET
 from application.commands import Command, Results
 from application.commands.columns import keys_named_by
 from application.conversation import Conversation
-from application.ports import Durability, Executor, Link, Received, Restriction, Steps, Wants
+from application.ports import Codec, Durability, Executor, Link, Received, Restriction, Steps, Wants
 from application.service import Service
 from application.together import Together
 from domain.errors import DiskFull
@@ -83,7 +83,6 @@ class DurableConversation:
         self._link = link
         self._executor = DurableExecutor(service.executor, durability)
         self._inner = Conversation(service, link, self._executor)
-        self.decode_one = self._inner.decode_one
         self.reply = self._inner.reply
         self._parked = b""
         """The output that waits."""
@@ -91,6 +90,10 @@ class DurableConversation:
         """Whether there was no room for what it tells of."""
         self._was_woken = False
         self.wants = self._inner.wants
+
+    @property
+    def codec(self) -> Optional[Codec]:
+        return self._inner.codec
 
     @property
     def partial_request_id(self) -> int:
@@ -206,10 +209,11 @@ class DurableTogether(Together[DurableConversation]):
     def _execute(
         self,
         kind: Type[Any],
+        codec: Codec,
         conversations: Sequence[DurableConversation],
         requests: Sequence[Any],
     ) -> Sequence[Received]:
-        received = super()._execute(kind, conversations, requests)
+        received = super()._execute(kind, codec, conversations, requests)
         if received is requests:
             return requests
         number = self._number(requests)

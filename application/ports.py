@@ -143,6 +143,12 @@ class Conversation(Protocol):
     """The server's side of one connection, in bytes; not bound to any socket."""
 
     @property
+    def codec(self) -> Optional[Codec]:
+        """What reads a request that is to be executed with those of others; None when each is to be
+        received. The fall-back is None."""
+        return None
+
+    @property
     def wants(self) -> Wants: ...
 
     @property
@@ -161,19 +167,14 @@ class Conversation(Protocol):
         ...
 
     def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
-        """Takes what was read, and what has come of it, when it wants `INPUT`; returns what to
-        send."""
+        """Takes what was read, and what its `codec` made of it, when it wants `INPUT`; returns what
+        to send."""
         ...
 
-    def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        """The command, when what was read is exactly one; else None. It is still to be received,
-        or answered. The fall-back is None."""
-        return None
-
     def reply(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
-        """What to send for the command that `decode_one` returned, after its result or what it
-        raised; or both settled, still to be received, where the reply has to wait for a turn. The
-        fall-back is the latter."""
+        """What to send for a command that `codec` read, after its result or what it raised; or both
+        settled, still to be received, where the reply has to wait for a turn. The fall-back is the
+        latter."""
         return Settled(command.id, outcome)
 
     def advance(self) -> bytes:
@@ -272,6 +273,13 @@ class Codec(Protocol):
     def encode_one(self, request: Request, outcome: object) -> bytes:
         """The reply to what `decode_one` returned last; see `encode`."""
         ...
+
+    def encode_each(
+        self, requests: Sequence[Request], outcomes: Sequence[object]
+    ) -> Sequence[bytes]:
+        """The replies to requests that `decode_one` of several connections returned, each for
+        itself."""
+        return list(map(self.encode_one, requests, outcomes))
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         """The replies to requests that were decoded, before more are: to each its result, or the

@@ -54,7 +54,7 @@ class Later:
         self.while_received()
         return self._answer()
 
-    decode_one, reply = ports.Conversation.decode_one, ports.Conversation.reply
+    codec, reply = ports.Conversation.codec, ports.Conversation.reply
 
     def advance(self) -> bytes:
         self.calls.append("advance")

@@ -216,6 +216,7 @@ def test_a_bug_in_one_decoder_or_encoder_harms_no_other(
     def fail_once(request: Any, outcome: object) -> Any:
         return encode(request, outcome) if not outcomes else outcomes.pop() // 0
 
+    monkeypatch.setattr(talks[0]._codec, "encode_each", lambda requests, outcomes: 1 // 0)
     monkeypatch.setattr(talks[2]._codec, "encode_one", fail_once)
     received = container.together().receive([talks[0], talks[2]], [SET] * 2)
     assert received[0] == TRUE

@@ -93,6 +93,17 @@ class JsonLinesCodec(Codec):
                 return BEFORE_WITH_ID[id] + TRUE[len(BEFORE) :]
         return self._encode(request, outcome)
 
+    def encode_each(
+        self, requests: Sequence[Request], outcomes: Sequence[object]
+    ) -> Sequence[bytes]:
+        if set(map(_id_of, requests)) == _NO_IDS:
+            kinds = set(map(type, outcomes))
+            if kinds == _TEXTS:
+                return [BEFORE + text + AFTER for text in outcomes]  # type: ignore[operator]
+            if kinds == _BOOLS and all(outcomes):
+                return [TRUE] * len(outcomes)
+        return list(map(self.encode_one, requests, outcomes))
+
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) < 2:
             return self.encode_one(requests[0], outcomes[0]) if outcomes else b""
@@ -146,6 +157,7 @@ _id_of = attrgetter("id")
 
 _BETWEEN = AFTER + BEFORE
 _TEXTS = {bytes}
+_NO_IDS = {UNSET}
 _BOOLS = {bool}
 
 
