@@ -983,3 +983,24 @@ def test_an_unknown_command_is_counted_as_such() -> None:
     assert answer(talk, [b"CLIENT NONE\r\n"]).startswith(b"-ERR unknown subcommand")
     errors = container.stats().errors
     assert (errors["UNKNOWN_COMMAND"], errors["BAD_REQUEST"]) == (1, 1)
+
+
+class Ticking(Clock):
+    """Time passes between any two looks at it."""
+
+    def __call__(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+
+def test_the_deadline_that_a_key_has_is_neither_later_nor_sooner() -> None:
+    container, clock = server_container(), Ticking()
+    container.clock.override(clock)
+    container.resp().wall = clock
+    talk = conversation(container)
+    same = [b"PEXPIREAT k 2000000 %b\r\n" % each for each in (b"GT", b"LT")]
+    assert (
+        answer(talk, [PING, b"SET k v PXAT 2000000\r\n", *same]) == b"+PONG\r\n+OK\r\n:0\r\n:0\r\n"
+    )
+    others = [b"PEXPIREAT k 2000001 GT\r\n", b"PEXPIREAT k 2000000 LT\r\n"]
+    assert answer(talk, others) == b":1\r\n:1\r\n"

@@ -18,11 +18,15 @@ class NoSuchKey(BadRequest):
     """The key that a command needs is missing."""
 
 
+SAME = 0.0005
+"""Seconds by which two ttls of one deadline may differ, since they are looked at one after another:
+half of what deadlines are told in."""
+
 EXPIRE_CONDITIONS: Dict[str, Callable[[Optional[float], float], bool]] = {
     "nx": lambda before, left: before is None,
     "xx": lambda before, left: before is not None,
-    "gt": lambda before, left: before is not None and left > before,
-    "lt": lambda before, left: before is None or left < before,
+    "gt": lambda before, left: before is not None and left > before + SAME,
+    "lt": lambda before, left: before is None or left < before - SAME,
 }
 """What the ttl that a key has, and the one that it is to get, have to be."""
 
