@@ -3,13 +3,14 @@ executed before it is whole."""
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
 import pytest
 
 from adapters.client.loopback import LoopbackLink
 from application.ports import Conversation
 from domain.store import Store
+from entrypoints.server.container import ServerContainer
 from tests.support import answer, server_container
 
 
@@ -43,14 +44,14 @@ REQUESTS: Dict[bytes, List[bytes]] = {
 }
 
 
-def talk(first: bytes) -> Tuple[Conversation, Store]:
-    """A conversation whose protocol is known, and its store."""
-    container = server_container()
+def talk(container: ServerContainer, first: bytes) -> Conversation:
+    """A conversation whose protocol is known, and a store as it was at the beginning."""
     store = container.store()
+    store.clear()
     store.set("there", b"1")
-    conversation = container.plain_conversation(LoopbackLink())
+    conversation: Conversation = container.plain_conversation(LoopbackLink())
     answer(conversation, [first])
-    return conversation, store
+    return conversation
 
 
 def content(store: Store) -> Dict[str, bytes]:
@@ -62,9 +63,9 @@ def content(store: Store) -> Dict[str, bytes]:
     ("first", "request_"), [(first, each) for first in REQUESTS for each in REQUESTS[first]]
 )
 def test_a_request_that_is_cut_anywhere_is_what_it_is_in_one(first: bytes, request_: bytes) -> None:
-    whole, store = talk(first)
-    expected = answer(whole, [request_]), content(store)
+    container = server_container()
+    store = container.store()
+    expected = answer(talk(container, first), [request_]), content(store)
     for at in range(1, len(request_)):
-        conversation, store = talk(first)
-        replies = answer(conversation, [request_[:at], request_[at:]])
+        replies = answer(talk(container, first), [request_[:at], request_[at:]])
         assert (replies, content(store)) == expected, request_[:at]
