@@ -160,7 +160,10 @@ class Connection:
     # Steps of those that are served together; see `arrivals.Readable`.
 
     def serve(self) -> None:
-        self._run_step(self._receive)
+        try:
+            self._receive()
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self.fail(error)
 
     def read(self, max_bytes: int) -> bytes:
         try:
