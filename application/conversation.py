@@ -112,25 +112,15 @@ class Conversation:
     def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         if self.codec is None:
             return self._receive_early(data)
-        codec, quick_bytes = self._codec, self._service.quick_bytes
         request: Any = decoded
         if request is UNSET:
-            request = codec.decode_one(data) if len(data) <= quick_bytes else None
+            is_short = len(data) <= self._service.quick_bytes
+            request = self._codec.decode_one(data) if is_short else None
         if type(request) in self._plain and request.is_quick:
             request = self.reply(request, outcome_of(self._executor, request))
             if isinstance(request, bytes):
                 return request
-        if request is None and len(data) + codec.buffered > quick_bytes:
-            self._unread = data
-            return self.advance() if self._link.has_time() else self._put_off()
-        window = codec.decode(data) if request is None else [request]
-        replies = b"" if codec.has_more else self._answer_run(window, spent=0)
-        if not replies:
-            self._requests = self._requests or [*window]
-            is_short = not self.may_take_long
-            return self.advance() if is_short or self._link.has_time() else self._put_off()
-        self._link.account.buffer(codec.buffered)
-        return replies
+        return self._receive_more(data, request)
 
     def reply(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
         if isinstance(outcome, Exception):
@@ -165,6 +155,21 @@ class Conversation:
         self._codec.close()
         self._service.stats.clients.connected -= self._is_admitted
         self._is_admitted = False
+
+    def _receive_more(self, data: bytes, request: Optional[Request]) -> bytes:
+        """Takes what is not one quick command; `request` is what it was decoded to."""
+        codec = self._codec
+        if request is None and len(data) + codec.buffered > self._service.quick_bytes:
+            self._unread = data
+        else:
+            window = codec.decode(data) if request is None else [request]
+            replies = b"" if codec.has_more else self._answer_run(window, spent=0)
+            if replies:
+                self._link.account.buffer(codec.buffered)
+                return replies
+            self._requests = self._requests or [*window]
+        has_time = not self.may_take_long or self._link.has_time()
+        return self.advance() if has_time else self._put_off()
 
     def _put_off(self) -> bytes:
         """Leaves what arrived for later, since it may take long."""
