@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
+from operator import itemgetter
 from typing import Any, Generator, Iterator, List, Literal, Sequence, Union
 
 import msgspec
@@ -83,11 +84,10 @@ def to_texts(datas: Sequence[Any]) -> List[bytes]:
     """The JSON texts that stand for many, which are all bytes or all texts; quicker than one by one
     where all are alike."""
     if datas and isinstance(datas[0], str):
-        if not _text_begins_as_json("\n" + "\n".join(datas)):
+        if _JSON_BEGINS.isdisjoint(map(_first, datas)):
             return list(map(_encode, datas))
         datas = list(map(str.encode, datas))
-    lines = b"\n" + b"\n".join(datas)
-    if not _begins_as_json(lines):
+    if _JSON_BEGINS_BYTES.isdisjoint(map(_first, datas)):
         try:
             return list(map(_encode, map(bytes.decode, datas)))
         except UnicodeDecodeError:
@@ -126,8 +126,9 @@ _BUDGET = Budget(DEFAULTS)
 """For the numbers in a text that are decoded to see whether they are in range: one with more of
 them becomes a string, whatever the server's bounds are."""
 _number = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?").match
-_begins_as_json = re.compile(rb"\n[-0-9\[{]").search
-_text_begins_as_json = re.compile(r"\n[-0-9\[{]").search
+_first = itemgetter(slice(1))
+_JSON_BEGINS = frozenset(_MAY_BE_JSON.decode())
+_JSON_BEGINS_BYTES = frozenset(map(str.encode, _JSON_BEGINS))
 _BINARY = b'{"$binary":{"base64":"%b","subType":"00"}}'
 _encode = msgspec.json.Encoder().encode
 _decode_raw = msgspec.json.Decoder(Raw).decode

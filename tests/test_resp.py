@@ -13,13 +13,14 @@ import pytest
 from dependency_injector import providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from redis.lock import Lock
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.codec import begins_resp
 from adapters.protocols.resp.commands import NAMES
 from adapters.protocols.resp.parser import MAX_INLINE
-from adapters.protocols.resp.replies import bulk, bulks_of
+from adapters.protocols.resp.replies import TEXT, bulk, bulks_of
 from adapters.protocols.resp.session import Queue
 from adapters.protocols.resp.transactions import MAX_WATCHED
 from application.admission import MAX_PASSWORD_BYTES, Pause
@@ -180,6 +181,8 @@ HEADS = [
     "\u017f".encode(),
 ]
 heads = st.sampled_from(HEADS)
+same_keys = st.sampled_from([b"k", b"["])
+same_values = st.sampled_from([b"aaaa", b"$1\r\n", b"\r\n$4", b"[12]", b"\xc3\xa9\xc3\xa9"])
 
 
 @given(
@@ -188,6 +191,9 @@ heads = st.sampled_from(HEADS)
         *(
             st.lists(st.builds(request, st.just(name), heads, heads), min_size=1, max_size=5)
             for name in (b"set", b"append")
+        ),
+        st.lists(
+            st.builds(request, st.just(b"SET"), same_keys, same_values), min_size=2, max_size=4
         ),
     ),
     at=st.integers(0, 200),
@@ -230,6 +236,24 @@ HOSTILE = [
 def test_values_that_are_sent_together_are_what_each_is_alone(datas: List[bytes]) -> None:
     texts = list(map(to_text, datas))
     assert bulks_of(texts) == b"".join(map(bulk, map(to_bytes, texts)))
+
+
+@given(
+    outcomes=st.lists(
+        st.sampled_from(
+            [UNSET, b"12", b'""', b'"a"', b'"\\n"', b'{"a":"b"}', b'"%b"' % (b"x" * 2000)]
+        ),
+        min_size=1,
+    )
+)
+def test_values_for_many_clients_are_spelled_as_for_each(outcomes: List[object]) -> None:
+    talk = conversation(server_container())
+    answer(talk, [PING])
+    codec = talk.codec
+    assert codec
+    requests = [Get("key", id=TEXT) for _ in outcomes]
+    each = list(map(codec.encode_one, requests, outcomes))
+    assert list(codec.encode_each(requests, outcomes)) == each
 
 
 @given(

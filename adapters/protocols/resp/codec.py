@@ -146,6 +146,19 @@ class RespCodec(Codec):
             return bulk(to_bytes(outcome))
         return OK if outcome is True else spelled(request, outcome)
 
+    def encode_each(
+        self, requests: Sequence[Request], outcomes: Sequence[object]
+    ) -> Sequence[bytes]:
+        if outcomes[0] is True and outcomes.count(True) == len(outcomes):
+            return [OK] * len(outcomes)
+        texts: Sequence[Any] = outcomes
+        try:
+            if max(texts) < _BEYOND_STRINGS and _BACKSLASH not in b"".join(texts):
+                return [text[_INNER].join(_AROUND[len(text)]) for text in texts]
+        except (TypeError, IndexError):  # a key is missing, or a text is long
+            pass
+        return list(map(self.encode_one, requests, outcomes))
+
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         if len(outcomes) > 1:
             together = _alike(requests, outcomes)
@@ -220,14 +233,12 @@ def _alike(requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         ids, kinds = {requests.id}, {type(outcomes[0])}
     else:
         ids, kinds = set(map(_id_of, requests)), set(map(type, outcomes))
-    if ids <= _DONE and outcomes.count(True) == len(outcomes):
-        return OK * len(outcomes)
-    if ids <= _TEXTS and kinds == {bytes}:
+    if ids <= _TEXTS and kinds == _BYTES:
         try:
             return bulks_of(outcomes)  # type: ignore[arg-type]
         except TypeError:  # a key is missing
-            pass
-    return b""
+            return b""
+    return OK * len(outcomes) if ids <= _DONE and outcomes.count(True) == len(outcomes) else b""
 
 
 _BACKSLASH = ord("\\")
@@ -237,6 +248,7 @@ _id_of = attrgetter("id")
 _INNER = slice(1, -1)
 _AROUND = [(b"$%d\r\n" % max(size - len(b'""'), 0), b"\r\n") for size in range(1024)]
 """What stands before and behind the bytes of a string, by the length of its text."""
+_BYTES = {bytes}
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 

@@ -6,7 +6,7 @@ Rule: what is not in the table is an unknown command.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, FrozenSet, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional, Type
 
 from adapters.protocols.resp import (
     channels,
@@ -146,15 +146,25 @@ _ENTRIES: Dict[bytes, Entry] = {
 }
 
 
-def _heads() -> Dict[bytes, Tuple[Plain, str]]:
-    """What the requests begin with whose arguments are a key, or a key and bytes; the commands'
-    names."""
+class Head(NamedTuple):
+    """What the requests of a command begin with whose arguments are a key, or a key and bytes: the
+    kind of command that they become, the values of its other fields, by `Session.version`, and the
+    command's name."""
+
+    kind: Type[Command[Any]]
+    shared: Mapping[int, Dict[str, Any]]
+    name: str
+
+
+def _heads() -> Dict[bytes, Head]:
     plain = {entry.name: entry.make for entry in TABLE if isinstance(entry.make, Plain)}
     spelled = [(name, abs(_ENTRIES[name.encode()].arity), each) for name, each in plain.items()]
     spelled.append(("set", 3, string_commands.PUT))
     return {
-        b"*%d\r\n$%d\r\n%b\r\n" % (count, len(name), typed.encode()): (each, name)
-        for name, count, each in spelled
+        b"*%d\r\n$%d\r\n%b\r\n" % (count, len(name), typed.encode()): Head(
+            kind, {each: {**shared, "id": spelling + each} for each in replies.VERSIONS}, name
+        )
+        for name, count, (kind, spelling, shared) in spelled
         for typed in (name, name.upper())
     }
 

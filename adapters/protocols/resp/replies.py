@@ -87,18 +87,14 @@ _QUOTE, _BACKSLASH = b'"\\'
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
     """The replies that the texts of values are, one after another."""
-    lines, size, more = b"\n".join(texts), len(texts[0]), len(texts) - 1
-    if (
-        len(lines) + 1 == (size + 1) * len(texts)
-        and lines[size :: size + 1] == b"\n" * more
-        and lines[0] == _QUOTE
-        and _BACKSLASH not in lines
-    ):
+    size, count = len(texts[0]), len(texts) + 1
+    lines = b"\n".join([b'"', *texts, b'"'])
+    if lines[1 :: size + 1] == b"\n" * count and _BACKSLASH not in lines:
         between = _LENGTHS[size - len(b'""')]
         replies = lines.replace(b'"\n"', between)
-        if len(replies) == len(lines) + more * (len(between) - len(b'"\n"')):
-            return between[2:] + replies[1:-1] + b"\r\n"  # all are strings of one length
-    datas = _datas_of(texts, lines)
+        if len(replies) == len(lines) + count * (len(between) - len(b'"\n"')):
+            return replies[2 : 2 - len(between)]  # all are strings of one length
+    datas = _datas_of(texts, lines[2:-2])
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
     parts[1::2] = datas
@@ -341,6 +337,9 @@ SET_INTEGER = _spelling(_set_integer)
 
 VERSION_3 = len(_SPELLINGS)
 """What is added to the number of a spelling to have it in version 3."""
+
+VERSIONS = (0, VERSION_3)
+"""What is added for each version."""
 
 _SPELL = [*(two for two, _ in _SPELLINGS), *(three for _, three in _SPELLINGS)]
 

@@ -7,6 +7,7 @@ and between two requests stands what the next begins with. All else is left to t
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from adapters.protocols.resp.commands import HEADS
@@ -25,7 +26,10 @@ _TWO = ord("2")
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
 
-_SIZES = {length.decode(): size for size, length in enumerate(LENGTHS)}
+_LINES = [length.decode() for length in LENGTHS]
+_SIZES = {f"\r\n{line}\r\n": size for size, line in enumerate(_LINES)}
+"""What an argument of that many bytes has before it, behind the line before."""
+
 _NAME = len(b"*2\r\n$3\r\n")
 
 
@@ -81,10 +85,10 @@ ONE_DIGIT, TWO_DIGITS = (slice(len(b"*3\r\n$3\r\nSET\r\n$%b\r\n" % size)) for si
 def read_run(session: Session, data: bytes) -> Optional[Columns]:
     """The commands; None when `data` is no run, or a key is not UTF-8."""
     end = data.find(b"\r\n", _NAME) + 2
-    plain = HEADS.get(data[:end])
-    if plain is None or data[-2:] != b"\r\n":
+    head = HEADS.get(data[:end])
+    if head is None or data[-2:] != b"\r\n":
         return None
-    (kind, spelling, shared), name = plain
+    kind, shared, name = head
     text = data[:-2].decode("latin-1")  # as many characters as bytes
     is_ascii = text.isascii()
     try:
@@ -93,34 +97,45 @@ def read_run(session: Session, data: bytes) -> Optional[Columns]:
             keys = [key.encode("latin-1").decode() for key in keys]
     except (LookupError, ValueError):
         return None
-    if not (is_ascii and kind is Put):
-        values = [[each.encode("latin-1") for each in column] for column in values]
+    if values and not (is_ascii and kind is Put):
+        values = [[each.encode("latin-1") for each in values[0]]]
     session.command = name
     if session.prefix:
         keys = [session.prefix + key for key in keys]
-    return Columns(kind, {**shared, "id": spelling + session.version}, keys, *values)
+    return Columns(kind, shared[session.version], keys, *values)
 
 
 def _keys(text: str, end: int) -> Sequence[Sequence[Any]]:
-    """The keys, each with a head that ends at `end`, and its length, before it; raises
-    `ValueError`. They are often of one length, which is then the end of what is before each."""
-    start = text.index("\r\n", end) + 2
-    keys: Sequence[str] = text[start:].split("\r\n" + text[:start])
-    if set(map(len, keys)) != {_SIZES.get(text[end : start - 2])}:
-        lengths, keys = _columns(text, end, 2)
-        _check(lengths, keys)
+    """The keys, each with a head that ends at `end`, and its length, before it. They are often of
+    one length. Raises `LookupError` and `ValueError`."""
+    size, keys = _cut(text, end)
+    if set(map(len, keys)) == {size}:
+        return (keys,)
+    lengths, keys = _columns(text, end, 2)
+    _check(lengths, keys)
     return (keys,)
 
 
 def _items(text: str, end: int) -> Sequence[Sequence[Any]]:
     """The keys and their values; see `_keys`."""
-    start = text.index("\r\n", end) + 2
-    keys, lengths, values = _columns(text, start, 3)
-    if set(map(len, keys)) != {_SIZES.get(text[end : start - 2])}:
-        key_lengths, keys, lengths, values = _columns(text, end, 4)
-        _check(key_lengths, keys)
+    size, items = _cut(text, end)
+    start = items[0].index("\r\n", size + 2) + 2
+    length = items[0][size:start]
+    if set(map(len, items)) == {start + _SIZES[length]}:
+        places = slice(size), slice(size, start), slice(start, None)
+        keys, lengths, values = (list(map(itemgetter(place), items)) for place in places)
+        if lengths.count(length) == len(items):
+            return keys, values
+    key_lengths, keys, lengths, values = map(list, _columns(text, end, 4))
+    _check(key_lengths, keys)
     _check(lengths, values)
     return keys, values
+
+
+def _cut(text: str, end: int) -> Tuple[int, Sequence[str]]:
+    """The length of the first key, and what stands behind each head with that length."""
+    start = text.index("\r\n", end) + 2
+    return _SIZES[text[end - 2 : start]], text[start:].split("\r\n" + text[:start])
 
 
 def _columns(text: str, end: int, count: int) -> Iterator[Sequence[str]]:
@@ -131,6 +146,6 @@ def _columns(text: str, end: int, count: int) -> Iterator[Sequence[str]]:
 
 
 def _check(lengths: Sequence[str], arguments: Sequence[str]) -> None:
-    """Raises `ValueError` unless each argument has its length before it."""
-    if list(map(_SIZES.get, lengths)) != list(map(len, arguments)):
+    """Raises `LookupError` or `ValueError` unless each argument has its length before it."""
+    if list(map(_LINES.__getitem__, map(len, arguments))) != list(lengths):
         raise ValueError("an argument is not of its length")
