@@ -117,7 +117,12 @@ class Conversation:
             is_short = len(data) <= self._service.quick_bytes
             request = self._codec.decode_one(data) if is_short else None
         if type(request) in self._plain and request.is_quick:
-            request = self.reply(request, outcome_of(self._executor, request))
+            try:
+                outcome = self._execute(request)
+            except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
+                request = self.reply(request, error)
+            else:
+                request = self.reply(request, outcome)
             if isinstance(request, bytes):
                 return request
         return self._receive_more(data, request)
@@ -487,14 +492,6 @@ class Conversation:
         self.close()
         self.wants = Wants.END
         return output
-
-
-def outcome_of(executor: Executor, command: Command[Any]) -> object:
-    """What a command returns or raises."""
-    try:
-        return executor.execute(command)
-    except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
-        return error
 
 
 def _is_quick(request: Request) -> bool:
