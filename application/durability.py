@@ -21,6 +21,8 @@ from domain.errors import DiskFull
 
 R = TypeVar("R")
 
+_BYTES = {bytes}
+
 SMALL_BYTES = 512
 """Bytes of output up to which what waits is not counted among the memory that clients hold."""
 
@@ -145,9 +147,23 @@ class DurableConversation:
     def hold(self, received: Received, number: int) -> Received:
         """Has the reply to a command that was executed elsewhere wait for what has that number."""
         if isinstance(received, bytes):
-            return self._park(received, number, self._deliver)
+            return self._park(received, number, self.deliver)
         self._executor.needed = number
         return received
+
+    def keep(self, output: bytes) -> None:
+        """Parks output until it is delivered."""
+        self._parked = output
+        self.wants = Wants.WAKE
+        if len(output) > SMALL_BYTES:
+            self._link.account.change(len(output))
+
+    def deliver(self) -> None:
+        """Sends what was parked, without a turn where there is nothing to decide."""
+        if self._restrictions or self._was_woken:
+            self._resume()
+        elif self._parked:
+            self._link.deliver(self._release())
 
     def _send(self, output: bytes) -> bytes:
         """Sends output that depends on nothing which could still be lost; has any other wait."""
@@ -161,10 +177,7 @@ class DurableConversation:
     def _park(self, output: bytes, number: int, resume: Callable[[], None]) -> bytes:
         if not self._durability.when_durable(number, resume):
             return output
-        self._parked = output
-        self.wants = Wants.WAKE
-        if len(output) > SMALL_BYTES:
-            self._link.account.change(len(output))
+        self.keep(output)
         return b""
 
     def _release(self) -> bytes:
@@ -181,14 +194,6 @@ class DurableConversation:
             self._is_lost = Restriction.STUCK in self._restrictions
         self.wants = Wants.TURN
         self._link.wake()
-
-    def _deliver(self) -> None:
-        """Sends what was parked, without a turn where there is nothing to decide."""
-        if self._restrictions or self._was_woken:
-            self._resume()
-        elif self._parked:
-            self._link.deliver(self._release())
-
 
 class DurableTogether(Together[DurableConversation]):
     """Receives for several durable conversations that want `INPUT`."""
@@ -219,14 +224,18 @@ class DurableTogether(Together[DurableConversation]):
         number = self._number(requests)
         if not number:
             return received
-        if kind.readonly:
+        if kind.readonly or set(map(type, received)) != _BYTES:
             numbers = [self._number([request]) for request in requests]
-        else:
-            numbers = [number] * len(requests)
-        return [
-            conversation.hold(each, number) if number else each
-            for conversation, each, number in zip(conversations, received, numbers)
-        ]
+            return [
+                conversation.hold(each, number) if number else each
+                for conversation, each, number in zip(conversations, received, numbers)
+            ]
+        resumes = [conversation.deliver for conversation in conversations]
+        if not self._durability.when_durable(number, *resumes):
+            return received
+        for conversation, reply in zip(conversations, received):
+            conversation.keep(reply)  # type: ignore[arg-type]  # bytes
+        return [b""] * len(received)
 
     def _number(self, commands: Sequence[Command[Any]]) -> int:
         """Of what has to be on the disk before the replies to commands leave; 0 for nothing."""

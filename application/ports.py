@@ -348,7 +348,7 @@ class Durability(Protocol):
         """What has to be on the disk before any reply, since too much is not."""
         ...
 
-    def when_durable(self, number: int, wake: Callable[[], None]) -> bool:
-        """Calls `wake` once what has a number is on the disk, or there is no room for it, as the
+    def when_durable(self, number: int, *wakes: Callable[[], None]) -> bool:
+        """Calls `wakes` once what has a number is on the disk, or there is no room for it, as the
         restrictions tell then; false when it is on the disk already."""
         ...

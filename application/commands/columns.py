@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, Union, overload
 
-from application.commands.base import Command, Id
+from application.commands.base import Command, Id, OneKey
 
 
 class Columns(Sequence[Command[Any]]):
@@ -60,7 +60,7 @@ def keys_of(commands: Sequence[Any]) -> Sequence[str]:
 
 
 def keys_named_by(commands: Sequence[Command[Any]]) -> Sequence[str]:
-    """All keys of commands on any number of them."""
-    if type(commands) is Columns:
-        return commands.columns[0]
+    """All keys of commands of one kind, on any number of them."""
+    if type(commands) is Columns or isinstance(commands[0], OneKey):
+        return keys_of(commands)
     return [key for command in commands for key in command.named_keys()]

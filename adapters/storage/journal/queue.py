@@ -152,11 +152,11 @@ class ChangeQueue:
         is_behind = Restriction.BEHIND in restrictions and Restriction.FULL not in restrictions
         return self.number if is_behind else 0
 
-    def when_done(self, number: int, wake: Callable[[], None]) -> bool:
-        """Calls `wake` once the batch with a number is done; false when it is done already."""
+    def when_done(self, number: int, *wakes: Callable[[], None]) -> bool:
+        """Calls `wakes` once the batch with a number is done; false when it is done already."""
         index = number - self._batches[0].number
         if index >= 0:
-            self._batches[index].waiting.append(wake)
+            self._batches[index].waiting += wakes
         return index >= 0
 
     def wake_all(self) -> None:
