@@ -195,6 +195,7 @@ class DurableConversation:
         self.wants = Wants.TURN
         self._link.wake()
 
+
 class DurableTogether(Together[DurableConversation]):
     """Receives for several durable conversations that want `INPUT`."""
 

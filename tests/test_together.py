@@ -370,28 +370,33 @@ def test_while_there_are_restrictions_each_request_is_looked_at_by_itself(tmp_pa
 
 
 class Fake:
-    """A connection that notes how it is served."""
+    """A connection that notes how it is served; the step that `arrives` names is a bug."""
 
     def __init__(self, calls: List[str], arrives: bytes = b"x") -> None:
         self.conversation: Any = None
         self.calls, self.arrives = calls, arrives
 
     def serve(self) -> None:
-        self.calls.append("serve")
+        self._note("serve")
 
     def read(self, max_bytes: int) -> bytes:
-        self.calls.append("read")
+        self._note("read")
         return self.arrives
 
-    def deliver(self, reply: bytes) -> None:
-        self.calls.append("send")
-
     def receive(self, data: bytes, decoded: Received) -> bytes:
-        self.calls.append("receive")
+        self._note("receive")
         return b"z"
+
+    def send(self, data: bytes) -> None:
+        self._note("send")
 
     def fail(self, error: Exception) -> None:
         self.calls.append(f"fail: {error}")
+
+    def _note(self, step: str) -> None:
+        self.calls.append(step)
+        if step.encode() == self.arrives:
+            raise RuntimeError(step)
 
 
 class Echo:
@@ -422,6 +427,15 @@ def test_few_are_served_one_by_one_and_many_together() -> None:
     some = [b"", b"z", *[b"x"] * FEW]
     assert served(*some) == [*["read"] * len(some), "receive", *["send"] * (FEW + 1)]
     assert served(*[b"x"] * (MOST + 2)) == [*["read"] * MOST, *["send"] * MOST, "serve", "serve"]
+
+
+def test_a_bug_in_a_step_for_one_connection_closes_that_one() -> None:
+    others = [b"x"] * FEW
+    reads, sends = ["read"] * FEW, ["send"] * FEW
+    assert served(b"serve", b"x") == ["serve", "fail: serve", "serve"]
+    assert served(b"read", *others) == ["read", "fail: read", *reads, *sends]
+    assert served(b"receive", *others) == ["read", *reads, "receive", "fail: receive", *sends]
+    assert served(b"send", *others) == ["read", *reads, "receive", "send", "fail: send", *sends]
 
 
 def test_a_bug_in_what_is_done_together_closes_those_connections() -> None:

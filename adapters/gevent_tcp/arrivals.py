@@ -25,7 +25,7 @@ _AFTER_SOCKETS = -1
 
 
 class Readable(Protocol):
-    """A connection that is served together with others. No call raises."""
+    """A connection that is served together with others. What a step raises is for `fail`."""
 
     conversation: Conversation
 
@@ -41,12 +41,12 @@ class Readable(Protocol):
         """Has its conversation receive what was read; returns what to send, unless it did more."""
         ...
 
-    def deliver(self, reply: bytes) -> None:
-        """Sends a reply, after which its conversation wants `INPUT` as before."""
+    def send(self, data: bytes) -> None:
+        """Sends, and waits for whatever its conversation wants then."""
         ...
 
     def fail(self, error: Exception) -> None:
-        """Closes it, because of a bug."""
+        """Closes it, because of a bug, or since its client is gone."""
         ...
 
 
@@ -72,12 +72,14 @@ class Arrivals:
             del readable[:MOST]
             self._serve_together(some)
         for connection in readable:
-            connection.serve()
+            try:
+                connection.serve()
+            except Exception as error:  # noqa: BLE001 - the outermost edge, as each below
+                connection.fail(error)
         readable.clear()
 
     def _serve_together(self, connections: Sequence[Readable]) -> None:
-        max_bytes = self._together.max_bytes
-        inputs = [connection.read(max_bytes) for connection in connections]
+        inputs = self._read(connections)
         if not all(inputs):
             connections, inputs = [*compress(connections, inputs)], [*filter(None, inputs)]
         conversations = [connection.conversation for connection in connections]
@@ -88,9 +90,34 @@ class Arrivals:
                 connection.fail(error)
             return
         replies = [
-            received if type(received) is bytes else connection.receive(data, received)
+            received if type(received) is bytes else _reply(connection, data, received)
             for connection, data, received in zip(connections, inputs, all_received)
         ]
         for connection, reply in zip(connections, replies):
             if reply:
-                connection.deliver(reply)
+                try:
+                    connection.send(reply)
+                except Exception as error:  # noqa: BLE001
+                    connection.fail(error)
+
+    def _read(self, connections: Sequence[Readable]) -> Sequence[bytes]:
+        """What arrived for each; nothing for those that were served otherwise."""
+        max_bytes = self._together.max_bytes
+        inputs: List[bytes] = []
+        for connection in connections:
+            try:
+                data = connection.read(max_bytes)
+            except Exception as error:  # noqa: BLE001
+                connection.fail(error)
+                data = b""
+            inputs.append(data)
+        return inputs
+
+
+def _reply(connection: Readable, data: bytes, received: Received) -> bytes:
+    """What a connection is to send for `data`, which it has to look at itself."""
+    try:
+        return connection.receive(data, received)
+    except Exception as error:  # noqa: BLE001
+        connection.fail(error)
+        return b""

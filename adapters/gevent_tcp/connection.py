@@ -115,6 +115,12 @@ class Connection:
     def has_time(self) -> bool:
         return self._host.turns.has_time()
 
+    def deliver(self, reply: bytes) -> None:
+        try:
+            self.send(reply)
+        except Exception as error:  # noqa: BLE001 - the outermost edge
+            self.fail(error)
+
     def wake_after(self, seconds: float) -> None:
         self._io.after(seconds, self.wake)
 
@@ -150,7 +156,7 @@ class Connection:
             self._advance()
         elif not self._unsent:
             self._is_busy = False
-            self._receive()
+            self.serve()
             if self._phase is Phase.ENDING and not self._is_busy:
                 self._at_eof = True  # what comes from now on has not arrived in time
                 self._update()
@@ -158,54 +164,11 @@ class Connection:
     def _advance(self) -> None:
         if not self._unsent and self._phase is not Phase.CLOSED:
             self._is_woken = False
-            self._send(self.conversation.advance())
+            self.send(self.conversation.advance())
 
     # Steps of those that are served together; see `arrivals.Readable`.
 
     def serve(self) -> None:
-        try:
-            self._receive()
-        except Exception as error:  # noqa: BLE001 - the outermost edge
-            self.fail(error)
-
-    def read(self, max_bytes: int) -> bytes:
-        try:
-            if self._is_busy or self.conversation.wants is not _INPUT:
-                self._receive()
-                return b""
-            data = self._sock.recv(self._read_size)
-            if 0 < len(data) <= max_bytes:
-                self._timeouts.had_activity = True
-                return data
-            self._received(data)
-        except BlockingIOError:
-            pass
-        except Exception as error:  # noqa: BLE001 - the outermost edge
-            self.fail(error)
-        return b""
-
-    def receive(self, data: bytes, decoded: Received) -> bytes:
-        try:
-            output = self.conversation.receive(data, decoded)
-            if self.conversation.wants is _INPUT:
-                return output
-            self._send(output)
-        except Exception as error:  # noqa: BLE001 - the outermost edge
-            self.fail(error)
-        return b""
-
-    def deliver(self, reply: bytes) -> None:
-        try:
-            self._send(reply)
-        except Exception as error:  # noqa: BLE001 - the outermost edge
-            self.fail(error)
-
-    def fail(self, error: Exception) -> None:
-        if not isinstance(error, OSError):
-            log.error("a connection was closed by a bug in the server", exc_info=error)
-        self.close()
-
-    def _receive(self) -> None:
         wants = self.conversation.wants
         if wants is _WAKE:
             self._io.wait_for(_NOTHING)
@@ -222,27 +185,32 @@ class Connection:
                 return
             if 0 < len(data) < size < LARGE_READ:
                 self._timeouts.had_activity = True
-                self._send(self.conversation.receive(data))
+                self.send(self.conversation.receive(data))
             else:
                 self._received(data)
 
-    def _received(self, data: bytes) -> None:
-        """Takes any read, the last one and a full one among them."""
-        size = self._read_size
-        self._timeouts.had_activity = True
-        if not data:
-            self._at_eof = True
-            self._update()
-            return
-        if len(data) == size or size == LARGE_READ:
-            self._is_busy = len(data) == size  # there is more, most likely
-            self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
-        self._send(self.conversation.receive(data))
+    def read(self, max_bytes: int) -> bytes:
+        if self._is_busy or self.conversation.wants is not _INPUT:
+            self.serve()
+            return b""
+        try:
+            data = self._sock.recv(self._read_size)
+        except BlockingIOError:
+            return b""
+        if 0 < len(data) <= max_bytes:
+            self._timeouts.had_activity = True
+            return data
+        self._received(data)
+        return b""
 
-    def _write(self) -> None:
-        self._send(self._unsent)
+    def receive(self, data: bytes, decoded: Received) -> bytes:
+        output = self.conversation.receive(data, decoded)
+        if self.conversation.wants is _INPUT:
+            return output
+        self.send(output)
+        return b""
 
-    def _send(self, data: Union[bytes, memoryview]) -> None:
+    def send(self, data: Union[bytes, memoryview]) -> None:
         """What cannot be sent is kept."""
         try:
             sent = self._sock.send(data) if data else 0
@@ -259,6 +227,27 @@ class Connection:
         self.account.change(kept_by(unsent) - kept_by(self._unsent))
         self._unsent = unsent
         self._update()
+
+    def fail(self, error: Exception) -> None:
+        if not isinstance(error, OSError):
+            log.error("a connection was closed by a bug in the server", exc_info=error)
+        self.close()
+
+    def _received(self, data: bytes) -> None:
+        """Takes any read, the last one and a full one among them."""
+        size = self._read_size
+        self._timeouts.had_activity = True
+        if not data:
+            self._at_eof = True
+            self._update()
+            return
+        if len(data) == size or size == LARGE_READ:
+            self._is_busy = len(data) == size  # there is more, most likely
+            self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
+        self.send(self.conversation.receive(data))
+
+    def _write(self) -> None:
+        self.send(self._unsent)
 
     # What comes next.
 
@@ -450,7 +439,7 @@ class GreenletConnection(Connection):
         self._run_step(self._update)
 
     def _await_input(self) -> None:
-        self._io.wait_for(_READ, self._dispatch, self._receive)
+        self._io.wait_for(_READ, self._dispatch, self.serve)
 
     def _on_woken(self) -> None:
         if not self._is_running:
