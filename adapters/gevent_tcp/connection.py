@@ -34,8 +34,12 @@ from application.ports import Conversation, Link, Received, Wants
 
 log = logging.getLogger(__name__)
 
-FIRST_READ, SMALL_READ, LARGE_READ = 16 * 1024, 128 * 1024, 1024 * 1024
-"""Bytes asked for by one read: the first ones, and those after a read that came back full."""
+FIRST_READ, SMALL_READ, LARGE_READ = 448, 128 * 1024, 1024 * 1024
+"""Bytes asked for by one read: the first ones, and those after a read that came back full. The
+first are of a size that Python keeps in stock, in place of asking the system's allocator."""
+
+FEW_BYTES = 16 * 1024
+"""Up to so many bytes were few for a large read, after which a small one is enough."""
 
 _NOTHING, _READ, _WRITE = 0, 1, 2
 
@@ -243,7 +247,7 @@ class Connection:
             return
         if len(data) == size or size == LARGE_READ:
             self._is_busy = len(data) == size  # there is more, most likely
-            self._read_size = SMALL_READ if len(data) <= FIRST_READ else LARGE_READ
+            self._read_size = SMALL_READ if len(data) <= FEW_BYTES else LARGE_READ
         self.send(self.conversation.receive(data))
 
     def _write(self) -> None:
