@@ -15,6 +15,7 @@ import pytest
 
 from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.arrivals import FEW, MOST, Arrivals
+from adapters.gevent_tcp.connection import FIRST_READ, Connection
 from application.commands import Command, Get, Results, Set
 from application.durability import DurableConversation, DurableTogether
 from application.executor import LocalExecutor
@@ -158,6 +159,24 @@ def test_a_key_that_is_too_long_is_refused_however_many_ask() -> None:
         replies = [sock.recv(1000) for sock in socks]
     assert replies[1::2] == [b'{"ok":true}\n'] * 10
     assert all(b"max_key_bytes" in reply for reply in replies[::2])
+
+
+def test_what_many_send_is_read_in_a_few_large_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: List[int] = []
+    received = Connection._received
+
+    def noted(connection: Connection, data: bytes) -> None:
+        sizes.append(len(data))
+        received(connection, data)
+
+    monkeypatch.setattr(Connection, "_received", noted)
+    request = b'{"type":"SET","key":"k","value":"%b"}\n' % (b"v" * 50_000)
+    with serving(server_container()) as address, clients(address, 2 * FEW) as socks:
+        for _ in range(2):
+            for sock in socks:
+                sock.sendall(request)
+            assert [sock.recv(100) for sock in socks] == [b'{"ok":true,"result":true}\n'] * 2 * FEW
+    assert sizes.count(FIRST_READ) == 2 * FEW  # once each, and then all that there is
 
 
 def test_those_who_leave_at_that_moment_harm_no_others() -> None:

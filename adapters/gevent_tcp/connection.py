@@ -197,11 +197,12 @@ class Connection:
         if self._is_busy or self.conversation.wants is not _INPUT:
             self.serve()
             return b""
+        size = self._read_size
         try:
-            data = self._sock.recv(self._read_size)
+            data = self._sock.recv(size)
         except BlockingIOError:
             return b""
-        if 0 < len(data) <= max_bytes:
+        if 0 < len(data) < size and len(data) <= max_bytes:
             self._timeouts.had_activity = True
             return data
         self._received(data)
