@@ -136,7 +136,8 @@ class Connection:
     # Turns.
 
     def _run_step(self, step: Callable[[], None]) -> None:
-        """Runs a step; every step passes here, so that a bug in one connection harms no other."""
+        """Runs a step, so that a bug in one connection harms no other. Every step passes here, but
+        for those that `arrivals` takes."""
         try:
             step()
         except Exception as error:  # noqa: BLE001 - the outermost edge
