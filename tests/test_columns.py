@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from application.commands import Get
+from application.commands import Get, MGet
 from application.commands.columns import Columns, keys_named_by, keys_of, kind_of
 from application.commands.strings import Put
 
@@ -23,3 +23,7 @@ def test_what_is_asked_of_columns_is_what_is_asked_of_rows() -> None:
         assert kind_of(commands) is Put
         assert keys_of(commands) == keys_named_by(commands) == ["a", "b", "c"]
     assert kind_of([*ROWS, Get("a")]) is None
+
+
+def test_commands_name_all_their_keys() -> None:
+    assert keys_named_by([MGet(keys=["a", "b"]), MGet(keys=["c"])]) == ["a", "b", "c"]
