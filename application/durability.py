@@ -214,18 +214,17 @@ class DurableTogether(Together[DurableConversation]):
 
     def _execute(
         self,
-        kind: Type[Any],
-        codec: Codec,
         conversations: Sequence[DurableConversation],
+        codecs: Sequence[Any],
         requests: Sequence[Any],
     ) -> Sequence[Received]:
-        received = super()._execute(kind, codec, conversations, requests)
+        received = super()._execute(conversations, codecs, requests)
         if received is requests:
             return requests
         number = self._number(requests)
         if not number:
             return received
-        if kind.readonly or set(map(type, received)) != _BYTES:
+        if requests[0].readonly or set(map(type, received)) != _BYTES:
             numbers = [self._number([request]) for request in requests]
             return [
                 conversation.hold(each, number) if number else each

@@ -270,6 +270,13 @@ class Codec(Protocol):
         still to be decoded."""
         ...
 
+    def decode_each(
+        self, codecs: Sequence[Codec], inputs: Sequence[bytes]
+    ) -> Sequence[Optional[Command[Any]]]:
+        """What `decode_one` of several connections of the protocol returns, each for itself. One of
+        their codecs is asked."""
+        return [codec.decode_one(data) for codec, data in zip(codecs, inputs)]
+
     def encode_one(self, request: Request, outcome: object) -> bytes:
         """The reply to what `decode_one` returned last; see `encode`."""
         ...

@@ -7,11 +7,12 @@ executor can do that.
 
 from __future__ import annotations
 
-from typing import Any, Generic, List, Sequence, Type, TypeVar
+from typing import Any, Callable, Generic, List, Sequence, TypeVar
 
 from msgspec import UNSET
 
-from application.ports import Codec, Conversation, Received
+from application.commands.columns import Columns, kind_of
+from application.ports import Conversation, Received
 from application.service import Service
 from application.turn import TURN_BYTES
 
@@ -30,32 +31,29 @@ class Together(Generic[C]):
 
     def receive(self, conversations: Sequence[C], inputs: Sequence[bytes]) -> Sequence[Received]:
         """What has come of what was read for each."""
-        codecs: List[Any] = [conversation.codec for conversation in conversations]
-        requests: List[Any]
+        codecs = [conversation.codec for conversation in conversations]
+        return _apart([*map(type, codecs)], self._decode, conversations, codecs, inputs)
+
+    def _decode(
+        self, conversations: Sequence[C], codecs: Sequence[Any], inputs: Sequence[bytes]
+    ) -> Sequence[Received]:
+        """The same for clients of one protocol; they have no codec while it is not known."""
+        if codecs[0] is None:
+            return [UNSET] * len(inputs)
         try:
-            requests = [
-                codec.decode_one(data) if codec else None for codec, data in zip(codecs, inputs)
-            ]
+            requests: Sequence[Any] = codecs[0].decode_each(codecs, inputs)
         except Exception:  # noqa: BLE001 - a bug, which is to end one of them alone
             return [UNSET] * len(inputs)
-        kinds = [*zip(map(type, requests), map(type, codecs))]
-        different = set(kinds)
-        if len(different) == 1:
-            return self._execute(kinds[0][0], codecs[0], conversations, requests)
-        received = requests[:]
-        for kind in different:
-            places = [place for place, each in enumerate(kinds) if each == kind]
-            of_kind = [[each[place] for place in places] for each in (conversations, requests)]
-            replies = self._execute(kind[0], codecs[places[0]], *of_kind)
-            for place, reply in zip(places, replies):
-                received[place] = reply
-        return received
+        if type(requests) is Columns:
+            return self._execute(conversations, codecs, requests)
+        return _apart([*map(type, requests)], self._execute, conversations, codecs, requests)
 
     def _execute(
-        self, kind: Type[Any], codec: Codec, conversations: Sequence[C], requests: Sequence[Any]
+        self, conversations: Sequence[C], codecs: Sequence[Any], requests: Sequence[Any]
     ) -> Sequence[Received]:
-        """The replies to requests of a kind, and of the protocol of `codec`; the requests
-        themselves when they are to be executed one by one."""
+        """The replies to requests of a kind over one protocol; the requests themselves when they
+        are to be executed one by one."""
+        kind = kind_of(requests)
         if kind not in self._plain or len(requests) == 1:
             return requests
         try:
@@ -66,13 +64,32 @@ class Together(Generic[C]):
             return requests
         if run.size <= TURN_BYTES and not run.has_errors:
             try:
-                replies = codec.encode_each(requests, run.results)
+                replies: Sequence[bytes] = codecs[0].encode_each(requests, run.results)
             except Exception:  # noqa: BLE001 - a bug, which the reply to one of them tells
                 pass
             else:
-                self._counts[codec.protocol][kind] += len(requests)
+                self._counts[codecs[0].protocol][kind] += len(requests)
                 return replies
         return [
             conversation.reply(request, outcome)
             for conversation, request, outcome in zip(conversations, requests, run.results)
         ]
+
+
+def _apart(
+    kinds: Sequence[object],
+    serve: Callable[..., Sequence[Received]],
+    *columns: Sequence[Any],
+) -> Sequence[Received]:
+    """What `serve` returns for each row of the columns, when it is given those of one kind at a
+    time."""
+    different = set(kinds)
+    if len(different) == 1:
+        return serve(*columns)
+    results: List[Received] = [UNSET] * len(kinds)
+    for kind in different:
+        places = [place for place, each in enumerate(kinds) if each is kind]
+        some = serve(*[[column[place] for place in places] for column in columns])
+        for place, result in zip(places, some):
+            results[place] = result
+    return results

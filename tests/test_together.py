@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import socket
 import time
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
@@ -119,6 +121,66 @@ def test_each_client_has_the_reply_and_the_figures_it_would_have_alone(seed: int
     assert together.stats().commands == alone.stats().commands
     assert together.stats().errors == alone.stats().errors
     assert together.store().stats() == alone.store().stats()
+
+
+STATES = [
+    [],
+    [b"HELLO 3\r\n"],
+    [b"SELECT 3\r\n"],
+    [b"MULTI\r\n"],
+    [b"CLIENT REPLY OFF\r\n"],
+    [b"SUBSCRIBE c\r\n"],
+    [b"*2\r\n$3\r\nGET\r\n"],
+]
+"""What RESP clients sent before, in whole or in part."""
+
+OF_ONE_LENGTH = [
+    [b"*2\r\n$3\r\nGET\r\n$5\r\n%b\r\n" % key for key in (b"there", b"large", b"nones")],
+    [
+        b"*2\r\n$3\r\nget\r\n$5\r\n%b\r\n" % key
+        for key in (b"there", b"\xff\xfeabc", b"k\xc3\xa9yy")
+    ],
+    [b"*2\r\n$4\r\nINCR\r\n$5\r\n%b\r\n" % key for key in (b"there", b"1-own", b"2-own")],
+    [b"*2\r\n$3\r\nDEL\r\n$5\r\n%b\r\n" % key for key in (b"nones", b"1-own", b"2-own")],
+    [
+        b"*3\r\n$3\r\nSET\r\n$3\r\nown\r\n$4\r\n%b\r\n" % value
+        for value in (b"text", b"\xff\x00\r\n", b"1234", b"[1,]", b'"a\\"')
+    ],
+    [b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n" * 2],
+    [b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*", b"2\r\n$3\r\nGET\r\n$3\r\nb-b\r\n"],
+    [
+        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$3\r\n...\r\n*3\r\n",
+        b"$3\r\nSET\r\n$1\r\nb\r\n$10\r\n1234567890\r\n",
+    ],
+]
+"""What clients send at the same moment; some of it is whole requests only together."""
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_requests_of_one_length_are_read_as_if_each_had_come_alone(seed: int) -> None:
+    chance = random.Random(seed)
+    some = OF_ONE_LENGTH[seed % len(OF_ONE_LENGTH)]
+    states = chance.choice([STATES, [chance.choice(STATES)]])
+    requests = [*islice(cycle(some), 30)]
+    if seed % 3:
+        chance.shuffle(requests)
+    requests = [each.replace(b"own", b"o%02d" % n) for n, each in enumerate(requests)]
+    before = [chance.choice(states) for _ in requests]
+    alone, together = (filled(server_container()) for _ in range(2))
+    expected = []
+    for state, each in zip(before, requests):
+        talk = opened(alone, b"PING")
+        answer(talk, state)
+        expected.append(answer(talk, [each]))
+    talks = [opened(together, b"PING") for _ in requests]
+    for talk, state in zip(talks, before):
+        answer(talk, state)
+    received = together.together().receive(talks, requests)
+    assert [told(*each) for each in zip(talks, requests, received)] == expected
+    assert together.stats().commands == alone.stats().commands
+    assert together.store().stats() == alone.store().stats()
+    lists = [answer(opened(each, b"PING"), [b"CLIENT LIST\r\n"]) for each in (alone, together)]
+    assert re.findall(rb"cmd=\S+", lists[0]) == re.findall(rb"cmd=\S+", lists[1])
 
 
 def test_requests_of_a_kind_are_executed_at_once_and_each_is_told_its_own() -> None:

@@ -36,6 +36,7 @@ from adapters.protocols.resp.runs import (
     SETS,
     TWO_DIGITS,
     VALUES,
+    read_each,
     read_run,
 )
 from adapters.protocols.resp.session import Shared
@@ -135,6 +136,18 @@ class RespCodec(Codec):
         except (LookupError, ValueError):
             pass
         return None
+
+    def decode_each(
+        self, codecs: Sequence[Any], inputs: Sequence[bytes]
+    ) -> Sequence[Optional[Command[Any]]]:
+        """Requests of one command and length, read as a run."""
+        states = {(codec.buffered, codec._session.usual) for codec in codecs}
+        run = read_each(self._session, inputs) if states == {(0, self._session.version)} else None
+        if run is not None:
+            for codec in codecs:
+                codec._session.command = self._session.command
+            return run
+        return super().decode_each(codecs, inputs)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         if type(outcome) is bytes:  # of a GET

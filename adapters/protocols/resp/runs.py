@@ -8,7 +8,7 @@ and between two requests stands what the next begins with. All else is left to t
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Any, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 from adapters.protocols.resp.commands import HEADS
 from adapters.protocols.resp.session import Session
@@ -21,7 +21,7 @@ MAX_BYTES = 4 * 1024
 MAX_RUN_BYTES = 16 * 1024
 """Bytes of a run, which is some hundreds of usual requests, at the most."""
 
-_TWO = ord("2")
+_ONE, _TWO = b"12"
 
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
@@ -84,6 +84,21 @@ ONE_DIGIT, TWO_DIGITS = (slice(len(b"*3\r\n$3\r\nSET\r\n$%b\r\n" % size)) for si
 
 def read_run(session: Session, data: bytes) -> Optional[Columns]:
     """The commands; None when `data` is no run, or a key is not UTF-8."""
+    return _read(session, data, _arguments)
+
+
+def read_each(session: Session, inputs: Sequence[bytes]) -> Optional[Columns]:
+    """The commands of several clients in the same state, when each sent one, of one length."""
+    size = len(inputs[0])
+    if size >= MAX_ONE or set(map(len, inputs)) != {size}:
+        return None
+    run = _read(session, b"".join(inputs), _alike)
+    return run if run and len(run) == len(inputs) else None
+
+
+def _read(
+    session: Session, data: bytes, columns_of: Callable[[str, int], Sequence[Sequence[Any]]]
+) -> Optional[Columns]:
     end = data.find(b"\r\n", _NAME) + 2
     head = HEADS.get(data[:end])
     if head is None or data[-2:] != b"\r\n":
@@ -92,7 +107,7 @@ def read_run(session: Session, data: bytes) -> Optional[Columns]:
     text = data[:-2].decode("latin-1")  # as many characters as bytes
     is_ascii = text.isascii()
     try:
-        keys, *values = (_keys if data[1] == _TWO else _items)(text, end)
+        keys, *values = columns_of(text, end)
         if not is_ascii:
             keys = [key.encode("latin-1").decode() for key in keys]
     except (LookupError, ValueError):
@@ -105,47 +120,35 @@ def read_run(session: Session, data: bytes) -> Optional[Columns]:
     return Columns(kind, shared[session.version], keys, *values)
 
 
-def _keys(text: str, end: int) -> Sequence[Sequence[Any]]:
-    """The keys, each with a head that ends at `end`, and its length, before it. They are often of
-    one length. Raises `LookupError` and `ValueError`."""
-    size, keys = _cut(text, end)
-    if set(map(len, keys)) == {size}:
-        return (keys,)
-    lengths, keys = _columns(text, end, 2)
-    _check(lengths, keys)
-    return (keys,)
+def _arguments(text: str, end: int) -> Sequence[Sequence[Any]]:
+    """The keys, each with a head that ends at `end`, and its length, before it; and their values.
+    Raises `LookupError` and `ValueError`."""
+    return _alike(text, end) or _unlike(text, end, ord(text[1]) - _ONE)
 
 
-def _items(text: str, end: int) -> Sequence[Sequence[Any]]:
-    """The keys and their values; see `_keys`."""
-    size, items = _cut(text, end)
+def _alike(text: str, end: int) -> Sequence[Sequence[Any]]:
+    """The same, where all keys are of one length, and all values; nothing otherwise."""
+    start = text.index("\r\n", end) + 2
+    size = _SIZES[text[end - 2 : start]]
+    items = text[start:].split("\r\n" + text[:start])
+    if ord(text[1]) == _TWO:
+        return (items,) if set(map(len, items)) == {size} else ()
     start = items[0].index("\r\n", size + 2) + 2
     length = items[0][size:start]
-    if set(map(len, items)) == {start + _SIZES[length]}:
-        places = slice(size), slice(size, start), slice(start, None)
-        keys, lengths, values = (list(map(itemgetter(place), items)) for place in places)
-        if lengths.count(length) == len(items):
-            return keys, values
-    key_lengths, keys, lengths, values = map(list, _columns(text, end, 4))
-    _check(key_lengths, keys)
-    _check(lengths, values)
-    return keys, values
+    if set(map(len, items)) != {start + _SIZES[length]}:
+        return ()
+    places = slice(size), slice(size, start), slice(start, None)
+    keys, lengths, values = (list(map(itemgetter(place), items)) for place in places)
+    return (keys, values) if lengths.count(length) == len(items) else ()
 
 
-def _cut(text: str, end: int) -> Tuple[int, Sequence[str]]:
-    """The length of the first key, and what stands behind each head with that length."""
-    start = text.index("\r\n", end) + 2
-    return _SIZES[text[end - 2 : start]], text[start:].split("\r\n" + text[:start])
-
-
-def _columns(text: str, end: int, count: int) -> Iterator[Sequence[str]]:
-    """What stands on each of the `count` lines behind the heads that end at `end`; an argument on
-    the last may have line breaks in it."""
+def _unlike(text: str, end: int, count: int) -> Sequence[Sequence[Any]]:
+    """The same for those of any lengths, with `count` arguments behind the name. The last of them
+    may have line breaks in it."""
     pieces = text[end:].split("\r\n" + text[:end])
-    return zip(*[piece.split("\r\n", count - 1) for piece in pieces])
-
-
-def _check(lengths: Sequence[str], arguments: Sequence[str]) -> None:
-    """Raises `LookupError` or `ValueError` unless each argument has its length before it."""
-    if list(map(_LINES.__getitem__, map(len, arguments))) != list(lengths):
-        raise ValueError("an argument is not of its length")
+    lines = [piece.split("\r\n", 2 * count - 1) for piece in pieces]
+    columns = [list(map(itemgetter(place), lines)) for place in range(2 * count)]
+    for lengths, arguments in zip(columns[::2], columns[1::2]):
+        if list(map(_LINES.__getitem__, map(len, arguments))) != lengths:
+            raise ValueError("an argument is not of its length")
+    return columns[1::2]
