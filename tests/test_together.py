@@ -279,6 +279,24 @@ def test_a_reply_that_does_not_fit_into_a_socket_is_sent_later() -> None:
             assert received == size
 
 
+@pytest.mark.parametrize("count", [1, FEW + 1])
+def test_a_client_that_has_not_taken_its_last_reply_is_not_read(count: int) -> None:
+    container, reply = server_container(), b"r" * 8_000_000
+    with serving(container) as address, clients(address, count) as socks:
+        server = container.server()
+        for sock in socks:
+            sock.sendall(b'{"type":"PING"}\n')
+        for connection in server._connections:  # as if it came with the same look at the sockets
+            connection.deliver(reply)
+            server._arrivals.note(connection)
+        expected = reply + b'{"ok":true,"result":"PONG"}\n'
+        for sock in socks:
+            received = bytearray()
+            while len(received) < len(expected):
+                received += sock.recv(1 << 20)
+            assert received == expected
+
+
 GET, SET = b'{"type":"GET","key":"k"}\n', b'{"type":"SET","key":"k","value":1}\n'
 
 

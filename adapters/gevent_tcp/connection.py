@@ -175,6 +175,8 @@ class Connection:
 
     def serve(self) -> None:
         wants = self.conversation.wants
+        if self._unsent:
+            return
         if wants is _WAKE:
             self._io.wait_for(_NOTHING)
         elif wants is not _INPUT:
@@ -195,7 +197,7 @@ class Connection:
                 self._received(data)
 
     def read(self, max_bytes: int) -> bytes:
-        if self._is_busy or self.conversation.wants is not _INPUT:
+        if self._is_busy or self._unsent or self.conversation.wants is not _INPUT:
             self.serve()
             return b""
         size = self._read_size
