@@ -323,6 +323,8 @@ class Protocols(Protocol):
 class Restriction(enum.Enum):
     """Why not everything can be executed, or replied to, at once."""
 
+    __hash__ = object.__hash__  # written in C, unlike that of other enumerations
+
     LOADING = "what was stored is still being loaded"
     FULL = "there is no room to store more"
     BEHIND = "too much is not on the disk yet"

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Callable, NamedTuple, Optional, Protocol, Set, TypeVar, Union
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import RESERVE, Disk, File, NoRoom
 from adapters.storage.journal.files import CLOSED, journal_name
@@ -72,7 +75,7 @@ class Segment(NamedTuple):
     header: Header
 
 
-class Job(NamedTuple):
+class Job(Struct, frozen=True, gc=False):
     """What is to be written, how far, and the numbers of the frame before it and of its last."""
 
     data: bytes
@@ -83,7 +86,7 @@ class Job(NamedTuple):
     """Whether to ask for the disk's room."""
 
 
-class Outcome(NamedTuple):
+class Outcome(Struct, frozen=True, gc=False):
     """What a job has come to: the file to go on with; how long the sync took, and the bytes that
     there is room for, None if it did not sync, or look; and what of it there is no room for."""
 
@@ -123,6 +126,8 @@ class Writer:
         self._queue = queue
         self._background = background
         self._fsync = fsync
+        self._usual = Step.SYNC if fsync == "always" else Step.WRITE
+        """How far each job goes."""
         self._wanted = Step.WRITE
         self._failed = failed
         self._clocks = clocks
@@ -142,11 +147,6 @@ class Writer:
         """Writes behind the frame with a number, which is on the disk."""
         self.segment, self.durable = segment, number
         self._queue.restart(number)
-
-    @property
-    def _usual(self) -> Step:
-        """How far each job goes."""
-        return Step.SYNC if self._fsync == "always" else Step.WRITE
 
     @property
     def is_full(self) -> bool:
@@ -190,7 +190,7 @@ class Writer:
         """Tries again to write what waits for room, or asks the disk for its room."""
         if self._rest:
             rest, self._rest = self._rest, None
-            self._begin(rest._replace(looks=True))
+            self._begin(replace(rest, looks=True))
             return
         if self._is_busy:
             self._unlooked = LOOK_BYTES + 1  # so the next job does
@@ -267,7 +267,7 @@ class Writer:
                 segment = Segment(self._create(journal_name(index), header), index, header)
                 self.segment.file.close()
             except NoRoom:
-                rest = job._replace(data=b"", before=job.number)
+                rest = replace(job, data=b"", before=job.number)
         return Outcome(segment, took, self._room(segment.file) if job.looks else None, rest)
 
     def _room(self, file: File) -> int:
