@@ -55,9 +55,11 @@ BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(*strings.FAMILIES, do
 offer beside them."""
 
 PLAIN = frozenset(
-    kind for kind in (*COMMANDS, *BYTE_COMMANDS) if issubclass(kind, OneKey) or kind is Ping
+    kind
+    for kind in (*COMMANDS, *BYTE_COMMANDS)
+    if issubclass(kind, (OneKey, MDelete, strings.CountExisting, Ping))
 )
-"""Commands that name a single key at the most: they are executed without a closer look."""
+"""Commands whose results have one text at the most: they are executed without a closer look."""
 
 NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
 _LETTERS: Dict[str, FrozenSet[str]] = {name: frozenset(name) for name in NAMES}

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from operator import attrgetter
-from typing import Any, Generator, Iterator, List, Optional, Sequence, Union
+from typing import Any, Generator, Iterator, List, Optional, Sequence, Set, Union
 
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
-from adapters.protocols.resp.parser import BLOCK_BYTES, Arguments, Parser
+from adapters.protocols.resp.parser import BLOCK_BYTES, Arguments, Parser, only_request
 from adapters.protocols.resp.replies import (
     DONE,
     OK,
@@ -32,6 +32,7 @@ from adapters.protocols.resp.runs import (
     GETS,
     MAX_ONE,
     MAX_RUN_BYTES,
+    NO_SET,
     ONE_DIGIT,
     SETS,
     TWO_DIGITS,
@@ -42,7 +43,7 @@ from adapters.protocols.resp.runs import (
 from adapters.protocols.resp.session import Shared
 from adapters.protocols.resp.transactions import Exec, exec_refused
 from application.byte_values import to_bytes
-from application.commands import Command, Get
+from application.commands import Command, Get, Id
 from application.commands.columns import Columns
 from application.commands.strings import MatchingKeys, MGetEach, Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
@@ -113,11 +114,12 @@ class RespCodec(Codec):
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        """A short GET or SET, byte for byte; all else is left to `decode`."""
         session, length = self._session, len(data)
         version = session.usual
-        if version is None or self.buffered or length >= MAX_ONE:
+        if self.buffered:
             return None
+        if version is None or length >= MAX_ONE:
+            return self._only_command(data)
         try:
             if data < b"*3":
                 upper, lower, place = GETS[length]
@@ -126,7 +128,7 @@ class RespCodec(Codec):
                     session.command = "get"
                     return Get(key.decode(), id=TEXT + version)
             else:
-                place, behind = SETS.get(data[TWO_DIGITS]) or SETS[data[ONE_DIGIT]]
+                place, behind = SETS.get(data[TWO_DIGITS]) or SETS.get(data[ONE_DIGIT], NO_SET)
                 rest = data[behind]
                 around, value_place = VALUES[len(rest)]
                 value = rest[value_place]
@@ -135,7 +137,25 @@ class RespCodec(Codec):
                     return Put(data[place].decode(), value, id=DONE + version)
         except (LookupError, ValueError):
             pass
-        return None
+        return self._only_command(data)
+
+    def _only_command(self, data: bytes) -> Optional[Command[Any]]:
+        """Any usual command that leaves the session as it is. What is to be refused is left to
+        `decode`."""
+        if not self._session.is_plain:
+            return None
+        arguments = only_request(data)
+        if arguments is None:
+            return None
+        entry = entry_of(arguments)
+        if entry is None or entry.changes_state:
+            return None
+        try:
+            request = request_of(self._session, entry, arguments)
+        except (KvError, UnicodeDecodeError):
+            return None
+        self.longest = len(data)
+        return None if isinstance(request, Settled) else request
 
     def decode_each(
         self, codecs: Sequence[Any], inputs: Sequence[bytes]
@@ -150,23 +170,25 @@ class RespCodec(Codec):
         return super().decode_each(codecs, inputs)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        if type(outcome) is bytes:  # of a GET
+        id = request.id
+        if id in _TEXTS and type(outcome) is bytes:
             if outcome < _BEYOND_STRINGS and _BACKSLASH not in outcome:
                 try:
                     return outcome[_INNER].join(_AROUND[len(outcome)])
                 except IndexError:
                     pass
             return bulk(to_bytes(outcome))
-        return OK if outcome is True else spelled(request, outcome)
+        return OK if outcome is True and id in _DONE else spelled(request, outcome)
 
     def encode_each(
         self, requests: Sequence[Request], outcomes: Sequence[object]
     ) -> Sequence[bytes]:
-        if outcomes[0] is True and outcomes.count(True) == len(outcomes):
+        ids = _ids_of(requests)
+        if ids <= _DONE and outcomes.count(True) == len(outcomes):
             return [OK] * len(outcomes)
         texts: Sequence[Any] = outcomes
         try:
-            if max(texts) < _BEYOND_STRINGS and _BACKSLASH not in b"".join(texts):
+            if ids <= _TEXTS and max(texts) < _BEYOND_STRINGS and _BACKSLASH not in b"".join(texts):
                 return [text[_INNER].join(_AROUND[len(text)]) for text in texts]
         except (TypeError, IndexError):  # a key is missing, or a text is long
             pass
@@ -242,16 +264,17 @@ class RespCodec(Codec):
 def _alike(requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
     """The replies to requests that all have texts, or all `True`, for results, spelled as usual;
     nothing for others."""
-    if type(requests) is Columns:
-        ids, kinds = {requests.id}, {type(outcomes[0])}
-    else:
-        ids, kinds = set(map(_id_of, requests)), set(map(type, outcomes))
-    if ids <= _TEXTS and kinds == _BYTES:
+    ids = _ids_of(requests)
+    if ids <= _TEXTS and (type(requests) is Columns or set(map(type, outcomes)) == _BYTES):
         try:
             return bulks_of(outcomes)  # type: ignore[arg-type]
         except TypeError:  # a key is missing
             return b""
     return OK * len(outcomes) if ids <= _DONE and outcomes.count(True) == len(outcomes) else b""
+
+
+def _ids_of(requests: Sequence[Request]) -> Set[Id]:
+    return {requests.id} if type(requests) is Columns else set(map(_id_of, requests))
 
 
 _BACKSLASH = ord("\\")

@@ -23,6 +23,9 @@ MAX_EMPTY = 256
 MAX_INLINE = 64 * 1024
 """Bytes of an inline command."""
 
+MAX_USUAL = 4 * 1024
+"""Bytes of an argument that may be taken together with others, at the most."""
+
 MAX_LENGTH_LINE = 32
 """Bytes of a line that tells a length."""
 
@@ -33,7 +36,7 @@ Arguments = List[bytes]
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 1025)}
-_LENGTHS = {size: b"$%d" % size for size in range(1024)}
+_LENGTHS = {size: b"$%d" % size for size in range(MAX_USUAL)}
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
@@ -255,6 +258,16 @@ class Parser:
             raise TooLarge("Protocol error: too big inline request")
         self._is_partial = False
         return arguments
+
+
+def only_request(data: bytes) -> Optional[Arguments]:
+    """The arguments of a usual request, when `data` is exactly one: few, short ones that have no
+    line break in them."""
+    pieces = data.split(b"\r\n")
+    arguments, lengths = pieces[2::2], pieces[1:-1:2]
+    if _COUNTS.get(pieces[0]) != len(lengths) or pieces[-1]:
+        return None
+    return arguments if list(map(_LENGTHS.get, map(len, arguments))) == lengths else None
 
 
 def inline_arguments(line: bytes) -> Arguments:

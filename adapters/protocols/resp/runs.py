@@ -78,6 +78,9 @@ def _keys_of_sets() -> Iterator[Tuple[bytes, Tuple[slice, slice]]]:
 SETS = dict(_keys_of_sets())
 """Where the key of a SET is, and what comes behind it, by what stands before it."""
 
+NO_SET = slice(0), slice(0)
+"""The same for other commands: nothing is there."""
+
 ONE_DIGIT, TWO_DIGITS = (slice(len(b"*3\r\n$3\r\nSET\r\n$%b\r\n" % size)) for size in (b"9", b"99"))
 """Where that is, by how long the key's length is."""
 
