@@ -7,7 +7,7 @@ all of it has arrived. The cost is linear in the bytes, however they arrive.
 from __future__ import annotations
 
 import re
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from domain.errors import BadRequest, TooLarge
 
@@ -23,9 +23,6 @@ MAX_EMPTY = 256
 MAX_INLINE = 64 * 1024
 """Bytes of an inline command."""
 
-MAX_USUAL = 4 * 1024
-"""Bytes of an argument that may be taken together with others, at the most."""
-
 MAX_LENGTH_LINE = 32
 """Bytes of a line that tells a length."""
 
@@ -36,7 +33,16 @@ Arguments = List[bytes]
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 1025)}
-_LENGTHS = {size: b"$%d" % size for size in range(MAX_USUAL)}
+
+
+class _Lengths(Dict[int, bytes]):
+    """The lines that tell a length; those of long arguments are made as they are asked for."""
+
+    def __missing__(self, size: int) -> bytes:
+        return b"$%d" % size
+
+
+_LENGTHS = _Lengths({size: b"$%d" % size for size in range(1024)})
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
@@ -138,7 +144,7 @@ class Parser:
             if end > last:
                 break
             arguments = pieces[index + 2 : end : 2]
-            if list(map(_LENGTHS.get, map(len, arguments))) != pieces[index + 1 : end : 2]:
+            if list(map(_LENGTHS.__getitem__, map(len, arguments))) != pieces[index + 1 : end : 2]:
                 break
             requests.append(arguments)
             index = end
@@ -190,7 +196,7 @@ class Parser:
         pieces = block.split(b"\r\n")
         count = min(self._left, (len(pieces) - 1) // 2)
         lengths, arguments = pieces[: 2 * count : 2], pieces[1 : 2 * count : 2]
-        if not count or list(map(_LENGTHS.get, map(len, arguments))) != lengths:
+        if not count or list(map(_LENGTHS.__getitem__, map(len, arguments))) != lengths:
             self._one_by_one = self._at + len(block)
             return False
         size = sum(map(len, lengths)) + sum(map(len, arguments)) + len(b"\r\n\r\n") * count
@@ -267,7 +273,7 @@ def only_request(data: bytes) -> Optional[Arguments]:
     arguments, lengths = pieces[2::2], pieces[1:-1:2]
     if _COUNTS.get(pieces[0]) != len(lengths) or pieces[-1]:
         return None
-    return arguments if list(map(_LENGTHS.get, map(len, arguments))) == lengths else None
+    return arguments if list(map(_LENGTHS.__getitem__, map(len, arguments))) == lengths else None
 
 
 def inline_arguments(line: bytes) -> Arguments:

@@ -86,7 +86,7 @@ ONE_DIGIT, TWO_DIGITS = (slice(len(b"*3\r\n$3\r\nSET\r\n$%b\r\n" % size)) for si
 
 
 def read_run(session: Session, data: bytes) -> Optional[Columns]:
-    """The commands; None when `data` is no run, or a key is not UTF-8."""
+    """The commands, two at least; None when `data` is no run, or a key is not UTF-8."""
     return _read(session, data, _arguments)
 
 
@@ -104,7 +104,7 @@ def _read(
 ) -> Optional[Columns]:
     end = data.find(b"\r\n", _NAME) + 2
     head = HEADS.get(data[:end])
-    if head is None or data[-2:] != b"\r\n":
+    if head is None or data[-2:] != b"\r\n" or data.find(data[:end], end) < 0:
         return None
     kind, shared, name = head
     text = data[:-2].decode("latin-1")  # as many characters as bytes
