@@ -14,7 +14,7 @@ from typing import Any, Generator, Iterator, List, Optional, Sequence, Set, Unio
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
-from adapters.protocols.resp.parser import BLOCK_BYTES, Arguments, Parser, only_request
+from adapters.protocols.resp.parser import BLOCK_BYTES, NEXT, Arguments, Parser, only_request
 from adapters.protocols.resp.replies import (
     DONE,
     OK,
@@ -116,9 +116,9 @@ class RespCodec(Codec):
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
         session, length = self._session, len(data)
         version = session.usual
-        if self.buffered:
+        if self.buffered or (length >= MAX_ONE and NEXT in data):
             return None
-        if version is None or length >= MAX_ONE:
+        if version is None:
             return self._only_command(data)
         try:
             if data < b"*3":

@@ -31,6 +31,9 @@ MAX_UNAUTHENTICATED_ARGUMENTS, MAX_UNAUTHENTICATED_BYTES = 10, 16 * 1024
 
 Arguments = List[bytes]
 
+NEXT = b"\r\n*"
+"""Where another request begins, most likely."""
+
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 1025)}
 
@@ -269,6 +272,8 @@ class Parser:
 def only_request(data: bytes) -> Optional[Arguments]:
     """The arguments of a usual request, when `data` is exactly one: few, short ones that have no
     line break in them."""
+    if NEXT in data:
+        return None
     pieces = data.split(b"\r\n")
     arguments, lengths = pieces[2::2], pieces[1:-1:2]
     if _COUNTS.get(pieces[0]) != len(lengths) or pieces[-1]:

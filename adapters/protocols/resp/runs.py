@@ -38,21 +38,21 @@ Around = Tuple[bytes, bytes]
 
 
 MAX_ONE = 512
-"""Bytes of a GET or SET for the shortest way; what is longer is often a run."""
+"""Bytes of what is looked at as one request first; what is longer is often a run."""
 
 
-_TOO_LONG: Around = (bytes(MAX_ONE), b"")
+_TOO_LONG: Around = (bytes(MAX_BYTES), b"")
 
 
-def _frames(*beginnings: bytes) -> List[Tuple[Any, ...]]:
+def _frames(most: int, *beginnings: bytes) -> List[Tuple[Any, ...]]:
     """What stands around the last argument of a request, after each of these beginnings, which are
-    of one length; and where it is. They are in a list by how long the whole is; where no argument
-    makes one of that length, they are longer than any."""
-    frames: List[Tuple[Any, ...]] = [(*[_TOO_LONG] * len(beginnings), slice(0))] * MAX_ONE
-    for size, length in enumerate(LENGTHS[:MAX_ONE]):
+    of one length; and where it is. They are in a list by how long the whole is, up to `most`; where
+    no argument makes one of that length, they are longer than any."""
+    frames: List[Tuple[Any, ...]] = [(*[_TOO_LONG] * len(beginnings), slice(0))] * most
+    for size, length in enumerate(LENGTHS[:most]):
         befores = [b"%b%b\r\n" % (beginning, length) for beginning in beginnings]
         end = len(befores[0]) + size
-        if end + len(b"\r\n") < MAX_ONE:
+        if end + len(b"\r\n") < most:
             frames[end + len(b"\r\n")] = (
                 *[(before, b"\r\n") for before in befores],
                 slice(len(befores[0]), end),
@@ -60,10 +60,12 @@ def _frames(*beginnings: bytes) -> List[Tuple[Any, ...]]:
     return frames
 
 
-GETS: List[Tuple[Around, Around, slice]] = _frames(b"*2\r\n$3\r\nGET\r\n", b"*2\r\n$3\r\nget\r\n")
+GETS: List[Tuple[Around, Around, slice]] = _frames(
+    MAX_ONE, b"*2\r\n$3\r\nGET\r\n", b"*2\r\n$3\r\nget\r\n"
+)
 """What a GET has around its key, in both spellings, and where that is, by how long the GET is."""
 
-VALUES: List[Tuple[Around, slice]] = _frames(b"\r\n")
+VALUES: List[Tuple[Around, slice]] = _frames(MAX_BYTES, b"\r\n")
 """What a SET has around its value, and where that is, by how long all behind its key is."""
 
 
