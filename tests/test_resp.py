@@ -451,6 +451,10 @@ def test_a_lock_is_extended_to_at_most_the_longest_ttl() -> None:
         ("SET k 1", "SET k 1 XX GET", True),
         ("SET k 1", "SET k 2 NX", False),
         ("SET k 1", "FLUSHALL|SET k 1", True),
+        ("SET k 1", "SETRANGE k 0 1", False),
+        ("SET k 1", "GETEX k PERSIST", False),
+        ("SET k 1 EX 1", "GETEX k PERSIST", True),
+        ("SET k 1", "GETEX k EX 1", True),
     ],
 )
 def test_a_transaction_is_aborted_when_a_watched_key_was_changed(

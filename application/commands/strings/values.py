@@ -142,10 +142,13 @@ class GetEx(OneKey[Optional[bytes]], tag="GETEX", gc=False):
     lifetime: Optional[Lifetime] = None
 
     def run(self, store: Store, budget: Budget) -> Optional[bytes]:
-        before, _ = store.update(
-            self.key, lambda before: before and entry_of(before.text, self.lifetime)
-        )
+        before, _ = store.update(self.key, self._after)
         return opened(before.text, budget) if before else None
+
+    def _after(self, before: Optional[Entry]) -> Optional[Entry]:
+        if before is None or (self.lifetime is None and before.ttl is None):
+            return before
+        return entry_of(before.text, self.lifetime)
 
 
 @register
