@@ -748,6 +748,15 @@ def test_a_client_watches_a_bounded_number_of_keys_which_count_as_its_memory() -
     assert held.held < before - MAX_WATCHED * 300
 
 
+def test_watched_keys_count_as_memory_whatever_the_client_sends_next() -> None:
+    talk = conversation(server_container())
+    held = cast(Any, talk)._link.account
+    answer(talk, [request(b"WATCH", *[b"%d" % number for number in range(500)])])
+    for _ in range(2):
+        answer(talk, [request(b"EXISTS", b"k")])
+        assert held.held >= 500 * 300
+
+
 def test_exec_ends_a_transaction_that_is_refused_before_it_is_carried_out() -> None:
     talk = conversation(server_container(max_keys_per_request=30))
     touch = request(b"TOUCH", *[b"%d" % number for number in range(10)])

@@ -120,10 +120,7 @@ class Connection:
         return self._host.turns.has_time()
 
     def deliver(self, reply: bytes) -> None:
-        try:
-            self.send(reply)
-        except Exception as error:  # noqa: BLE001 - the outermost edge
-            self.fail(error)
+        self._run_step(self.send, reply)
 
     def wake_after(self, seconds: float) -> None:
         self._io.after(seconds, self.wake)
@@ -131,15 +128,15 @@ class Connection:
     def check_timeouts(self, now: float) -> None:
         """Ends the connection if it has taken too long at `now`, in monotonic seconds."""
         if self._phase is not Phase.CLOSED:
-            self._run_step(partial(self._check_timeouts, now))
+            self._run_step(self._check_timeouts, now)
 
     # Turns.
 
-    def _run_step(self, step: Callable[[], None]) -> None:
+    def _run_step(self, step: Callable[..., None], *arguments: Any) -> None:
         """Runs a step, so that a bug in one connection harms no other. Every step passes here, but
-        for `deliver`'s and those that `arrivals` takes."""
+        for those that `arrivals` takes."""
         try:
-            step()
+            step(*arguments)
         except Exception as error:  # noqa: BLE001 - the outermost edge
             self.fail(error)
 
@@ -321,7 +318,7 @@ class Connection:
         self._update()
 
     def _abort_soon(self, reason: str) -> None:
-        self._host.loop.run_callback(self._run_step, partial(self._abort, reason))
+        self._host.loop.run_callback(self._run_step, self._abort, reason)
 
     def _abort(self, reason: str) -> None:
         self.conversation.abort(reason)
@@ -436,13 +433,13 @@ class GreenletConnection(Connection):
 
     _is_running = False
 
-    def _dispatch(self, step: Callable[[], None]) -> None:
+    def _dispatch(self, step: Callable[..., None], *arguments: Any) -> None:
         self._io.wait_for(_NOTHING)
         self._is_running = True
-        gevent.spawn(self._run, step)
+        gevent.spawn(self._run, step, *arguments)
 
-    def _run(self, step: Callable[[], None]) -> None:
-        self._run_step(step)
+    def _run(self, step: Callable[..., None], *arguments: Any) -> None:
+        self._run_step(step, *arguments)
         self._is_running = False
         self._run_step(self._update)
 

@@ -7,8 +7,9 @@ all of it has arrived. The cost is linear in the bytes, however they arrive.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional
+from typing import List, Optional
 
+from adapters.protocols.resp.lengths import Lengths
 from domain.errors import BadRequest, TooLarge
 
 BLOCK_BYTES = 16 * 1024
@@ -36,16 +37,7 @@ NEXT = b"\r\n*"
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 1025)}
-
-
-class _Lengths(Dict[int, bytes]):
-    """The lines that tell a length; those of long arguments are made as they are asked for."""
-
-    def __missing__(self, size: int) -> bytes:
-        return b"$%d" % size
-
-
-_LENGTHS = _Lengths({size: b"$%d" % size for size in range(1024)})
+_LENGTHS = Lengths(b"$%d")
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 

@@ -22,6 +22,7 @@ from typing import (
 
 from msgspec import UNSET
 
+from adapters.protocols.resp.lengths import Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
 from application.commands.strings import MGetEach
@@ -73,15 +74,7 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
-class _Lengths(Dict[int, bytes]):
-    """The lines that tell a length, behind the end of a line; those of long ones are made as they
-    are asked for."""
-
-    def __missing__(self, size: int) -> bytes:
-        return b"\r\n$%d\r\n" % size
-
-
-_LENGTHS = _Lengths({size: b"\r\n$%d\r\n" % size for size in range(1024)})
+_LENGTHS = Lengths(b"\r\n$%d\r\n")
 _QUOTE, _BACKSLASH = b'"\\'
 
 
