@@ -141,8 +141,8 @@ class RespCodec(Codec):
 
     def _only_command(self, data: bytes) -> Optional[Command[Any]]:
         """Any usual command that leaves the session as it is. What is to be refused is left to
-        `decode`, and while keys are watched all is, which counts them."""
-        if not self._session.is_plain or self._session.watch.size:
+        `decode`."""
+        if not self._session.is_plain:
             return None
         arguments = only_request(data)
         if arguments is None:

@@ -73,7 +73,8 @@ class Session:
         self.subscriber = Subscriber(link, shared.limits.max_push_bytes)
         self._reply_mode = "ON"
         self.is_plain = True
-        """Whether a command is executed where it is read, and answered as ever."""
+        """Whether a command is executed where it is read, and answered as ever, and nothing is kept
+        for the client that would have to be counted."""
         self.version = 0
         """What is added to the number of a spelling to have it in the client's version."""
         self.usual: Optional[int] = 0
@@ -167,7 +168,8 @@ class Session:
 
     def update(self) -> None:
         """To be called once the state has changed."""
-        self.is_plain = self.queue is None and self._reply_mode == "ON" and not self.is_subscribed
+        is_kept = self.queue is not None or self.watch.size > 0
+        self.is_plain = not is_kept and self._reply_mode == "ON" and not self.is_subscribed
         self.usual = self.version if self.is_plain and not self.prefix else None
 
 

@@ -74,6 +74,7 @@ class Watching(Command[bool], tag="WATCH", kw_only=False, gc=False):
             raise TooLarge(f"a client watches at most {MAX_WATCHED:,} keys")
         if not session.shared.watches.add(session.watch, self.keys, store):
             raise ReplyError("ERR WATCH needs a store that tells of its changes")
+        session.update()
         return True
 
     def named_keys(self) -> Collection[str]:
