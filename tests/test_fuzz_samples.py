@@ -6,6 +6,7 @@ Rule: atheris is not needed here, so that what was found once is checked on ever
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 from typing import Any, List
@@ -13,6 +14,7 @@ from typing import Any, List
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from tests.fuzz.invariants import CHECKS, CUT, check_client, check_server
 from tests.fuzz.mutations import TOKEN, mutated
@@ -55,8 +57,16 @@ def test_fuzzing_seeds_break_no_invariant(side: str, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("side", "part", "broken"),
     [
-        ("server", "adapters.protocols.json_lines.codec.TRUE", b'{"ok":true,"result":NaN}\n'),
-        ("server", "adapters.protocols.json_lines.codec.BEFORE", b'{"ok":true,"result":\n'),
+        (
+            "server",
+            "adapters.protocols.json_lines.codec.TRUE",
+            defaultdict(lambda: b'{"ok":true,"result":NaN}\n'),
+        ),
+        (
+            "server",
+            "adapters.protocols.json_lines.codec.AROUND",
+            {UNSET: (b'{"ok":true,"result":\n', b"}\n")},
+        ),
         (
             "server",
             "application.conversation.Conversation._end",

@@ -16,8 +16,8 @@ from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
 from adapters.protocols.json_lines.lines import BLOCK_BYTES, Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
+    AROUND,
     BEFORE,
-    BEFORE_WITH_ID,
     TRUE,
     batch_in_pieces,
     refusal,
@@ -81,16 +81,11 @@ class JsonLinesCodec(Codec):
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         id = request.id
-        if id is UNSET:
+        if id in AROUND:
             if type(outcome) is bytes:
-                return BEFORE + outcome + AFTER
+                return outcome.join(AROUND[id])
             if outcome is True:
-                return TRUE
-        elif id in BEFORE_WITH_ID:
-            if type(outcome) is bytes:
-                return BEFORE_WITH_ID[id] + outcome + AFTER
-            if outcome is True:
-                return BEFORE_WITH_ID[id] + TRUE[len(BEFORE) :]
+                return TRUE[id]
         return self._encode(request, outcome)
 
     def encode_each(
@@ -99,9 +94,10 @@ class JsonLinesCodec(Codec):
         if set(map(_id_of, requests)) == _NO_IDS:
             kinds = set(map(type, outcomes))
             if kinds == _TEXTS:
-                return [BEFORE + text + AFTER for text in outcomes]  # type: ignore[operator]
+                around = AROUND[UNSET]
+                return [text.join(around) for text in outcomes]  # type: ignore[attr-defined]
             if kinds == _BOOLS and all(outcomes):
-                return [TRUE] * len(outcomes)
+                return [TRUE[UNSET]] * len(outcomes)
         return list(map(self.encode_one, requests, outcomes))
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
@@ -166,15 +162,17 @@ def _alike(outcomes: Sequence[object]) -> bytes:
     for others."""
     kinds = set(map(type, outcomes))
     if kinds == _TEXTS:
-        return BEFORE + _BETWEEN.join(outcomes) + AFTER  # type: ignore[arg-type]
-    return TRUE * len(outcomes) if kinds == _BOOLS and all(outcomes) else b""
+        return _BETWEEN.join(outcomes).join(AROUND[UNSET])  # type: ignore[arg-type]
+    return TRUE[UNSET] * len(outcomes) if kinds == _BOOLS and all(outcomes) else b""
 
 
 def _last_with(id: Id, replies: bytes) -> bytes:
     """The replies with an id in the last of them, if it is one of the usual ids."""
     last = replies.rfind(b"\n", 0, -1) + 1
-    before = BEFORE_WITH_ID.get(id)
-    return replies[:last] + before + replies[last + len(BEFORE) :] if before else b""
+    if id not in AROUND:
+        return b""
+    before, _ = AROUND[id]
+    return replies[:last] + before + replies[last + len(BEFORE) :]
 
 
 def _is_blank(line: bytes) -> bool:

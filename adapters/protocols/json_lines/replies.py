@@ -7,7 +7,7 @@ refused before anything is built of it.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Dict, Generator, Iterator, Sequence, Union
+from typing import Any, Dict, Generator, Iterator, Sequence, Tuple, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -17,12 +17,16 @@ from application.json_text import raw
 from domain.errors import KvError, TooLarge
 
 BEFORE, AFTER = b'{"ok":true,"result":', b"}\n"
-"""What stands round a result in a reply without an id."""
+"""What stands before and behind a result in a reply without an id."""
 
-TRUE = BEFORE + b"true" + AFTER
+AROUND: Dict[Id, Tuple[bytes, bytes]] = {
+    UNSET: (BEFORE, AFTER),
+    **{id: (b'{"id":%d,%b' % (id, BEFORE[1:]), AFTER) for id in range(100)},
+}
+"""The same without an id, and with each of those that clients are advised to use."""
 
-BEFORE_WITH_ID: Dict[Id, bytes] = {id: b'{"id":%d,"ok":true,"result":' % id for id in range(100)}
-"""What stands before a result in a reply with one of the ids that clients are advised to use."""
+TRUE = {id: b"true".join(around) for id, around in AROUND.items()}
+"""The replies that say so, with the same ids."""
 
 PIECE_BYTES, PIECE_KEYS = 256 * 1024, 1000
 """Bytes of a long reply that are made and sent at once, more or less, and keys at the most."""

@@ -14,15 +14,21 @@ from typing import Any, Generator, Iterator, List, Optional, Sequence, Set, Unio
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
+from adapters.protocols.resp.lengths import KEPT
 from adapters.protocols.resp.parser import BLOCK_BYTES, NEXT, Arguments, Parser, only_request
 from adapters.protocols.resp.replies import (
+    AROUND,
+    BACKSLASH,
+    BEYOND_STRINGS,
     DONE,
+    INNER,
     OK,
     REPLY,
     TEXT,
     VERSION_3,
     bulk,
     bulks_of,
+    each_bulk,
     error_line,
     key_pieces,
     spelled,
@@ -63,7 +69,7 @@ class RespCodec(Codec):
         self._shared = shared
         most = 2 * limits.max_keys_per_request + 16
         self._parser = Parser(limits.max_request_bytes, most)
-        self._few = MAX_RUN_BYTES if limits.max_request_bytes >= MAX_RUN_BYTES else 0
+        self._few = MAX_RUN_BYTES if limits.max_request_bytes >= BLOCK_BYTES else 0
         self._waiting: List[Arguments] = []
         """Requests that were cut and wait for one before them to be executed."""
         self._error: Optional[KvError] = None
@@ -172,11 +178,10 @@ class RespCodec(Codec):
     def encode_one(self, request: Request, outcome: object) -> bytes:
         id = request.id
         if id in _TEXTS and type(outcome) is bytes:
-            if outcome < _BEYOND_STRINGS and _BACKSLASH not in outcome:
-                try:
-                    return outcome[_INNER].join(_AROUND[len(outcome)])
-                except IndexError:
-                    pass
+            if outcome < BEYOND_STRINGS and BACKSLASH not in outcome:
+                if len(outcome) <= KEPT:
+                    return outcome[INNER].join(AROUND[len(outcome)])
+                return bulk(memoryview(outcome)[INNER])
             return bulk(to_bytes(outcome))
         return OK if outcome is True and id in _DONE else spelled(request, outcome)
 
@@ -186,12 +191,11 @@ class RespCodec(Codec):
         ids = _ids_of(requests)
         if ids <= _DONE and outcomes.count(True) == len(outcomes):
             return [OK] * len(outcomes)
-        texts: Sequence[Any] = outcomes
-        try:
-            if ids <= _TEXTS and max(texts) < _BEYOND_STRINGS and _BACKSLASH not in b"".join(texts):
-                return [text[_INNER].join(_AROUND[len(text)]) for text in texts]
-        except (TypeError, IndexError):  # a key is missing, or a text is long
-            pass
+        if ids <= _TEXTS:
+            try:
+                return each_bulk(outcomes)  # type: ignore[arg-type]
+            except TypeError:  # a key is missing
+                pass
         return list(map(self.encode_one, requests, outcomes))
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
@@ -277,13 +281,7 @@ def _ids_of(requests: Sequence[Request]) -> Set[Id]:
     return {requests.id} if type(requests) is Columns else set(map(_id_of, requests))
 
 
-_BACKSLASH = ord("\\")
-_BEYOND_STRINGS = b"#"
-"""Comes after the texts of all strings, and before those of other values."""
 _id_of = attrgetter("id")
-_INNER = slice(1, -1)
-_AROUND = [(b"$%d\r\n" % max(size - len(b'""'), 0), b"\r\n") for size in range(1024)]
-"""What stands before and behind the bytes of a string, by the length of its text."""
 _BYTES = {bytes}
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 

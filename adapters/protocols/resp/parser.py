@@ -15,8 +15,14 @@ from domain.errors import BadRequest, TooLarge
 BLOCK_BYTES = 16 * 1024
 """Bytes that are cut at once."""
 
+FEW_BYTES = 8 * 1024
+"""Bytes in which a second request begins, where several are cut at once from many bytes."""
+
 WINDOW = 64
 """Requests that are cut at once, at the most."""
+
+FEW = 4
+"""Up to so many arguments are taken one by one."""
 
 MAX_EMPTY = 256
 """Blank lines and empty requests that are passed over at once."""
@@ -37,7 +43,7 @@ NEXT = b"\r\n*"
 
 _is_length = re.compile(rb"0|-?[1-9][0-9]{0,17}").fullmatch
 _COUNTS = {b"*%d" % count: count for count in range(1, 1025)}
-_LENGTHS = Lengths(b"$%d")
+_LENGTHS = Lengths(lambda size: b"$%d" % size)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
 
 
@@ -123,9 +129,10 @@ class Parser:
     def _take_block(self) -> List[Arguments]:
         """The usual requests: short ones that have arrived whole, and have no line break in them.
         Where an argument has one the pieces do not fit their lengths, and `_take_one` is asked."""
-        if self._max_bytes < BLOCK_BYTES:
-            return []
         data, at = self._data, self._at
+        is_long = len(data) - at > BLOCK_BYTES and data.find(NEXT, at, at + FEW_BYTES) < 0
+        if is_long or self._max_bytes < BLOCK_BYTES:
+            return []
         block = data[at : at + BLOCK_BYTES] if at or len(data) > BLOCK_BYTES else data
         pieces = block.split(b"\r\n")
         last = len(pieces) - 1
@@ -184,8 +191,10 @@ class Parser:
 
     def _take_some(self) -> bool:
         """Takes the usual arguments of a block together, as `_take_block` does requests; false
-        where the next one has to be taken alone."""
+        where the next one has to be taken alone, as few are and those of over four digits."""
         if self._length >= 0 or self._at < self._one_by_one or self.is_restricted:
+            return False
+        if self._left < FEW or self._data.find(b"\r\n", self._at, self._at + len(b"$9999\r\n")) < 0:
             return False
         block = self._data[self._at : self._at + BLOCK_BYTES]
         pieces = block.split(b"\r\n")
@@ -194,7 +203,11 @@ class Parser:
         if not count or list(map(_LENGTHS.__getitem__, map(len, arguments))) != lengths:
             self._one_by_one = self._at + len(block)
             return False
-        size = sum(map(len, lengths)) + sum(map(len, arguments)) + len(b"\r\n\r\n") * count
+        size = (
+            len(block) - len(pieces[-1])
+            if 2 * count == len(pieces) - 1
+            else sum(map(len, pieces[: 2 * count])) + len(b"\r\n\r\n") * count
+        )
         self._announce(size)
         self._arguments += arguments
         self._left -= count

@@ -69,34 +69,63 @@ class ReplyError(KvError):
     code = "BAD_REQUEST"
 
 
-def bulk(data: bytes) -> bytes:
+def bulk(data: Union[bytes, memoryview]) -> bytes:
     """The reply that bytes are."""
-    return b"$%d\r\n%b\r\n" % (len(data), data)
+    return b"\r\n".join((b"$%d" % len(data), data, b""))
 
 
-_LENGTHS = Lengths(b"\r\n$%d\r\n")
-_QUOTE, _BACKSLASH = b'"\\'
+_LENGTHS = Lengths(lambda size: b"\r\n$%d\r\n" % size)
+_QUOTE, BACKSLASH = b'"\\'
+
+BEYOND_STRINGS = b"#"
+"""Comes after the texts of all strings, and before those of other values."""
+
+INNER = slice(1, -1)
+"""Where the bytes of a string are in its text, unless it has escapes."""
+
+AROUND = Lengths(lambda size: (b"$%d\r\n" % (size - len(b'""')), b"\r\n"))
+"""What stands before and behind these bytes in a reply, by the length of the text."""
+
+SHORT = 256
+"""Bytes of a text, up to which many are quicker joined and cut than taken one by one."""
+
+
+def each_bulk(texts: Sequence[bytes]) -> List[bytes]:
+    """The replies that the texts of values are. Raises `TypeError` when one is missing."""
+    if _are_plain_strings(texts):
+        return [text[INNER].join(AROUND[len(text)]) for text in texts]
+    return [bulk(to_bytes(text)) for text in texts]
 
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
-    """The replies that the texts of values are, one after another."""
+    """The same, one after another."""
     size, count = len(texts[0]), len(texts) + 1
-    lines = b"\n".join([b'"', *texts, b'"'])
-    if lines[1 :: size + 1] == b"\n" * count and _BACKSLASH not in lines:
-        between = _LENGTHS[size - len(b'""')]
-        replies = lines.replace(b'"\n"', between)
-        if len(replies) == len(lines) + count * (len(between) - len(b'"\n"')):
-            return replies[2 : 2 - len(between)]  # all are strings of one length
-    datas = _datas_of(texts, lines[2:-2])
+    if size > SHORT:
+        is_plain = _are_plain_strings(texts)
+        datas = [text[INNER] for text in texts] if is_plain else list(map(to_bytes, texts))
+    else:
+        lines = b"\n".join([b'"', *texts, b'"'])
+        if lines[1 :: size + 1] == b"\n" * count and BACKSLASH not in lines:
+            between = _LENGTHS[size - len(b'""')]
+            replies = lines.replace(b'"\n"', between)
+            if len(replies) == len(lines) + count * (len(between) - len(b'"\n"')):
+                return replies[2 : 2 - len(between)]  # all are strings of one length
+        datas = _datas_of(texts, lines[2:-2])
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
     parts[1::2] = datas
-    return b"".join(parts)[2:]
+    parts[0] = parts[0][2:]
+    return b"".join(parts)
+
+
+def _are_plain_strings(texts: Sequence[bytes]) -> bool:
+    """Whether all are strings without escapes."""
+    return max(texts) < BEYOND_STRINGS and BACKSLASH not in b"".join(texts)
 
 
 def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
     """The bytes that texts stand for; they are often all strings, and seldom have escapes."""
-    if _BACKSLASH in lines:
+    if BACKSLASH in lines:
         return list(map(to_bytes, texts))
     datas = lines[1:-1].split(b'"\n"')
     if len(datas) == len(texts) and lines[0] == _QUOTE:

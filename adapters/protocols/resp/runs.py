@@ -18,8 +18,8 @@ from application.commands.strings import Put
 MAX_BYTES = 4 * 1024
 """Bytes of a GET or SET that came alone, at the most."""
 
-MAX_RUN_BYTES = 16 * 1024
-"""Bytes of a run, which is some hundreds of usual requests, at the most."""
+MAX_RUN_BYTES, MAX_RUN = 64 * 1024, 512
+"""Bytes of a run, and requests in it, at the most."""
 
 _ONE, _TWO = b"12"
 
@@ -106,13 +106,18 @@ def _read(
 ) -> Optional[Columns]:
     end = data.find(b"\r\n", _NAME) + 2
     head = HEADS.get(data[:end])
-    if head is None or data[-2:] != b"\r\n" or data.find(data[:end], end) < 0:
+    if head is None or data[-2:] != b"\r\n":
+        return None
+    size = data.find(data[:end], end, 2 * MAX_BYTES)
+    if len(data) > size * MAX_RUN:  # too many, most likely
         return None
     kind, shared, name = head
     text = data[:-2].decode("latin-1")  # as many characters as bytes
     is_ascii = text.isascii()
     try:
         keys, *values = columns_of(text, end)
+        if len(keys) > MAX_RUN:
+            return None
         if not is_ascii:
             keys = [key.encode("latin-1").decode() for key in keys]
     except (LookupError, ValueError):
