@@ -19,7 +19,6 @@ from application.commands.columns import kind_of
 from application.ports import (
     Closing,
     Codec,
-    Encoded,
     Executor,
     Link,
     Received,
@@ -54,6 +53,11 @@ _LOGIN = -1
 
 _BEGUN = object()
 """Stands for the outcome of a request that goes on in further turns, or has ended everything."""
+
+
+class _Reply(bytes):
+    """Stands for the outcome of a request that has been replied to."""
+
 
 Work = Generator[Optional[bytes], None, None]
 """A request that takes several turns: what to send in each of them, None for nothing yet."""
@@ -291,7 +295,7 @@ class Conversation:
             return replies
         window, self._requests = self._requests, []
         plain = self._plain if self._codec.longest <= self._service.harmless_bytes else _NONE
-        return self._codec.encode(window, self._execute_all(window, plain))
+        return self._execute_all(window, plain)
 
     def _answer_run(self, window: Sequence[Request], spent: int) -> bytes:
         """The shortest way for requests of one kind that need no closer look: they are executed at
@@ -312,7 +316,7 @@ class Conversation:
         """Executes one request only, since the next may be beyond what a client without the
         password may be told."""
         window, self._requests = self._requests[:1], self._requests[1:]
-        reply = self._codec.encode(window, self._execute_all(window, _NONE))
+        reply = self._execute_all(window, _NONE)
         if self.codec:
             if self.wants is Wants.INPUT and not self._link.has_time():
                 self.wants = Wants.TURN
@@ -322,11 +326,14 @@ class Conversation:
         self._end(Unauthenticated(f"{Gate.bounds} reached"))
         return b""
 
-    def _execute_all(self, window: List[Request], plain: AbstractSet[type]) -> List[object]:
-        """The outcomes of requests, up to one that takes turns of its own or ends the turn; those
+    def _execute_all(self, window: List[Request], plain: AbstractSet[type]) -> bytes:
+        """The replies to requests, up to one that takes turns of its own or ends the turn; those
         after it are kept for later."""
+        replies: List[bytes] = []
+        replied = 0
         outcomes: List[object] = []
-        for request in window:
+        """Those of the requests behind."""
+        for done, request in enumerate(window, 1):
             kind = type(request)
             try:
                 if kind in plain:
@@ -334,20 +341,25 @@ class Conversation:
                     self._counts[kind] += 1
                     if _is_large(outcome) and not self._link.has_time():
                         self.wants = Wants.TURN
-                        self._keep([Settled(request.id, outcome), *window[len(outcomes) + 1 :]])
+                        self._keep([Settled(request.id, outcome), *window[done:]])
                         break
                 else:
                     outcome = self._execute_special(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
                 outcome = self._refused(request, error)
             if outcome is _BEGUN:
-                self._keep(window[len(outcomes) + 1 :])
+                self._keep(window[done:])
                 break
-            outcomes.append(outcome)
+            if type(outcome) is _Reply:
+                replies += self._codec.encode(window[replied : done - 1], outcomes), outcome
+                replied, outcomes = done, []
+            else:
+                outcomes.append(outcome)
             if self._turn.is_over_after(outcome):
-                self._keep(window[len(outcomes) :])
+                self._keep(window[done:])
                 break
-        return outcomes
+        replies.append(self._codec.encode(window[replied:], outcomes))
+        return b"".join(replies)
 
     def _keep(self, requests: List[Request]) -> None:
         """Has requests executed later, unless the conversation is over."""
@@ -391,7 +403,7 @@ class Conversation:
         result = self._execute(request)
         if _texts_size(result) > LONG_BYTES:
             return self._start_long_request(self._stream(request, result))
-        return Encoded(self._encode(request, result))
+        return _Reply(self._encode(request, result))
 
     def _settle(self, request: Settled) -> object:
         if isinstance(request.outcome, KvError):

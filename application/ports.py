@@ -127,10 +127,6 @@ class Closing(KvError):
     """No error: the client asked for the end, as the outcome of a fatal `Settled` request."""
 
 
-class Encoded(bytes):
-    """Stands for an outcome whose reply is encoded already."""
-
-
 Request = Union[Command[Any], Settled]
 
 

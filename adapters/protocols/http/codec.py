@@ -26,7 +26,7 @@ from adapters.protocols.http.messages import (
 from adapters.protocols.http.routes import Site, opened
 from adapters.protocols.http.sender import Sender
 from application.commands import Auth
-from application.ports import Closing, Codec, Encoded, Link, Request, Settled, Steps
+from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from domain.errors import BadRequest, KvError, LoginRequired, Unauthenticated
 
 MAX_EVENTS = 64
@@ -99,8 +99,6 @@ class HttpCodec(Codec):
         return b"".join(map(self.encode_one, requests, outcomes))
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
-        if not self._is_due and isinstance(outcome, Encoded):
-            return outcome  # what this returned for the request before
         sent = outcome if isinstance(outcome, _Interim) else self._respond(request, outcome)
         self._is_due = False
         self._count()

@@ -28,7 +28,7 @@ from adapters.protocols.json_lines.requests import decode, diagnosis
 from application.commands import Batch, Command, Id
 from application.json_text import UNREADABLE
 from application.limits import Limits
-from application.ports import Codec, Encoded, Request, Settled, Steps
+from application.ports import Codec, Request, Settled, Steps
 from domain.errors import BadJson, KvError, TooLarge
 
 
@@ -129,8 +129,6 @@ class JsonLinesCodec(Codec):
         self.buffered = 0
 
     def _encode(self, request: Request, outcome: object) -> bytes:
-        if isinstance(outcome, Encoded):
-            return outcome
         if isinstance(outcome, KvError):
             return refusal(request.id, outcome)
         ids = [each.id for each in request.commands] if isinstance(request, Batch) else ()

@@ -16,7 +16,6 @@ from application.budget import Budget
 from application.channels import Channels, Delivery, Subscriber
 from application.commands import Command
 from application.glob import glob
-from application.ports import Encoded
 from domain.errors import KvError
 from domain.store import Store
 
@@ -94,7 +93,7 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
     apply = kind.add if adds else kind.remove
 
     def make(session: Session, arguments: Arguments) -> Action:
-        def action(store: Store, budget: Budget) -> Encoded:
+        def action(store: Store, budget: Budget) -> replies.Encoded:
             session.refuse_in_transaction(name.upper())
             channels, subscriber = session.shared.channels, session.subscriber
             output, parts = [pushed(session, subscriber.held)], budget.parts()
@@ -110,7 +109,7 @@ def _entry(prefix: str, word: str, arity: int) -> Entry:
             if not names:
                 output.append(_frame(session, name.encode(), None, subscriber.count))
             session.update()
-            return Encoded(b"".join(output))
+            return replies.Encoded(b"".join(output))
 
         return action
 

@@ -21,11 +21,10 @@ from adapters.protocols.resp.entries import (
     text_of,
 )
 from adapters.protocols.resp.parser import Arguments
-from adapters.protocols.resp.replies import Members, ReplyError, Status
+from adapters.protocols.resp.replies import Encoded, Members, ReplyError, Status
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.databases import database_number
-from application.ports import Encoded
 from domain.store import Store
 
 MAX_NAME = 1024

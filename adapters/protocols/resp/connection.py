@@ -25,12 +25,12 @@ from adapters.protocols.resp.entries import (
     text_of,
 )
 from adapters.protocols.resp.parser import Arguments
-from adapters.protocols.resp.replies import ReplyError, Status
+from adapters.protocols.resp.replies import Encoded, ReplyError, Status
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
 from application.commands import Auth, Ping
 from application.commands.base import renamed
-from application.ports import Closing, Encoded, Settled
+from application.ports import Closing, Settled
 from domain.errors import InvalidPassword
 from domain.store import Store
 

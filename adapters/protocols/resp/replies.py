@@ -26,7 +26,7 @@ from adapters.protocols.resp.lengths import Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
 from application.commands.strings import MGetEach
-from application.ports import Encoded, Request
+from application.ports import Request
 from domain.errors import (
     CrossSlot,
     DiskFull,
@@ -53,6 +53,10 @@ class Status(str):
 
 class Map(Dict[Any, Any]):
     """A result that becomes a map; unlike a dict, it holds no texts of values."""
+
+
+class Encoded(bytes):
+    """A result that is its reply."""
 
 
 class Members(List[Any]):

@@ -23,13 +23,12 @@ from adapters.protocols.resp.entries import (
     keys_of,
 )
 from adapters.protocols.resp.parser import Arguments
-from adapters.protocols.resp.replies import ReplyError, Status
+from adapters.protocols.resp.replies import Encoded, ReplyError, Status
 from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget, Exhausted, SharedBudget
 from application.commands import Command
 from application.commands.batch import check_cost
 from application.limits import Limits
-from application.ports import Encoded
 from domain.errors import KvError, TooLarge, detached
 from domain.store import Store
 
