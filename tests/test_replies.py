@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Dict, List, Tuple
 
 import pytest
@@ -15,8 +16,9 @@ from domain.errors import TooLarge
 
 PLENTY = 1 << 20
 
+keys = st.text(max_size=5) | st.text(alphabet='",\\k', max_size=5)
 texts = st.dictionaries(
-    st.text(max_size=5), st.sampled_from([b"0", b'"\\n"', b"[" + b"1," * 40 + b"1]"]), max_size=30
+    keys, st.sampled_from([b"0", b'"\\n"', b"[" + b"1," * 40 + b"1]"]), max_size=30
 )
 ids = st.one_of(st.just(UNSET), st.integers(0, 10**6), st.text(max_size=5))
 
@@ -29,6 +31,13 @@ def in_pieces(id: Id, result: Dict[str, bytes], bound: int) -> bytes:
             next(steps)
         except StopIteration as end:
             return b"".join(end.value)
+
+
+@given(id=ids, result=texts)
+def test_an_object_has_each_text_under_its_key(id: Id, result: Dict[str, bytes]) -> None:
+    reply = json.loads(replies.success(id, result, PLENTY))
+    assert reply.pop("result") == {key: json.loads(text) for key, text in result.items()}
+    assert reply == {"ok": True} if id is UNSET else {"id": id, "ok": True}
 
 
 @given(id=ids, result=texts)
