@@ -160,3 +160,7 @@ class Pause:
             self._wakes.add(wake)
             return left
         return 0.0
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """What `wake` would have woken is gone."""
+        self._wakes.discard(wake)

@@ -162,6 +162,7 @@ class Conversation:
         self._unread = b""
         self._requests = []
         self._codec.close()
+        self._service.pause.forget(self._link.wake)
         self._service.stats.clients.connected -= self._is_admitted
         self._is_admitted = False
 

@@ -33,16 +33,16 @@ class Service:
         limits: Limits,
         stats: ServerStats,
         long_requests: LongRequests,
+        pause: Pause,
         password: Optional[Password] = None,
-        pause: Optional[Pause] = None,
     ) -> None:
         self.executor = executor
         self.protocols = protocols
         self.limits = limits
         self.stats = stats
         self.long_requests = long_requests
+        self.pause = pause
         self.password = password
-        self.pause = pause or Pause(stats.clock)
         harmless = min(limits.max_key_bytes, len('"",') * limits.max_keys_per_request)
         self.harmless_bytes = min(harmless, limits.max_request_bytes)
         self.short_bytes = min(self.harmless_bytes, len('"",') * LONG_KEYS)

@@ -15,7 +15,7 @@ from adapters.client.worker import ThreadApi, Worker
 from adapters.process import resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
-from application.admission import LongRequests
+from application.admission import LongRequests, Pause
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -63,7 +63,13 @@ class LocalContainer(containers.DeclarativeContainer):
         ),
     )
     service = providers.Singleton(
-        Service, server_executor, protocols, limits, stats, providers.Singleton(LongRequests)
+        Service,
+        server_executor,
+        protocols,
+        limits,
+        stats,
+        providers.Singleton(LongRequests),
+        providers.Singleton(Pause, clock),
     )
     conversation = providers.Factory(Conversation, service, providers.Singleton(LoopbackLink))
     session = providers.Factory(

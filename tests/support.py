@@ -39,7 +39,7 @@ from adapters.client.tcp import TcpClient
 from adapters.gevent_tcp.server import GeventServer
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
-from application.admission import LongRequests
+from application.admission import LongRequests, Pause
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -153,7 +153,7 @@ def service_of(
     codec = partial(JsonLinesCodec, limits)
     protocols = FirstBytes([Protocol(begins_json_lines, codec)])
     stats = ServerStats("test", limits, clock, lambda: 1)
-    return Service(executor, protocols, limits, stats, LongRequests(), password)
+    return Service(executor, protocols, limits, stats, LongRequests(), Pause(clock), password)
 
 
 def session_of(

@@ -47,8 +47,9 @@ class Client:
         limits = Limits()
         stats = ServerStats("test", limits, world.clock, lambda: 1)
         executor = LocalExecutor(world.store, limits)
-        protocols = server_container().protocols()
-        service = Service(executor, protocols, limits, stats, LongRequests())
+        container = server_container()
+        protocols, pause = container.protocols(), container.pause()
+        service = Service(executor, protocols, limits, stats, LongRequests(), pause)
         self.conversation = DurableConversation(world.journal, service, self.link)
 
     def send(self, line: bytes) -> bytes:

@@ -874,6 +874,16 @@ def test_a_pause_holds_the_commands_of_all_clients_until_it_is_over(
     assert answer(talk, [held])
 
 
+def test_a_client_that_leaves_during_a_pause_is_not_woken_at_its_end() -> None:
+    container, link = server_container(), ParkedLink()
+    admin, talk = conversation(container), container.plain_conversation(link)
+    admin.receive(request(b"CLIENT", b"PAUSE", b"2000", b"WRITE"))
+    answer(talk, [request(b"SET", b"k", b"1")])
+    talk.close()
+    assert answer(admin, [request(b"CLIENT", b"UNPAUSE")]) == b"+OK\r\n"
+    assert link.n_wakes == 0
+
+
 def test_a_pause_is_not_made_less_by_another() -> None:
     clock = Clock()
     pause = Pause(clock)

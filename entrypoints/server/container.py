@@ -171,10 +171,10 @@ class ServerContainer(containers.DeclarativeContainer):
         limits,
         providers.Callable(version),
         providers.Object(time.time),
+        pause,
         providers.Callable(bool, config.password),
         providers.Callable(bool, config.data_dir),
         providers.Callable(bool, config.store),
-        pause,
     )
     http = providers.Singleton(
         Site,
@@ -198,7 +198,7 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     password = when(config.password, providers.Singleton(Password, config.password, clock))
     service = providers.Singleton(
-        Service, executor, protocols, limits, stats, long_requests, password, pause
+        Service, executor, protocols, limits, stats, long_requests, pause, password
     )
     plain_conversation: providers.Provider[Conversation] = when(
         config.data_dir,

@@ -14,7 +14,7 @@ from adapters.client.loopback import LoopbackLink
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.resp.codec import RespCodec
 from adapters.protocols.resp.session import Shared
-from application.admission import LongRequests
+from application.admission import LongRequests, Pause
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
@@ -75,12 +75,13 @@ def _least(keys: List[str]) -> str:
 
 def _converse(pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
     """What a new conversation sends, and whether it goes on."""
-    shared = Shared(LIMITS, "test", _still)
+    pause = Pause(_still)
+    shared = Shared(LIMITS, "test", _still, pause)
     shared.choose = _least
     protocols = FirstBytes([Protocol(lambda first: True, partial(RespCodec, shared))])
     executor = LocalExecutor(InMemoryStore(_still), LIMITS)
     stats = ServerStats("test", LIMITS, _still, lambda: 1)
-    service = Service(executor, protocols, LIMITS, stats, LongRequests())
+    service = Service(executor, protocols, LIMITS, stats, LongRequests(), pause)
     talk = Conversation(service, LoopbackLink())
     sent = answer(talk, [piece for piece in pieces if piece])
     while talk.wants is not Wants.END and talk._codec.has_pushed:

@@ -28,17 +28,17 @@ class Shared:
         limits: Limits,
         version: str,
         wall: Callable[[], float],
+        pause: Pause,
         has_password: bool = False,
         is_durable: bool = False,
         has_engine: bool = False,
-        pause: Optional[Pause] = None,
     ) -> None:
         self.limits = limits
         self.version = version
         self.wall = wall
+        self.pause = pause
         self.has_password = has_password
         self.is_durable = is_durable
-        self.pause = pause or Pause(wall)
         self.databases = Databases(are_restored=is_durable or has_engine)
         self.choose: Callable[[List[str]], str] = random.Random().choice
         self.watches = Watches()
