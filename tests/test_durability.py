@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple, Optional, cast
 
+import gevent
 import pytest
 from gevent.event import Event
 
 from adapters.client.loopback import LoopbackLink
-from adapters.storage.journal import background, queue
-from adapters.storage.journal.disk import RESERVE
+from adapters.storage.journal import background, queue, upkeep
+from adapters.storage.journal.disk import RESERVE, File
+from adapters.storage.journal.files import NEW
 from adapters.storage.journal.journal import Journal
 from adapters.storage.journal.writer import LOOK_BYTES
 from application.admission import LongRequests
@@ -22,6 +25,7 @@ from application.service import Service
 from application.stats import ServerStats
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
+from tests.disks import FaultyDisk
 from tests.journal_world import World
 from tests.support import TIMEOUT, Clock, finish, server_container, wanted
 
@@ -364,6 +368,66 @@ def test_a_client_that_is_gone_while_it_waits_harms_no_other(world: World) -> No
     gone.conversation.close()
     world.background.work()
     assert other.receive() == TRUE
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told_whole"),
+    [(OSError("broken"), False), (MemoryError(), False), (ZeroDivisionError(), True)],
+)
+@pytest.mark.parametrize("fails", ["writing", "reading the store"])
+def test_a_rewrite_that_fails_is_given_up_logged_once_and_not_due_again_at_once(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    is_told_whole: bool,
+    fails: str,
+) -> None:
+    monkeypatch.setattr(background, "TICK_SECONDS", 0)
+    monkeypatch.setattr(upkeep, "RETRY_TICKS", 1000)
+    monkeypatch.setattr(upkeep, "MIN_REWRITE", 0)
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    def create(name: str) -> File:
+        file = FaultyDisk.create(world.disk, name)
+        if name.endswith(NEW) and fails == "writing":
+            monkeypatch.setattr(file, "write", fail)
+        return file
+
+    monkeypatch.setattr(world.disk, "create", create)
+    if fails == "reading the store":
+        monkeypatch.setattr(world.store, "copy_shard", fail)
+    with looked_after(world), gevent.Timeout(TIMEOUT):
+        while not caplog.records:
+            gevent.sleep(0)
+        for _ in range(10):
+            assert not world.journal.upkeep.is_due()
+            gevent.sleep(0)
+        assert not world.journal.figures().rewriting
+        assert sorted(world.disk.names()) == ["journal-0000000001", "journal-0000000002"]
+    (record,) = caplog.records
+    assert record.message == "could not rewrite the journal"
+    assert bool(record.exc_info) is is_told_whole
+
+
+@contextlib.contextmanager
+def looked_after(world: World) -> Iterator[None]:
+    """Has a world's journal kept as a server does, its thread among the greenlets."""
+
+    def work() -> None:
+        while True:
+            world.background.work()
+            gevent.sleep(0)
+
+    keeper, thread = background.JournalKeeper(world.journal), gevent.spawn(work)
+    keeper.start()
+    try:
+        yield
+    finally:
+        keeper.stop()
+        thread.kill()
 
 
 class EndlessRewrite:

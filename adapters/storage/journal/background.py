@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from queue import SimpleQueue
-from typing import Any, Callable, Deque, Tuple, TypeVar, Union
+from typing import Any, Callable, Deque, Optional, Tuple, TypeVar, Union
 
 import gevent
 from gevent.monkey import get_original
@@ -100,13 +100,14 @@ class JournalKeeper:
     def _rewrite_if_due(self) -> None:
         if not self._upkeep.is_due():
             return
-        for job in self._upkeep.rewrite():
-            if job:
-                outcome = self._thread.apply(_caught, (job,))
-                if isinstance(outcome, OSError):
-                    self._upkeep.abandon_rewrite(outcome)
-                    return
-            gevent.sleep(PAUSE_SECONDS)
+        try:
+            for job in self._upkeep.rewrite():
+                failure = self._thread.apply(_error_of, (job,)) if job else None
+                if failure:
+                    raise failure
+                gevent.sleep(PAUSE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - a bug, too, would be met again in a second
+            self._upkeep.abandon_rewrite(error)
 
 
 def _repeat(job: Callable[[], None]) -> None:
@@ -117,6 +118,15 @@ def _repeat(job: Callable[[], None]) -> None:
             job()
         except Exception:
             log.exception("the journal's upkeep failed")
+
+
+def _error_of(job: Callable[[], object]) -> Optional[Exception]:
+    """What a job raises; gevent's pool would write it to the standard error, too."""
+    try:
+        job()
+    except Exception as error:  # noqa: BLE001 - it is raised where the job was handed over
+        return error
+    return None
 
 
 def _caught(job: Callable[[], R]) -> Union[R, OSError]:

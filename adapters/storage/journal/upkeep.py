@@ -77,9 +77,11 @@ class Upkeep:
         self.snapshot_bytes, self._writer.figures.old_size = rewrite.size, 0
         log.info("rewrote the journal", extra={"bytes": rewrite.size})
 
-    def abandon_rewrite(self, error: OSError) -> None:
-        """A job of it failed."""
-        log.error("could not rewrite the journal", extra={"why": str(error)})
+    def abandon_rewrite(self, error: Exception) -> None:
+        """It failed. What is neither the disk's error nor want of memory is a bug."""
+        bug = None if isinstance(error, (OSError, MemoryError)) else error
+        why = str(error) or type(error).__name__
+        log.error("could not rewrite the journal", extra={"why": why}, exc_info=bug)
         self._pause = RETRY_TICKS
         rewrite, self._rewrite = self._rewrite, None
         if rewrite:
