@@ -1,15 +1,18 @@
 """What one request may spend.
 
 Rule: what a request makes the server open and answer is charged before the work is done, so that a
-request over a bound is refused instead of finished late. `limits` has the bounds.
+request over a bound is refused instead of finished late. `limits` has the bounds, and `report`
+makes of a store's figures what INFO returns, those of the server before it included.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Type
+from typing import Callable, ClassVar, Type
 
 from application.limits import Limits
+from application.stats import Report
 from domain.errors import TooLarge
+from domain.store import Stats
 
 
 class Exhausted(TooLarge):
@@ -21,12 +24,13 @@ class Budget:
 
     _error: ClassVar[Type[TooLarge]] = TooLarge
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, report: Callable[[Stats], Report] = Report) -> None:
         self.limits = limits
+        self.report = report
 
     def parts(self) -> Budget:
         """A budget for what one command does in several parts, which adds them up."""
-        return SharedBudget(self.limits)
+        return SharedBudget(self.limits, self.report)
 
     def open(self, n_bytes: int) -> None:
         """Charge for decoding `n_bytes` of stored or sent JSON, or for what takes as long; raises
@@ -55,8 +59,8 @@ class SharedBudget(Budget):
 
     _error = Exhausted
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, limits: Limits, report: Callable[[Stats], Report] = Report) -> None:
+        super().__init__(limits, report)
         self._opened = 0
         self._converted = 0
         self._replied = 0

@@ -27,7 +27,6 @@ from application.ports import (
     Wants,
 )
 from application.service import LONG_BYTES, LONG_KEYS, Service
-from application.stats import Report
 from application.turn import TURN_BYTES, Turn
 from domain.errors import (
     Internal,
@@ -422,8 +421,6 @@ class Conversation:
 
     def _encode(self, request: Command[Any], result: object) -> bytes:
         """The reply to a command that was carried out; raises `TooLarge`."""
-        if type(result) is Report:
-            self._service.stats.complete(result)
         reply = self._codec.encode([request], [result])
         self._counts[type(request)] += 1
         return reply

@@ -15,19 +15,26 @@ from application.commands import Command, Results
 from application.limits import DEFAULTS, Limits
 from application.ports import Executor, Pipelined, Steps
 from application.snapshot_read import STEP_KEYS, SteppedStore
+from application.stats import Report
 from domain.effects import Observable
 from domain.errors import KvError, Unavailable
-from domain.store import Maintained, Store
+from domain.store import Maintained, Stats, Store
 
 R = TypeVar("R")
 
 
 class LocalExecutor(Executor):
-    """Runs commands on a store in this process, each within `limits`."""
+    """Runs commands on a store in this process, each within `limits`; `report` makes of the store's
+    figures what INFO returns."""
 
-    def __init__(self, store: Store, limits: Limits = DEFAULTS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits = DEFAULTS,
+        report: Callable[[Stats], Report] = Report,
+    ) -> None:
         self._store = store
-        self._budget = Budget(limits)
+        self._budget = Budget(limits, report)
         self._stepped = _stepped(store)
 
     def execute(self, command: Command[R]) -> R:

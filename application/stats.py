@@ -168,8 +168,9 @@ class ServerStats:
         """How many of each kind were carried out, by protocol."""
         self.errors: Counter[str] = Counter()
 
-    def complete(self, report: Report) -> Report:
-        """The report of a store, with the figures of the server before it."""
+    def report(self, keyspace: Stats) -> Report:
+        """The figures of a store and of the server before it."""
+        report = Report(keyspace)
         report.server = ServerReport(
             version=self._version,
             uptime=round(self.clock() - self._started, 3),

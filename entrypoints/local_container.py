@@ -45,15 +45,15 @@ class LocalContainer(containers.DeclarativeContainer):
     clock = providers.Object(time.monotonic)
     store: providers.Provider[Store] = providers.Singleton(InMemoryStore, clock)
     limits = providers.Singleton(Limits)
-    server_executor: providers.Provider[Executor] = providers.Singleton(
-        LocalExecutor, store, limits
-    )
     stats = providers.Singleton(
         ServerStats,
         providers.Callable(version),
         limits,
         clock,
         resident_memory=providers.Object(resident_memory),
+    )
+    server_executor: providers.Provider[Executor] = providers.Singleton(
+        LocalExecutor, store, limits, stats.provided.report
     )
     json_lines = providers.Factory(JsonLinesCodec, limits)
     protocols = providers.Singleton(

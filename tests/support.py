@@ -140,7 +140,17 @@ class Clock:
 
 def new_session(limits: Limits = Limits(), store: Optional[Store] = None) -> Conversation:  # noqa: B008 - immutable
     """A conversation with a store of its own."""
-    return session_of(LocalExecutor(store or InMemoryStore(time.monotonic), limits), limits)
+    stats = stats_of(limits)
+    executor = LocalExecutor(store or InMemoryStore(time.monotonic), limits, stats.report)
+    return session_of(executor, limits, stats=stats)
+
+
+def stats_of(
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    clock: Callable[[], float] = time.monotonic,
+) -> ServerStats:
+    """The statistics of a server in this process."""
+    return ServerStats("test", limits, clock, lambda: 1)
 
 
 def service_of(
@@ -148,11 +158,12 @@ def service_of(
     limits: Limits = Limits(),  # noqa: B008 - immutable
     clock: Callable[[], float] = time.monotonic,
     password: Optional[Password] = None,
+    stats: Optional[ServerStats] = None,
 ) -> Service:
     """What the conversations of a server with an executor share."""
     codec = partial(JsonLinesCodec, limits)
     protocols = FirstBytes([Protocol(begins_json_lines, codec)])
-    stats = ServerStats("test", limits, clock, lambda: 1)
+    stats = stats or stats_of(limits, clock)
     return Service(executor, protocols, limits, stats, LongRequests(), Pause(clock), password)
 
 
@@ -160,9 +171,10 @@ def session_of(
     executor: Executor,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     clock: Callable[[], float] = time.monotonic,
+    stats: Optional[ServerStats] = None,
 ) -> Conversation:
     """A conversation with an executor."""
-    return Conversation(service_of(executor, limits, clock), LoopbackLink())
+    return Conversation(service_of(executor, limits, clock, stats=stats), LoopbackLink())
 
 
 def loopback(clock: Callable[[], float] = time.monotonic) -> Loopback:

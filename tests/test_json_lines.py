@@ -207,7 +207,7 @@ def test_a_run_that_is_refused_is_not_executed_again(
     line: bytes, outcomes: List[Any], asked: int
 ) -> None:
     store = Away(lambda: 0.0)
-    session = session_of(LocalExecutor(store))
+    session = new_session(store=store)
     outcomes = ["UNAVAILABLE" if n == 1 else outcome for n, outcome in enumerate(outcomes)]
     assert replies(answer(session, [line * 3])) == outcomes
     assert store.asked == asked
@@ -232,6 +232,15 @@ def test_info_counts_executed_and_refused_commands() -> None:
     session.close()
     again = json.loads(answer(_session(), [b'{"type":"INFO"}\n']))["result"]
     assert again["commands"] == {}
+
+
+def test_info_in_a_batch_returns_what_it_returns_by_itself() -> None:
+    alone = json.loads(answer(_session(), [b'{"type":"INFO"}\n']))["result"]
+    batch = b'{"type":"BATCH","commands":[{"type":"SET","key":"k","value":1},{"type":"INFO"}]}\n'
+    _, reply = json.loads(answer(_session(), [batch]))["result"]
+    within = reply["result"]
+    assert within.keys() == alone.keys()
+    assert within["keyspace"]["keys"] == within["server"]["connected_clients"] == 1
 
 
 def test_the_id_comes_back_first_whatever_becomes_of_the_request() -> None:

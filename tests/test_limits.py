@@ -18,7 +18,16 @@ from application.limits import Limits
 from application.ports import Wants
 from application.turn import TURN_BYTES
 from domain.memory import InMemoryStore
-from tests.support import Clock, answer, finish, new_session, service_of, session_of, wanted
+from tests.support import (
+    Clock,
+    answer,
+    finish,
+    new_session,
+    service_of,
+    session_of,
+    stats_of,
+    wanted,
+)
 from tests.test_json_lines import replies
 
 PING = b'{"type":"PING"}\n'
@@ -490,8 +499,9 @@ class House:
 
     def __init__(self, limits: Limits) -> None:
         self.ledger = Ledger(limits.max_input_bytes)
-        self._service = service_of(LocalExecutor(InMemoryStore(Clock()), limits), limits, Clock())
-        self.stats = self._service.stats
+        self.stats = stats_of(limits)
+        executor = LocalExecutor(InMemoryStore(Clock()), limits, self.stats.report)
+        self._service = service_of(executor, limits, Clock(), stats=self.stats)
 
     def session(self) -> Conversation:
         link = LoopbackLink()

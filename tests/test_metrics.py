@@ -79,7 +79,7 @@ def test_the_path_of_each_figure_leads_somewhere_in_a_report_with_all_parts() ->
     )
     engine = EngineReport("valkey", "9.0.0", "master", 1)
     stats = ServerStats("1.0", Limits(), Clock(), lambda: 1, lambda: journal, lambda: engine)
-    report = stats.complete(Report(Stats(1, memory=1, max_memory=1)))
+    report = stats.report(Stats(1, memory=1, max_memory=1))
     assert [figure for figure in FIGURES if value_at(figure.path, report) is None] == []
 
 

@@ -572,6 +572,11 @@ def test_info_has_the_sections_that_are_asked_for() -> None:
     assert b"connected_clients:1\r\n" in some
 
 
+def test_info_in_a_transaction_tells_of_the_server() -> None:
+    told = said(request(b"MULTI"), request(b"INFO", b"clients"), request(b"EXEC"))
+    assert b"connected_clients:1\r\n" in told
+
+
 @pytest.mark.parametrize(
     "sent",
     [

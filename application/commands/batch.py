@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Collection, Iterable, List, Optional, Tuple, Type, Union
 
-from application.budget import Budget, SharedBudget
+from application.budget import Budget
 from application.commands import connection, counters, expiry, keyspace, values
 from application.commands.base import QUICK_KEYS, Command, Id, register, registered
 from application.json_text import json_size
@@ -49,7 +49,7 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
         """The results; raises `TooLarge` when the commands cost more than one request may, or
         their results are more than one reply can hold, and nothing has been done then."""
         check_cost(self.commands, budget.limits)
-        return store.atomically(partial(self._run_all, budget.limits))
+        return store.atomically(partial(self._run_all, budget))
 
     def named_keys(self) -> Collection[str]:
         return [key for command in self.commands for key in command.named_keys()]
@@ -64,9 +64,10 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
     def may_write(self) -> bool:
         return any(command.may_write() for command in self.commands)
 
-    def _run_all(self, limits: Limits, store: Store) -> List[object]:
+    def _run_all(self, whole: Budget, store: Store) -> List[object]:
+        """Has a budget of its own, since a store may run it again."""
         results: List[object] = []
-        budget = SharedBudget(limits)
+        budget = whole.parts()
         budget.reply(_around(self.id))
         for command in self.commands:
             try:

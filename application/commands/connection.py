@@ -27,7 +27,7 @@ class Info(Command[Report], tag="INFO", gc=False):
     cost = 100
 
     def run(self, store: Store, budget: Budget) -> Report:
-        return Report(store.stats())
+        return budget.report(store.stats())
 
 
 @register

@@ -151,7 +151,6 @@ class ServerContainer(containers.DeclarativeContainer):
     )
     journal_keeper = providers.Singleton(JournalKeeper, journal)
     limits = providers.Singleton(Limits, **_settings(config, Limits.__struct_fields__))
-    executor: providers.Provider[Executor] = providers.Singleton(LocalExecutor, store, limits)
     describe_engine = when(config.store, store.provided.describe)
     ledger = providers.Singleton(Ledger, limits.provided.max_input_bytes)
     stats = providers.Singleton(
@@ -163,6 +162,9 @@ class ServerContainer(containers.DeclarativeContainer):
         journal=when(config.data_dir, journal.provided.figures),
         engine=describe_engine,
         ledger=ledger,
+    )
+    executor: providers.Provider[Executor] = providers.Singleton(
+        LocalExecutor, store, limits, stats.provided.report
     )
     long_requests = providers.Singleton(LongRequests)
     pause = providers.Singleton(Pause, clock)

@@ -44,7 +44,7 @@ from domain.errors import BY_CODE, BadRequest, KvError, Unavailable
 from domain.memory import InMemoryStore
 from domain.store import Store
 from tests.fuzz.resp import check_resp
-from tests.support import answer, session_of
+from tests.support import answer, session_of, stats_of
 
 CUT = b"\xfe"
 
@@ -103,7 +103,9 @@ def _converse(store: Store, pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
     on."""
     with contextlib.ExitStack() as low:
         low.enter_context(mock.patch.object(Times, "note"))  # INFO's turns depend on the cuts
-        talk = session_of(LocalExecutor(store, LIMITS), LIMITS, _stopped_clock)
+        stats = stats_of(LIMITS, _stopped_clock)
+        executor = LocalExecutor(store, LIMITS, stats.report)
+        talk = session_of(executor, LIMITS, _stopped_clock, stats)
         for module in (conversation, turn):
             low.enter_context(mock.patch.object(module, "TURN_BYTES", PORTION))
         low.enter_context(mock.patch.object(server_lines, "BLOCK_BYTES", BLOCK))

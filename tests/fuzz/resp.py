@@ -79,8 +79,8 @@ def _converse(pieces: Sequence[bytes]) -> Tuple[bytes, bool]:
     shared = Shared(LIMITS, "test", _still, pause)
     shared.choose = _least
     protocols = FirstBytes([Protocol(lambda first: True, partial(RespCodec, shared))])
-    executor = LocalExecutor(InMemoryStore(_still), LIMITS)
     stats = ServerStats("test", LIMITS, _still, lambda: 1)
+    executor = LocalExecutor(InMemoryStore(_still), LIMITS, stats.report)
     service = Service(executor, protocols, LIMITS, stats, LongRequests(), pause)
     talk = Conversation(service, LoopbackLink())
     sent = answer(talk, [piece for piece in pieces if piece])

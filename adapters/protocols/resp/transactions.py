@@ -25,10 +25,9 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import Encoded, ReplyError, Status
 from adapters.protocols.resp.session import Queue, Session
-from application.budget import Budget, Exhausted, SharedBudget
+from application.budget import Budget, Exhausted
 from application.commands import Command
 from application.commands.batch import check_cost
-from application.limits import Limits
 from domain.errors import KvError, TooLarge, detached
 from domain.store import Store
 
@@ -100,7 +99,7 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
             return Encoded(b"_\r\n" if session.is_version_3 else b"*-1\r\n")
         try:
             check_cost(queue.commands, budget.limits)
-            return Encoded(store.atomically(partial(self._run_all, budget.limits)))
+            return Encoded(store.atomically(partial(self._run_all, budget)))
         except TooLarge as error:
             raise aborted(error) from error
 
@@ -118,10 +117,10 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     def may_write(self) -> bool:
         return any(command.may_write() for command in self._commands)
 
-    def _run_all(self, limits: Limits, store: Store) -> bytes:
+    def _run_all(self, whole: Budget, store: Store) -> bytes:
         """Has a budget of its own, since a store may run it again."""
         parts: List[bytes] = []
-        budget, size, most = SharedBudget(limits), 0, limits.max_reply_bytes // READ_SHARE
+        budget, size, most = whole.parts(), 0, whole.limits.max_reply_bytes // READ_SHARE
         for command in self._commands:
             result: object
             try:
