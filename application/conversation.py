@@ -422,7 +422,8 @@ class Conversation:
     def _encode(self, request: Command[Any], result: object) -> bytes:
         """The reply to a command that was carried out; raises `TooLarge`."""
         reply = self._codec.encode([request], [result])
-        self._counts[type(request)] += 1
+        for each in request.carried_out():
+            self._counts[type(each)] += 1
         return reply
 
     def _refused(self, request: Request, error: Exception) -> KvError:
@@ -475,7 +476,8 @@ class Conversation:
         try:
             if size > LONG_BYTES:
                 pieces = yield from self._codec.encode_in_steps(command, result)
-                self._counts[type(command)] += 1
+                for each in command.carried_out():
+                    self._counts[type(each)] += 1
                 yield from pieces
             else:
                 yield self._encode(command, result)

@@ -243,6 +243,17 @@ def test_info_in_a_batch_returns_what_it_returns_by_itself() -> None:
     assert within["keyspace"]["keys"] == within["server"]["connected_clients"] == 1
 
 
+@pytest.mark.parametrize("size", [1, 300_000])
+def test_the_commands_in_a_batch_are_counted_beside_it_unless_it_is_refused(size: int) -> None:
+    session = new_session()
+    get, incr = b'{"type":"GET","key":"k"}', b'{"type":"INCR","key":"k"}'
+    answer(session, [b'{"type":"SET","key":"k","value":"%b"}\n' % (b"x" * size)])
+    for commands in (b"%b,%b" % (get, get), b"%b,%b" % (get, incr)):
+        answer(session, [b'{"type":"BATCH","commands":[%b]}\n' % commands])
+    report = json.loads(answer(session, [b'{"type":"INFO"}\n']))["result"]
+    assert report["commands"] == {"SET": 1, "BATCH": 1, "GET": 2}
+
+
 def test_the_id_comes_back_first_whatever_becomes_of_the_request() -> None:
     for line in (b'{"type":"PING","id":7}', b'{"id":7,"type":"NO"}', b'{"id":7,"type":"GET"}'):
         assert answer(_session(), [line + b"\n"]).startswith(b'{"id":7,"ok":')

@@ -598,6 +598,14 @@ def test_a_command_is_counted_by_the_name_that_was_sent(sent: bytes) -> None:
         assert answered.count(b"cmdstat_") == 1
 
 
+def test_the_commands_of_a_transaction_are_counted_beside_it_unless_they_are_refused() -> None:
+    queued = [b"SET k x", b"GET k", b"INCR k", b"PING", b"GET k"]
+    words = [b"MULTI", *queued, b"EXEC", b"MULTI", b"PING", b"NOPE", b"EXEC", b"INFO commandstats"]
+    told = said(*[request(*each.split()) for each in words])
+    counted = dict(re.findall(rb"cmdstat_(\w+):calls=(\d+)", told))
+    assert counted == {b"multi": b"2", b"exec": b"1", b"set": b"1", b"get": b"2", b"ping": b"1"}
+
+
 def test_commands_and_settings_are_told_from_the_one_table() -> None:
     told = said(request(b"COMMAND", b"INFO", b"get", b"missing"))
     assert told.startswith(b"*2\r\n*10\r\n$3\r\nget\r\n:2\r\n")

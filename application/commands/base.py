@@ -135,6 +135,10 @@ class Command(
         """The keys that the reply tells something of; None for those of the whole store."""
         return None if self.touches_keyspace() else self.named_keys()
 
+    def carried_out(self) -> Sequence[Command[Any]]:
+        """The commands that were carried out when it was, for the statistics."""
+        return (self,)
+
 
 class OneKey(Command[R], kw_only=False, gc=False):
     """A command on a single key."""

@@ -7,7 +7,18 @@ knows nothing of replies; what all of them spend together is within the bounds o
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Collection, Iterable, List, Optional, Tuple, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Collection,
+    Iterable,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from application.budget import Budget
 from application.commands import connection, counters, expiry, keyspace, values
@@ -63,6 +74,9 @@ class Batch(Command[List[object]], tag="BATCH", kw_only=False):
 
     def may_write(self) -> bool:
         return any(command.may_write() for command in self.commands)
+
+    def carried_out(self) -> Sequence[Command[Any]]:
+        return (self, *self.commands)
 
     def _run_all(self, whole: Budget, store: Store) -> List[object]:
         """Has a budget of its own, since a store may run it again."""

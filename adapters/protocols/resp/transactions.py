@@ -7,7 +7,7 @@ BATCH, over which nothing is done; a command that is refused by itself undoes no
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, Collection, List, Optional
+from typing import Any, Callable, Collection, List, Optional, Sequence
 
 from msgspec import field
 
@@ -85,6 +85,8 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     session: Session
     queue: Optional[Queue]
     watched: List[str] = field(default_factory=list)
+    done: List[Command[Any]] = field(default_factory=list)
+    """Those of the queue that were not refused."""
 
     def run(self, store: Store, budget: Budget) -> Any:
         session, queue = self.session, self.queue
@@ -117,14 +119,19 @@ class Exec(Command[Any], tag="EXEC", kw_only=False, gc=False):
     def may_write(self) -> bool:
         return any(command.may_write() for command in self._commands)
 
+    def carried_out(self) -> Sequence[Command[Any]]:
+        return (self, *self.done)
+
     def _run_all(self, whole: Budget, store: Store) -> bytes:
         """Has a budget of its own, since a store may run it again."""
         parts: List[bytes] = []
+        self.done.clear()
         budget, size, most = whole.parts(), 0, whole.limits.max_reply_bytes // READ_SHARE
         for command in self._commands:
             result: object
             try:
                 result = command.run(store, budget)
+                self.done.append(command)
             except Exhausted:
                 raise
             except KvError as error:
