@@ -74,9 +74,13 @@ class Wire(LoopbackLink):
         super().__init__()
         self.name = "192.0.2.1:5000"
         self.delays: List[float] = []
+        self.delivered: List[bytes] = []
 
     def wake_after(self, seconds: float) -> None:
         self.delays.append(seconds)
+
+    def deliver(self, reply: bytes) -> None:
+        self.delivered.append(reply)
 
 
 class Inner:
@@ -263,6 +267,23 @@ class TestConversation:
         client.shake_hands()
         assert b"PONG" in client.ask(PING)
         assert b"PONG" not in b"".join(client.said)
+
+    def test_a_reply_that_is_delivered_later_is_encrypted(self, files: Files, inner: Inner) -> None:
+        wire, links = Wire(), []
+
+        def opened(link: Link) -> Conversation:
+            links.append(link)
+            return inner.open(link)
+
+        session = TlsConversation(certificates(files), opened, wire)
+        client = Client(session, trusting(files.authority, None, None))
+        client.shake_hands()
+        links[0].deliver(PONG)
+        assert wire.delivered
+        assert b"PONG" not in b"".join(wire.delivered)
+        client.is_given(b"".join(wire.delivered))
+        assert client.read() == PONG
+        assert client.ask(PING) == PONG
 
     def test_a_partial_request_in_tls_has_the_id_of_the_inner_conversation(
         self, connect: Connect

@@ -64,6 +64,27 @@ class Certificates:
         self.context = context
 
 
+def _nothing(output: bytes) -> bytes:
+    return b""
+
+
+class TlsLink:
+    """The link of the inner conversation: the outer one's, but that what is delivered is encrypted.
+    It refers to its conversation, which refers to it, only while that is open."""
+
+    def __init__(self, link: Link) -> None:
+        self.name = link.name
+        self.account = link.account
+        self.wake = link.wake
+        self.wake_after = link.wake_after
+        self.has_time = link.has_time
+        self.encrypt: Callable[[bytes], bytes] = _nothing
+        self._deliver = link.deliver
+
+    def deliver(self, reply: bytes) -> None:
+        self._deliver(self.encrypt(reply))
+
+
 class TlsConversation(Conversation):
     """The server's side of a TLS connection around the inner conversation; see
     `ports.Conversation`."""
@@ -74,8 +95,8 @@ class TlsConversation(Conversation):
         new_conversation: Callable[[Link], Conversation],
         link: Link,
     ) -> None:
-        self._inner = new_conversation(link)
-        self._link = link
+        self._link = TlsLink(link)
+        self._inner = new_conversation(self._link)
         self._input, self._output = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = certificates.context.wrap_bio(self._input, self._output, server_side=True)
         self._received: Deque[bytes] = deque()
@@ -86,6 +107,7 @@ class TlsConversation(Conversation):
         self._has_ended = False
         self._has_more = False
         self._buffered = 0
+        self._link.encrypt = partial(self._take_turn, self._write)
 
     @property
     def wants(self) -> Wants:
@@ -112,14 +134,16 @@ class TlsConversation(Conversation):
 
     def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         self._received += _pieces(data)
-        return self._take_turn(b"")
+        return self._take_turn(self._converse, b"")
 
     def advance(self) -> bytes:
-        return self._take_turn(self._inner.advance() if self._has_shaken_hands else b"")
+        output = self._inner.advance() if self._has_shaken_hands else b""
+        return self._take_turn(self._converse, output)
 
-    def _take_turn(self, output: bytes) -> bytes:
+    def _take_turn(self, step: Callable[[bytes], None], output: bytes) -> bytes:
+        """Takes a step with output of the inner conversation; returns what is to be sent."""
         try:
-            self._converse(output)
+            step(output)
         except ssl.SSLWantReadError:
             self._has_more = False
         except ssl.SSLError as error:
@@ -146,6 +170,7 @@ class TlsConversation(Conversation):
     def close(self) -> None:
         self._received.clear()
         self._inner.close()
+        self._link.encrypt = _nothing
 
     def _converse(self, output: bytes) -> None:
         """Encrypts `output`, then decrypts, hands in and encrypts until the turn is over, or there
