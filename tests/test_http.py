@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Tuple, Type
 
 import h11
 import pytest
@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.http.codec import begins_http
+from adapters.protocols.http.messages import refusal
 from application.ports import Conversation, Wants
+from domain.errors import BY_CODE, Blame, KvError, TimedOut
 from entrypoints.server.container import ServerContainer
 from tests.support import answer, server_container
 
@@ -246,6 +248,24 @@ def test_a_refusal_has_a_code_to_act_on(
         peer.ask("PUT", "/v1/keys/k", b"2", **JSON)
     refused = peer.ask(method, "/v1/keys/k", body, **headers)
     assert (refused.status, refused.json["code"]) == (status, code)
+
+
+class Strange(KvError):
+    """An error of the server's that HTTP knows nothing of."""
+
+
+class Mistaken(KvError):
+    """The same of a client's."""
+
+    blame = Blame.CLIENT
+
+
+@pytest.mark.parametrize(
+    "kind", sorted({*BY_CODE.values(), Strange, Mistaken} - {TimedOut}, key=str)
+)
+def test_a_status_tells_who_is_to_blame(kind: Type[KvError]) -> None:
+    is_the_clients = kind.blame is Blame.CLIENT
+    assert refusal(kind("what was wrong")).status // 100 == (4 if is_the_clients else 5)
 
 
 @pytest.mark.parametrize(

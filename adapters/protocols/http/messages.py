@@ -29,10 +29,9 @@ from application.commands.documents import ConditionFailed
 from application.json_patch import PatchConflict
 from application.ports import Closing
 from domain.errors import (
-    BadJson,
     BadRequest,
+    Blame,
     CrossSlot,
-    Internal,
     KvError,
     NotANumber,
     OutOfMemory,
@@ -42,7 +41,6 @@ from domain.errors import (
     TooManyClients,
     Unauthenticated,
     Unavailable,
-    UnknownCommand,
 )
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -223,7 +221,8 @@ def problem(
 
 def refusal(error: KvError) -> Response:
     """The response to a request that was refused."""
-    status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 500)
+    usual = 400 if error.blame is Blame.CLIENT else 500
+    status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), usual)
     return problem(status, str(error), error.code, _HEADERS.get(status, ()), error.index)
 
 
@@ -236,17 +235,14 @@ _HEADERS: Dict[int, Headers] = {
 _STATUSES: Dict[Type[Any], int] = {
     PatchConflict: 409,
     ConditionFailed: 412,
-    BadJson: 400,
-    BadRequest: 400,
-    UnknownCommand: 400,
     Unauthenticated: 401,
     TimedOut: 408,
     TooLarge: 413,
     NotANumber: 422,
     OutOfRange: 422,
-    Internal: 500,
     TooManyClients: 503,
     Unavailable: 503,
     OutOfMemory: 507,
     CrossSlot: 422,
 }
+"""Those of the errors of which HTTP says more than who is to blame."""
