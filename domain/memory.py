@@ -60,7 +60,7 @@ class InMemoryStore:
     `clock` returns seconds that never go back, such as `time.monotonic`.
     """
 
-    traits = Traits(blocks=False, atomic=True)
+    traits = Traits(blocks=False)
     _counting = False
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -57,11 +57,9 @@ class ShardCopy(NamedTuple):
 
 
 class Traits(NamedTuple):
-    """What a store is: whether its methods wait, so that other greenlets run meanwhile, and
-    whether the methods on many keys, and `atomically`, are atomic over all of them."""
+    """What a store is: whether its methods wait, so that other greenlets run meanwhile."""
 
     blocks: bool
-    atomic: bool
 
 
 @dataclass

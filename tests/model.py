@@ -14,7 +14,7 @@ R = TypeVar("R")
 class ModelStore:
     """Texts with the time that they last until, in one dict."""
 
-    traits = Traits(blocks=False, atomic=True)
+    traits = Traits(blocks=False)
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

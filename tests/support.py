@@ -85,7 +85,7 @@ class BlockingStore:
     """A store that waits before each operation, as one on another machine does; the operation
     itself is atomic."""
 
-    traits = Traits(blocks=True, atomic=True)
+    traits = Traits(blocks=True)
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._engine: Store = InMemoryStore(clock)

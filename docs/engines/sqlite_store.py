@@ -63,7 +63,7 @@ class SqliteStore:
     """A `Store` in a database, and `Maintained`. `Stats.expired` counts the rows that were removed
     after their deadline, and not those that were written again before."""
 
-    traits = Traits(blocks=False, atomic=True)
+    traits = Traits(blocks=False)
 
     def __init__(self, connection: sqlite3.Connection, clock: Callable[[], float]) -> None:
         self._connection = connection

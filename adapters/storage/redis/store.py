@@ -107,7 +107,7 @@ class RedisStore:
         self._name = self.names.of
         self._allow_partial = allow_partial
         self._is_in_one_slot = not engine.is_cluster or self.names.are_in_one_slot
-        self.traits = Traits(blocks=True, atomic=self._is_in_one_slot)
+        self.traits = Traits(blocks=True)
         self._hits = self._misses = 0
 
     def close(self) -> None:
