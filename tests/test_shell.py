@@ -155,6 +155,8 @@ def test_a_typed_command_is_run_and_its_result_shown(shell: Terminal) -> None:
         ("get nobody", "(nothing there)"),
         ("SET n 1e999", "BAD_REQUEST: `value` cannot be stored: Number out of range"),
         ("GTE n", "No such command 'GTE'; the closest is GET."),
+        ("publish c hi", "publish/subscribe is there"),
+        ("select 1", "kv sees database 0; Redis clients"),
         ("monitor", "run kv monitor outside this shell"),
         ('SET n {"a":1,}', "looks like JSON"),
         ("set n hello world", "put quotes round a value with spaces"),

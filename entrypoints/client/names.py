@@ -41,6 +41,7 @@ ONE_TO_MANY = {"GET": "MGET", "DELETE": "MDELETE", "EXISTS": "MGET"}
 """Commands of one key, and those that do the same for many."""
 
 _DOCUMENTS = "a value is one JSON document: store it with SET, read it with GET"
+_CHANNELS = "publish/subscribe is there for Redis clients, on the same port"
 _COLLECTIONS = "there are no lists, sets or hashes; " + _DOCUMENTS
 
 ANSWERS: Dict[str, str] = {
@@ -57,13 +58,13 @@ ANSWERS: Dict[str, str] = {
     "PEXPIRE": "EXPIRE KEY 500ms takes any unit of time",
     "PSETEX": "SET KEY VALUE --ttl 500ms takes any unit of time",
     "PTTL": "TTL has fractions of a second",
-    "PUBLISH": "there are no channels",
+    "PUBLISH": _CHANNELS,
     "QUIT": "the shell ends with exit or Ctrl-D",
     "RENAME": "GET the value, then SET it at the other key; BATCH does both at once",
     "SAVE": "kv export FILE writes all keys to a file",
-    "SELECT": "there is one keyspace; a prefix of the keys separates their kinds",
+    "SELECT": "kv sees database 0; Redis clients select others, on the same port",
     "SHUTDOWN": "the server ends with SIGTERM: kill its process, or stop its service",
-    "SUBSCRIBE": "there are no channels",
+    "SUBSCRIBE": _CHANNELS,
     "TOUCH": "GET marks a key as used",
     "TYPE": "GET shows the value, whose JSON says its type",
 }
