@@ -13,9 +13,9 @@ from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence, 
 
 from msgspec import UNSET
 
-from application.admission import Gate
 from application.commands import Auth, Command, Results, name_of
 from application.commands.columns import kind_of
+from application.gate import Gate
 from application.ports import (
     Closing,
     Codec,

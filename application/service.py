@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from application.admission import LongRequests, Pause
 from application.limits import Limits
+from application.long_requests import LongRequests
 from application.password import Password
+from application.pause import Pause
 from application.ports import Executor, Protocols
 from application.stats import ServerStats
 

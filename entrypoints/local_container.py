@@ -15,10 +15,11 @@ from adapters.client.worker import ThreadApi, Worker
 from adapters.process import resident_memory
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
-from application.admission import LongRequests, Pause
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
+from application.long_requests import LongRequests
+from application.pause import Pause
 from application.ports import Executor, Pipelined
 from application.service import Service
 from application.stats import ServerStats

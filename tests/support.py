@@ -39,11 +39,12 @@ from adapters.client.tcp import TcpClient
 from adapters.gevent_tcp.server import GeventServer
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.json_lines.codec import JsonLinesCodec, begins_json_lines
-from application.admission import LongRequests, Pause
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
+from application.long_requests import LongRequests
 from application.password import Password
+from application.pause import Pause
 from application.ports import Conversation as ConversationPort
 from application.ports import Executor, Wants
 from application.service import Service

@@ -16,10 +16,10 @@ from adapters.storage.journal.disk import RESERVE, File
 from adapters.storage.journal.files import NEW
 from adapters.storage.journal.journal import Journal
 from adapters.storage.journal.writer import LOOK_BYTES
-from application.admission import LongRequests
 from application.durability import SMALL_BYTES, DurableConversation
 from application.executor import LocalExecutor
 from application.limits import Limits
+from application.long_requests import LongRequests
 from application.ports import Wants
 from application.service import Service
 from application.stats import ServerStats

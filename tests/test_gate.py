@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from application.admission import MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT
 from application.commands import NAMES, Auth, Command, Ping
 from application.conversation import REFUSED_AFTER, Conversation
 from application.executor import LocalExecutor
+from application.gate import MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT
 from application.ledger import Ledger
 from application.limits import Limits
 from application.password import FIRST_DELAY, FREE_ATTEMPTS, Password

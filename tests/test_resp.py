@@ -23,9 +23,10 @@ from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import TEXT, bulk, bulks_of
 from adapters.protocols.resp.session import Queue
 from adapters.protocols.resp.transactions import MAX_WATCHED
-from application.admission import MAX_PASSWORD_BYTES, Pause
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
+from application.gate import MAX_PASSWORD_BYTES
+from application.pause import Pause
 from application.ports import Conversation, Wants
 from domain.store import MAX_TTL
 from entrypoints.server.container import ServerContainer

@@ -18,7 +18,7 @@ import pytest
 from adapters.gevent_tcp.connection import Connection, GreenletConnection
 from adapters.gevent_tcp.timeouts import LINGER
 from application import password
-from application.admission import MAX_LONG_REQUESTS
+from application.long_requests import MAX_LONG_REQUESTS
 from entrypoints.server.container import ServerContainer
 from tests.certificates import HOST, Files
 from tests.support import TIMEOUT, Clock, bound, server_container

@@ -27,12 +27,13 @@ from adapters.storage.journal.clocks import Clocks
 from adapters.storage.journal.disk import Directory
 from adapters.storage.journal.journal import Journal
 from application import conversation as conversations
-from application.admission import LongRequests, Pause
 from application.durability import DurableConversation, DurableTogether
 from application.executor import LocalExecutor
 from application.ledger import Ledger
 from application.limits import Limits
+from application.long_requests import LongRequests
 from application.password import Password
+from application.pause import Pause
 from application.ports import Codec, Conversation, Executor
 from application.service import Service
 from application.stats import ServerStats

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 import msgspec
 
-from application.admission import MAX_PASSWORD_BYTES
+from application.gate import MAX_PASSWORD_BYTES
 from application.json_wording import in_json_words
 from entrypoints.settings.ranges import Range
 

@@ -14,10 +14,11 @@ from adapters.client.loopback import LoopbackLink
 from adapters.protocols.first_bytes import FirstBytes, Protocol
 from adapters.protocols.resp.codec import RespCodec
 from adapters.protocols.resp.session import Shared
-from application.admission import LongRequests, Pause
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.limits import Limits
+from application.long_requests import LongRequests
+from application.pause import Pause
 from application.ports import Wants
 from application.service import Service
 from application.stats import ServerStats

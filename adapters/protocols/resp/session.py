@@ -10,11 +10,11 @@ import random
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from adapters.protocols.resp import replies
-from application.admission import Pause
 from application.channels import Channels, Subscriber
 from application.commands import Command
 from application.databases import Databases
 from application.limits import Limits
+from application.pause import Pause
 from application.ports import Link
 from domain.effects import Cleared, Effect, Observable, PutMany
 from domain.store import Store
