@@ -41,10 +41,10 @@ class Manual:
     def end(self) -> None:
         """Does one job."""
         job, done = self.jobs.pop(0)
-        outcome: Union[Any, OSError]
+        outcome: Union[Any, Exception]
         try:
             outcome = job()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - as the thread does
             outcome = error
         done(outcome)
 

@@ -430,6 +430,33 @@ def looked_after(world: World) -> Iterator[None]:
         thread.kill()
 
 
+def test_the_thread_of_the_journal_hands_over_whatever_a_job_raises() -> None:
+    thread, outcomes, done = background.GeventBackground(), [], Event()
+
+    def told(outcome: object) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == 3:
+            done.set()
+
+    for job in (lambda: 1 // 0, lambda: [][0], lambda: "done"):
+        thread.run(job, told)
+    assert done.wait(TIMEOUT)
+    assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError, IndexError, str]
+
+
+def test_whatever_a_write_fails_with_nothing_more_is_written(tmp_path: Path) -> None:
+    world = World(tmp_path / "d").load()
+
+    def no_memory(number: int, kind: str) -> None:
+        raise MemoryError
+
+    world.disk.before = no_memory
+    world.store.set("k", b"1")
+    world.background.work()
+    (failure,) = world.failures
+    assert "MemoryError" in failure
+
+
 class EndlessRewrite:
     """A journal, and its upkeep, with a rewrite that comes to no end; `ticked` is set by a tick
     while it is under way."""

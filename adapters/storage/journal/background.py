@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from queue import SimpleQueue
-from typing import Any, Callable, Deque, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Deque, Tuple, TypeVar, Union
 
 import gevent
 from gevent.monkey import get_original
@@ -42,7 +42,7 @@ class GeventBackground:
         self._signal.start(self._deliver)
         get_original("_thread", "start_new_thread")(self._work, ())
 
-    def run(self, job: Callable[[], R], done: Callable[[Union[R, OSError]], None]) -> None:
+    def run(self, job: Callable[[], R], done: Callable[[Union[R, Exception]], None]) -> None:
         self._jobs.put((job, done))
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
@@ -102,9 +102,9 @@ class JournalKeeper:
             return
         try:
             for job in self._upkeep.rewrite():
-                failure = self._thread.apply(_error_of, (job,)) if job else None
-                if failure:
-                    raise failure
+                outcome = self._thread.apply(_caught, (job,)) if job else None
+                if isinstance(outcome, Exception):
+                    raise outcome
                 gevent.sleep(PAUSE_SECONDS)
         except Exception as error:  # noqa: BLE001 - a bug, too, would be met again in a second
             self._upkeep.abandon_rewrite(error)
@@ -120,17 +120,9 @@ def _repeat(job: Callable[[], None]) -> None:
             log.exception("the journal's upkeep failed")
 
 
-def _error_of(job: Callable[[], object]) -> Optional[Exception]:
-    """What a job raises; gevent's pool would write it to the standard error, too."""
-    try:
-        job()
-    except Exception as error:  # noqa: BLE001 - it is raised where the job was handed over
-        return error
-    return None
-
-
-def _caught(job: Callable[[], R]) -> Union[R, OSError]:
+def _caught(job: Callable[[], R]) -> Union[R, Exception]:
+    """What a job returns or raises: a thread that ended would leave all who wait for it."""
     try:
         return job()
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - it is dealt with where the job was handed over
         return error

@@ -156,8 +156,9 @@ class Journal:
         return self.upkeep.figures(is_loading=Restriction.LOADING in self.restrictions)
 
 
-def _telling(failed: Callable[[str], None], disk: Disk) -> Callable[[OSError], None]:
-    def tell(error: OSError) -> None:
-        failed(f"cannot write the journal in {disk.where}: {error.strerror or error}")
+def _telling(failed: Callable[[str], None], disk: Disk) -> Callable[[Exception], None]:
+    def tell(error: Exception) -> None:
+        why = error.strerror if isinstance(error, OSError) else None
+        failed(f"cannot write the journal in {disk.where}: {why or repr(error)}")
 
     return tell

@@ -50,8 +50,9 @@ _FULLNESS = {
 class Background(Protocol):
     """Where jobs are done that wait for the disk."""
 
-    def run(self, job: Callable[[], R], done: Callable[[Union[R, OSError]], None]) -> None:
-        """Does a job in a thread, then calls `done` in the event loop's. One at a time."""
+    def run(self, job: Callable[[], R], done: Callable[[Union[R, Exception]], None]) -> None:
+        """Does a job in a thread, then calls `done` in the event loop's, with what it returned or
+        raised. One at a time."""
         ...
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
@@ -118,7 +119,7 @@ class Writer:
         queue: ChangeQueue,
         background: Background,
         fsync: str,
-        failed: Callable[[OSError], None],
+        failed: Callable[[Exception], None],
         clocks: Clocks,
         restrictions: Set[Restriction],
     ) -> None:
@@ -286,8 +287,8 @@ class Writer:
             opened.pop_all()
         return file
 
-    def _done(self, job: Job, outcome: Union[Outcome, OSError]) -> None:
-        if isinstance(outcome, OSError):
+    def _done(self, job: Job, outcome: Union[Outcome, Exception]) -> None:
+        if isinstance(outcome, Exception):
             self._failed(outcome)  # it stays busy: nothing is written behind a gap
             return
         rest = outcome.rest
