@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import json
 import re
 import weakref
+from random import Random
 from typing import Any, List, Optional, Tuple, cast
 
 import pytest
@@ -18,7 +20,8 @@ from redis.lock import Lock
 
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.codec import begins_resp
-from adapters.protocols.resp.commands import NAMES
+from adapters.protocols.resp.commands import NAMES, TABLE, entry_of, request_of
+from adapters.protocols.resp.entries import Entry
 from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import TEXT, bulk, bulks_of
 from adapters.protocols.resp.session import Queue
@@ -28,8 +31,10 @@ from application.commands import Get, MSet
 from application.gate import MAX_PASSWORD_BYTES
 from application.pause import Pause
 from application.ports import Conversation, Wants
+from domain.errors import KvError
 from domain.store import MAX_TTL
 from entrypoints.server.container import ServerContainer
+from tests.fuzz.resp import SCRIPTS, compared
 from tests.support import Clock, answer, finish, server_container
 
 
@@ -169,6 +174,33 @@ def test_whatever_arrives_no_bug_is_told_and_the_cuts_do_not_matter(
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     assert b"a bug in the server" not in whole
     assert without_times(said(*pieces)) == without_times(whole)
+
+
+ODD = [b"", b"-", b"--5", b"+1", b"01", b"1_0", b"0", b"-1", b"1", b"9" * 25, b"9" * 5000]
+ODD += [b"1.5", b"1e308", b"nan", b"\xff", b"\xc2\xb2", b"k", b"EX", b"PX", b"DB", b"ID", b"*"]
+COMPARED = [line.split() for line in compared()] + SCRIPTS
+COMPARED += [
+    [b"EVAL", Lock.LUA_EXTEND_SCRIPT.encode(), b"1", b"k", b"v", b"60000", b"0"],
+    [b"EVAL", Lock.LUA_REACQUIRE_SCRIPT.encode(), b"1", b"k", b"v", b"60000"],
+]
+ENTRIES = [one for each in TABLE for one in (each, *each.subcommands.values())]
+WORDS = ODD * 10 + [each for arguments in COMPARED for each in arguments[1:]]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_arguments_of_any_command_make_a_request_or_are_refused(entry: Entry) -> None:
+    session = server_container().resp().open(LoopbackLink())
+    words, chance = entry.name.encode().upper().split(b"|"), Random(entry.name)
+    begun = [each for each in COMPARED if each[: len(words)] == words] or [words]
+    for _ in range(300):
+        arguments = list(chance.choice(begun)) + chance.choices(
+            WORDS, k=chance.choice((0, 0, 1, 3))
+        )
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randint(len(words), len(arguments))
+            arguments[at : at + 1] = chance.choices(WORDS, k=chance.choice((0, 1, 1, 1, 2)))
+        with contextlib.suppress(KvError, UnicodeDecodeError):
+            request_of(session, entry_of(arguments), arguments)
 
 
 HEADS = [
@@ -918,6 +950,8 @@ def test_a_pause_is_not_made_less_by_another() -> None:
     [
         ([b"x"], b"-ERR timeout is not an integer or out of range\r\n"),
         ([b"-1"], b"-ERR timeout is negative\r\n"),
+        ([b"--5"], b"-ERR timeout is not an integer or out of range\r\n"),
+        ([b"01"], b"-ERR timeout is not an integer or out of range\r\n"),
         ([b"1", b"READ"], b"-ERR syntax error\r\n"),
     ],
 )

@@ -10,13 +10,10 @@ from dependency_injector import providers
 from adapters.client.loopback import LoopbackLink
 from adapters.protocols.resp.scripts import MAX_LOADED
 from application.ports import Conversation
+from tests.fuzz.resp import COMPARE_AND_SET, DELETE
 from tests.support import Clock, answer, server_container
 from tests.test_resp import request, said
 
-DELETE = b"""
-    if redis.call('GET', KEYS[1]) == ARGV[1]  -- is it ours?
-    then return redis.call('DEL', KEYS[1]) else return 0 end
-"""
 NO_LUA = b"-ERR there is no Lua here: of scripts, only those of some lock recipes are known\r\n"
 
 
@@ -60,6 +57,10 @@ def test_compare_and_delete_is_known_by_any_spelling_of_its_text() -> None:
         (
             request(b"EVAL", DELETE, b"1", b"k"),
             b"-ERR this script has one key, and other arguments than these\r\n",
+        ),
+        (
+            request(b"EVAL", COMPARE_AND_SET, b"1", b"k", b"v", b"token", b"KEEPTTL", b"10"),
+            b"-ERR syntax error\r\n",
         ),
     ],
 )

@@ -31,6 +31,21 @@ CUT = b"\xfe"
 LIMITS = Limits(
     max_request_bytes=5_000, max_reply_bytes=10_000, max_key_bytes=64, max_keys_per_request=8
 )
+DELETE = b"""
+    if redis.call('GET', KEYS[1]) == ARGV[1]  -- is it ours?
+    then return redis.call('DEL', KEYS[1]) else return 0 end
+"""
+COMPARE_AND_SET = b"""
+    if redis.call('get', KEYS[1]) == ARGV[2] then
+        if #ARGV == 4 then
+            return redis.call('set', KEYS[1], ARGV[1], ARGV[3], ARGV[4])
+        else
+            return redis.call('set', KEYS[1], ARGV[1])
+        end
+    else
+        return 0
+    end
+"""
 _PING = b"*1\r\n$4\r\nPING\r\n"
 
 
@@ -48,10 +63,22 @@ def check_resp(data: bytes) -> None:
         assert goes_on == is_open, "the end depends on the cuts"
 
 
-def seeds() -> Iterator[bytes]:
-    """The commands that are compared with Redis, as arrays, inline, and with a transaction."""
+def compared() -> List[bytes]:
+    """The commands that are compared with Redis, as lines."""
     lines = (ROOT / "tests" / "resp_commands.txt").read_text().split("\n")
-    commands = [line.encode().decode("unicode_escape").encode("latin-1") for line in lines if line]
+    return [line.encode().decode("unicode_escape").encode("latin-1") for line in lines if line]
+
+
+SCRIPTS = [
+    [b"EVAL", DELETE, b"1", b"k", b"v"],
+    [b"EVAL", COMPARE_AND_SET, b"1", b"k", b"w", b"v", b"EX", b"60"],
+]
+
+
+def seeds() -> Iterator[bytes]:
+    """Those commands, as arrays, inline, and with a transaction; and scripts."""
+    yield _array([b"SET", b"k", b"v"]) + b"".join(map(_array, reversed(SCRIPTS)))
+    commands = compared()
     for at in range(0, len(commands), 8):
         some = commands[at : at + 8]
         arrays = b"".join(_array(command.split()) for command in some)

@@ -16,6 +16,7 @@ from adapters.protocols.resp.entries import (
     Entry,
     constant,
     family,
+    integer_of,
     returns,
     shown,
     text_of,
@@ -164,9 +165,7 @@ def _pause(session: Session, arguments: Arguments) -> Action:
     mode = arguments[3].upper() if len(arguments) == 4 else b"ALL"
     if len(arguments) > 4 or mode not in (b"WRITE", b"ALL"):
         raise ReplyError(SYNTAX)
-    if not arguments[2].lstrip(b"-").isdigit() or len(arguments[2]) > 15:
-        raise ReplyError("ERR timeout is not an integer or out of range")
-    milliseconds = int(arguments[2])
+    milliseconds = integer_of(arguments[2], "ERR timeout is not an integer or out of range")
     if milliseconds < 0:
         raise ReplyError("ERR timeout is negative")
 

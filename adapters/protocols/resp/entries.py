@@ -132,11 +132,11 @@ def keys_of(session: Session, arguments: Iterable[bytes]) -> List[str]:
     return [session.prefix + key for key in keys] if session.prefix else list(keys)
 
 
-def integer_of(argument: bytes) -> int:
-    """A whole number of 64 bits."""
+def integer_of(argument: bytes, otherwise: str = NO_INTEGER) -> int:
+    """A whole number of 64 bits; `otherwise` refuses what is none."""
     number = int(argument) if strings.is_integer(argument) else strings.MAX_INTEGER + 1
     if not strings.MIN_INTEGER <= number <= strings.MAX_INTEGER:
-        raise ReplyError(NO_INTEGER)
+        raise ReplyError(otherwise)
     return number
 
 
@@ -154,6 +154,8 @@ def seconds_of(argument: bytes, unit: int, command: str, least: float = -MAX_TTL
 
 def lifetime_of(session: Session, unit: bytes, argument: bytes, command: str) -> Lifetime:
     """The ttl of a SET or GETEX, or an instant; above 0 both."""
+    if unit not in UNITS:
+        raise ReplyError(SYNTAX)
     seconds = seconds_of(argument, UNITS[unit], command, least=0.001)
     return Lifetime(seconds, session.shared.wall if unit.endswith(b"AT") else None)
 
