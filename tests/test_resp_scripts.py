@@ -80,6 +80,38 @@ def test_a_script_is_executed_in_a_transaction() -> None:
     assert said(b"".join(transaction)).endswith(b"*2\r\n:1\r\n$-1\r\n")
 
 
+def test_a_script_is_found_once_its_eval_is_executed() -> None:
+    name = hashlib.sha1(DELETE).hexdigest().encode()
+    found, run = request(b"SCRIPT", b"EXISTS", name), request(b"EVAL", DELETE, b"1", b"k", b"v")
+    by_name = request(b"EVALSHA", name, b"1", b"k", b"v")
+    refused = [request(b"MULTI"), run, request(b"DISCARD")]
+    assert said(b"".join([*refused, found])).endswith(b"*1\r\n:0\r\n")
+    assert said(request(b"SCRIPT", b"LOAD", DELETE) + by_name + found).endswith(
+        b":0\r\n*1\r\n:1\r\n"
+    )
+    replies = said(run + by_name + request(b"INFO", b"commandstats"))
+    assert replies.startswith(b":0\r\n" * 2)
+    assert b"cmdstat_eval:calls=1\r\ncmdstat_evalsha:calls=1\r\n" in replies
+
+
+def test_before_the_password_no_script_is_kept() -> None:
+    container = server_container(password="secret")
+    talk = container.plain_conversation(LoopbackLink())
+    answer(talk, [request(b"EVAL", DELETE, b"1", b"k", b"v")])
+    assert not container.resp().scripts
+
+
+def test_a_long_value_is_stored_by_a_script() -> None:
+    data = b"x" * 200_000
+    replies = said(
+        request(b"SET", b"k", b"v"),
+        request(b"EVAL", COMPARE_AND_SET, b"1", b"k", data, b"v"),
+        request(b"EVAL", COMPARE_AND_SET, b"1", b"k", data, b"v"),
+        request(b"STRLEN", b"k"),
+    )
+    assert replies == b"+OK\r\n+OK\r\n:0\r\n:200000\r\n"
+
+
 def test_spellings_of_scripts_that_are_kept_are_bounded() -> None:
     container = server_container()
     talk = container.plain_conversation(LoopbackLink())

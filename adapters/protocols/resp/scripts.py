@@ -1,14 +1,16 @@
 """Scripts: there is no Lua; those of well-known lock recipes are carried out natively.
 
 Rule: a script is recognised by the SHA-1 of its text without comments, blanks, quotes of one kind
-or the other, and case; its command does at once what the script would do. No other is accepted.
+or the other, and case, when it is executed; its command does at once what the script would do. No
+other is accepted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import Callable, Dict, Optional
+from functools import partial
+from typing import Any, Callable, Collection, Dict, Generator, List, Optional, Tuple
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import (
@@ -20,7 +22,7 @@ from adapters.protocols.resp.entries import (
     Made,
     family,
     integer_of,
-    key_of,
+    keys_of,
     lifetime_of,
     seconds_of,
     text_of,
@@ -29,41 +31,42 @@ from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
-from application.commands import strings
+from application.commands import Command, strings
+from application.commands.base import Run, renamed
 from application.commands.strings import Condition, Lifetime
 from domain.store import Store
 
-Native = Callable[[Session, str, Arguments], Made]
-"""Makes the command that does what a script does with one key and these arguments."""
+Told = Callable[[Any], Any]
+Native = Callable[[Session, str, Arguments], Tuple[Command[Any], Told]]
+"""Makes the command that does what a script does with one key and these arguments, and what is told
+of its result."""
 
 
-def _delete(session: Session, key: str, arguments: Arguments) -> Made:
+def _delete(session: Session, key: str, arguments: Arguments) -> Tuple[Command[Any], Told]:
     (token,) = arguments
-    return strings.DelIfEq(key, token), replies.INTEGER
+    return strings.DelIfEq(key, token), int
 
 
-def _extend(session: Session, key: str, arguments: Arguments) -> Made:
+def _extend(session: Session, key: str, arguments: Arguments) -> Tuple[Command[Any], Told]:
     token, milliseconds, replaces = arguments
     seconds = seconds_of(milliseconds, 1000, "pexpire")
-    command = strings.ExpireIfEq(key, token, seconds, True, adds=replaces == b"0")
-    return command, replies.INTEGER
+    return strings.ExpireIfEq(key, token, seconds, True, adds=replaces == b"0"), int
 
 
-def _reacquire(session: Session, key: str, arguments: Arguments) -> Made:
+def _reacquire(session: Session, key: str, arguments: Arguments) -> Tuple[Command[Any], Told]:
     token, milliseconds = arguments
     seconds = seconds_of(milliseconds, 1000, "pexpire")
-    return strings.ExpireIfEq(key, token, seconds), replies.INTEGER
+    return strings.ExpireIfEq(key, token, seconds), int
 
 
-def _set(session: Session, key: str, arguments: Arguments) -> Made:
+def _set(session: Session, key: str, arguments: Arguments) -> Tuple[Command[Any], Told]:
     data, token, *options = arguments
     lifetime: Optional[Lifetime] = None
     if options:
         unit, number = options
         lifetime = lifetime_of(session, unit.upper(), number, "set")
-    return strings.SetBytes(
-        key, data, lifetime, condition=Condition(equals=token)
-    ), replies.SET_OR_0
+    command = strings.SetBytes(key, data, lifetime, condition=Condition(equals=token))
+    return command, lambda result: OK if result[0] else 0
 
 
 _NATIVE: Dict[str, Native] = {
@@ -118,31 +121,70 @@ def _keys_number(arguments: Arguments) -> int:
     return n_keys
 
 
-def _made(session: Session, native: Native, n_keys: int, arguments: Arguments) -> Made:
-    """The command of a script, with its keys and then the arguments for it."""
-    try:
-        (key,) = arguments[:n_keys]
-        return native(session, key_of(session, key), arguments[n_keys:])
-    except ValueError:
-        raise ReplyError("ERR this script has one key, and other arguments than these") from None
+class Script(Command[Any], kw_only=False, gc=False):
+    """Do what the script does that `find` returns, with keys and arguments."""
+
+    session: Session
+    find: Callable[[], Native]
+    keys: List[str]
+    arguments: Arguments
+
+    def run(self, store: Store, budget: Budget) -> Any:
+        command, told = self._made()
+        return told(command.run(store, budget))
+
+    def prepare(self, budget: Budget) -> Generator[None, None, Run[Any]]:
+        command, told = self._made()
+        run = yield from command.prepare(budget)
+        return lambda store, budget: told(run(store, budget))
+
+    def named_keys(self) -> Collection[str]:
+        return self.keys
+
+    def _made(self) -> Tuple[Command[Any], Told]:
+        native = self.find()
+        try:
+            (key,) = self.keys
+            return native(self.session, key, self.arguments)
+        except ValueError:
+            why = "ERR this script has one key, and other arguments than these"
+            raise ReplyError(why) from None
+
+
+_Eval, _EvalSha = (renamed(Script, name, __name__) for name in ("EVAL", "EVALSHA"))
 
 
 def _eval(session: Session, arguments: Arguments) -> Made:
-    loaded, n_keys = session.shared.scripts, _keys_number(arguments)
-    return _made(session, loaded[load(loaded, arguments[1])], n_keys, arguments[3:])
+    return _script(_Eval, partial(_loaded, session.shared.scripts), session, arguments)
 
 
-_NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
+def _loaded(scripts: Dict[str, Native], text: bytes) -> Native:
+    return scripts[load(scripts, text)]
 
 
 def _eval_sha(session: Session, arguments: Arguments) -> Made:
     if len(arguments[1]) != _NAME_LENGTH:
         raise ReplyError(_NO_SCRIPT)
-    n_keys = _keys_number(arguments)
-    native = session.shared.scripts.get(text_of(arguments[1]).lower())
+    return _script(_EvalSha, partial(_found, session.shared.scripts), session, arguments)
+
+
+def _found(scripts: Dict[str, Native], name: bytes) -> Native:
+    native = scripts.get(text_of(name).lower())
     if native is None:
         raise ReplyError(_NO_SCRIPT)
-    return _made(session, native, n_keys, arguments[3:])
+    return native
+
+
+_NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
+
+
+def _script(
+    kind: Any, find: Callable[[bytes], Native], session: Session, arguments: Arguments
+) -> Made:
+    """The command of a script that is found by the first argument."""
+    end = 3 + _keys_number(arguments)
+    keys = keys_of(session, arguments[3:end])
+    return kind(session, partial(find, arguments[1]), keys, arguments[end:]), replies.REPLY
 
 
 def _load(session: Session, arguments: Arguments) -> Action:
