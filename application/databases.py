@@ -75,8 +75,13 @@ class Databases:
 
     def use(self, database: int) -> str:
         """A client uses a database: returns what its keys begin with."""
-        self._are_used = self._are_used or database > 0
-        return prefix_of(database)
+        prefix = prefix_of(database)
+        self.expect(prefix)
+        return prefix
+
+    def expect(self, key: str) -> None:
+        """There may be a key, or some that begin so."""
+        self._are_used = self._are_used or key.startswith(MARK)
 
     def count(self, store: Store, prefix: str, budget: Budget) -> int:
         """How many keys there are in a database."""

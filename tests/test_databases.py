@@ -87,6 +87,18 @@ def test_a_database_that_was_used_once_is_never_left_out() -> None:
     assert databases.count(filled(3, 2), "", BUDGET) == 3
 
 
+def test_a_database_that_a_key_is_copied_to_is_looked_for_from_then_on() -> None:
+    databases = Databases(are_restored=False)
+    store = filled(1, 0)
+    missing, copy = (strings.Copy(key, f"{prefix_of(1)}k", databases) for key in ("k1", "k0"))
+    assert not missing.run(store, BUDGET)
+    assert databases.count(store, "", BUDGET) == 1
+    assert not store.prefixes
+    assert copy.run(store, BUDGET)
+    assert databases.count(store, "", BUDGET) == 1
+    assert store.prefixes
+
+
 @pytest.fixture
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE_KEYS", 3)

@@ -188,8 +188,9 @@ WORDS = ODD * 10 + [each for arguments in COMPARED for each in arguments[1:]]
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_arguments_of_any_command_make_a_request_or_are_refused(entry: Entry) -> None:
-    session = server_container().resp().open(LoopbackLink())
+def test_any_arguments_make_a_request_or_are_refused_and_change_nothing(entry: Entry) -> None:
+    shared = server_container().resp()
+    session, databases = shared.open(LoopbackLink()), dict(vars(shared.databases))
     words, chance = entry.name.encode().upper().split(b"|"), Random(entry.name)
     begun = [each for each in COMPARED if each[: len(words)] == words] or [words]
     for _ in range(300):
@@ -201,6 +202,8 @@ def test_arguments_of_any_command_make_a_request_or_are_refused(entry: Entry) ->
             arguments[at : at + 1] = chance.choices(WORDS, k=chance.choice((0, 1, 1, 1, 2)))
         with contextlib.suppress(KvError, UnicodeDecodeError):
             request_of(session, entry_of(arguments), arguments)
+    assert not shared.scripts
+    assert vars(shared.databases) == databases
 
 
 HEADS = [

@@ -34,6 +34,7 @@ from adapters.protocols.resp.session import Session
 from application.commands import Persist, strings
 from application.commands.base import renamed
 from application.commands.strings import EXPIRE_CONDITIONS, NAMED, Lifetime
+from application.databases import prefix_of
 
 
 def _expire(name: str, unit: int, is_instant: bool) -> Make:
@@ -55,20 +56,21 @@ def _expire(name: str, unit: int, is_instant: bool) -> Make:
 
 
 def _copy(session: Session, arguments: Arguments) -> Made:
-    source, target_prefix, replace = key_of(session, arguments[1]), session.prefix, False
+    databases, replace = session.shared.databases, False
+    source, target_prefix = key_of(session, arguments[1]), session.prefix
     options = list(arguments[:2:-1])
     while options:
         option = options.pop().upper()
         if option == b"REPLACE":
             replace = True
         elif option == b"DB" and options:
-            target_prefix = session.shared.databases.use(database_of(options.pop()))
+            target_prefix = prefix_of(database_of(options.pop()))
         else:
             raise ReplyError(SYNTAX)
     target = target_prefix + arguments[2].decode()
     if source == target:
         raise ReplyError("ERR source and destination objects are the same")
-    return strings.Copy(source, target, replace), replies.INTEGER
+    return strings.Copy(source, target, databases, replace), replies.INTEGER
 
 
 _Scan = renamed(Do, "SCAN", __name__)

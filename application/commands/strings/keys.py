@@ -9,6 +9,7 @@ from application.byte_values import to_bytes
 from application.commands.base import Command, ManyKeys, OneKey, changed, register
 from application.commands.strings.base import Lifetime
 from application.commands.strings.counters import MAX_INTEGER, MIN_INTEGER, is_integer
+from application.databases import Databases
 from domain.errors import BadRequest
 from domain.sizes import cost
 from domain.store import Entry, Store
@@ -151,8 +152,10 @@ class Rename(FromTo, tag="RENAME", gc=False):
 
 @register
 class Copy(FromTo, tag="COPY", gc=False):
-    """Copy a key's value and ttl to another key, which must be absent unless it is replaced."""
+    """Copy a key's value and ttl to another key, which must be absent unless it is replaced, and
+    may be of another of the databases."""
 
+    databases: Databases
     replace: bool = False
 
     def transfer(self, store: Store, budget: Budget) -> bool:
@@ -160,5 +163,6 @@ class Copy(FromTo, tag="COPY", gc=False):
         if entry is None or (not self.replace and store.get(self.target) is not None):
             return False
         budget.convert(len(entry.text))
+        self.databases.expect(self.target)
         store.update(self.target, lambda _: entry)
         return True
