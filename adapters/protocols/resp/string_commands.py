@@ -5,7 +5,7 @@ Rule: options, replies and refusals are those of Redis.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from adapters.protocols.resp import replies
 from adapters.protocols.resp.entries import (
@@ -28,34 +28,48 @@ from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
 from application.commands import Get, GetDel, strings
-from application.commands.strings import NAMED, Condition, Lifetime
+from application.commands.strings import NAMED, Condition
 
 
 def _set(session: Session, arguments: Arguments) -> Made:
     if len(arguments) == 3:
         return PUT(session, arguments)
     key, data = key_of(session, arguments[1]), arguments[2]
-    lifetime: Optional[Lifetime] = None
-    condition = Condition()
-    options = list(arguments[:2:-1])
-    seen: List[bytes] = []
-    while options:
-        option = options.pop().upper()
-        seen.append(option)
-        if option in UNITS and options and lifetime is None:
-            lifetime = lifetime_of(session, option, options.pop(), "set")
-        elif option == b"IFEQ" and options and condition == Condition():
-            condition = Condition(equals=options.pop())
-        elif option in (b"NX", b"XX") and condition in (Condition(), Condition(option == b"XX")):
-            condition = Condition(option == b"XX")
-        elif option not in (b"KEEPTTL", b"GET"):
-            raise ReplyError(SYNTAX)
-    keep = b"KEEPTTL" in seen
-    if keep and lifetime:
-        raise ReplyError(SYNTAX)
-    gets = b"GET" in seen
-    command = strings.SetBytes(key, data, lifetime, keep, condition, gets)
+    options = _options(arguments[:2:-1], _SET)
+    unit, number = options.get("lifetime", _NONE)
+    lifetime = None if number is None else lifetime_of(session, unit, number, "set")
+    presence, equals = options.get("condition", _NONE)
+    condition = Condition(_PRESENT.get(presence), equals)
+    gets = "get" in options
+    command = strings.SetBytes(key, data, lifetime, unit == b"KEEPTTL", condition, gets)
     return command, replies.SET_GET if gets else replies.SET
+
+
+Options = Dict[str, Tuple[bytes, Optional[bytes]]]
+
+_NONE = b"", None
+_PRESENT = {b"NX": False, b"XX": True}
+_VALUED = frozenset((*UNITS, b"IFEQ"))
+_SET = {
+    **dict.fromkeys((*UNITS, b"KEEPTTL"), "lifetime"),
+    **dict.fromkeys((*_PRESENT, b"IFEQ"), "condition"),
+    b"GET": "get",
+}
+_GETEX = dict.fromkeys((*UNITS, b"PERSIST"), "lifetime")
+"""What kinds the options are of."""
+
+
+def _options(rest: Arguments, kinds: Mapping[bytes, str]) -> Options:
+    """One option of each kind, with what follows it, of those that come from behind. Of one that is
+    there twice the last counts."""
+    options: Options = {}
+    while rest:
+        option = rest.pop().upper()
+        kind, is_valued = kinds.get(option), option in _VALUED
+        if kind is None or options.get(kind, (option,))[0] != option or (is_valued and not rest):
+            raise ReplyError(SYNTAX)
+        options[kind] = option, rest.pop() if is_valued else None
+    return options
 
 
 def _set_for(unit: bytes, command: str) -> Make:
@@ -68,15 +82,12 @@ def _set_for(unit: bytes, command: str) -> Make:
 
 
 def _getex(session: Session, arguments: Arguments) -> Made:
-    key, options = key_of(session, arguments[1]), arguments[2:]
-    if not options:
+    key = key_of(session, arguments[1])
+    if len(arguments) == 2:
         return NAMED["GETEX"](key), replies.TEXT
-    unit = options[0].upper()
-    if unit == b"PERSIST" and len(options) == 1:
-        return strings.GetEx(key), replies.REPLY
-    if unit not in UNITS or len(options) != 2:
-        raise ReplyError(SYNTAX)
-    return strings.GetEx(key, lifetime_of(session, unit, options[1], "getex")), replies.REPLY
+    unit, number = _options(arguments[:1:-1], _GETEX)["lifetime"]
+    lifetime = None if number is None else lifetime_of(session, unit, number, "getex")
+    return strings.GetEx(key, lifetime), replies.REPLY
 
 
 def _items(session: Session, arguments: Arguments, name: str) -> Dict[str, bytes]:
