@@ -373,6 +373,27 @@ def test_before_the_password_nothing_else_is_carried_out() -> None:
 @pytest.mark.parametrize(
     ("sent", "expected"),
     [
+        (b"SET a 1 EX x", b"-NOAUTH Authentication required.\r\n"),
+        (b"SELECT 99", b"-NOAUTH Authentication required.\r\n"),
+        (b"CLIENT REPLY x", b"-NOAUTH Authentication required.\r\n"),
+        (b"MSET a", b"-ERR wrong number of arguments for 'mset' command\r\n"),
+        (b"MSET a 1 b", b"-NOAUTH Authentication required.\r\n"),
+        (b"GET \xff", b"-NOAUTH Authentication required.\r\n"),
+        (b"WHAT a", b"-ERR unknown command 'WHAT', with args beginning with: 'a' \r\n"),
+        (b"CLIENT WHAT", b"-ERR unknown subcommand 'WHAT'. Try CLIENT HELP.\r\n"),
+        (b"HELLO 4", b"-NOPROTO unsupported protocol version\r\n"),
+        (b"AUTH a b c", b"-ERR syntax error\r\n"),
+    ],
+)
+def test_before_the_password_arguments_of_no_other_command_are_judged(
+    sent: bytes, expected: bytes
+) -> None:
+    assert said(request(*sent.split()), password="secret") == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
         (b"*11\r\n", b"-ERR Protocol error: unauthenticated multibulk length\r\n"),
         (b"*2\r\n$16385\r\n", b"-ERR Protocol error: unauthenticated bulk length\r\n"),
     ],

@@ -27,7 +27,7 @@ from application.budget import Budget
 from application.commands import Command
 from application.commands.base import renamed
 from application.ports import Request, Settled
-from domain.errors import KvError, UnknownCommand, detached
+from domain.errors import KvError, LoginRequired, UnknownCommand, detached
 from domain.store import Store
 
 CLOSERS = frozenset((b"POST", b"HOST:"))
@@ -60,6 +60,8 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     try:
         made = entry.make(session, arguments)
     except (KvError, UnicodeDecodeError) as why:
+        if not (session.is_authenticated or entry.subcommands or "no_auth" in entry.flags):
+            raise LoginRequired("AUTH with the password comes first") from None
         if session.queue is None or entry.changes_state or entry.subcommands:  # no such subcommand
             _break_off(session)
             raise
