@@ -976,7 +976,7 @@ def test_a_pause_is_not_made_less_by_another() -> None:
         ([b"-1"], b"-ERR timeout is negative\r\n"),
         ([b"--5"], b"-ERR timeout is not an integer or out of range\r\n"),
         ([b"01"], b"-ERR timeout is not an integer or out of range\r\n"),
-        ([b"1", b"READ"], b"-ERR syntax error\r\n"),
+        ([b"1", b"READ"], b"-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n"),
     ],
 )
 def test_a_pause_of_no_time_is_refused(arguments: List[bytes], error: bytes) -> None:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Callable, Dict, Generator, List, NamedTuple, Set, Union
 
 from adapters.protocols.resp import replies
-from adapters.protocols.resp.entries import NONE, Action, Does, Entry, Made, family, text_of
+from adapters.protocols.resp.entries import (
+    NONE,
+    Action,
+    Does,
+    Entry,
+    Made,
+    check_count,
+    family,
+    text_of,
+)
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.session import Session
 from application.budget import Budget
@@ -154,6 +163,7 @@ def _publish(session: Session, arguments: Arguments) -> Made:
 
 
 def _channels(session: Session, arguments: Arguments) -> Action:
+    check_count(arguments, 3)
     pattern = text_of(arguments[2]) if len(arguments) > 2 else "*"
     channels = session.shared.channels
 

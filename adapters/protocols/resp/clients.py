@@ -14,6 +14,7 @@ from adapters.protocols.resp.entries import (
     Action,
     Does,
     Entry,
+    check_count,
     constant,
     family,
     integer_of,
@@ -67,7 +68,7 @@ def _set_info(session: Session, arguments: Arguments) -> Action:
 
 def _list_clients(session: Session, arguments: Arguments) -> Action:
     """CLIENT LIST [TYPE type | ID id ...]."""
-    tests = _client_tests(arguments[2:]) if len(arguments) > 2 else []
+    tests = _client_tests(arguments[2:], "ERR Invalid client ID")
     return lambda store, budget: "".join(map(_described, _clients(session, tests, budget)))
 
 
@@ -89,15 +90,15 @@ def _clients(session: Session, tests: List[ClientTest], budget: Budget) -> List[
     return [one for one in sessions if all(test(one) for test in tests)]
 
 
-def _client_tests(options: Sequence[bytes]) -> List[ClientTest]:
-    """Which clients the options of LIST and KILL mean."""
+def _client_tests(options: Sequence[bytes], no_id: str) -> List[ClientTest]:
+    """Which clients the options of LIST and KILL mean; `no_id` refuses what is not a number."""
     tests: List[ClientTest] = []
     rest = list(options[::-1])
     while rest:
         option = rest.pop().upper()
         value = rest.pop() if rest else b""
-        if option == b"ID" and value.isdigit():
-            ids = {int(value[:18])}
+        if option == b"ID" and value:
+            ids = {integer_of(value, no_id)}
             while rest and rest[-1].isdigit():
                 ids.add(int(rest.pop()[:18]))
             tests.append(lambda one, ids=ids: one.id in ids)  # type: ignore[misc]
@@ -132,7 +133,7 @@ def _kill(session: Session, arguments: Arguments) -> Action:
             raise ReplyError(SYNTAX)
         skips_me = answer == [b"YES"]
         del options[at : at + 2]
-    tests = _client_tests(options)
+    tests = _client_tests(options, "ERR client-id should be greater than 0")
 
     def action(store: Store, budget: Budget) -> Any:
         killed = _clients(session, tests, budget)
@@ -162,9 +163,10 @@ def _reply_mode(session: Session, arguments: Arguments) -> Action:
 
 def _pause(session: Session, arguments: Arguments) -> Action:
     """CLIENT PAUSE milliseconds [WRITE | ALL]."""
+    check_count(arguments, 4)
     mode = arguments[3].upper() if len(arguments) == 4 else b"ALL"
-    if len(arguments) > 4 or mode not in (b"WRITE", b"ALL"):
-        raise ReplyError(SYNTAX)
+    if mode not in (b"WRITE", b"ALL"):
+        raise ReplyError("ERR CLIENT PAUSE mode must be WRITE or ALL")
     milliseconds = integer_of(arguments[2], "ERR timeout is not an integer or out of range")
     if milliseconds < 0:
         raise ReplyError("ERR timeout is negative")

@@ -21,6 +21,7 @@ from adapters.protocols.resp.entries import (
     Made,
     constant,
     database_of,
+    integer_of,
     shown,
     text_of,
 )
@@ -72,21 +73,20 @@ def _hello(session: Session, arguments: Arguments) -> Made:
     version = 3 if session.is_version_3 else 2
     options = list(arguments[:0:-1])
     if options:
-        number = options.pop()
-        if not number.isdigit():
-            raise ReplyError("ERR Protocol version is not an integer or out of range")
-        version = int(number[:9])
+        no_version = "ERR Protocol version is not an integer or out of range"
+        version = integer_of(options.pop(), no_version)
         if version not in (2, 3):
             raise ReplyError("NOPROTO unsupported protocol version")
     user, password, name = "", None, None
     while options:
-        option = options.pop().upper()
+        typed = options.pop()
+        option = typed.upper()
         if option == b"AUTH" and len(options) >= 2:
             user, password = text_of(options.pop()), text_of(options.pop())
         elif option == b"SETNAME" and options:
             name = client_name(options.pop())
         else:
-            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(option)}'")
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(typed)}'")
 
     def greet(store: Store, budget: Budget) -> Any:
         session.refuse_in_transaction("HELLO")

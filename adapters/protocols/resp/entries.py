@@ -106,9 +106,16 @@ def family(name: str, flags: str, *entries: Entry) -> Entry:
 
 
 def _refuse_subcommand(session: Session, arguments: Arguments) -> Made:
-    shown = arguments[1][:128].decode("utf-8", "replace")
-    name = arguments[0].decode("ascii").upper()
-    raise ReplyError(f"ERR unknown subcommand '{shown}'. Try {name} HELP.")
+    name, subcommand = shown(arguments[0]).upper(), shown(arguments[1])
+    raise ReplyError(f"ERR unknown subcommand '{subcommand}'. Try {name} HELP.")
+
+
+def check_count(arguments: Arguments, most: int) -> None:
+    """Refuses more arguments of a subcommand, both names included."""
+    if len(arguments) > most:
+        name, subcommand = shown(arguments[0]).upper(), shown(arguments[1])
+        what = "unknown subcommand or wrong number of arguments"
+        raise ReplyError(f"ERR {what} for '{subcommand}'. Try {name} HELP.")
 
 
 def returns(value: Any) -> Does:
@@ -177,10 +184,9 @@ def many(kind: Callable[[List[str]], Command[Any]], spelling: int) -> Make:
 
 def database_of(argument: bytes) -> int:
     """The number of a database."""
-    digits = argument[1:] if argument.startswith(b"-") else argument
-    if not digits.isdigit() or len(digits) > 9:
-        raise ReplyError(NO_INTEGER)
-    number = int(argument)
+    number = integer_of(argument)
+    if not -(2**31) <= number < 2**31:
+        raise ReplyError("ERR value is out of range, value must between -2147483648 and 2147483647")
     if not 0 <= number < DATABASES:
         raise ReplyError("ERR DB index is out of range")
     return number

@@ -39,10 +39,11 @@ from application.databases import prefix_of
 
 def _expire(name: str, unit: int, is_instant: bool) -> Make:
     def make(session: Session, arguments: Arguments) -> Made:
-        conditions = {each.decode("ascii", "replace").lower(): each for each in arguments[3:]}
-        for condition, spelled in conditions.items():
-            if condition not in EXPIRE_CONDITIONS:
-                raise ReplyError(f"ERR Unsupported option {shown(spelled)}")
+        conditions = set()
+        for each in arguments[3:]:
+            conditions.add(each.decode("ascii", "replace").lower())
+            if not conditions <= EXPIRE_CONDITIONS.keys():
+                raise ReplyError(f"ERR Unsupported option {shown(each)}")
         if "nx" in conditions and len(conditions) > 1:
             raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
         if "gt" in conditions and "lt" in conditions:

@@ -21,8 +21,10 @@ from adapters.protocols.resp.entries import (
     Does,
     Entry,
     Made,
+    check_count,
     constant,
     family,
+    integer_of,
     returns,
     text_of,
 )
@@ -213,6 +215,16 @@ def _config_set(session: Session, arguments: Arguments) -> Action:
     raise ReplyError("ERR CONFIG SET is not here: settings are given when the server starts")
 
 
+def _slow_commands(session: Session, arguments: Arguments) -> Action:
+    check_count(arguments, 3)
+    if any(integer_of(each, _NO_COUNT) < -1 for each in arguments[2:]):
+        raise ReplyError(_NO_COUNT)
+    return constant([])
+
+
+_NO_COUNT = "ERR count should be greater than or equal to -1"
+
+
 def command_entry(
     table: Callable[[], Dict[bytes, Entry]], find: Callable[[Arguments], Optional[Entry]]
 ) -> Entry:
@@ -304,7 +316,7 @@ TABLE = (
     family(
         "slowlog",
         "admin",
-        Entry("get", -2, "", NONE, returns([])),
+        Entry("get", -2, "", NONE, Does(_slow_commands)),
         Entry("len", 2, "", NONE, returns(0)),
         Entry("reset", 2, "", NONE, returns(OK)),
     ),
