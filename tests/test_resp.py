@@ -477,6 +477,16 @@ def test_a_key_lives_for_at_most_the_longest_ttl(command: str) -> None:
     assert 0 < int(left[1:]) < int(due[1:]) < 2**53
 
 
+def test_a_float_is_counted_on_unless_it_would_be_out_of_range() -> None:
+    most, least = b"9e308", b"0.00000000000000001"
+    replies = said(*(request(b"INCRBYFLOAT", b"f", by) for by in (most, least, most, b"-9e308")))
+    _, first, _, second, refused, _, last = replies.splitlines()
+    assert first == b"9" + b"0" * 308
+    assert second == first + least[1:]
+    assert refused == b"-ERR increment would produce NaN or Infinity"
+    assert last == least
+
+
 def test_a_lock_is_extended_to_at_most_the_longest_ttl() -> None:
     lock = (Lock.LUA_EXTEND_SCRIPT.encode(), b"1", b"k", b"token")
     replies = said(

@@ -5,6 +5,7 @@ Rule: options, replies and refusals are those of Redis.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from adapters.protocols.resp import replies
@@ -107,10 +108,12 @@ def _incr(name: str, sign: int) -> Make:
 
 
 def _incr_float(session: Session, arguments: Arguments) -> Made:
-    if arguments[2].lower().lstrip(b"+-") in (b"inf", b"infinity"):
-        raise ReplyError("ERR increment would produce NaN or Infinity")
-    by = strings.decimal(arguments[2])
+    is_infinite = arguments[2].lower() in _INFINITE
+    by = Decimal("Infinity") if is_infinite else strings.decimal(arguments[2])
     return strings.IncrByFloat(key_of(session, arguments[1]), by), replies.REPLY
+
+
+_INFINITE = {sign + word for sign in (b"", b"+", b"-") for word in (b"inf", b"infinity")}
 
 
 def _setrange(session: Session, arguments: Arguments) -> Made:

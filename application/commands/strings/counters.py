@@ -24,8 +24,13 @@ is_integer = re.compile(rb"0|-?[1-9][0-9]{0,18}").fullmatch
 """Whether bytes are a whole number as one writes it; it may be beyond 64 bits still."""
 
 _is_decimal = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?").fullmatch
-_EXACT = Context(prec=400)
+MAX_DECIMAL = 400
+"""Bytes of a number, at the most: more than one has that is written here."""
+
+_EXACT = Context(prec=MAX_DECIMAL)
 _PLACES = Decimal(1).scaleb(-17)
+_MOST_DIGITS = 309
+"""Before the point; so many has the largest double."""
 
 
 @register
@@ -73,7 +78,10 @@ class IncrByFloat(OneKey[bytes], tag="INCRBYFLOAT", gc=False):
         def change(before: Optional[Entry]) -> Entry:
             nonlocal total
             data = opened(before.text, budget) if before else b"0"
-            total = _plain(_EXACT.add(decimal(data), self.by))
+            number = _EXACT.add(decimal(data), self.by)
+            if not _is_in_range(number):
+                raise OutOfRange("increment would produce NaN or Infinity")
+            total = _plain(number)
             return Entry(to_text(total), before.ttl if before else None)
 
         store.update(self.key, change)
@@ -82,10 +90,15 @@ class IncrByFloat(OneKey[bytes], tag="INCRBYFLOAT", gc=False):
 
 def decimal(data: bytes) -> Decimal:
     """The number that bytes are; raises `NotANumber`."""
-    number = Decimal(data.decode()) if len(data) < 256 and _is_decimal(data) else Decimal("NaN")
-    if not number.is_finite() or abs(number.adjusted()) > 308:
+    is_number = len(data) <= MAX_DECIMAL and _is_decimal(data)
+    number = Decimal(data.decode() if is_number else "NaN")
+    if not _is_in_range(number):
         raise NotANumber("value is not a valid float")
     return number
+
+
+def _is_in_range(number: Decimal) -> bool:
+    return number.is_finite() and number.adjusted() < _MOST_DIGITS
 
 
 def _plain(number: Decimal) -> bytes:
