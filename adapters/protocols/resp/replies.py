@@ -260,10 +260,6 @@ def _set_integer(result: Any, _: object) -> bytes:
     return b":%d\r\n" % result[0]
 
 
-def _set_or_0(result: Any, _: object) -> bytes:
-    return OK if result[0] else b":0\r\n"
-
-
 def _set_get(result: Any, _: object, null: bytes) -> bytes:
     return null if result[1] is None else bulk(result[1])
 
@@ -358,7 +354,6 @@ LCS_LENGTH = _spelling(_length_of_common)
 LCS = _spelling(_common)
 REPORT = _spelling(_report)
 SILENT = _spelling(_silent)
-SET_OR_0 = _spelling(_set_or_0)
 SET_INTEGER = _spelling(_set_integer)
 
 VERSION_3 = len(_SPELLINGS)
