@@ -14,7 +14,6 @@ from typing import Any, Generator, Iterator, List, Optional, Sequence, Set, Unio
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
-from adapters.protocols.resp.lengths import KEPT
 from adapters.protocols.resp.parser import BLOCK_BYTES, NEXT, Arguments, Parser, only_request
 from adapters.protocols.resp.replies import (
     AROUND,
@@ -179,9 +178,10 @@ class RespCodec(Codec):
         id = request.id
         if id in _TEXTS and type(outcome) is bytes:
             if outcome < BEYOND_STRINGS and BACKSLASH not in outcome:
-                if len(outcome) <= KEPT:
+                try:
                     return outcome[INNER].join(AROUND[len(outcome)])
-                return bulk(memoryview(outcome)[INNER])
+                except IndexError:
+                    return bulk(memoryview(outcome)[INNER])
             return bulk(to_bytes(outcome))
         return OK if outcome is True and id in _DONE else spelled(request, outcome)
 

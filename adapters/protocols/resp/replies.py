@@ -22,7 +22,7 @@ from typing import (
 
 from msgspec import UNSET
 
-from adapters.protocols.resp.lengths import Lengths
+from adapters.protocols.resp.lengths import KEPT, Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
 from application.commands.strings import MGetEach
@@ -87,7 +87,7 @@ BEYOND_STRINGS = b"#"
 INNER = slice(1, -1)
 """Where the bytes of a string are in its text, unless it has escapes."""
 
-AROUND = Lengths(lambda size: (b"$%d\r\n" % (size - len(b'""')), b"\r\n"))
+AROUND = [(b"$%d\r\n" % max(size - len(b'""'), 0), b"\r\n") for size in range(KEPT)]
 """What stands before and behind these bytes in a reply, by the length of the text."""
 
 SHORT = 256
@@ -96,8 +96,11 @@ SHORT = 256
 
 def each_bulk(texts: Sequence[bytes]) -> List[bytes]:
     """The replies that the texts of values are. Raises `TypeError` when one is missing."""
-    if _are_plain_strings(texts):
-        return [text[INNER].join(AROUND[len(text)]) for text in texts]
+    try:
+        if _are_plain_strings(texts):
+            return [text[INNER].join(AROUND[len(text)]) for text in texts]
+    except IndexError:
+        pass
     return [bulk(to_bytes(text)) for text in texts]
 
 
