@@ -23,7 +23,6 @@ from application.commands.base import (
     Command,
     Id,
     MaybeText,
-    OneKey,
     Results,
     Ttl,
     name_of,
@@ -54,12 +53,8 @@ BYTE_COMMANDS: Tuple[Type[Command[Any]], ...] = registered(*strings.FAMILIES, do
 """Those on the bytes that values stand for, and on documents with versions, which other protocols
 offer beside them."""
 
-PLAIN = frozenset(
-    kind
-    for kind in (*COMMANDS, *BYTE_COMMANDS)
-    if issubclass(kind, (OneKey, MDelete, strings.CountExisting, Ping))
-)
-"""Commands whose results have one text at the most: they are executed without a closer look."""
+PLAIN = frozenset(kind for kind in (*COMMANDS, *BYTE_COMMANDS) if kind.has_one_text)
+"""Commands that are executed without a closer look."""
 
 NAMES: Tuple[str, ...] = tuple(map(name_of, COMMANDS))
 _LETTERS: Dict[str, FrozenSet[str]] = {name: frozenset(name) for name in NAMES}

@@ -69,6 +69,9 @@ class Command(
     """Whether it changes nothing, so that it can be repeated."""
     in_batch: ClassVar[bool] = True
     """Whether it may stand in a BATCH."""
+    has_one_text: ClassVar[bool] = False
+    """Whether its result has the text of one value at the most: it is executed without a closer
+    look."""
 
     id: Id = UNSET
 
@@ -142,6 +145,8 @@ class Command(
 
 class OneKey(Command[R], kw_only=False, gc=False):
     """A command on a single key."""
+
+    has_one_text = True
 
     key: str
 

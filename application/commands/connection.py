@@ -13,6 +13,7 @@ class Ping(Command[str], tag="PING", gc=False):
     """Return "PONG"."""
 
     readonly = True
+    has_one_text = True
     is_quick = True
 
     def run(self, store: Store, budget: Budget) -> str:

@@ -202,6 +202,8 @@ class MSet(Command[bool], tag="MSET", kw_only=False, rename={"if_": "if"}, gc=Fa
 class MDelete(ManyKeys[int], tag="MDELETE", gc=False):
     """Remove many keys; the result is how many of them were there."""
 
+    has_one_text = True
+
     def run(self, store: Store, budget: Budget) -> int:
         return store.delete(self.keys)
 

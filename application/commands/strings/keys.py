@@ -74,6 +74,7 @@ class CountExisting(ManyKeys[int], tag="TOUCH", gc=False):
     """Return how many of the keys are there; one that is named twice counts twice."""
 
     readonly = True
+    has_one_text = True
 
     def run(self, store: Store, budget: Budget) -> int:
         texts = store.get_many(self.keys)
