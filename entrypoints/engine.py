@@ -16,7 +16,8 @@ from adapters.client.lender import Lender
 from adapters.client.network import Network, TlsConfig
 from adapters.protocols.json_lines.requests import command_on
 from application.commands import Command
-from application.executor import InProcess, LocalExecutor
+from application.executor import LocalExecutor
+from application.in_process import InProcess
 from application.limits import Limits
 from application.ports import Pipelined
 from domain.errors import KvError, Misconfigured, Unreachable

@@ -13,7 +13,7 @@ import pytest
 from dependency_injector import containers, errors
 
 from adapters.client.loopback import LoopbackLink
-from adapters.gevent_tcp.connection import GreenletConnection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from adapters.gevent_tcp.tls import TlsConversation
 from adapters.protocols.http.codec import HttpCodec
 from adapters.protocols.json_lines.codec import JsonLinesCodec

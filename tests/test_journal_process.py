@@ -34,7 +34,7 @@ background.TICK_SECONDS, upkeep.MIN_REWRITE = 0.01, 3000
 """)
 IN_GREENLETS = changed_server("""
 from dependency_injector import providers
-from adapters.gevent_tcp.connection import GreenletConnection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from entrypoints.server.container import ServerContainer
 ServerContainer.connection.override(providers.Object(GreenletConnection))
 """)

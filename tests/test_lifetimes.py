@@ -17,7 +17,8 @@ import gevent
 import pytest
 
 from adapters.client.loopback import LoopbackLink
-from adapters.gevent_tcp.connection import Connection, GreenletConnection
+from adapters.gevent_tcp.connection import Connection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from application.commands import Command
 from application.conversation import Conversation
 from application.limits import Limits

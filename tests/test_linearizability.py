@@ -245,7 +245,7 @@ class TornUpdates(InMemoryStore):
 
 SERVER_WITH = """
 from dependency_injector.providers import Object, Singleton
-from adapters.gevent_tcp.connection import GreenletConnection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from entrypoints.server.__main__ import main
 from entrypoints.server.container import ServerContainer
 from {store.__module__} import {store.__name__}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.gevent_tcp.connection import kept_by, rest_of
+from adapters.gevent_tcp.unsent import kept_by, rest_of
 from tests.certificates import Files
 from tests.support import TIMEOUT, Server, running_server
 from tests.torture.peers import resident

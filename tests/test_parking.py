@@ -14,7 +14,8 @@ import pytest
 from dependency_injector import providers
 from msgspec import UNSET
 
-from adapters.gevent_tcp.connection import Connection, GreenletConnection
+from adapters.gevent_tcp.connection import Connection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from application import ports
 from application.conversation import Conversation
 from application.ports import Link, Received, Wants

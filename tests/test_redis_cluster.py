@@ -26,7 +26,8 @@ from adapters.storage.redis.slots import Server
 from adapters.storage.redis.store import RedisStore
 from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MSet, Set
 from application.commands.strings import Rename
-from application.executor import InProcess, LocalExecutor
+from application.executor import LocalExecutor
+from application.in_process import InProcess
 from application.limits import Limits
 from domain.errors import BadRequest, CrossSlot, Unavailable
 from tests.engines import SLOTS, Cluster, Engine, opened, programs, shared_cluster, until

@@ -21,7 +21,8 @@ from adapters.storage.redis.store import PAGE_BYTES, RedisStore
 from adapters.storage.redis.texts import MARK, Names, from_engine, many_from_engine, to_engine
 from adapters.storage.redis.view import MAX_NAMES
 from application.commands import Batch, Command, Count, Flush, Get, Incr, MDelete, MGet, MSet, Set
-from application.executor import InProcess, LocalExecutor
+from application.executor import LocalExecutor
+from application.in_process import InProcess
 from application.limits import Limits
 from application.steps import finished
 from domain.errors import (

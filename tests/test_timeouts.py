@@ -15,7 +15,8 @@ import gevent.socket
 import gevent.ssl
 import pytest
 
-from adapters.gevent_tcp.connection import Connection, GreenletConnection
+from adapters.gevent_tcp.connection import Connection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from adapters.gevent_tcp.timeouts import LINGER
 from application import password
 from application.long_requests import MAX_LONG_REQUESTS

@@ -18,7 +18,8 @@ from msgspec import UNSET, Raw
 
 from adapters.client.tcp import TcpClient
 from adapters.gevent_tcp.acceptor import MAX_ACCEPT, Acceptor
-from adapters.gevent_tcp.connection import Connection, GreenletConnection
+from adapters.gevent_tcp.connection import Connection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import BACKLOG
 from application.commands import Get, MSet, Ping, Set

@@ -20,14 +20,15 @@ import enum
 import logging
 import socket
 from functools import partial
-from typing import Any, Callable, NamedTuple, Union, cast
+from typing import Any, Callable, NamedTuple, Union
 
-import gevent
 from msgspec import UNSET
 
 from adapters.gevent_tcp.arrivals import Arrivals
 from adapters.gevent_tcp.timeouts import Duty, Timeouts
 from adapters.gevent_tcp.turns import Turns
+from adapters.gevent_tcp.unsent import NO_BYTES, kept_by, rest_of
+from adapters.gevent_tcp.watchers import NOTHING, READ, WRITE, Watchers
 from application.ledger import Ledger
 from application.limits import Limits
 from application.ports import Conversation, Link, Received, Wants
@@ -40,8 +41,6 @@ first are of a size that Python keeps in stock, in place of asking the system's 
 
 FEW_BYTES = 16 * 1024
 """Up to so many bytes were few for a large read, after which a small one is enough."""
-
-_NOTHING, _READ, _WRITE = 0, 1, 2
 
 _INPUT, _WAKE = Wants.INPUT, Wants.WAKE
 """A global name is read in a quarter of the time of an enumeration's member."""
@@ -83,7 +82,7 @@ class Connection:
         self._timeouts = Timeouts(host.limits)
         self._phase = Phase.SERVING
         self._read_size = FIRST_READ
-        self._unsent = _NO_BYTES
+        self._unsent = NO_BYTES
         self._at_eof = False
         self._is_busy = True  # until a read shows that it is not
         self._is_queued = self._is_woken = False
@@ -108,7 +107,7 @@ class Connection:
         self.conversation.close()
         self.conversation = _OVER  # which would refer to this connection
         self.account.close()
-        self._unsent = _NO_BYTES
+        self._unsent = NO_BYTES
         self._host.on_close(self)
 
     def wake(self) -> None:
@@ -175,7 +174,7 @@ class Connection:
         if self._unsent:
             return
         if wants is _WAKE:
-            self._io.wait_for(_NOTHING)
+            self._io.wait_for(NOTHING)
         elif wants is not _INPUT:
             return
         elif self._is_busy:
@@ -223,7 +222,7 @@ class Connection:
             sent = 0
         if (
             sent == len(data)
-            and self._io.waits_for == _READ
+            and self._io.waits_for == READ
             and self.conversation.wants in _GOES_ON_READING
         ):
             return
@@ -262,7 +261,7 @@ class Connection:
         if self._phase is Phase.CLOSED:
             return
         if self._unsent:
-            self._io.wait_for(_WRITE, self._dispatch, self._write)
+            self._io.wait_for(WRITE, self._dispatch, self._write)
         elif wants is Wants.END:
             self._hang_up()
         elif wants is Wants.TURN or self._is_woken:
@@ -270,7 +269,7 @@ class Connection:
             self._queue()
         elif wants is Wants.WAKE:
             if self._phase is not Phase.SERVING:
-                self._io.wait_for(_NOTHING)
+                self._io.wait_for(NOTHING)
         elif self._at_eof:
             self.close()
         elif self._is_busy or self._phase is Phase.ENDING:
@@ -279,7 +278,7 @@ class Connection:
             self._wait_for_input()
 
     def _queue(self) -> None:
-        self._io.wait_for(_NOTHING)
+        self._io.wait_for(NOTHING)
         if not self._is_queued:
             self._is_queued = True
             step = partial(self._dispatch, self._take_turn)
@@ -293,7 +292,7 @@ class Connection:
             self._await_input()
 
     def _await_input(self) -> None:
-        self._io.wait_for(_READ, self._host.arrivals.note, self)
+        self._io.wait_for(READ, self._host.arrivals.note, self)
 
     # The end.
 
@@ -309,8 +308,8 @@ class Connection:
             self._phase = Phase.LINGERING
             self._timeouts.had_activity = True
             self._sock.shutdown(socket.SHUT_WR)
-            self._io.wait_for(_NOTHING)
-            self._io.wait_for(_READ, self._run_step, self._discard)
+            self._io.wait_for(NOTHING)
+            self._io.wait_for(READ, self._run_step, self._discard)
 
     def _discard(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -349,58 +348,10 @@ class Connection:
             self._abort(_REASONS[duty].format(self._host.limits))
 
 
-_NO_BYTES = memoryview(b"")
-
-
-def rest_of(data: Union[bytes, memoryview], at: int) -> memoryview:
-    """What begins there; it keeps at most twice as many bytes alive. Of a buffer that is sent
-    little by little each byte is copied once, on average."""
-    rest = memoryview(data)[at:]
-    return rest if 2 * len(rest) > kept_by(rest) else memoryview(bytes(rest))
-
-
-def kept_by(view: memoryview) -> int:
-    """The bytes of what it is a part of, which are kept with it."""
-    return len(cast(bytes, view.obj))
-
-
 _REASONS = {
     Duty.TAKE_OUTPUT: "it took none of its replies for {0.send_timeout:g} s (send_timeout)",
     Duty.NOTHING: "it was idle for {0.idle_timeout:g} s (idle_timeout)",
 }
-
-
-class Watchers:
-    """The watchers of one socket in gevent's event loop."""
-
-    def __init__(self, loop: Any, descriptor: int) -> None:
-        self._loop = loop
-        self._watchers = {event: loop.io(descriptor, event) for event in (_READ, _WRITE)}
-        self._timer: Any = None
-        self.waits_for = _NOTHING
-
-    def wait_for(self, event: int, *callback: Any) -> None:
-        """Calls back whenever the socket is ready for `event`, and for no other event."""
-        if event != self.waits_for:
-            if self.waits_for:
-                self._watchers[self.waits_for].stop()
-            if event:
-                self._watchers[event].start(*callback)
-            self.waits_for = event
-
-    def after(self, seconds: float, callback: Callable[[], None]) -> None:
-        """Calls back once. A timer that has fired would, started again, fire at once."""
-        if self._timer:
-            self._timer.close()
-        self._timer = self._loop.timer(seconds)
-        self._timer.start(callback)
-
-    def close(self) -> None:
-        """Calls back no more."""
-        for watcher in (*self._watchers.values(), self._timer):
-            if watcher:
-                watcher.stop()
-                watcher.close()
 
 
 class _Over(Conversation):
@@ -425,34 +376,3 @@ class _Over(Conversation):
 
 
 _OVER = _Over()
-
-
-class GreenletConnection(Connection):
-    """A connection whose conversation may block: each turn has a greenlet, and others run
-    meanwhile."""
-
-    _is_running = False
-
-    def _dispatch(self, step: Callable[..., None], *arguments: Any) -> None:
-        self._io.wait_for(_NOTHING)
-        self._is_running = True
-        gevent.spawn(self._run, step, *arguments)
-
-    def _run(self, step: Callable[..., None], *arguments: Any) -> None:
-        self._run_step(step, *arguments)
-        self._is_running = False
-        self._run_step(self._update)
-
-    def _await_input(self) -> None:
-        self._io.wait_for(_READ, self._dispatch, self.serve)
-
-    def _on_woken(self) -> None:
-        if not self._is_running:
-            super()._on_woken()
-
-    def _update(self) -> None:
-        if not self._is_running:
-            super()._update()
-
-    def _duty(self) -> Duty:
-        return Duty.SERVER if self._is_running else super()._duty()

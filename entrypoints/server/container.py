@@ -8,7 +8,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Type
 from dependency_injector import containers, providers
 
 from adapters.client.network import TlsConfig
-from adapters.gevent_tcp.connection import Connection, GreenletConnection
+from adapters.gevent_tcp.connection import Connection
+from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import Address
 from adapters.gevent_tcp.server import GeventServer

@@ -18,7 +18,8 @@ import click
 
 from application.commands import Count
 from application.databases import MARK
-from application.executor import InProcess, LocalExecutor
+from application.executor import LocalExecutor
+from application.in_process import InProcess
 from application.limits import Limits
 from application.ports import Pipelined
 from domain.store import Store
