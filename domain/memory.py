@@ -34,7 +34,7 @@ from domain.contents import MASK, SHARDS, Contents
 from domain.deadlines import Deadline, Shard, Slot, Timed
 from domain.effects import Cleared, Effect, Listener, Put, PutMany, Reason, Removed
 from domain.rollback import UndoLog
-from domain.scanning import LEAST_HASH, first_by_hash, number_of
+from domain.scanning import LEAST_HASH, cursor_at, first_by_hash, position_of
 from domain.store import Change, Entry, Page, ShardCopy, Stats, Store, Traits
 
 R = TypeVar("R")
@@ -171,7 +171,7 @@ class InMemoryStore:
         return sum(map(len, self._shards))
 
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
-        start, least = _position(cursor)
+        start, least = position_of(cursor)
         now = self._clock()
         keys: List[str] = []
         scanned = 0
@@ -182,10 +182,10 @@ class InMemoryStore:
             found, following = first_by_hash(live, least, limit - len(keys))
             keys += found
             if following is not None:
-                return Page(keys, _cursor(following))
+                return Page(keys, cursor_at(following))
             least = LEAST_HASH
             if scanned > SCAN_STEP_KEYS and index + 1 < SHARDS:
-                return Page(keys, _cursor(least + index + 1))
+                return Page(keys, cursor_at(least + index + 1))
         return Page(keys, None)
 
     def atomically(self, work: Callable[[Store], R]) -> R:
@@ -518,17 +518,3 @@ def _live_keys(shard: Shard, prefix: str, now: float) -> List[str]:
         for key, slot in shard.items()
         if key.startswith(prefix) and (isinstance(slot, bytes) or slot[1] > now)
     ]
-
-
-def _cursor(next_hash: int) -> str:
-    """Points at a hash: the shard, which is the low bits, comes before the others."""
-    return str((next_hash & MASK) * _SHARD_HASHES + (next_hash - LEAST_HASH) // SHARDS)
-
-
-def _position(cursor: Optional[str]) -> Tuple[int, int]:
-    """The shard that a cursor points into, and the least hash to look at."""
-    index, rest = divmod(0 if cursor is None else number_of(cursor), _SHARD_HASHES)
-    return index, LEAST_HASH + rest * SHARDS
-
-
-_SHARD_HASHES = (1 << 64) // SHARDS

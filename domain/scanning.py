@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
+from domain.contents import MASK, SHARDS
 from domain.errors import BadRequest
 
 LEAST_HASH = -1 << 63
@@ -34,3 +35,17 @@ def number_of(cursor: str) -> int:
         if number < 1 << 64:
             return number
     raise BadRequest("`cursor` is not one that a scan returned")
+
+
+def cursor_at(next_hash: int) -> str:
+    """Points at a hash: the shard, which is the low bits, comes before the others."""
+    return str((next_hash & MASK) * _SHARD_HASHES + (next_hash - LEAST_HASH) // SHARDS)
+
+
+def position_of(cursor: Optional[str]) -> Tuple[int, int]:
+    """The shard that a cursor points into, and the least hash to look at."""
+    index, rest = divmod(0 if cursor is None else number_of(cursor), _SHARD_HASHES)
+    return index, LEAST_HASH + rest * SHARDS
+
+
+_SHARD_HASHES = (1 << 64) // SHARDS

@@ -12,7 +12,7 @@ from dependency_injector import providers
 from domain import memory, scanning
 from domain.contents import MASK, SHARDS
 from domain.memory import InMemoryStore
-from domain.scanning import LEAST_HASH, first_by_hash
+from domain.scanning import LEAST_HASH, cursor_at, first_by_hash, position_of
 from domain.store import Page, Store
 from sqlite_store import SqliteStore
 from tests.support import Clock, answer, server_container
@@ -66,9 +66,9 @@ def test_a_page_is_longer_by_the_keys_of_its_last_hash() -> None:
 
 @pytest.mark.parametrize("next_hash", [LEAST_HASH, LEAST_HASH + 1, -2, 0, 1023, (1 << 63) - 1])
 def test_a_cursor_points_at_the_hash_that_it_is_of(next_hash: int) -> None:
-    cursor = memory._cursor(next_hash)
+    cursor = cursor_at(next_hash)
     assert int(cursor) < 1 << 64
-    index, least = memory._position(cursor)
+    index, least = position_of(cursor)
     assert index == next_hash & MASK
     assert least + index == next_hash
 
