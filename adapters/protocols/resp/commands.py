@@ -55,7 +55,7 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
             raise ReplyError(f"ERR {why}")
         session.end_transaction()
         raise transactions.aborted(why)
-    if session.is_subscribed and not entry.while_subscribed:
+    if not session.is_plain and session.is_subscribed and not entry.while_subscribed:
         raise ReplyError(_SUBSCRIBED.format(entry.name))
     try:
         made = entry.make(session, arguments)
@@ -69,6 +69,9 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     if isinstance(made, Settled):
         return made
     command, spelling = made
+    if session.is_plain:
+        command.id = spelling + session.version
+        return command  # type: ignore[no-any-return]
     if session.queue is not None and not entry.changes_state:
         command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)
