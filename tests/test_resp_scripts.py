@@ -48,6 +48,8 @@ def test_compare_and_delete_is_known_by_any_spelling_of_its_text() -> None:
         (request(b"EVAL", b"return 1", b"0"), NO_LUA),
         (request(b"SCRIPT", b"LOAD", b"return 1"), NO_LUA),
         (request(b"EVAL", DELETE + b" " * 5000, b"0"), NO_LUA),
+        (request(b"EVAL", b"--[[\n" + DELETE + b"\n--]]", b"1", b"k", b"token"), NO_LUA),
+        (request(b"EVAL", b"--[==[\n" + DELETE + b"\n--]==]", b"1", b"k", b"token"), NO_LUA),
         (request(b"EVAL", DELETE, b"x"), b"-ERR value is not an integer or out of range\r\n"),
         (request(b"EVAL", DELETE, b"-1"), b"-ERR Number of keys can't be negative\r\n"),
         (

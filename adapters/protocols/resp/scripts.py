@@ -85,7 +85,8 @@ MAX_TEXT = 4096
 MAX_LOADED = 1000
 """Bytes of a script that is looked at, and the spellings of scripts that EVALSHA finds."""
 
-_comments = re.compile(rb"--[^\n]*")
+_comments = re.compile(rb"--(?!\[=*\[)[^\n]*")
+"""Up to the end of a line. One that may have several is left, so that its script is not known."""
 
 
 def recognised(text: bytes) -> Optional[Native]:
