@@ -332,7 +332,7 @@ class Conversation:
         replies: List[bytes] = []
         replied = 0
         outcomes: List[object] = []
-        """Those of the requests behind."""
+        """Those of the requests from there on."""
         for done, request in enumerate(window, 1):
             kind = type(request)
             try:
@@ -422,9 +422,12 @@ class Conversation:
     def _encode(self, request: Command[Any], result: object) -> bytes:
         """The reply to a command that was carried out; raises `TooLarge`."""
         reply = self._codec.encode([request], [result])
-        for each in request.carried_out():
-            self._counts[type(each)] += 1
+        self._count(request)
         return reply
+
+    def _count(self, command: Command[Any]) -> None:
+        for each in command.carried_out():
+            self._counts[type(each)] += 1
 
     def _refused(self, request: Request, error: Exception) -> KvError:
         """The error to tell; a bug is told as such, and logged."""
@@ -476,8 +479,7 @@ class Conversation:
         try:
             if size > LONG_BYTES:
                 pieces = yield from self._codec.encode_in_steps(command, result)
-                for each in command.carried_out():
-                    self._counts[type(each)] += 1
+                self._count(command)
                 yield from pieces
             else:
                 yield self._encode(command, result)

@@ -16,6 +16,8 @@ from domain.errors import InvalidPassword, LoginRequired
 
 log = logging.getLogger(__name__)
 
+LOGIN_FIRST = "AUTH with the password comes first"
+
 MAX_UNAUTHENTICATED_INPUT, MAX_UNAUTHENTICATED_OUTPUT = 16 * 1024, 1024
 """Bytes each way before the right password."""
 
@@ -58,7 +60,7 @@ class Gate:
         if not isinstance(request, Auth):
             if self._is_open:
                 return 0.0
-            raise LoginRequired("AUTH with the password comes first")
+            raise LoginRequired(LOGIN_FIRST)
         address = self._client.rpartition(":")[0]
         delay = 0.0 if self._is_due else self._password.wait(address)
         self._is_due = bool(delay)

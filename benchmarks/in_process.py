@@ -10,7 +10,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 from adapters.client.loopback import LoopbackLink
@@ -35,12 +35,13 @@ def conversation() -> Conversation:
 
 Request = dict[str, object]
 
-REQUESTS: dict[str, Callable[[list[str]], Request]] = {
-    "GET": lambda keys: {"type": "GET", "key": keys[0]},
-    "SET": lambda keys: {"type": "SET", "key": keys[0], "value": VALUE},
-    "MGET": lambda keys: {"type": "MGET", "keys": keys},
-    "MSET": lambda keys: {"type": "MSET", "items": dict.fromkeys(keys, VALUE)},
+REQUESTS: dict[str, Callable[[Sequence[str], str], Request]] = {
+    "GET": lambda keys, value: {"type": "GET", "key": keys[0]},
+    "SET": lambda keys, value: {"type": "SET", "key": keys[0], "value": value},
+    "MGET": lambda keys, value: {"type": "MGET", "keys": keys},
+    "MSET": lambda keys, value: {"type": "MSET", "items": dict.fromkeys(keys, value)},
 }
+"""Requests for some keys, with a value for each."""
 
 
 def key(number: int) -> str:
@@ -58,7 +59,7 @@ def random_payload(draw: random.Random, command: str, pipeline: int) -> bytes:
     """What a client sends at once, for keys that differ within a request."""
     count = KEYS_PER_COMMAND[command]
     drawn = (draw.sample(range(KEYS), count) for _ in range(pipeline))
-    return render(REQUESTS[command](list(map(key, numbers))) for numbers in drawn)
+    return render(REQUESTS[command](list(map(key, numbers)), VALUE) for numbers in drawn)
 
 
 def random_payloads(command: str, pipeline: int, keys: int) -> list[bytes]:
@@ -80,7 +81,7 @@ def fill(target: Conversation) -> None:
     """Set every key."""
     for first in range(0, KEYS, FILL_BATCH):
         keys = [key(number) for number in range(first, first + FILL_BATCH)]
-        check(answer(target, render([REQUESTS["MSET"](keys)])), replies=1)
+        check(answer(target, render([REQUESTS["MSET"](keys, VALUE)])), replies=1)
 
 
 def check(output: bytes, replies: int) -> None:

@@ -8,7 +8,6 @@ slows both sides down alike.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 import time
@@ -19,15 +18,12 @@ from typing import NamedTuple
 
 from adapters.client.loopback import LoopbackLink
 from application.ports import Conversation, Wants
-from benchmarks.in_process import answer, check, key
+from benchmarks.in_process import KEYS_PER_COMMAND, REQUESTS, answer, check, key, render
 from entrypoints.server.__main__ import main as server_program
 from entrypoints.server.container import ServerContainer
 
 KEYS = {20: 100_000, 1024: 30_000, 65536: 1_000}
 """How many keys there are, by the bytes of their values."""
-
-BATCH = {"GET": 1, "SET": 1, "MGET": 100, "MSET": 100}
-"""How many keys a command names."""
 
 ROUND_KEYS, ROUND_BYTES = 4_000, 20_000_000
 """What a round names and carries at the most: some milliseconds' worth."""
@@ -51,21 +47,12 @@ CASES = [
     *[Case(command, size, 1) for command in ("MGET", "MSET") for size in (20, 1024)],
 ]
 
-MEMBERS: dict[str, Callable[[Sequence[str], str], dict[str, object]]] = {
-    "GET": lambda names, value: {"key": names[0]},
-    "SET": lambda names, value: {"key": names[0], "value": value},
-    "MGET": lambda names, value: {"keys": names},
-    "MSET": lambda names, value: {"items": dict.fromkeys(names, value)},
-}
-"""What a request has in JSON beside its type."""
-
 Render = Callable[[str, Sequence[str], str], bytes]
 
 
 def as_json(command: str, names: Sequence[str], value: str) -> bytes:
     """A request as JSON clients send it."""
-    request: dict[str, object] = {"type": command, **MEMBERS[command](names, value)}
-    return json.dumps(request, separators=(",", ":")).encode() + b"\n"
+    return render([REQUESTS[command](names, value)])
 
 
 def as_resp(command: str, names: Sequence[str], value: str) -> bytes:
@@ -96,7 +83,7 @@ def conversations(value_bytes: int) -> tuple[Conversation, Conversation]:
 
 def expected(case: Case) -> bytes:
     """The replies over RESP."""
-    count = BATCH[case.command]
+    count = KEYS_PER_COMMAND[case.command]
     one = bulk(b"x" * case.value_bytes) * count if case.command.endswith("GET") else b"+OK\r\n"
     return (one if case.command != "MGET" else b"*%d\r\n" % count + one) * case.pipeline
 
@@ -112,14 +99,14 @@ def ns_per_request(target: Conversation, reads: Sequence[bytes], pipeline: int) 
     return (time.thread_time_ns() - started) / len(reads) / pipeline
 
 
-def reads(render: Render, case: Case, draw: random.Random) -> Iterator[bytes]:
+def reads(rendered: Render, case: Case, draw: random.Random) -> Iterator[bytes]:
     """Those of a round, whose keys are drawn at random: the keys of the turn before would be in the
     cache."""
-    count, value = BATCH[case.command], "x" * case.value_bytes
+    count, value = KEYS_PER_COMMAND[case.command], "x" * case.value_bytes
     keys = case.pipeline * count
     for _ in range(max(3, min(ROUND_KEYS, ROUND_BYTES // case.value_bytes) // keys)):
         drawn = (draw.sample(range(KEYS[case.value_bytes]), count) for _ in range(case.pipeline))
-        yield b"".join(render(case.command, [*map(key, each)], value) for each in drawn)
+        yield b"".join(rendered(case.command, [*map(key, each)], value) for each in drawn)
 
 
 def main() -> None:

@@ -19,13 +19,14 @@ from adapters.protocols.resp import (
     string_commands,
     transactions,
 )
-from adapters.protocols.resp.entries import Do, Does, Entry, Plain
+from adapters.protocols.resp.entries import Do, Does, Entry, Made, Plain
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError, Status
 from adapters.protocols.resp.session import Queue, Session
 from application.budget import Budget
 from application.commands import Command
 from application.commands.base import renamed
+from application.gate import LOGIN_FIRST
 from application.ports import Request, Settled
 from domain.errors import KvError, LoginRequired, UnknownCommand, detached
 from domain.store import Store
@@ -49,23 +50,13 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         raise UnknownCommand(_unknown(arguments))
     session.command = entry.name
     if not entry.takes(len(arguments)):
-        _break_off(session)
-        why = f"wrong number of arguments for '{entry.name}' command"
-        if entry.name != "exec":
-            raise ReplyError(f"ERR {why}")
-        session.end_transaction()
-        raise transactions.aborted(why)
+        raise _miscounted(session, entry)
     if not session.is_plain and session.is_subscribed and not entry.while_subscribed:
         raise ReplyError(_SUBSCRIBED.format(entry.name))
     try:
         made = entry.make(session, arguments)
     except (KvError, UnicodeDecodeError) as why:
-        if not (session.is_authenticated or entry.subcommands or "no_auth" in entry.flags):
-            raise LoginRequired("AUTH with the password comes first") from None
-        if session.queue is None or entry.changes_state or entry.subcommands:  # no such subcommand
-            _break_off(session)
-            raise
-        made = Do(partial(_raise, detached(refusal(why)))), replies.REPLY
+        made = _unmade(session, entry, why)
     if isinstance(made, Settled):
         return made
     command, spelling = made
@@ -77,6 +68,27 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         return _queued(session, session.queue, command, arguments)
     command.id = replies.REPLY if entry.is_always_answered else session.spelling(spelling)
     return command  # type: ignore[no-any-return]
+
+
+def _miscounted(session: Session, entry: Entry) -> KvError:
+    """The error to tell for a wrong number of arguments."""
+    _break_off(session)
+    why = f"wrong number of arguments for '{entry.name}' command"
+    if entry.name != "exec":
+        return ReplyError(f"ERR {why}")
+    session.end_transaction()
+    return transactions.aborted(why)
+
+
+def _unmade(session: Session, entry: Entry, why: Exception) -> Made:
+    """What stands in a transaction for a command whose arguments are wrong; raises why, where it is
+    told at once, or that the password comes first."""
+    if not (session.is_authenticated or entry.subcommands or "no_auth" in entry.flags):
+        raise LoginRequired(LOGIN_FIRST) from None
+    if session.queue is None or entry.changes_state or entry.subcommands:  # no such subcommand
+        _break_off(session)
+        raise why
+    return Do(partial(_raise, detached(refusal(why)))), replies.REPLY
 
 
 def refusal(error: Exception) -> KvError:

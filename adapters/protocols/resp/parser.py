@@ -21,7 +21,7 @@ FEW_BYTES = 8 * 1024
 WINDOW = 64
 """Requests that are cut at once, at the most."""
 
-FEW = 4
+FEW = 3
 """Up to so many arguments are taken one by one."""
 
 MAX_EMPTY = 256
@@ -194,7 +194,10 @@ class Parser:
         where the next one has to be taken alone, as few are and those of over four digits."""
         if self._length >= 0 or self._at < self._one_by_one or self.is_restricted:
             return False
-        if self._left < FEW or self._data.find(b"\r\n", self._at, self._at + len(b"$9999\r\n")) < 0:
+        if (
+            self._left <= FEW
+            or self._data.find(b"\r\n", self._at, self._at + len(b"$9999\r\n")) < 0
+        ):
             return False
         block = self._data[self._at : self._at + BLOCK_BYTES]
         pieces = block.split(b"\r\n")

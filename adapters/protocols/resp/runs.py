@@ -109,7 +109,7 @@ def _read(
     if head is None or data[-2:] != b"\r\n":
         return None
     size = data.find(data[:end], end, 2 * MAX_BYTES)
-    if len(data) > size * MAX_RUN:  # too many, most likely
+    if len(data) > size * MAX_RUN:  # no second one, or too many, most likely
         return None
     kind, shared, name = head
     text = data[:-2].decode("latin-1")  # as many characters as bytes
