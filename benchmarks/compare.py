@@ -1,8 +1,8 @@
 """Compares our server with redis, valkey and two servers in Python, in one run.
 
-The rules it keeps: the servers take turns inside every round, so that a slow minute of the
-machine hits them all; a number is the median over the rounds; a server that is absent or fails
-is shown as such.
+The rules it keeps: every round has servers of its own, since what one start of a server does is
+not what the next one does; they take turns inside it, so that a slow minute of the machine hits
+them all; a number is the median over the rounds; a server that is absent or fails is shown as such.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks import load, report, results
 from benchmarks.environment import command_line, machine, say, start_servers, today, versions
 from benchmarks.results import Case, CaseResult, Comparison
-from benchmarks.servers import SERVERS, Running
+from benchmarks.servers import SERVERS, Running, Server
 
 KEYS_BY_VALUE_BYTES = {20: 100_000, 1024: 100_000, 65536: 4_000}
 
@@ -63,38 +63,44 @@ QUICK = Plan([case for case in CASES if case.quick], rounds=3, seconds=0.4, warm
 
 
 class Bench:
-    """The servers under test, the generator that loads them and what has been found so far."""
+    """The generator that loads the servers under test, and what has been found so far."""
 
-    def __init__(self, program: Path, servers: Sequence[Running], plan: Plan) -> None:
+    def __init__(self, program: Path, plan: Plan) -> None:
+        self.absent: dict[str, str] = {}
         self._program = program
-        self._servers = servers
         self._plan = plan
         self._outcomes: dict[tuple[Case, str], list[load.Outcome]] = {}
         self._failed: dict[tuple[Case, str], str] = {}
 
     def measure(self) -> list[CaseResult]:
-        for value_bytes, keys in KEYS_BY_VALUE_BYTES.items():
-            cases = [case for case in self._plan.cases if case.value_bytes == value_bytes]
-            if cases:
-                self._fill(keys, value_bytes, cases)
-                self._run_rounds(cases)
+        for number in range(self._plan.rounds):
+            first = number % len(SERVERS)
+            for value_bytes in KEYS_BY_VALUE_BYTES:
+                cases = [case for case in self._plan.cases if case.value_bytes == value_bytes]
+                if cases:
+                    size = results.SIZE_NAMES[value_bytes]
+                    say(f"round {number + 1} of {self._plan.rounds}: {size}")
+                    self._run_cases(cases, (*SERVERS[first:], *SERVERS[:first]))
         return [self._result(case) for case in self._plan.cases]
 
-    def _fill(self, keys: int, value_bytes: int, cases: Sequence[Case]) -> None:
-        for server in self._servers:
-            say(f"{server.name}: filling {keys} keys of {value_bytes} bytes")
-            try:
-                self._load(server, "--load", keys=keys, value_bytes=value_bytes)
-            except load.LoadError as failure:
-                self._failed.update({(case, server.name): str(failure) for case in cases})
-
-    def _run_rounds(self, cases: Sequence[Case]) -> None:
-        for number in range(self._plan.rounds):
-            first = number % len(self._servers)
+    def _run_cases(self, cases: Sequence[Case], servers: Sequence[Server]) -> None:
+        with ExitStack() as stack:
+            present = [server for server in servers if server.name not in self.absent]
+            running, absent = start_servers(stack, present)
+            self.absent |= absent
+            for server in running:
+                self._fill(server, cases)
             for case in cases:
-                say(f"round {number + 1} of {self._plan.rounds}: {case.name}")
-                for server in (*self._servers[first:], *self._servers[:first]):
+                for server in running:
                     self._run(case, server)
+
+    def _fill(self, server: Running, cases: Sequence[Case]) -> None:
+        value_bytes = cases[0].value_bytes
+        keys = KEYS_BY_VALUE_BYTES[value_bytes]
+        try:
+            self._load(server, "--load", keys=keys, value_bytes=value_bytes)
+        except load.LoadError as failure:
+            self._failed.update({(case, server.name): str(failure) for case in cases})
 
     def _run(self, case: Case, server: Running) -> None:
         place = (case, server.name)
@@ -125,7 +131,7 @@ class Bench:
         return load.run(self._program, *switches, **flags)
 
     def _result(self, case: Case) -> CaseResult:
-        names = [server.name for server in self._servers]
+        names = [server.name for server in SERVERS if server.name not in self.absent]
         failed = {name: self._failed[case, name] for name in names if (case, name) in self._failed}
         summaries = {
             name: results.summarise(self._outcomes[case, name])
@@ -139,10 +145,11 @@ def compare(plan: Plan, command: str) -> Comparison:
     """Everything that the plan asks for; `command` is what it was asked with."""
     with ExitStack() as stack:
         program = load.build(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        running, absent = start_servers(stack, SERVERS)
-        cases = Bench(program, running, plan).measure()
+        bench = Bench(program, plan)
+        cases = bench.measure()
     used = versions(report.NAMES)
-    return Comparison(command, today(), machine(), used, plan.rounds, plan.seconds, absent, cases)
+    about = command, today(), machine(), used, plan.rounds, plan.seconds
+    return Comparison(*about, bench.absent, cases)
 
 
 def read_plan(options: argparse.Namespace) -> Plan:
