@@ -98,6 +98,10 @@ SAMPLES: List[Tuple[bytes, bytes]] = [
         request(b"MULTI") + request(b"SET", b"k", b"1") + request(b"INCR", b"k") + request(b"EXEC"),
         b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n",
     ),
+    (
+        request(b"SET", b"k", b"1") + request(b"OBJECT", b"IDLETIME", b"k"),
+        b"+OK\r\n:0\r\n",  # Redis counts seconds
+    ),
     (request(b"GET", b"k") * 100, b"$-1\r\n" * 100),
     (request(b"SET", b"k", b"v" * 50_000) + request(b"STRLEN", b"k"), b"+OK\r\n:50000\r\n"),
     (PING + request(b"QUIT") + PING, b"+PONG\r\n+OK\r\n"),
