@@ -36,7 +36,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution's files."""
     folder = tmp_path_factory.mktemp("sdist")
     with tarfile.open(build(ROOT, "sdist", folder / "dist")) as archive:
-        archive.extractall(folder, filter="data")
+        # Early releases of 3.8 to 3.11 have no filters.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     (source,) = folder.glob("kvjson-*")
     return source
 
