@@ -25,11 +25,11 @@ on a machine with {cores} cores ({cpu}, {system}). Versions: {versions}.
 
 ## How it is measured
 
-One run starts every server on the same machine, fills it with the same keys and then lets the
-servers take turns: in each of {rounds} rounds every case is run for {seconds:g} s on one server
-after the other. A number is the median over the rounds. The load comes from `benchmarks/load.c`,
-one thread that keeps every connection busy with requests for random keys and checks each reply;
-our server is spoken to in JSON, and once more in RESP (`ours-resp`), greendb in its own form of
+Each of {rounds} rounds starts new servers on the same machine for each size of values, fills them
+with the same keys and lets them take turns: every case is run for {seconds:g} s on one server after
+the other. A number is the median over the rounds. The load comes from `benchmarks/load.c`, one
+thread that keeps every connection busy with requests for random keys and checks each reply; our
+server is spoken to in JSON, and once more in RESP (`ours-resp`), greendb in its own form of
 RESP, the others in RESP. redis and valkey save nothing; greendb, by its design, keeps its data in a
 mapped file, which is not synced.
 
