@@ -14,7 +14,7 @@ from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Set
 from application.budget import Budget
 from application.snapshot_read import STEP_KEYS, SteppedStore
 from domain.effects import Cleared, Effect, Put, PutMany
-from domain.store import Page, Store
+from domain.store import Change, Entry, Page, Store
 
 DATABASES = 16
 
@@ -60,9 +60,9 @@ def pages_of(store: Store, prefix: str, begins: str = "") -> Iterator[List[str]]
             return
 
 
-def keys_of(store: Store, prefix: str, begins: str = "") -> Iterator[str]:
+def keys_of(store: Store, prefix: str) -> Iterator[str]:
     """The keys on all those pages."""
-    return chain.from_iterable(pages_of(store, prefix, begins))
+    return chain.from_iterable(pages_of(store, prefix))
 
 
 class Databases:
@@ -209,9 +209,14 @@ def _clear_but(keys: List[str], store: Store) -> None:
     kept = [(key, store.update(key, lambda before: before)[1]) for key in keys]
     store.clear()
     for key, entry in kept:
-        store.update(key, lambda _, entry=entry: entry)  # type: ignore[misc]
+        store.update(key, _always(entry))
 
 
 def _charge_for_a_look_at_each(store: Store, budget: Budget) -> None:
     """Charges for a look at every key."""
     budget.convert(LOOK_BYTES * store.stats().keys)
+
+
+def _always(entry: Optional[Entry]) -> Change:
+    """The change to an entry."""
+    return lambda _: entry

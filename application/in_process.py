@@ -1,7 +1,8 @@
 """The library's executor where the store is in the program itself, or reached without a server of
 ours.
 
-Rule: a command has the outcome that it would have had over a server.
+Rule: a command has the outcome that it would have had over a server, whose bounds on the bytes of a
+request and of a reply are to protect it and do not count here.
 """
 
 from __future__ import annotations
@@ -79,4 +80,6 @@ class InProcess(Pipelined):
             return dict(zip(result, map(self._from_text, result.values())))
         if type(result) is list:
             return [self._opened(each) for each in result]
+        if isinstance(result, Exception) and not isinstance(result, KvError):
+            raise result  # a bug
         return result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from typing import Callable, DefaultDict, Dict, Optional, Sequence, Union
+from typing import Callable, DefaultDict, Dict, Optional, Sequence, Type, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -164,7 +164,7 @@ class ServerStats:
         self.clients = ClientCounts(limits.max_clients)
         self.loop_lag = Times()
         self.turns = Times()
-        self.commands: DefaultDict[str, DefaultDict[type, int]] = defaultdict(_counts)
+        self.commands: DefaultDict[str, DefaultDict[Type[Struct], int]] = defaultdict(_counts)
         """How many of each kind were carried out, by protocol."""
         self.errors: Counter[str] = Counter()
 
@@ -194,13 +194,13 @@ class ServerStats:
         return report
 
 
-def _counts() -> DefaultDict[type, int]:
+def _counts() -> DefaultDict[Type[Struct], int]:
     return defaultdict(int)
 
 
-def _named(counts: Dict[type, int]) -> Dict[str, int]:
+def _named(counts: Dict[Type[Struct], int]) -> Dict[str, int]:
     """The counts by the names of kinds, of which some have the same."""
     named: Counter[str] = Counter()
     for kind, count in counts.items():
-        named[str(kind.__struct_config__.tag)] += count  # type: ignore[attr-defined]
+        named[str(kind.__struct_config__.tag)] += count
     return dict(+named)

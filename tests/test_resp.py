@@ -596,6 +596,8 @@ def test_a_watch_ends_with_its_connection() -> None:
         (b"EHLO me\r\n", False),
         (b"SSH-2.0", False),
         (b"\x16\x03\x01", False),
+        (b"\x0b", False),
+        (b"\x0c\x0c", False),
         (b"{", False),
     ],
 )

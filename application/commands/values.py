@@ -46,7 +46,7 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
         return UNSET if text is None else text
 
     @classmethod
-    def run_many(cls, commands: Sequence[Get], store: Store, budget: Budget) -> Results:  # type: ignore[override]
+    def run_many(cls, commands: Sequence[Any], store: Store, budget: Budget) -> Results:
         texts = store.get_many(keys_of(commands))
         size = sum(map(len, filter(None, texts)))
         return Results(texts if all(texts) else [text or UNSET for text in texts], size)
@@ -90,7 +90,7 @@ class Set(OneKey[bool], tag="SET", rename={"if_": "if"}, gc=False):
         return self._store(text, _wanted(self.if_equals, budget), store, budget)
 
     @classmethod
-    def run_many(cls, commands: Sequence[Set], store: Store, budget: Budget) -> Optional[Results]:  # type: ignore[override]
+    def run_many(cls, commands: Sequence[Any], store: Store, budget: Budget) -> Optional[Results]:
         texts = [
             bytes(command.value)
             for command in commands

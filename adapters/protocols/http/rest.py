@@ -235,7 +235,7 @@ def _reply(data: bytes, at: int) -> Tuple[Any, int]:
     if size < 0:
         return None, after
     values = []
-    for _ in range(2 * size if kind == b"%" else size):
+    for _ in range(size):
         value, after = _reply(data, after)
         values.append(value)
     return values, after
@@ -256,9 +256,6 @@ _SIMPLE: Dict[bytes, Callable[[bytes], Any]] = {
     b"+": bytes.decode,
     b"-": _refused,
     b":": int,
-    b"_": lambda line: None,
-    b"#": lambda line: line == b"t",
-    b",": float,
 }
 
 

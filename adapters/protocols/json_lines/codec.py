@@ -88,19 +88,17 @@ class JsonLinesCodec(Codec):
                 return TRUE[id]
         return self._encode(request, outcome)
 
-    def encode_each(
-        self, requests: Sequence[Request], outcomes: Sequence[object]
-    ) -> Sequence[bytes]:
+    def encode_each(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> Sequence[bytes]:
         if set(map(_id_of, requests)) == _NO_IDS:
             kinds = set(map(type, outcomes))
             if kinds == _TEXTS:
                 around = AROUND[UNSET]
-                return [text.join(around) for text in outcomes]  # type: ignore[attr-defined]
+                return [text.join(around) for text in outcomes]
             if kinds == _BOOLS and all(outcomes):
                 return [TRUE[UNSET]] * len(outcomes)
         return list(map(self.encode_one, requests, outcomes))
 
-    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
         if len(outcomes) < 2:
             return self.encode_one(requests[0], outcomes[0]) if outcomes else b""
         *ids, last = map(_id_of, requests)
@@ -155,12 +153,12 @@ _NO_IDS = {UNSET}
 _BOOLS = {bool}
 
 
-def _alike(outcomes: Sequence[object]) -> bytes:
+def _alike(outcomes: Sequence[Any]) -> bytes:
     """The replies without ids to requests that all have texts, or all `True`, for results; nothing
     for others."""
     kinds = set(map(type, outcomes))
     if kinds == _TEXTS:
-        return _BETWEEN.join(outcomes).join(AROUND[UNSET])  # type: ignore[arg-type]
+        return _BETWEEN.join(outcomes).join(AROUND[UNSET])
     return TRUE[UNSET] * len(outcomes) if kinds == _BOOLS and all(outcomes) else b""
 
 

@@ -185,20 +185,18 @@ class RespCodec(Codec):
             return bulk(to_bytes(outcome))
         return OK if outcome is True and id in _DONE else spelled(request, outcome)
 
-    def encode_each(
-        self, requests: Sequence[Request], outcomes: Sequence[object]
-    ) -> Sequence[bytes]:
+    def encode_each(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> Sequence[bytes]:
         ids = _ids_of(requests)
         if ids <= _DONE and outcomes.count(True) == len(outcomes):
             return [OK] * len(outcomes)
         if ids <= _TEXTS:
             try:
-                return each_bulk(outcomes)  # type: ignore[arg-type]
+                return each_bulk(outcomes)
             except TypeError:  # a key is missing
                 pass
         return list(map(self.encode_one, requests, outcomes))
 
-    def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+    def encode(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
         if len(outcomes) > 1:
             together = _alike(requests, outcomes)
             if together:
@@ -265,13 +263,13 @@ class RespCodec(Codec):
             return Settled(session.spelling(REPLY), refusal(error))
 
 
-def _alike(requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+def _alike(requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
     """The replies to requests that all have texts, or all `True`, for results, spelled as usual;
     nothing for others."""
     ids = _ids_of(requests)
     if ids <= _TEXTS and (type(requests) is Columns or set(map(type, outcomes)) == _BYTES):
         try:
-            return bulks_of(outcomes)  # type: ignore[arg-type]
+            return bulks_of(outcomes)
         except TypeError:  # a key is missing
             return b""
     return OK * len(outcomes) if ids <= _DONE and outcomes.count(True) == len(outcomes) else b""
@@ -291,7 +289,7 @@ def begins_resp(first: bytes) -> Optional[bool]:
     A request line of HTTP does not, whose method may be such a name, nor `GET` and its target."""
     if first.startswith(b"*"):
         return first[1:2].isdigit() if len(first) > 1 else None
-    word = first.split(None, 1)[0].upper()
+    word, *_ = first.upper().split(None, 1) or [b""]
     if len(word) == len(first):
         return None if any(name.startswith(word) for name in NAMES) else False
     if word not in NAMES:

@@ -59,15 +59,16 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
         made = _unmade(session, entry, why)
     if isinstance(made, Settled):
         return made
+    command: Command[Any]
     command, spelling = made
     if session.is_plain:
         command.id = spelling + session.version
-        return command  # type: ignore[no-any-return]
+        return command
     if session.queue is not None and not entry.changes_state:
         command.id = session.in_version(spelling)
         return _queued(session, session.queue, command, arguments)
     command.id = replies.REPLY if entry.is_always_answered else session.spelling(spelling)
-    return command  # type: ignore[no-any-return]
+    return command
 
 
 def _miscounted(session: Session, entry: Entry) -> KvError:

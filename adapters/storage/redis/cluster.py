@@ -51,12 +51,10 @@ class ClusterEngine:
                 raise
             return checked(self._routed(commands, repeat))
 
-    def run_everywhere(
-        self, words: Words, repeat: bool = False, is_bounded: bool = True
-    ) -> List[Reply]:
+    def run_everywhere(self, words: Words, is_bounded: bool = True) -> List[Reply]:
         self._refresh_if_stale()
         return [
-            checked(self._send(each, [words], repeat, is_bounded))[0]
+            checked(self._send(each, [words], True, is_bounded))[0]
             for each in self._slots.primaries
         ]
 

@@ -255,10 +255,8 @@ class SingleEngine:
     def run(self, commands: Sequence[Keyed], repeat: bool = False) -> List[Reply]:
         return checked(self._node.exchange([words for _, words in commands], repeat))
 
-    def run_everywhere(
-        self, words: Words, repeat: bool = False, is_bounded: bool = True
-    ) -> List[Reply]:
-        return checked(self._node.exchange([words], repeat, is_bounded))
+    def run_everywhere(self, words: Words, is_bounded: bool = True) -> List[Reply]:
+        return checked(self._node.exchange([words], True, is_bounded))
 
     def layout(self, anew: bool) -> str:
         return ""

@@ -71,9 +71,7 @@ class Engine(Protocol):
         nothing. Raises the first error among the replies."""
         ...
 
-    def run_everywhere(
-        self, words: Words, repeat: bool = False, is_bounded: bool = True
-    ) -> List[Any]:
+    def run_everywhere(self, words: Words, is_bounded: bool = True) -> List[Any]:
         """The replies of all servers with keys; those to a server may be of any size unless
         `is_bounded`."""
         ...
@@ -173,7 +171,7 @@ class RedisStore:
 
     def count(self) -> int:
         words = ("EVAL", scripts.COUNT.source, 0, self.names.pattern())
-        return sum(self._engine.run_everywhere(words, repeat=True))
+        return sum(self._engine.run_everywhere(words))
 
     def scan(self, cursor: Optional[str], prefix: str, limit: int) -> Page:
         """The engine returns whole buckets of its table. When one has more keys than fit, the
@@ -216,7 +214,7 @@ class RedisStore:
         figures = self._figures()
         total = {name: sum(int(each[name]) for each in figures) for name in _SUMMED}
         return Stats(
-            sum(self._engine.run_everywhere(("DBSIZE",), repeat=True)),
+            sum(self._engine.run_everywhere(("DBSIZE",))),
             self._hits,
             self._misses,
             expired=total["expired_keys"],
@@ -237,7 +235,7 @@ class RedisStore:
 
     def _figures(self) -> List[Dict[str, str]]:
         """What each server tells about itself."""
-        texts = self._engine.run_everywhere(("INFO",), repeat=True)
+        texts = self._engine.run_everywhere(("INFO",))
         return [dict(_FIGURE.findall(text.decode("utf-8", "replace"))) for text in texts]
 
     def read_states(self, names: Collection[bytes]) -> List[Tuple[State, Optional[Entry]]]:
@@ -265,7 +263,7 @@ class RedisStore:
 
     def _listed(self, is_bounded: bool = True) -> List[bytes]:
         words = ("EVAL", scripts.LIST.source, 0, self.names.pattern())
-        return list(chain(*self._engine.run_everywhere(words, True, is_bounded)))
+        return list(chain(*self._engine.run_everywhere(words, is_bounded)))
 
     def commit(
         self, seen: Mapping[bytes, State], writes: Mapping[bytes, Write], count: Optional[int]

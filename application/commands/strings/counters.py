@@ -33,8 +33,7 @@ _MOST_DIGITS = 309
 """Before the point; so many has the largest double."""
 
 
-@register
-class IncrBy(OneKey[int], tag="INCRBY", gc=False):
+class IncrBy(OneKey[int], gc=False):
     """Add to the whole number that the bytes of a key are, or to 0."""
 
     is_quick = True

@@ -14,11 +14,6 @@ from domain.errors import BadRequest
 from domain.sizes import cost
 from domain.store import Entry, Store
 
-
-class NoSuchKey(BadRequest):
-    """The key that a command needs is missing."""
-
-
 SAME = 0.0005
 """Seconds by which two ttls of one deadline may differ, since they are looked at one after another:
 half of what deadlines are told in."""
@@ -32,8 +27,7 @@ EXPIRE_CONDITIONS: Dict[str, Callable[[Optional[float], float], bool]] = {
 """What the ttl that a key has, and the one that it is to get, have to be."""
 
 
-@register
-class ExpireBytes(OneKey[bool], tag="EXPIRE", gc=False):
+class ExpireBytes(OneKey[bool], gc=False):
     """Set how long a key lives, if all of `conditions` hold, by their names."""
 
     is_quick = True
@@ -53,8 +47,7 @@ class ExpireBytes(OneKey[bool], tag="EXPIRE", gc=False):
         return changed(store, self.key, change)
 
 
-@register
-class ExpireTime(OneKey[Optional[float]], tag="EXPIRETIME", gc=False):
+class ExpireTime(OneKey[Optional[float]], gc=False):
     """Return the instant of the clock on the wall at which a key expires, -1 when it never does,
     -2 when it is missing."""
 
@@ -69,8 +62,7 @@ class ExpireTime(OneKey[Optional[float]], tag="EXPIRETIME", gc=False):
         return -1 if entry.ttl is None else self.wall() + entry.ttl
 
 
-@register
-class CountExisting(ManyKeys[int], tag="TOUCH", gc=False):
+class CountExisting(ManyKeys[int], gc=False):
     """Return how many of the keys are there; one that is named twice counts twice."""
 
     readonly = True
@@ -142,7 +134,7 @@ class Rename(FromTo, tag="RENAME", gc=False):
     def transfer(self, store: Store, budget: Budget) -> bool:
         entry, _ = store.update(self.source, lambda before: before)
         if entry is None:
-            raise NoSuchKey("no such key")
+            raise BadRequest("no such key")
         if self.if_absent and store.get(self.target) is not None:
             return False
         if self.source != self.target:

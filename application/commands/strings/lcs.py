@@ -16,7 +16,6 @@ class Commons(NamedTuple):
 
     data: bytes
     matches: List[Tuple[int, int, int, int]]
-    sizes: Tuple[int, int]
 
 
 @register
@@ -32,7 +31,7 @@ class Lcs(Command[Commons], tag="LCS", kw_only=False, gc=False):
     def run(self, store: Store, budget: Budget) -> Commons:
         one, other = bytes_at(store, self.one, budget), bytes_at(store, self.other, budget)
         if not one or not other:
-            return Commons(b"", [], (len(one), len(other)))
+            return Commons(b"", [])
         budget.open(_CELL_COST * len(one) * (_ROW_CELLS + len(other)))
         return _common(one, other)
 
@@ -89,4 +88,4 @@ def _common(one: bytes, other: bytes) -> Commons:
             i -= 1
         else:
             j -= 1
-    return Commons(bytes(data[::-1]), matches, (len(one), len(other)))
+    return Commons(bytes(data[::-1]), matches)

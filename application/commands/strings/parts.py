@@ -60,8 +60,7 @@ class CostlyBytes(bytes):
     """Bytes for which more was opened than their length tells: a turn looks at the clock."""
 
 
-@register
-class GetRange(OneKey[bytes], tag="GETRANGE", gc=False):
+class GetRange(OneKey[bytes], gc=False):
     """Return the bytes of a key from one to another, both included; negative ones are counted from
     the end."""
 
