@@ -23,14 +23,21 @@ INTERRUPTED, TERMINATED, PIPE_CLOSED = (
 )
 """Exit codes, as those of a program that the signal ended."""
 
+_STREAMS = (
+    ("stdin", "r", os.O_WRONLY),
+    ("stdout", "w", os.O_RDONLY),
+    ("stderr", "w", os.O_WRONLY),
+)
+
 
 def prepare() -> None:
-    """Open what is closed on /dev/null, standard input for writing alone, so that reading it fails
-    as of what is closed; and let what cannot be encoded be written in escapes."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    """Open what is closed on /dev/null, standard input for writing alone and standard output for
+    reading, so that to use them fails as of what is closed; and let what cannot be encoded be
+    written in escapes."""
+    for name, mode, access in _STREAMS:
         stream = getattr(sys, name)
         if stream is None:
-            descriptor = os.open(os.devnull, os.O_WRONLY)
+            descriptor = os.open(os.devnull, access)
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: SIM115
         elif mode == "w" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ESCAPES)

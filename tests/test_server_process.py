@@ -63,6 +63,7 @@ main()
     [
         ("InMemoryStore", ["--max-memory", "1mb"], "InMemoryStore has no bound on its memory"),
         ("ModelStore", ["--data-dir", "data"], "Observable and Restorable: ModelStore"),
+        ("ModelStore", ["--store", "redis://127.0.0.1:1"], "in the place of an engine"),
     ],
 )
 def test_a_store_that_cannot_do_what_is_asked_for_is_refused(

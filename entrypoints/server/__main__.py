@@ -146,7 +146,11 @@ def _look_for_engine(container: ServerContainer) -> None:
     """End the program with one line when the engine cannot be used as it is set up. One that does
     not answer yet may do so later."""
     try:
-        engine = container.describe_engine()()
+        store = container.store()
+        if not hasattr(store, "describe"):
+            name = type(store).__name__
+            raise click.UsageError(f"store has no effect: {name} is in the place of an engine")
+        engine = store.describe()
     except Misconfigured as error:
         raise click.ClickException(str(error)) from error
     except Unavailable as error:
