@@ -221,7 +221,8 @@ class Link(Protocol):
 class Codec(Protocol):
     """One connection's protocol, the server's side: bytes to commands, results to bytes.
 
-    It does no IO, and knows of no clocks, limits, statistics and passwords.
+    It does no IO, executes nothing and counts nothing. The bounds that it keeps are on how long a
+    request and a reply may be; who may do what, and when, the conversation decides.
     """
 
     protocol: str

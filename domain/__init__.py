@@ -1,1 +1,1 @@
-"""What a key-value store is, in plain Python: no JSON, no sockets, no clock of its own."""
+"""What a key-value store is, in plain Python: no codec, no sockets, no clock of its own."""

@@ -1,4 +1,4 @@
 """TCP on gevent's event loop.
 
-Rule: a transport knows no commands. Bytes go to a session, and come back from it.
+Rule: a transport knows no commands. Bytes go to a conversation, and come back from it.
 """

@@ -1,7 +1,8 @@
 """What the server knows of one RESP connection, and what all of them share.
 
-Rule: only commands that are executed change it, so that what a client pipelines behind one that is
-refused is read as the client's state was before.
+Rule: what the following requests mean is changed by commands that are executed, not by reading
+them, so that what a client pipelines behind one that is refused is read as before. To read notes
+the command's name, that a transaction is broken, and that the one reply to skip was skipped.
 """
 
 from __future__ import annotations
@@ -151,7 +152,8 @@ class Session:
             raise replies.ReplyError(f"ERR {name} is not allowed in a transaction here")
 
     def reset(self) -> None:
-        """Brings the session back to what it was at first."""
+        """Brings the session back to what it was at first, but for the login and what CLIENT
+        SETINFO told."""
         self.end_transaction()
         self.shared.channels.leave(self.subscriber)
         self.name = ""
