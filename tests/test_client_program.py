@@ -604,6 +604,8 @@ class TestPipe:
             ('SET k {"a":1', "looks like JSON"),
             ('SET k {"a":', "looks like JSON"),
             ("SET k {'a':1}", "looks like JSON"),
+            ('SET k {"a" 1} --ttl 5', "expected ':' (byte 5)"),
+            ("SET k [1, 2]x", "trailing characters"),
             ('SET k "half', "the quote before 'half' is not closed"),
             ("SET k 'half", "the quote before 'half' is not closed"),
             ("SET k -", "the commands come from"),

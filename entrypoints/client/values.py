@@ -47,6 +47,19 @@ class QuotedWord(str):
         return word
 
 
+class BrokenWord(str):
+    """The beginning, up to a space, of what looks like JSON and is not; with the `rest` of its line
+    it tells what is wrong."""
+
+    rest: str
+
+    def __new__(cls, value: str, rest: str) -> BrokenWord:
+        """Keeps the rest beside the word."""
+        word = super().__new__(cls, value)
+        word.rest = rest
+        return word
+
+
 NOT_UTF8 = "the text is not UTF-8"
 
 
@@ -77,6 +90,8 @@ class Value(ParamType):
                 return as_text(value)
             if isinstance(value, QuotedWord):
                 return Raw(value.text.encode())
+            if isinstance(value, BrokenWord):
+                return json_or_text(value.encode(), value.rest.encode())
             return json_or_text(content_of(value, ctx))
         except UnicodeEncodeError:
             return self.fail(NOT_UTF8, param, ctx)
@@ -99,13 +114,15 @@ def as_text(word: str) -> Raw:
     return Raw(msgspec.json.encode(str(word)))
 
 
-def json_or_text(text: bytes) -> Raw:
+def json_or_text(text: bytes, rest: bytes = b"") -> Raw:
     """The JSON that `text` is, or else the JSON string that says it; raises `ValueError` for what
-    looks like JSON and is not."""
+    looks like JSON and is not, which says what is wrong with it and the `rest`."""
     try:
         return _json_text(text)
     except (msgspec.DecodeError, RecursionError) as error:
         if text.lstrip()[:1] in (b"{", b"["):
+            if rest:
+                return json_or_text(text + rest)
             reason = wrong_with(text, error)
             raise ValueError(
                 f"it looks like JSON and is not: {reason}; --string stores it as text"

@@ -15,7 +15,7 @@ from typing import Deque, Iterable, Iterator, List, NamedTuple, Tuple
 
 import msgspec
 
-from entrypoints.client.values import QuotedWord
+from entrypoints.client.values import BrokenWord, QuotedWord
 
 
 class State(enum.Enum):
@@ -164,10 +164,16 @@ def _document(text: str, start: int) -> Word:
     except (ValueError, RecursionError) as error:
         wrong = getattr(error, "pos", 0)
         breaks_off = wrong >= len(text.rstrip()) or str(error).startswith("Unterminated string")
-        return _up_to_space(text, start, State.OPEN if breaks_off else State.BROKEN)
+        return _broken_document(text, start, State.OPEN if breaks_off else State.BROKEN)
     if _ends(text, end):
         return Word(start, end, text[start:end])
-    return _up_to_space(text, start, State.BROKEN)
+    return _broken_document(text, start, State.BROKEN)
+
+
+def _broken_document(text: str, start: int, state: State) -> Word:
+    word = _up_to_space(text, start, state)
+    rest, _, _ = text[word.end :].partition("\n")
+    return word._replace(text=BrokenWord(word.text, rest))
 
 
 def _string(text: str, start: int) -> Word:
