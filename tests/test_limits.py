@@ -10,7 +10,8 @@ from typing import Any, Callable, Iterator, List, Tuple
 import pytest
 
 from adapters.client.loopback import LoopbackLink
-from adapters.protocols.json_lines.lines import BLOCK_BYTES, WINDOW, Lines
+from adapters.protocols.json_lines.lines import Lines
+from adapters.protocols.portions import BLOCK_BYTES, WINDOW
 from application.conversation import Conversation
 from application.executor import LocalExecutor
 from application.ledger import Ledger

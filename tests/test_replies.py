@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from adapters.protocols import portions
 from adapters.protocols.json_lines import replies
 from application.commands import Id
 from domain.errors import TooLarge
@@ -58,6 +59,7 @@ def test_pieces_make_up_the_same_reply_to_a_batch(id: Id, pairs: List[Tuple[Id, 
     with pytest.MonkeyPatch.context() as small:
         small.setattr(replies, "PIECE_KEYS", 3)
         small.setattr(replies, "PIECE_BYTES", 20)
+        small.setattr(portions, "PIECE_BYTES", 20)
         together = b"".join(replies.batch_in_pieces(id, outcomes, own))
     assert together == replies.success(id, outcomes, PLENTY, own)
 

@@ -7,8 +7,9 @@ from typing import List
 import pytest
 
 from adapters.client.loopback import LoopbackLink
+from adapters.protocols.portions import BLOCK_BYTES
 from adapters.protocols.resp.lengths import KEPT
-from adapters.protocols.resp.parser import BLOCK_BYTES, FEW_BYTES
+from adapters.protocols.resp.parser import FEW_BYTES
 from adapters.protocols.resp.replies import SHORT
 from adapters.protocols.resp.runs import MAX_BYTES, MAX_ONE, MAX_RUN_BYTES
 from tests.support import answer, finish, server_container

@@ -13,7 +13,7 @@ from typing import Any, Iterator, List, Optional, Sequence
 from msgspec import UNSET
 
 from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
-from adapters.protocols.json_lines.lines import BLOCK_BYTES, Lines
+from adapters.protocols.json_lines.lines import Lines
 from adapters.protocols.json_lines.replies import (
     AFTER,
     AROUND,
@@ -25,6 +25,7 @@ from adapters.protocols.json_lines.replies import (
     success_in_pieces,
 )
 from adapters.protocols.json_lines.requests import decode, diagnosis
+from adapters.protocols.portions import BLOCK_BYTES
 from application.commands import Batch, Command, Id
 from application.json_text import UNREADABLE
 from application.limits import Limits

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from typing import List, Sequence
 
-BLOCK_BYTES = 16 * 1024
-"""Bytes that are searched for lines at once."""
-
-WINDOW = 64
-"""Lines that are cut at once, at the most."""
+from adapters.protocols.portions import BLOCK_BYTES, WINDOW
 
 
 class Lines:

@@ -6,12 +6,13 @@ refused before anything is built of it.
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Dict, Generator, Iterator, Sequence, Tuple, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from adapters.protocols.portions import PIECE_BYTES, in_pieces
 from application.commands import Id
 from application.json_text import raw
 from domain.errors import KvError, TooLarge
@@ -28,8 +29,8 @@ AROUND: Dict[Id, Tuple[bytes, bytes]] = {
 TRUE = {id: b"true".join(around) for id, around in AROUND.items()}
 """The replies that say so, with the same ids."""
 
-PIECE_BYTES, PIECE_KEYS = 256 * 1024, 1000
-"""Bytes of a long reply that are made and sent at once, more or less, and keys at the most."""
+PIECE_KEYS = 1000
+"""Keys of a long reply that are made and sent at once, at the most."""
 
 
 def success(id: Id, result: object, bound: int, ids: Sequence[Id] = ()) -> bytes:
@@ -63,16 +64,13 @@ def success_in_pieces(
 def batch_in_pieces(id: Id, results: Sequence[object], ids: Sequence[Id]) -> Iterator[bytes]:
     """The reply with the results of a BATCH, whose commands have these `ids`, in pieces to send one
     by one. Its budget has told that it is within the bound."""
-    parts = [_encode(_Success(id, True, []))[: -len(b"]}")]]
-    size = 0
-    for number, (each, result) in enumerate(zip(ids, results)):
-        for part in _parts(each, result, b"," if number else b""):
-            parts.append(part)
-            size += len(part)
-            if size > PIECE_BYTES:
-                yield b"".join(parts)
-                parts, size = [], 0
-    yield b"".join([*parts, b"]}\n"])
+    begin = _encode(_Success(id, True, []))[: -len(b"]}")]
+    parts = (
+        part
+        for number, (each, result) in enumerate(zip(ids, results))
+        for part in _parts(each, result, b"," if number else b"")
+    )
+    return in_pieces(chain([begin], parts, [b"]}\n"]))
 
 
 def _parts(id: Id, result: object, before: bytes) -> Iterator[bytes]:

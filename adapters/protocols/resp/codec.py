@@ -11,10 +11,11 @@ import re
 from operator import attrgetter
 from typing import Any, Generator, Iterator, List, Optional, Sequence, Set, Union
 
+from adapters.protocols.portions import BLOCK_BYTES
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
-from adapters.protocols.resp.parser import BLOCK_BYTES, NEXT, Arguments, Parser, only_request
+from adapters.protocols.resp.parser import NEXT, Arguments, Parser, only_request
 from adapters.protocols.resp.replies import (
     AROUND,
     BACKSLASH,

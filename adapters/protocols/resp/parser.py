@@ -9,17 +9,12 @@ from __future__ import annotations
 import re
 from typing import List, Optional
 
+from adapters.protocols.portions import BLOCK_BYTES, WINDOW
 from adapters.protocols.resp.lengths import Lengths
 from domain.errors import BadRequest, TooLarge
 
-BLOCK_BYTES = 16 * 1024
-"""Bytes that are cut at once."""
-
 FEW_BYTES = 8 * 1024
 """Bytes in which a second request begins, where several are cut at once from many bytes."""
-
-WINDOW = 64
-"""Requests that are cut at once, at the most."""
 
 FEW = 3
 """Up to so many arguments are taken one by one."""

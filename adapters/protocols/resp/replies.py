@@ -6,11 +6,11 @@ Rule: how a result is spelled depends on the command that it is of, and the requ
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import (
     Any,
     Callable,
     Dict,
-    Iterable,
     Iterator,
     List,
     Optional,
@@ -22,6 +22,7 @@ from typing import (
 
 from msgspec import UNSET
 
+from adapters.protocols.portions import in_pieces
 from adapters.protocols.resp.lengths import KEPT, Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
@@ -40,9 +41,6 @@ from domain.errors import (
 
 OK = b"+OK\r\n"
 NULL_2, NULL_3 = b"$-1\r\n", b"_\r\n"
-
-PIECE_BYTES = 256 * 1024
-"""Bytes of a long reply that are made at a time, about."""
 
 
 class Status(str):
@@ -280,24 +278,12 @@ def value_pieces(result: Dict[str, bytes], request: MGetEach) -> Iterator[bytes]
     null = NULL_3 if request.id == VALUES + VERSION_3 else NULL_2
     texts = map(result.get, request.keys)
     bulks = (null if text is None else bulk(to_bytes(text)) for text in texts)
-    return _pieces(len(request.keys), bulks)
+    return in_pieces(chain([b"*%d\r\n" % len(request.keys)], bulks))
 
 
 def key_pieces(keys: Sequence[str]) -> Iterator[bytes]:
     """The reply of some keys in pieces."""
-    return _pieces(len(keys), (bulk(key.encode()) for key in keys))
-
-
-def _pieces(count: int, replies: Iterable[bytes]) -> Iterator[bytes]:
-    """The reply of so many replies, some of them at a time."""
-    parts, size = [b"*%d\r\n" % count], 0
-    for reply in replies:
-        parts.append(reply)
-        size += len(reply)
-        if size > PIECE_BYTES:
-            yield b"".join(parts)
-            parts, size = [], 0
-    yield b"".join(parts)
+    return in_pieces(chain([b"*%d\r\n" % len(keys)], (bulk(key.encode()) for key in keys)))
 
 
 def _page(result: Any, _: object) -> bytes:
