@@ -72,8 +72,8 @@ class Engine(Protocol):
         ...
 
     def run_everywhere(self, words: Words, is_bounded: bool = True) -> List[Any]:
-        """The replies of all servers with keys; those to a server may be of any size unless
-        `is_bounded`."""
+        """The replies of all servers with keys to a command that changes nothing, and is sent again
+        after a lost connection; they may be of any size unless `is_bounded`."""
         ...
 
     def layout(self, anew: bool) -> str:
