@@ -19,6 +19,7 @@ from adapters.client.python_values import from_json, is_plain
 from adapters.client.tcp import TcpClient
 from application.ports import AsyncExecutor, Pipelined
 from entrypoints.engine import new_executor
+from entrypoints.engine_address import EngineOptions
 from entrypoints.providers import when
 from entrypoints.socket_apis import gevent_api, original, threads_api
 
@@ -69,10 +70,13 @@ class ClientContainer(containers.DeclarativeContainer):
         "host": config.host,
         "port": config.port.as_int(),
         "password": config.password,
-        "size": config.max_connections.as_int(),
-        "connect_timeout": config.connect_timeout.as_float(),
-        "timeout": config.timeout.as_float(),
-        "server_name": config.tls_server_name,
+        "options": providers.Factory(
+            EngineOptions,
+            config.max_connections.as_int(),
+            config.connect_timeout.as_float(),
+            config.timeout.as_float(),
+            config.tls_server_name,
+        ),
         "from_text": providers.Selector(
             config.values, texts=providers.Object(bytes), objects=providers.Object(from_json)
         ),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import partial
 from io import BytesIO
-from math import inf
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 from adapters.client.address import Address
@@ -21,7 +20,7 @@ from application.in_process import InProcess
 from application.limits import Limits
 from application.ports import Pipelined
 from domain.errors import KvError, Misconfigured, Unreachable
-from entrypoints.engine_address import EngineAddress
+from entrypoints.engine_address import EngineAddress, EngineOptions
 from entrypoints.socket_apis import gevent_api
 
 if TYPE_CHECKING:
@@ -32,23 +31,9 @@ _LEAST_SECONDS = 1e-9
 """A sleep of 0 would have gevent look at no socket."""
 
 
-def new_store(
-    address: EngineAddress,
-    network: Network,
-    size: int,
-    connect_timeout: float,
-    timeout: float,
-    server_name: Optional[str] = None,
-    allow_partial: bool = False,
-    wait_replicas: int = 0,
-    max_reply_bytes: float = inf,
-) -> RedisStore:
-    """The store of the keys in an engine, over up to `size` connections to each server; none is
-    opened yet.
-
-    Times are in seconds, 0 for as long as it takes. What is read at once may have
-    `max_reply_bytes`. Raises `Misconfigured` without redis-py.
-    """
+def new_store(address: EngineAddress, network: Network, options: EngineOptions) -> RedisStore:
+    """The store of the keys in an engine; no connection is opened yet. Raises `Misconfigured`
+    without redis-py."""
     try:
         from adapters.storage.redis.cluster import ClusterEngine
         from adapters.storage.redis.engine import Connection, Node, Place, SingleEngine, Wait
@@ -62,50 +47,36 @@ def new_store(
     rest = partial(network.sleep, _LEAST_SECONDS)
 
     def connect(host: str, port: int) -> ReplySocket:
-        where = Address(host, port, tls_server_name=server_name)
-        return ReplySocket(network.connect(where, connect_timeout or None), max_reply_bytes, rest)
+        where = Address(host, port, tls_server_name=options.server_name)
+        sock = network.connect(where, options.connect_timeout or None)
+        return ReplySocket(sock, options.max_reply_bytes, rest)
 
     def all_in_use() -> KvError:
-        why = f"all {size} connections to the engine are in use (store_connections)"
+        why = f"all {options.connections} connections to the engine are in use (store_connections)"
         return Unreachable(why)
 
     def new_node(host: str, port: int) -> Node:
         place = Place(host, port, address.db, address.username, address.password)
-        new_connection = partial(Connection, connect, place, timeout or None)
-        wait = Wait(wait_replicas, int(500 * timeout)) if wait_replicas else None
-        lender = Lender(new_connection, network, size, connect_timeout, all_in_use)
-        return Node(lender, wait)
+        new_connection = partial(Connection, connect, place, options.timeout or None)
+        most, patience = options.connections, options.connect_timeout
+        lender = Lender(new_connection, network, most, patience, all_in_use)
+        replicas = options.wait_replicas
+        return Node(lender, Wait(replicas, int(500 * options.timeout)) if replicas else None)
 
     first = Server(address.host, address.port)
     if not address.is_cluster:
         return RedisStore(SingleEngine(new_node(*first)), address.prefix, rest)
     engine = ClusterEngine(new_node, [first, *(Server(*other) for other in address.others)])
-    return RedisStore(engine, address.prefix, rest, allow_partial)
+    return RedisStore(engine, address.prefix, rest, options.allow_partial)
 
 
 def store_for_greenlets(
-    address: EngineAddress,
-    prefix: Optional[str],
-    size: int,
-    timeout: float,
-    tls: TlsConfig,
-    allow_partial: bool = False,
-    wait_replicas: int = 0,
-    max_reply_bytes: float = inf,
+    address: EngineAddress, prefix: Optional[str], tls: TlsConfig, options: EngineOptions
 ) -> RedisStore:
     """A server's store, whose waiting lets other greenlets run."""
     network = Network(gevent_api(), tls if address.tls else None)
     address = address._replace(prefix=address.prefix if prefix is None else prefix)
-    return new_store(
-        address,
-        network,
-        size,
-        timeout,
-        timeout,
-        allow_partial=allow_partial,
-        wait_replicas=wait_replicas,
-        max_reply_bytes=max_reply_bytes,
-    )
+    return new_store(address, network, options)
 
 
 def new_executor(
@@ -114,17 +85,14 @@ def new_executor(
     host: str,
     port: int,
     password: str,
-    size: int,
-    connect_timeout: float,
-    timeout: float,
-    server_name: Optional[str],
+    options: EngineOptions,
     from_text: Callable[[bytes], Any],
 ) -> Pipelined:
     """An executor on an engine, with no server between, whose results have what `from_text` makes
     of JSON texts. What the settings of the client say of where it is, and of the password, counts.
     """
     address = address._replace(host=host, port=port, password=password or None)
-    store = new_store(address, network, size, connect_timeout, timeout, server_name)
+    store = new_store(address, network, options)
     limits = Limits()
     executor = LocalExecutor(store, limits)
     return InProcess(executor, limits, store.close, from_text, _as_received)

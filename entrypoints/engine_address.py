@@ -1,4 +1,4 @@
-"""The addresses of Valkey and Redis servers, and of clusters of them.
+"""The addresses of Valkey and Redis servers, and of clusters of them, and how they are used.
 
     redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=PREFIX]
     redis-cluster://[[USER]:PASSWORD@]HOST[:PORT],HOST[:PORT]...[?prefix=PREFIX]
@@ -12,6 +12,7 @@ may hold a password. redis-py is not needed to understand an address.
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import unquote
 
@@ -99,6 +100,24 @@ class EngineAddress(NamedTuple):
         places = ((self.host, self.port), *self.others)
         where = ",".join(f"{bracketed(host)}:{port}" for host, port in places)
         return f"{scheme}://{where}" + ("" if self.is_cluster else f"/{self.db}")
+
+
+class EngineOptions(NamedTuple):
+    """How an engine is used. Times are in seconds, 0 for as long as it takes."""
+
+    connections: int
+    """The most to each server."""
+    connect_timeout: float
+    timeout: float
+    """For a reply."""
+    server_name: Optional[str] = None
+    """What its certificate is for: the host's name."""
+    allow_partial: bool = False
+    """Whether a cluster may carry out a part of what has keys in several slots."""
+    wait_replicas: int = 0
+    """How many have a write before it is replied to."""
+    max_reply_bytes: float = inf
+    """What is read at once, at the most."""
 
 
 def _place(text: str) -> Tuple[str, int]:

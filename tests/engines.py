@@ -37,7 +37,7 @@ from adapters.client.network import Network, TlsConfig
 from adapters.storage.redis.store import RedisStore
 from domain.store import Change, Entry, Stats, Store
 from entrypoints.engine import new_store, store_for_greenlets
-from entrypoints.engine_address import EngineAddress
+from entrypoints.engine_address import EngineAddress, EngineOptions
 from entrypoints.socket_apis import threads_api
 from tests.support import TIMEOUT, BlockingStore
 
@@ -170,15 +170,16 @@ SLOTS = 16384
 def opened(
     url: str,
     prefix: str = "kv:",
-    size: int = 8,
+    connections: int = 8,
     timeout: float = TIMEOUT,
-    wait: float = TIMEOUT,
-    **settings: Any,
+    connect_timeout: float = TIMEOUT,
+    **options: Any,
 ) -> Iterator[RedisStore]:
     """A store for threads over an engine."""
     address = EngineAddress.parse(url)._replace(prefix=prefix)
     network = Network(threads_api(0.0), None)
-    store = new_store(address, network, size, wait, timeout, **settings)
+    used = EngineOptions(connections, connect_timeout, timeout, **options)
+    store = new_store(address, network, used)
     with contextlib.closing(store):
         yield store
 
@@ -387,4 +388,5 @@ def _on_cluster(clock: Callable[[], float]) -> EngineStore:
 
 
 def _store(url: str, prefix: Optional[str] = None) -> RedisStore:
-    return store_for_greenlets(EngineAddress.parse(url), prefix, 8, TIMEOUT, TlsConfig())
+    options = EngineOptions(8, TIMEOUT, TIMEOUT)
+    return store_for_greenlets(EngineAddress.parse(url), prefix, TlsConfig(), options)

@@ -472,7 +472,9 @@ class TestAnEngineThatFails:
             return b"$1\r\n1\r\n"
 
         full = pytest.raises(Unreachable, match=r"all 1 connections .* \(store_connections\)")
-        with fake_engine(reply) as fake, opened(fake.url, size=1, wait=0.01) as store:
+        with fake_engine(reply) as fake, opened(
+            fake.url, connections=1, connect_timeout=0.01
+        ) as store:
             with ThreadPoolExecutor() as threads:
                 slow = threads.submit(store.get, "k")
                 arrived.wait(TIMEOUT)

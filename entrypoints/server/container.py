@@ -43,7 +43,7 @@ from domain.bounded import BoundedStore
 from domain.evicting import EvictingStore
 from domain.memory import InMemoryStore
 from domain.store import Maintained, Store, Traits
-from entrypoints.engine_address import EngineAddress
+from entrypoints.engine_address import EngineAddress, EngineOptions
 from entrypoints.providers import when
 from entrypoints.version import version
 
@@ -130,14 +130,18 @@ class ServerContainer(containers.DeclarativeContainer):
             _engine_store,
             config.store,
             config.store_prefix,
-            config.store_connections.as_int(),
-            config.store_timeout.as_float(),
             providers.Factory(
                 TlsConfig, config.store_tls_ca, config.store_tls_cert, config.store_tls_key
             ),
-            config.store_allow_partial,
-            config.store_wait_replicas.as_int(),
-            config.max_reply_bytes.as_int(),
+            providers.Factory(
+                EngineOptions,
+                connections=config.store_connections.as_int(),
+                connect_timeout=config.store_timeout.as_float(),
+                timeout=config.store_timeout.as_float(),
+                allow_partial=config.store_allow_partial,
+                wait_replicas=config.store_wait_replicas.as_int(),
+                max_reply_bytes=config.max_reply_bytes.as_int(),
+            ),
         ),
     )
     data_directory = providers.Singleton(Directory, config.data_dir)
