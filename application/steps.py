@@ -16,12 +16,14 @@ def at_once(result: R) -> Generator[None, None, R]:
     yield
 
 
-def finished(steps: Generator[object, None, R], rest: Callable[[], object] = lambda: None) -> R:
-    """What the steps return; `rest` is called after each."""
+def finished(
+    steps: Generator[object, None, R], yield_turn: Callable[[], object] = lambda: None
+) -> R:
+    """What the steps return; `yield_turn` is called after each."""
     while True:
         try:
             next(steps)
-            rest()
+            yield_turn()
         except StopIteration as end:
             result: R = end.value
             return result

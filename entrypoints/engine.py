@@ -44,12 +44,12 @@ def new_store(address: EngineAddress, network: Network, options: EngineOptions) 
         why = f"an engine needs redis-py: pip install redis ({error})"
         raise Misconfigured(why) from error
 
-    rest = partial(network.sleep, _LEAST_SECONDS)
+    yield_turn = partial(network.sleep, _LEAST_SECONDS)
 
     def connect(host: str, port: int) -> ReplySocket:
         where = Address(host, port, tls_server_name=options.server_name)
         sock = network.connect(where, options.connect_timeout or None)
-        return ReplySocket(sock, options.max_reply_bytes, rest)
+        return ReplySocket(sock, options.max_reply_bytes, yield_turn)
 
     def all_in_use() -> KvError:
         why = f"all {options.connections} connections to the engine are in use (store_connections)"
@@ -65,9 +65,9 @@ def new_store(address: EngineAddress, network: Network, options: EngineOptions) 
 
     first = Server(address.host, address.port)
     if not address.is_cluster:
-        return RedisStore(SingleEngine(new_node(*first)), address.prefix, rest)
+        return RedisStore(SingleEngine(new_node(*first)), address.prefix, yield_turn)
     engine = ClusterEngine(new_node, [first, *(Server(*other) for other in address.others)])
-    return RedisStore(engine, address.prefix, rest, options.allow_partial)
+    return RedisStore(engine, address.prefix, yield_turn, options.allow_partial)
 
 
 def store_for_greenlets(

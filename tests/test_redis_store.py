@@ -621,7 +621,7 @@ def test_flushing_a_cluster_reads_names_without_a_bound() -> None:
 
 def test_others_run_while_many_values_become_texts(store: RedisStore) -> None:
     turns: List[None] = []
-    store._rest = lambda: turns.append(None)
+    store._yield_turn = lambda: turns.append(None)
     values = {f"k{at}": b'"%b"' % (b"x" * 100_000) for at in range(30)}
     store.set_many(values)
     assert store.get_many([*values]) == [*values.values()]

@@ -21,13 +21,14 @@ SPARE_BYTES = 4 * 1024 * 1024
 
 
 class ReplySocket:
-    """`sock` is connected. Values in a reply may have `max_reply_bytes`; `rest` lets others run."""
+    """`sock` is connected. Values in a reply may have `max_reply_bytes`; `yield_turn` lets others
+    run."""
 
-    def __init__(self, sock: Any, max_reply_bytes: float, rest: Callable[[], object]) -> None:
+    def __init__(self, sock: Any, max_reply_bytes: float, yield_turn: Callable[[], object]) -> None:
         self._sock = sock
         self._recv = sock.recv
         self._max_reply_bytes = max_reply_bytes
-        self._rest = rest
+        self._yield_turn = yield_turn
         self.begin(0)
 
     def begin(self, n_words: float) -> None:
@@ -54,7 +55,7 @@ class ReplySocket:
             most = self._max_reply_bytes
             raise TooLarge(f"the reply is over {most:,} bytes (max_reply_bytes)")
         self._turn_end = self._size + TURN_BYTES
-        self._rest()
+        self._yield_turn()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

@@ -92,15 +92,19 @@ class Engine(Protocol):
 class RedisStore:
     """A `Store` of the keys with a prefix in an engine.
 
-    `allow_partial` lets `set_many` store keys in several slots, which is not atomic. `rest` lets
-    others run, between the steps of what takes long.
+    `allow_partial` lets `set_many` store keys in several slots, which is not atomic. `yield_turn`
+    lets others run, between the steps of what takes long.
     """
 
     def __init__(
-        self, engine: Engine, prefix: str, rest: Callable[[], object], allow_partial: bool = False
+        self,
+        engine: Engine,
+        prefix: str,
+        yield_turn: Callable[[], object],
+        allow_partial: bool = False,
     ) -> None:
         self._engine = engine
-        self._rest = rest
+        self._yield_turn = yield_turn
         self.names = Names(prefix)
         self._name = self.names.of
         self._allow_partial = allow_partial
@@ -292,7 +296,7 @@ class RedisStore:
 
     def _texts_of(self, datas: Sequence[bytes]) -> List[bytes]:
         """The JSON texts that stand for bytes of the engine."""
-        return finished(many_from_engine(datas), self._rest)
+        return finished(many_from_engine(datas), self._yield_turn)
 
     def _by_slot(self, names: Collection[bytes]) -> List[List[bytes]]:
         """The names, those in one slot together."""
