@@ -62,8 +62,8 @@ class JsonLinesCodec(Codec):
             self._explain(lines, requests, error)
         self._lines.settle()
         if self._lines.is_over:
-            limit = f"at most {self._limits.max_request_bytes} (max_request_bytes)"
-            requests.append(Settled(UNSET, TooLarge(f"a request has {limit} bytes"), True))
+            most = f"at most {self._limits.max_request_bytes} bytes (max_request_bytes)"
+            requests.append(Settled(UNSET, TooLarge(f"a request has {most}"), True))
         self._has_begun = self._has_begun or bool(requests)
         self.has_more = self._lines.has_more
         self.buffered = self._lines.buffered
