@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -117,4 +118,6 @@ def on_terminal(
     try:
         yield Terminal(child, columns)
     finally:
-        child.close(force=True)
+        child.kill(signal.SIGKILL)
+        child.wait()  # `close` alone gives the system a tenth of a second to end it
+        child.close()
