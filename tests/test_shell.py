@@ -8,6 +8,7 @@ import socket
 import stat
 import sys
 import tempfile
+import tracemalloc
 import unittest.mock
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
@@ -131,6 +132,17 @@ def test_a_long_piped_value_is_looked_at_in_linear_work() -> None:
         ((number, text),) = numbered_commands(lines)
     assert (number, len(text.splitlines())) == (1, 20_002)
     assert looks.call_count < 25
+
+
+def test_many_broken_values_on_a_line_do_not_each_keep_the_rest_of_it() -> None:
+    line = "SET k " + "{x " * 3_000
+    tracemalloc.start()
+    try:
+        assert len(words_module.words(line)) == 3_002
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 200 * len(line)
 
 
 def test_colours_are_those_of_the_terminal_that_both_themes_can_show() -> None:

@@ -51,13 +51,19 @@ class BrokenWord(str):
     """The beginning, up to a space, of what looks like JSON and is not; with the `rest` of its line
     it tells what is wrong."""
 
-    rest: str
+    _text: str
+    _end: int
 
-    def __new__(cls, value: str, rest: str) -> BrokenWord:
-        """Keeps the rest beside the word."""
-        word = super().__new__(cls, value)
-        word.rest = rest
+    def __new__(cls, text: str, start: int, end: int) -> BrokenWord:
+        """Keeps where in a text the word ends, and no copy of the rest: there may be many words."""
+        word = super().__new__(cls, text[start:end])
+        word._text, word._end = text, end
         return word
+
+    @property
+    def rest(self) -> str:
+        """What follows the word on its line."""
+        return self._text[self._end :].partition("\n")[0]
 
 
 NOT_UTF8 = "the text is not UTF-8"

@@ -172,8 +172,7 @@ def _document(text: str, start: int) -> Word:
 
 def _broken_document(text: str, start: int, state: State) -> Word:
     word = _up_to_space(text, start, state)
-    rest, _, _ = text[word.end :].partition("\n")
-    return word._replace(text=BrokenWord(word.text, rest))
+    return word._replace(text=BrokenWord(text, start, word.end))
 
 
 def _string(text: str, start: int) -> Word:
