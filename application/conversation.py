@@ -69,6 +69,26 @@ class Conversation:
     over the maximum stays so: its first bytes are the last that are read.
     """
 
+    __slots__ = (
+        "_codec",
+        "_counts",
+        "_execute",
+        "_executor",
+        "_final",
+        "_first",
+        "_gate",
+        "_is_admitted",
+        "_link",
+        "_plain",
+        "_requests",
+        "_service",
+        "_turn",
+        "_unread",
+        "_work",
+        "codec",
+        "wants",
+    )
+
     def __init__(self, service: Service, link: Link, executor: Optional[Executor] = None) -> None:
         self._service = service
         self._executor = executor or service.executor

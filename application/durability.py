@@ -82,6 +82,19 @@ class DurableExecutor(Executor):
 class DurableConversation:
     """A conversation whose output waits for the disk; see `ports.Conversation`."""
 
+    __slots__ = (
+        "_durability",
+        "_executor",
+        "_inner",
+        "_is_lost",
+        "_link",
+        "_parked",
+        "_restrictions",
+        "_was_woken",
+        "reply",
+        "wants",
+    )
+
     def __init__(self, durability: Durability, service: Service, link: Link) -> None:
         self._durability = durability
         self._restrictions = durability.restrictions

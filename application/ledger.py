@@ -69,6 +69,8 @@ class Ledger:
 class Account:
     """The bytes held for one client."""
 
+    __slots__ = ("_buffered", "_ledger", "abort", "held", "is_open")
+
     def __init__(self, ledger: Ledger, abort: Callable[[str], None]) -> None:
         self._ledger = ledger
         self.abort = abort

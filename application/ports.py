@@ -225,6 +225,8 @@ class Codec(Protocol):
     request and a reply may be; who may do what, and when, the conversation decides.
     """
 
+    __slots__ = ()
+
     protocol: str
     """The name that statistics count its commands under."""
 

@@ -18,9 +18,11 @@ import pytest
 from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.arrivals import FEW, MOST, Arrivals
 from adapters.gevent_tcp.connection import FIRST_READ, Connection
+from adapters.protocols.json_lines.codec import JsonLinesCodec
 from application.commands import Command, Get, Results, Set
 from application.durability import DurableConversation, DurableTogether
 from application.executor import LocalExecutor
+from application.limits import DEFAULTS
 from application.ports import Received, Restriction, Wants
 from domain.memory import InMemoryStore
 from entrypoints.server.container import ServerContainer
@@ -300,11 +302,17 @@ def test_a_client_that_has_not_taken_its_last_reply_is_not_read(count: int) -> N
 GET, SET = b'{"type":"GET","key":"k"}\n', b'{"type":"SET","key":"k","value":1}\n'
 
 
+class Patchable(JsonLinesCodec):
+    """Unlike what it is made of, it takes attributes."""
+
+
 def test_a_bug_in_one_decoder_or_encoder_harms_no_other(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     container = server_container()
     talks = [opened(container, GET) for _ in range(3)]
+    for talk in talks:
+        talk.codec = talk._codec = Patchable(DEFAULTS)
     monkeypatch.setattr(talks[1]._codec, "decode_one", lambda data: 1 // 0)
     received = container.together().receive(talks, [GET] * 3)
     assert [told(talks[n], GET, received[n]) for n in (0, 2)] == [b'{"ok":true}\n'] * 2

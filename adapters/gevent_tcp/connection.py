@@ -73,6 +73,23 @@ class Phase(enum.Enum):
 class Connection:
     """Moves bytes between one client's socket and its conversation."""
 
+    __slots__ = (
+        "_at_eof",
+        "_host",
+        "_io",
+        "_is_busy",
+        "_is_queued",
+        "_is_woken",
+        "_phase",
+        "_read_size",
+        "_sock",
+        "_timeouts",
+        "_unsent",
+        "account",
+        "conversation",
+        "name",
+    )
+
     def __init__(self, sock: socket.socket, name: str, host: Host) -> None:
         self.name = name
         self.account = host.ledger.open(self._abort_soon)

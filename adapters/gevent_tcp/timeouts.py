@@ -28,6 +28,8 @@ class Duty(enum.Enum):
 class Timeouts:
     """The time-outs of one connection. `had_activity` is to be set when bytes move."""
 
+    __slots__ = ("_last_activity", "_limits", "_request_began", "_request_id", "had_activity")
+
     def __init__(self, limits: Limits) -> None:
         self._limits: Dict[Duty, float] = {
             Duty.TAKE_OUTPUT: limits.send_timeout,

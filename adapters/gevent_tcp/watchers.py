@@ -14,6 +14,8 @@ NOTHING, READ, WRITE = 0, 1, 2
 class Watchers:
     """The watchers of one socket in gevent's event loop."""
 
+    __slots__ = ("_loop", "_timer", "_watchers", "waits_for")
+
     def __init__(self, loop: Any, descriptor: int) -> None:
         self._loop = loop
         self._watchers = {event: loop.io(descriptor, event) for event in (READ, WRITE)}

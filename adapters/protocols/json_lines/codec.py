@@ -36,6 +36,8 @@ from domain.errors import BadJson, KvError, TooLarge
 class JsonLinesCodec(Codec):
     """The requests of one connection, and their replies, of the sizes that `limits` allow."""
 
+    __slots__ = ("_has_begun", "_limits", "_lines", "buffered", "has_more", "longest")
+
     protocol = "json"
 
     def __init__(self, limits: Limits) -> None:

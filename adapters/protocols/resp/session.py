@@ -59,6 +59,24 @@ class Shared:
 class Session:
     """The state of one connection."""
 
+    __slots__ = (
+        "_link",
+        "_reply_mode",
+        "command",
+        "id",
+        "is_authenticated",
+        "is_plain",
+        "library",
+        "name",
+        "prefix",
+        "queue",
+        "shared",
+        "subscriber",
+        "usual",
+        "version",
+        "watch",
+    )
+
     def __init__(self, shared: Shared, id: int, link: Link) -> None:
         self.shared = shared
         self.id = id
