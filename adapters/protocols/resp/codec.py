@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from operator import attrgetter
-from typing import Any, Generator, Iterator, List, Optional, Sequence, Set, Union
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Union
+
+from msgspec import UNSET
 
 from adapters.protocols.portions import BLOCK_BYTES
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
@@ -26,6 +28,7 @@ from adapters.protocols.resp.replies import (
     REPLY,
     TEXT,
     VERSION_3,
+    VERSIONS,
     bulk,
     bulks_of,
     each_bulk,
@@ -60,6 +63,20 @@ from domain.errors import BadRequest, KvError, TooLarge
 class RespCodec(Codec):
     """The requests of one connection, and their replies. Those of one that `is_trusted` are from a
     client whose password was checked elsewhere."""
+
+    __slots__ = (
+        "_error",
+        "_few",
+        "_is_trusted",
+        "_limits",
+        "_parser",
+        "_session",
+        "_shared",
+        "_waiting",
+        "buffered",
+        "has_more",
+        "longest",
+    )
 
     protocol = "resp"
 
@@ -120,10 +137,11 @@ class RespCodec(Codec):
         return requests
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
-        session, length = self._session, len(data)
-        version = session.usual
-        if self.buffered or (length >= MAX_ONE and NEXT in data):
+        length = len(data)
+        if self.buffered or (length >= MAX_ONE and data.find(NEXT) >= 0):
             return None
+        session = self._session
+        version = session.usual
         if version is None:
             return self._only_command(data)
         try:
@@ -167,12 +185,16 @@ class RespCodec(Codec):
         self, codecs: Sequence[Any], inputs: Sequence[bytes]
     ) -> Sequence[Optional[Command[Any]]]:
         """Requests of one command and length, read as a run."""
-        states = {(codec.buffered, codec._session.usual) for codec in codecs}
-        run = read_each(self._session, inputs) if states == {(0, self._session.version)} else None
-        if run is not None:
-            for codec in codecs:
-                codec._session.command = self._session.command
-            return run
+        size = len(inputs[0])
+        if size < MAX_ONE and set(map(len, inputs)) == {size}:
+            version = self._session.version
+            others = [each for each in codecs if each.buffered or each._session.usual != version]
+            run = None if others else read_each(self._session, inputs)
+            if run is not None:
+                name = self._session.command
+                for codec in codecs:
+                    codec._session.command = name
+                return run
         return super().decode_each(codecs, inputs)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
@@ -187,10 +209,10 @@ class RespCodec(Codec):
         return OK if outcome is True and id in _DONE else spelled(request, outcome)
 
     def encode_each(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> Sequence[bytes]:
-        ids = _ids_of(requests)
-        if ids <= _DONE and outcomes.count(True) == len(outcomes):
+        id = _id_of_all(requests)
+        if id in _DONE and outcomes.count(True) == len(outcomes):
             return [OK] * len(outcomes)
-        if ids <= _TEXTS:
+        if id in _TEXTS:
             try:
                 return each_bulk(outcomes)
             except TypeError:  # a key is missing
@@ -199,7 +221,8 @@ class RespCodec(Codec):
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
         if len(outcomes) > 1:
-            together = _alike(requests, outcomes)
+            spell = _SPELL_MANY.get(_id_of_all(requests))
+            together = spell(outcomes) if spell else b""
             if together:
                 return together
         last = outcomes[-1] if outcomes else None
@@ -264,24 +287,35 @@ class RespCodec(Codec):
             return Settled(session.spelling(REPLY), refusal(error))
 
 
-def _alike(requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
-    """The replies to requests that all have texts, or all `True`, for results, spelled as usual;
-    nothing for others."""
-    ids = _ids_of(requests)
-    if ids <= _TEXTS and (type(requests) is Columns or set(map(type, outcomes)) == _BYTES):
-        try:
-            return bulks_of(outcomes)
-        except TypeError:  # a key is missing
-            return b""
-    return OK * len(outcomes) if ids <= _DONE and outcomes.count(True) == len(outcomes) else b""
+def _id_of_all(requests: Sequence[Request]) -> Id:
+    """The id that all have; that of none when they differ."""
+    if type(requests) is Columns:
+        return requests.id
+    ids = set(map(_id_of, requests))
+    return ids.pop() if len(ids) == 1 else UNSET
 
 
-def _ids_of(requests: Sequence[Request]) -> Set[Id]:
-    return {requests.id} if type(requests) is Columns else set(map(_id_of, requests))
+def _spell_texts(texts: Sequence[bytes]) -> bytes:
+    """Nothing when one is missing, or an error."""
+    try:
+        return bulks_of(texts)
+    except TypeError:
+        return b""
 
+
+def _spell_done(outcomes: Sequence[object]) -> bytes:
+    """Nothing unless all are `True`."""
+    return OK * len(outcomes) if outcomes.count(True) == len(outcomes) else b""
+
+
+_SPELL_MANY: Dict[Id, Callable[[Sequence[Any]], bytes]] = {
+    id + version: spell
+    for id, spell in ((TEXT, _spell_texts), (DONE, _spell_done))
+    for version in VERSIONS
+}
+"""What makes the replies to requests with these ids; nothing when an outcome is unusual."""
 
 _id_of = attrgetter("id")
-_BYTES = {bytes}
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 

@@ -78,6 +78,8 @@ def bulk(data: Union[bytes, memoryview]) -> bytes:
 
 _LENGTHS = Lengths(lambda size: b"\r\n$%d\r\n" % size)
 _QUOTE, BACKSLASH = b'"\\'
+_QUOTES = b'"\n"'
+"""What is between two strings on a line each."""
 
 BEYOND_STRINGS = b"#"
 """Comes after the texts of all strings, and before those of other values."""
@@ -95,7 +97,7 @@ SHORT = 256
 def each_bulk(texts: Sequence[bytes]) -> List[bytes]:
     """The replies that the texts of values are. Raises `TypeError` when one is missing."""
     try:
-        if _are_plain_strings(texts):
+        if _are_plain_strings(b"\n".join(texts), len(texts)):
             return [text[INNER].join(AROUND[len(text)]) for text in texts]
     except IndexError:
         pass
@@ -104,18 +106,16 @@ def each_bulk(texts: Sequence[bytes]) -> List[bytes]:
 
 def bulks_of(texts: Sequence[bytes]) -> bytes:
     """The same, one after another."""
-    size, count = len(texts[0]), len(texts) + 1
-    if size > SHORT:
-        is_plain = _are_plain_strings(texts)
-        datas = [text[INNER] for text in texts] if is_plain else list(map(to_bytes, texts))
+    lines, size, count = b"\n".join(texts), len(texts[0]), len(texts)
+    if not _are_plain_strings(lines, count):
+        datas = list(map(to_bytes, texts))
+    elif size > SHORT:
+        datas = [text[INNER] for text in texts]
+    elif len(lines) == (size + 1) * count - 1 and lines[size :: size + 1] == b"\n" * (count - 1):
+        # of one length
+        return lines[INNER].replace(_QUOTES, _LENGTHS[size - len(b'""')]).join(AROUND[size])
     else:
-        lines = b"\n".join([b'"', *texts, b'"'])
-        if lines[1 :: size + 1] == b"\n" * count and BACKSLASH not in lines:
-            between = _LENGTHS[size - len(b'""')]
-            replies = lines.replace(b'"\n"', between)
-            if len(replies) == len(lines) + count * (len(between) - len(b'"\n"')):
-                return replies[2 : 2 - len(between)]  # all are strings of one length
-        datas = _datas_of(texts, lines[2:-2])
+        datas = lines[INNER].split(_QUOTES)
     parts = [b"\r\n"] * (2 * len(datas) + 1)
     parts[:-1:2] = map(_LENGTHS.__getitem__, map(len, datas))
     parts[1::2] = datas
@@ -123,21 +123,13 @@ def bulks_of(texts: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _are_plain_strings(texts: Sequence[bytes]) -> bool:
-    """Whether all are strings without escapes."""
-    return max(texts) < BEYOND_STRINGS and BACKSLASH not in b"".join(texts)
-
-
-def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
-    """The bytes that texts stand for; they are often all strings, and seldom have escapes."""
-    if BACKSLASH in lines:
-        return list(map(to_bytes, texts))
-    datas = lines[1:-1].split(b'"\n"')
-    if len(datas) == len(texts) and lines[0] == _QUOTE:
-        return datas
-    if b'"$binary"' in lines:
-        return list(map(to_bytes, texts))
-    return [text[1:-1] if text[0] == _QUOTE else text for text in texts]
+def _are_plain_strings(lines: bytes, count: int) -> bool:
+    """Whether the text of a value on each line is a string without escapes."""
+    return (
+        lines[0] == lines[-1] == _QUOTE
+        and BACKSLASH not in lines
+        and lines.count(_QUOTES) == count - 1
+    )
 
 
 def error_line(error: KvError) -> bytes:

@@ -8,9 +8,10 @@ and between two requests stands what the next begins with. All else is left to t
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from adapters.protocols.resp.commands import HEADS
+from adapters.protocols.resp.commands import HEADS, Head
+from adapters.protocols.resp.parser import NEXT
 from adapters.protocols.resp.session import Session
 from application.commands.columns import Columns
 from application.commands.strings import Put
@@ -21,7 +22,10 @@ MAX_BYTES = 4 * 1024
 MAX_RUN_BYTES, MAX_RUN = 64 * 1024, 512
 """Bytes of a run, and requests in it, at the most."""
 
-_ONE, _TWO = b"12"
+_THREE = ord(b"3")
+
+KEPT_SIZES = 100
+"""Up to so long a first key has what a run begins with kept."""
 
 LENGTHS = [b"$%d" % size for size in range(MAX_BYTES)]
 """The lines that tell a length."""
@@ -87,78 +91,113 @@ ONE_DIGIT, TWO_DIGITS = (slice(len(b"*3\r\n$3\r\nSET\r\n$%b\r\n" % size)) for si
 """Where that is, by how long the key's length is."""
 
 
-def read_run(session: Session, data: bytes) -> Optional[Columns]:
-    """The commands, two at least; None when `data` is no run, or a key is not UTF-8."""
-    return _read(session, data, _arguments)
+class _Beginning(NamedTuple):
+    """What a run begins with, up to its first key."""
+
+    head: Head
+    is_set: bool
+    """Whether each request has bytes behind its key."""
+    size: int
+    """How long the first key is."""
+    line: str
+    """The line that tells so."""
+    between: str
+    """What ends one request and begins the next, where their keys are of one length."""
+    between_any: str
+    """The same without that line."""
 
 
-def read_each(session: Session, inputs: Sequence[bytes]) -> Optional[Columns]:
-    """The commands of several clients in the same state, when each sent one, of one length."""
-    size = len(inputs[0])
-    if size >= MAX_ONE or set(map(len, inputs)) != {size}:
-        return None
-    run = _read(session, b"".join(inputs), _alike)
-    return run if run and len(run) == len(inputs) else None
+class _Beginnings(Dict[bytes, Optional[_Beginning]]):
+    """Those of runs, each made when it is first asked for; None for other bytes."""
 
-
-def _read(
-    session: Session, data: bytes, columns_of: Callable[[str, int], Sequence[Sequence[Any]]]
-) -> Optional[Columns]:
-    end = data.find(b"\r\n", _NAME) + 2
-    head = HEADS.get(data[:end])
-    if head is None or data[-2:] != b"\r\n":
-        return None
-    size = data.find(data[:end], end, 2 * MAX_BYTES)
-    if len(data) > size * MAX_RUN:  # no second one, or too many, most likely
-        return None
-    kind, shared, name = head
-    text = data[:-2].decode("latin-1")  # as many characters as bytes
-    is_ascii = text.isascii()
-    try:
-        keys, *values = columns_of(text, end)
-        if len(keys) > MAX_RUN:
+    def __missing__(self, data: bytes) -> Optional[_Beginning]:
+        end = data.find(b"\r\n", _NAME) + 2
+        head, size = HEADS.get(data[:end]), _SIZES.get(data[end - 2 :].decode("latin-1"))
+        if head is None or size is None:
             return None
-        if not is_ascii:
-            keys = [key.encode("latin-1").decode() for key in keys]
-    except (LookupError, ValueError):
-        return None
-    if values and not (is_ascii and kind is Put):
-        values = [[each.encode("latin-1") for each in values[0]]]
-    session.command = name
-    if session.prefix:
-        keys = [session.prefix + key for key in keys]
-    return Columns(kind, shared[session.version], keys, *values)
+        text = "\r\n" + data.decode()
+        made = _Beginning(head, data[1] == _THREE, size, text[end + 2 :], text, text[: end + 2])
+        if size <= KEPT_SIZES:
+            self[data] = made
+        return made
 
 
-def _arguments(text: str, end: int) -> Sequence[Sequence[Any]]:
-    """The keys, each with a head that ends at `end`, and its length, before it; and their values.
-    Raises `LookupError` and `ValueError`."""
-    return _alike(text, end) or _unlike(text, end, ord(text[1]) - _ONE)
+_BEGINNINGS = _Beginnings()
 
 
-def _alike(text: str, end: int) -> Sequence[Sequence[Any]]:
-    """The same, where all keys are of one length, and all values; nothing otherwise."""
-    start = text.index("\r\n", end) + 2
-    size = _SIZES[text[end - 2 : start]]
-    items = text[start:].split("\r\n" + text[:start])
-    if ord(text[1]) == _TWO:
+_Texts = Sequence[List[str]]
+"""The keys, each of which is a request's first argument; and the values, if each has one."""
+
+
+def _alike(text: str, beginning: _Beginning) -> _Texts:
+    """Those that `text` begins with the first key of, where all keys are of one length, and all
+    values; nothing otherwise. Raises `LookupError`."""
+    size, items = beginning.size, text.split(beginning.between)
+    if not beginning.is_set:
         return (items,) if set(map(len, items)) == {size} else ()
     start = items[0].index("\r\n", size + 2) + 2
-    length = items[0][size:start]
-    if set(map(len, items)) != {start + _SIZES[length]}:
+    line = items[0][size:start]
+    value_size = _SIZES[line]
+    if set(map(len, items)) != {start + value_size}:
         return ()
-    places = slice(size), slice(size, start), slice(start, None)
-    keys, lengths, values = (list(map(itemgetter(place), items)) for place in places)
-    return (keys, values) if lengths.count(length) == len(items) else ()
+    parts = line.join(items).split(line)
+    keys, values = parts[::2], parts[1::2]
+    is_whole = set(map(len, keys)) == {size} and set(map(len, values)) == {value_size}
+    return (keys, values) if is_whole else ()
 
 
-def _unlike(text: str, end: int, count: int) -> Sequence[Sequence[Any]]:
-    """The same for those of any lengths, with `count` arguments behind the name. The last of them
-    may have line breaks in it."""
-    pieces = text[end:].split("\r\n" + text[:end])
-    lines = [piece.split("\r\n", 2 * count - 1) for piece in pieces]
-    columns = [list(map(itemgetter(place), lines)) for place in range(2 * count)]
+def _unlike(text: str, beginning: _Beginning) -> _Texts:
+    """The same for those of any lengths. The last argument may have line breaks in it. Raises
+    `LookupError` and `ValueError`."""
+    count = 4 if beginning.is_set else 2
+    pieces = (beginning.line + text).split(beginning.between_any)
+    lines = [piece.split("\r\n", count - 1) for piece in pieces]
+    columns = [list(map(itemgetter(place), lines)) for place in range(count)]
     for lengths, arguments in zip(columns[::2], columns[1::2]):
         if list(map(_LINES.__getitem__, map(len, arguments))) != lengths:
             raise ValueError("an argument is not of its length")
     return columns[1::2]
+
+
+def _nothing(text: str, beginning: _Beginning) -> _Texts:
+    """Reads none."""
+    return ()
+
+
+def read_each(session: Session, inputs: Sequence[bytes]) -> Optional[Columns]:
+    """The commands of several clients in the same state, when each sent one, all of one length."""
+    run = read_run(session, b"".join(inputs), _nothing)
+    return run if run is not None and len(run) == len(inputs) else None
+
+
+def read_run(
+    session: Session, data: bytes, read_unlike: Callable[[str, _Beginning], _Texts] = _unlike
+) -> Optional[Columns]:
+    """The commands, two at least; None when `data` is no run, or a key is not UTF-8. What reads
+    arguments of various lengths may be replaced."""
+    start = data.find(b"\r\n", data.find(b"\r\n", _NAME) + 2) + 2
+    beginning = _BEGINNINGS[data[:start]]
+    second = data.find(NEXT, start, 2 * MAX_BYTES)
+    if beginning is None or len(data) > second * MAX_RUN or data[-2:] != b"\r\n":
+        return None  # where there is no second one, or too many, most likely
+    text = data[start:-2].decode("latin-1")  # as many characters as bytes
+    columns: Sequence[Sequence[Any]]
+    try:
+        columns = _alike(text, beginning) or read_unlike(text, beginning)
+        if not columns or len(columns[0]) > MAX_RUN:
+            return None
+        kind, shared, name = beginning.head
+        if not text.isascii() or (beginning.is_set and kind is not Put):
+            columns = _as_bytes(*columns)
+    except (LookupError, ValueError):
+        return None
+    session.command = name
+    if session.prefix:
+        columns = [[session.prefix + key for key in columns[0]], *columns[1:]]
+    return Columns(kind, shared[session.version], *columns)
+
+
+def _as_bytes(keys: List[str], *values: List[str]) -> Sequence[Sequence[Any]]:
+    """What characters that are bytes stand for: the keys' text, and the bytes of the values."""
+    texts = [key.encode("latin-1").decode() for key in keys]
+    return [texts, *[[each.encode("latin-1") for each in column] for column in values]]
