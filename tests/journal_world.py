@@ -126,9 +126,11 @@ def placed(where: Path, files: Dict[str, bytes]) -> Path:
     return where
 
 
-def reopened(where: Path, files: Dict[str, bytes], wall: float = 5e8) -> World:
+def reopened(
+    where: Path, files: Dict[str, bytes], wall: float = 5e8, fsync: str = "always"
+) -> World:
     """A world with these files, loaded."""
-    return World(placed(where, files), wall=wall).load()
+    return World(placed(where, files), fsync, wall=wall).load()
 
 
 def repaired(where: Path, disk: Optional[Disk] = None) -> Repaired:

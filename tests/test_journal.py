@@ -542,7 +542,8 @@ def test_a_file_system_that_locks_no_directories_locks_the_file(
 class Restarts(RuleBasedStateMachine):
     """A store that is restarted, killed and cut off at any time, beside a dict."""
 
-    keys = st.sampled_from("abcde")
+    fsync = "always"
+    keys = st.sampled_from("abcdefgh")
 
     def __init__(self) -> None:
         super().__init__()
@@ -551,7 +552,7 @@ class Restarts(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.count = 0
         self.model: Dict[str, bytes] = {}
-        self.world = World(self.place()).load()
+        self.world = World(self.place(), self.fsync).load()
 
     def place(self) -> Path:
         self.count += 1
@@ -605,14 +606,15 @@ class Restarts(RuleBasedStateMachine):
     def die(self, powerless: bool) -> None:
         self.world.background.work()
         disk = self.world.disk
-        files = disk.survivors() if powerless else disk.killed()
+        files = disk.survivors() if powerless and self.fsync == "always" else disk.killed()
         self.world.disk.close()
-        self.world = reopened(self.place(), files, self.world.wall())
+        self.world = reopened(self.place(), files, self.world.wall(), self.fsync)
 
     @rule()
     def restart(self) -> None:
         self.world.close()
-        self.world = reopened(self.place(), self.world.disk.killed(), self.world.wall())
+        files = self.world.disk.killed()
+        self.world = reopened(self.place(), files, self.world.wall(), self.fsync)
 
     @invariant()
     def the_same_is_there(self) -> None:
@@ -623,5 +625,12 @@ class Restarts(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
-TestRestarts = Restarts.TestCase
-TestRestarts.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+class RestartsEverySecond(Restarts):
+    """The same where no reply waits for the disk."""
+
+    fsync = "everysec"
+
+
+TestRestarts, TestRestartsEverySecond = Restarts.TestCase, RestartsEverySecond.TestCase
+for _case in (TestRestarts, TestRestartsEverySecond):
+    _case.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

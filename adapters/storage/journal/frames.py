@@ -19,7 +19,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, U
 from zlib import crc32
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 MAGIC = b"kvjson\r\n"
 VERSION = 1
@@ -120,7 +120,14 @@ def decode_header(data: bytes) -> Optional[Header]:
     return Header(uuid, number)
 
 
-def encode_frame(records: List[Record], number: int, unsynced: int, written: float) -> bytes:
+def encoded(record: Record) -> Raw:
+    """A record as it stands in a frame."""
+    return Raw(_encode(record))
+
+
+def encode_frame(
+    records: Sequence[Union[Record, Raw]], number: int, unsynced: int, written: float
+) -> bytes:
     """A frame, written when the `unsynced` frames before it may not be on the disk yet."""
     payload = _encode(records)
     head = _HEAD.pack(len(payload), number, unsynced, written)

@@ -53,10 +53,12 @@ class Journal:
         self._store = store
         self._clocks = clocks
         self.restrictions: Set[Restriction] = {Restriction.LOADING}
-        self._queue = queue = ChangeQueue(clocks.offset, self._schedule, self.restrictions)
+        self.tracks_keys = fsync == "always"
+        self._queue = queue = ChangeQueue(
+            clocks.offset, self._schedule, self.restrictions, self.tracks_keys
+        )
         tell = _telling(failed, disk)
         self._writer = Writer(disk, queue, background, fsync, tell, clocks, self.restrictions)
-        self.tracks_keys = fsync == "always"
         self.needed = queue.newest
         self.backlog = queue.backlog
         self.when_durable = queue.when_done

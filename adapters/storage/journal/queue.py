@@ -1,22 +1,44 @@
 """The changes that are not on the disk yet, in batches.
 
-Rule: a batch holds whole requests, the last change of each key, and becomes one frame: after a
-crash all of it is there, or nothing of it. Replies that tell of a key in a batch wait for the
-newest such batch, and no others wait.
+Rule: a batch holds whole requests and becomes one frame: after a crash all of it is there, or
+nothing of it. Replies that tell of a key in a batch wait for the newest such batch, and no others
+wait.
+
+For that a batch keeps the last change of each key. Where replies wait for no keys, many short texts
+that were stored together are encoded as they come, while they are in the processor's cache, and are
+not kept.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import Callable, Collection, Deque, Dict, List, Optional, Sequence, Set, cast
+from typing import (
+    Callable,
+    Collection,
+    Deque,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Union,
+    cast,
+)
 
-from adapters.storage.journal.frames import Change, Record, records_of
+from msgspec import Raw
+
+from adapters.storage.journal.frames import Change, Record, Texts, encoded, records_of
 from application.ports import Restriction
 from domain.effects import Cleared, Effect, Put, PutMany, Reason, Removed
 
 FRAME_BYTES = 1 << 18
 """Of keys and texts, after which a batch is closed."""
+
+FEW, ENCODED_BYTES = 4, 1 << 14
+"""Up to so many texts that were stored together, and from so many bytes of keys and texts on, they
+are referred to, not encoded as they come: few are quicker merged, and the disk may be slow."""
 
 MAX_BATCHES_AT_ONCE = 16
 """How many are taken to be written; to encode them takes some milliseconds."""
@@ -27,12 +49,13 @@ MAX_BATCHES = 256
 
 class ChangeBatch:
     """What becomes one frame; `number` is the frame's. `expired` are keys that came due, before
-    any of the `changes`."""
+    any of the `changes`, and after what the records tell that were `encoded` already."""
 
-    __slots__ = ("changes", "expired", "is_cleared", "number", "size", "waiting")
+    __slots__ = ("changes", "encoded", "expired", "is_cleared", "number", "size", "waiting")
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.encoded: List[Raw] = []
         self.changes: Dict[str, Change] = {}
         self.expired: List[str] = []
         self.is_cleared = False
@@ -41,10 +64,26 @@ class ChangeBatch:
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
-        return bool(self.changes or self.expired or self.is_cleared)
+        return bool(self.changes or self.encoded or self.expired or self.is_cleared)
 
-    def records(self) -> List[Record]:
+    def encode(self, texts: Mapping[str, bytes]) -> None:
+        """Encodes texts that were stored, behind all that there is."""
+        if self.changes or self.expired or self.is_cleared:
+            self.encoded += map(encoded, self._rest())
+            self.changes, self.expired, self.is_cleared = {}, [], False
+        self.encoded.append(encoded(Texts(texts)))  # type: ignore[arg-type]  # it is not changed
+
+    def clear(self) -> None:
+        """Every key was removed."""
+        self.encoded.clear()
+        self.changes.clear()
+        self.is_cleared = True
+
+    def records(self) -> List[Union[Record, Raw]]:
         """The payload of the frame."""
+        return [*self.encoded, *self._rest()]
+
+    def _rest(self) -> List[Record]:
         return records_of(self.changes, self.is_cleared, self.expired)
 
 
@@ -52,7 +91,7 @@ class ChangeQueue:
     """The batches in their order. The last one takes what comes; those taken to be written stay
     until they are `done`. `offset` makes a deadline a time since 1970; `filled` is called when
     there is something in a batch that was empty; `restrictions` has `BEHIND` while more than
-    `MAX_BATCHES` are not done.
+    `MAX_BATCHES` are not done; `newest` is only asked of some that `tracks_keys`.
 
     That a key came due is no news to the disk, which has its deadline, so no reply waits for that:
     it is written for a clock that is set back.
@@ -63,7 +102,9 @@ class ChangeQueue:
         offset: Callable[[], float],
         filled: Callable[[], None],
         restrictions: Set[Restriction],
+        tracks_keys: bool,
     ) -> None:
+        self._encodes_up_to = -1 if tracks_keys else ENCODED_BYTES
         self._offset = offset
         self._filled = filled
         self._restrictions = restrictions
@@ -95,7 +136,7 @@ class ChangeQueue:
         """Adds what one request did."""
         batch = self._open
         changes = batch.changes
-        if not changes:
+        if not (changes or batch.encoded):
             self._filled()
         size = 0
         for effect in effects:
@@ -105,15 +146,18 @@ class ChangeQueue:
                 size += len(key) + len(text)
             elif type(effect) is PutMany:
                 items, due = effect
-                if due is None:
-                    changes.update(items)
-                else:
+                added = sum(map(len, items)) + sum(map(len, items.values()))
+                size += added
+                if due is not None:
                     due += self._offset()
                     changes.update({key: (text, due) for key, text in items.items()})
-                size += sum(map(len, items)) + sum(map(len, items.values()))
+                elif added > self._encodes_up_to or len(items) <= FEW:
+                    changes.update(items)
+                else:
+                    batch.encode(items)
+                    changes = batch.changes
             elif type(effect) is Cleared:
-                changes.clear()
-                batch.is_cleared = True
+                batch.clear()
             else:
                 key, reason = cast(Removed, effect)
                 if reason is Reason.EXPIRED and key not in changes:
