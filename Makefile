@@ -93,7 +93,8 @@ BEFORE ?= HEAD~1
 bench: $(BENCH_VENV)/ready-bench  ## against redis, valkey, others and commit BEFORE; half an hour
 	$(BENCH).compare --json docs/benchmarks.json
 	$(BENCH).plot docs/benchmarks.json docs/benchmarks.svg
-	$(BENCH).report docs/benchmarks.json docs/benchmarks.md
+	$(BENCH).durable rates --json docs/durable.json
+	$(BENCH).report docs/benchmarks.json docs/benchmarks.md --durable docs/durable.json
 	$(BENCH).against $(BEFORE)
 	$(BENCH).client
 	$(BENCH).scale

@@ -78,7 +78,9 @@ def main() -> None:
     parser.add_argument("picture", type=Path, help="the picture to write, by its ending: .svg")
     options = parser.parse_args()
     metadata = {"Date": None} if options.picture.suffix == ".svg" else None
-    draw(results.read(options.results)).savefig(options.picture, metadata=metadata, dpi=110)
+    draw(results.read(options.results, Comparison)).savefig(
+        options.picture, metadata=metadata, dpi=110
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks import results
-from benchmarks.results import CaseResult, Comparison, Summary
+from benchmarks.results import CaseResult, Comparison, Durability, Summary
 from benchmarks.servers import SERVERS
 
 NAMES = [server.name for server in SERVERS]
@@ -53,6 +53,23 @@ The median and the 99th percentile, in microseconds, of the time from sending a 
 pipeline to its last reply.
 
 {latencies}
+"""
+
+DURABILITY = """
+## Durability
+
+SETs a second of values of 20 bytes, in memory alone and with each setting of `--fsync`
+([durability.md](durability.md)), beside Redis with its append-only file, on {date} by
+
+    {command}
+
+in {rounds} rounds, each with new servers that take turns; a number is the median over the rounds.
+
+{rates}
+
+The medians of the ratios of these rates:
+
+{ratios}
 """
 
 
@@ -153,14 +170,34 @@ def page(comparison: Comparison, picture: str) -> str:
     )
 
 
+def durability(found: Durability) -> str:
+    """The section of what durability costs."""
+    names = list(dict.fromkeys(name for case in found.cases for name in case.rates))
+    ratios = list(dict.fromkeys(name for case in found.cases for name in case.ratios))
+    rows = [(case.name, case.rates, case.ratios) for case in found.cases]
+    rates = [[name, *(f"{each[of]:,.0f}" for of in names)] for name, each, _ in rows]
+    quotients = [[name, *(f"{each[of]:.2f}" for of in ratios)] for name, _, each in rows]
+    return DURABILITY.format(
+        date=found.date,
+        command=found.command,
+        rounds=found.rounds,
+        rates=_markdown_table([["", *names], *rates]),
+        ratios=_markdown_table([["", *ratios], *quotients]),
+    )
+
+
 def main() -> None:
     """Write the page that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("results", type=Path, help="the JSON file of a comparison")
     parser.add_argument("page", type=Path, help="the Markdown file to write")
     parser.add_argument("--picture", default="benchmarks.svg", help="its picture, as linked")
+    parser.add_argument("--durable", type=Path, help="the JSON file of `benchmarks.durable rates`")
     options = parser.parse_args()
-    options.page.write_text(page(results.read(options.results), options.picture))
+    text = page(results.read(options.results, Comparison), options.picture)
+    if options.durable:
+        text += durability(results.read(options.durable, Durability))
+    options.page.write_text(text)
 
 
 if __name__ == "__main__":

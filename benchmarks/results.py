@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import msgspec
 
 from benchmarks.load import Outcome
+
+R = TypeVar("R", bound="Run")
 
 BATCH = 100
 SIZE_NAMES = {20: "20 B", 1024: "1 KiB", 65536: "64 KiB"}
@@ -78,6 +81,22 @@ class Comparison(Run, frozen=True):
     cases: list[CaseResult]
 
 
+class DurableCase(msgspec.Struct, frozen=True):
+    """Medians over the rounds, of servers by their settings: SETs a second, microseconds of the
+    server's processor time for each, and ratios of rates."""
+
+    name: str
+    rates: dict[str, float]
+    costs: dict[str, float]
+    ratios: dict[str, float]
+
+
+class Durability(Run, frozen=True):
+    """One whole run of what durability costs."""
+
+    cases: list[DurableCase]
+
+
 def summarise(outcomes: list[Outcome]) -> Summary:
     """The medians of the rounds."""
     rates = [outcome.requests_per_second for outcome in outcomes]
@@ -105,6 +124,6 @@ def save(found: msgspec.Struct, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n")
 
 
-def read(path: Path) -> Comparison:
-    """What `save` wrote of a comparison."""
-    return msgspec.json.decode(path.read_bytes(), type=Comparison)
+def read(path: Path, kind: type[R]) -> R:
+    """What `save` wrote of a run."""
+    return msgspec.json.decode(path.read_bytes(), type=kind)
