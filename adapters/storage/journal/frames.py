@@ -15,7 +15,7 @@ and else only that a power cut met the system in the middle of writing.
 from __future__ import annotations
 
 import struct
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 from zlib import crc32
 
 import msgspec
@@ -98,6 +98,8 @@ class FrameHead(NamedTuple):
 
 _decode = msgspec.msgpack.Decoder(List[Record]).decode
 _encode = msgspec.msgpack.Encoder().encode
+encode_record: Callable[[Record], bytes] = _encode
+"""A record as it stands in a frame."""
 
 
 def encode_header(header: Header) -> bytes:
@@ -118,11 +120,6 @@ def decode_header(data: bytes) -> Optional[Header]:
     if version != VERSION:
         raise ValueError(f"format {version}; this version reads format {VERSION}")
     return Header(uuid, number)
-
-
-def encoded(record: Record) -> Raw:
-    """A record as it stands in a frame."""
-    return Raw(_encode(record))
 
 
 def encode_frame(

@@ -29,7 +29,7 @@ from typing import (
 
 from msgspec import Raw
 
-from adapters.storage.journal.frames import Change, Record, Texts, encoded, records_of
+from adapters.storage.journal.frames import Change, Record, Texts, encode_record, records_of
 from application.ports import Restriction
 from domain.effects import Cleared, Effect, Put, PutMany, Reason, Removed
 
@@ -37,7 +37,7 @@ FRAME_BYTES = 1 << 18
 """Of keys and texts, after which a batch is closed."""
 
 FEW, ENCODED_BYTES = 4, 1 << 14
-"""Up to so many texts that were stored together, and from so many bytes of keys and texts on, they
+"""Up to so many texts that were stored together, and from so many bytes of texts on, they
 are referred to, not encoded as they come: few are quicker merged, and the disk may be slow."""
 
 MAX_BATCHES_AT_ONCE = 16
@@ -66,12 +66,14 @@ class ChangeBatch:
         """Whether there is anything in it."""
         return bool(self.changes or self.encoded or self.expired or self.is_cleared)
 
-    def encode(self, texts: Mapping[str, bytes]) -> None:
-        """Encodes texts that were stored, behind all that there is."""
+    def encode(self, texts: Mapping[str, bytes]) -> int:
+        """Encodes texts that were stored, behind all that there is; returns how long that is."""
         if self.changes or self.expired or self.is_cleared:
-            self.encoded += map(encoded, self._rest())
+            self.encoded += map(Raw, map(encode_record, self._rest()))
             self.changes, self.expired, self.is_cleared = {}, [], False
-        self.encoded.append(encoded(Texts(texts)))  # type: ignore[arg-type]  # it is not changed
+        data = encode_record(Texts(texts))  # type: ignore[arg-type]  # it is not changed
+        self.encoded.append(Raw(data))
+        return len(data)
 
     def clear(self) -> None:
         """Every key was removed."""
@@ -146,16 +148,17 @@ class ChangeQueue:
                 size += len(key) + len(text)
             elif type(effect) is PutMany:
                 items, due = effect
-                added = sum(map(len, items)) + sum(map(len, items.values()))
-                size += added
-                if due is not None:
-                    due += self._offset()
-                    changes.update({key: (text, due) for key, text in items.items()})
-                elif added > self._encodes_up_to or len(items) <= FEW:
+                added = sum(map(len, items.values()))
+                if due is None and added <= self._encodes_up_to and len(items) > FEW:
+                    size += batch.encode(items)
+                    changes = batch.changes
+                    continue
+                size += sum(map(len, items)) + added
+                if due is None:
                     changes.update(items)
                 else:
-                    batch.encode(items)
-                    changes = batch.changes
+                    due += self._offset()
+                    changes.update({key: (text, due) for key, text in items.items()})
             elif type(effect) is Cleared:
                 batch.clear()
             else:
