@@ -1,9 +1,9 @@
 """This checkout beside another commit, such as the one before, in one run.
 
-The rule it keeps: both run in turns, on the same interpreter, under the same load; what is printed
-are medians of the ratios of the rounds, never a figure of one run: of the rates, and of the
-requests in a second of the server's own processor time, which other work disturbs less. Each round
-has processes of its own, since where one happens to have its memory is worth some percent.
+The rule it keeps: one process serves both, in turns, under the same load, since where a process
+happens to have its memory is worth more than most changes; each round has a new one. What is
+printed are medians of the ratios of the rounds, never a figure of one run: of the rates, and of the
+requests in a second of the server's own processor time, which other work disturbs less.
 
     python -m benchmarks.against HEAD~1
 """
@@ -15,15 +15,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from benchmarks import load
 from benchmarks.environment import interpreter, machine, say
-from benchmarks.servers import PROJECT, Running, Server, started
+from benchmarks.servers import ANNOUNCED_ADDRESS, PROJECT
 
 KEYS = 100_000
 TURNS = 4
@@ -44,12 +44,17 @@ CASES: dict[str, dict[str, load.Flag]] = {
 @click.argument("revision")
 @click.option("--rounds", default=7, help="Of each case, both sides in turns.")
 @click.option("--seconds", default=2.0, help="Of each run.")
-def main(revision: str, rounds: int, seconds: float) -> None:
+@click.option("--protocol", type=click.Choice(["json", "resp"]), default="json")
+def main(revision: str, rounds: int, seconds: float, protocol: str) -> None:
     """Compare this checkout's server with that of the commit REVISION."""
     with tempfile.TemporaryDirectory() as folder:
         program = load.build(Path(folder))
         with _checkout(revision, Path(folder, "other")) as checkout:
-            ratios = [_round(program, checkout, seconds) for _ in range(rounds)]
+            trees = PROJECT, checkout
+            ratios = [
+                _round(program, trees if number % 2 else trees[::-1], seconds, protocol)
+                for number in range(rounds)
+            ]
     click.echo(f"{machine()['cpu']}, {machine()['cores']} cores, {interpreter()}")
     click.echo(f"rates, as ratios to those of {revision}:\n")
     click.echo(f"{'':20} rate   (from, to)     by processor time")
@@ -62,30 +67,37 @@ def main(revision: str, rounds: int, seconds: float) -> None:
         )
 
 
-def _round(program: Path, checkout: Path, seconds: float) -> dict[str, tuple[float, float]]:
-    """Of each case the ratios of the rates, and of those by processor time."""
-    with ExitStack() as stack:
-        this = stack.enter_context(_serving("this", PROJECT))
-        other = stack.enter_context(_serving("other", checkout))
-        for server in (this, other):
-            load.run(program, "--load", port=server.port, keys=KEYS)
-        return {name: _ratios(program, this, other, seconds, CASES[name]) for name in CASES}
+def _round(
+    program: Path, trees: Sequence[Path], seconds: float, protocol: str
+) -> dict[str, tuple[float, float]]:
+    """Of each case the ratios of the rates, and of those by processor time, of this checkout over
+    the other; the first of `trees` is started first."""
+    with _serving(trees) as (pid, ports):
+        for port in ports:
+            load.run(program, "--load", port=port, keys=KEYS)
+        this, other = (ports[trees.index(PROJECT)], ports[trees.index(PROJECT) - 1])
+        given: dict[str, load.Flag] = {"seconds": seconds / TURNS, "protocol": protocol}
+        return {
+            name: _ratios(name, program, pid, (this, other), {**given, **flags})
+            for name, flags in CASES.items()
+        }
 
 
 def _ratios(
-    program: Path, this: Running, other: Running, seconds: float, flags: dict[str, load.Flag]
+    name: str, program: Path, pid: int, ports: tuple[int, int], flags: dict[str, load.Flag]
 ) -> tuple[float, float]:
-    """Of the rates, and of the requests in a second of the server's processor time."""
-    done = {this.name: [0.0, 0.0], other.name: [0.0, 0.0]}
-    flags = {"keys": KEYS, "seconds": seconds / TURNS, **flags}
-    for server in (this, other) * TURNS:
-        before = _processor_seconds(server.pid)
-        outcome = load.run(program, port=server.port, **flags)
-        done[server.name][0] += outcome.requests_per_second
-        done[server.name][1] += _processor_seconds(server.pid) - before
-    (ours, our_time), (theirs, their_time) = done[this.name], done[other.name]
-    say(f"{this.name}: {ours / TURNS:,.0f} a second, {other.name}: {theirs / TURNS:,.0f}")
-    return ours / theirs, ours / theirs * their_time / our_time
+    """Of the rates, and of the requests in a second of the server's processor time, of the first
+    port over the second."""
+    rates, costs = (dict.fromkeys(ports, 0.0) for _ in range(2))
+    for turn in range(TURNS):
+        for port in ports if turn % 2 else reversed(ports):
+            before = _processor_seconds(pid)
+            outcome = load.run(program, port=port, **{"keys": KEYS, "warmup": 0.1, **flags})
+            rates[port] += outcome.requests_per_second
+            costs[port] += (_processor_seconds(pid) - before) / outcome.requests
+    one, other = ports
+    say(f"{name}: {rates[one] / TURNS:,.0f} a second, {rates[other] / TURNS:,.0f} before")
+    return rates[one] / rates[other], costs[other] / costs[one]
 
 
 def _processor_seconds(pid: int) -> float:
@@ -104,13 +116,16 @@ def _checkout(revision: str, folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _serving(name: str, folder: Path) -> Iterator[Running]:
-    command = [sys.executable, "-m", "entrypoints.server", "--port", "0", "--log-level", "error"]
-    server = Server(
-        name, "json", lambda: "", lambda _: command, directory=folder, announces_address=True
-    )
-    with started(server) as running:
-        yield running
+def _serving(trees: Sequence[Path]) -> Iterator[tuple[int, list[int]]]:
+    """A process that serves checkouts: its number, and the port of each."""
+    command = [sys.executable, str(Path(__file__).with_name("two_trees.py")), *map(str, trees)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=trees[0]) as process:
+        assert process.stdout
+        try:
+            announced = [ANNOUNCED_ADDRESS.search(process.stdout.readline()) for _ in trees]
+            yield process.pid, [int(found[2]) for found in announced if found]
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":
