@@ -305,6 +305,18 @@ def test_a_line_of_just_the_bound_is_accepted_in_any_pieces() -> None:
     assert len(line) == LIMITS.max_request_bytes
     halves = [line[:100_000], line[100_000:], b"\n", b'{"type":"PING"}\n']
     assert len(replies(answer(_session(), halves))) == 2
+    assert replies(answer(_session(), [line + b"\n"])) == [{"ok": True, "result": True}]
+    over = line.replace(b"xx", b"xxx", 1) + b"\n"
+    assert replies(answer(_session(), [over])) == ["TOO_LARGE"]
+
+
+def test_a_long_line_alone_is_told_as_it_is_among_others() -> None:
+    ping = b'{"type":"PING"}\n'
+    for line in (b" " * 100_000, b'{"type":"PING"} %b}' % (b" " * 100_000), b"\xff" * 100_000):
+        session, other = _session(), _session()
+        answer(session, [ping]), answer(other, [ping])
+        alone, among = answer(session, [line + b"\n"]), answer(other, [line + b"\n" + ping])
+        assert alone + b'{"ok":true,"result":"PONG"}\n' == among
 
 
 def test_bounds_on_keys_and_replies() -> None:

@@ -139,6 +139,7 @@ class JsonLinesCodec(Codec):
         """Says what is wrong with the first line that is no request; the lines after it are cut
         once more."""
         line, *after = lines[len(requests) :]
+        line = line.rstrip(b"\n")
         if _is_blank(line):
             after = list(dropwhile(_is_blank, after))
         else:

@@ -30,7 +30,8 @@ class Lines:
         """Whether a line was too long. Nothing is cut any more."""
 
     def cut(self, data: bytes) -> List[bytes]:
-        """The next whole lines without their line feeds, blank ones included."""
+        """The next whole lines, blank ones included, without their line feeds; but a long one that
+        is all there is comes as it is, since a copy takes as long as storing it."""
         if not self.buffered and len(data) <= self._small:
             lines = data.split(b"\n", WINDOW)
             if not lines.pop():  # the usual read: a few whole lines
@@ -99,7 +100,7 @@ class Lines:
         if end - at >= BLOCK_BYTES:
             self._at = end + 1
             self.has_more = self._at < len(data)
-            return [data[at:end]]
+            return [data[at:end] if at or self.has_more else data]
         end = min(at + BLOCK_BYTES, len(data))
         *lines, rest = data[at:end].split(b"\n", WINDOW)
         self._at = end - len(rest)
@@ -108,7 +109,7 @@ class Lines:
 
     def _check(self, lines: List[bytes]) -> None:
         for index, line in enumerate(lines):
-            if len(line) > self._max_bytes:
+            if len(line) - line.endswith(b"\n") > self._max_bytes:
                 del lines[index:]
                 self._overflow()
 
