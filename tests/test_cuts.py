@@ -28,7 +28,11 @@ REQUESTS: Dict[bytes, List[bytes]] = {
         resp(b"SET", b"user:7", b"FLUSHALL"),
         resp(b"SET", b"a", b"1") + resp(b"SET", b"b", b"PING"),
         resp(b"SET", b"a", b"1", b"EX", b"9"),
+        resp(b"SET", b"a", b""),
+        resp(b"SET", b"a", b"", b"EX", b"9"),
+        resp(b"APPEND", b"there", b""),
         resp(b"MSET", b"a", b"1", b"b", b"2"),
+        resp(b"MSET", b"a", b"1", b"b", b""),
         resp(b"DEL", b"there"),
         b"SET a 1\r\n",
     ],
@@ -69,3 +73,19 @@ def test_a_request_that_is_cut_anywhere_is_what_it_is_in_one(first: bytes, reque
     for at in range(1, len(request_)):
         replies = answer(talk(container, first), [request_[:at], request_[at:]])
         assert (replies, content(store)) == expected, request_[:at]
+
+
+def is_one(request: bytes) -> bool:
+    return b"\r\n*" not in request and b"\n{" not in request
+
+
+@pytest.mark.parametrize(
+    ("first", "request_"),
+    [(first, each) for first in REQUESTS for each in REQUESTS[first] if is_one(each)],
+)
+def test_nothing_is_executed_before_it_is_whole(first: bytes, request_: bytes) -> None:
+    container = server_container()
+    store = container.store()
+    for at in range(1, len(request_)):
+        replies = answer(talk(container, first), [request_[:at]])
+        assert (replies, content(store)) == (b"", {"there": b"1"}), request_[:at]

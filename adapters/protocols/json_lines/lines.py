@@ -32,9 +32,13 @@ class Lines:
     def cut(self, data: bytes) -> List[bytes]:
         """The next whole lines, blank ones included, without their line feeds; but a long one that
         is all there is comes as it is, since a copy takes as long as storing it."""
-        if not self.buffered and len(data) <= self._small:
-            lines = data.split(b"\n", WINDOW)
-            if not lines.pop():  # the usual read: a few whole lines
+        if not (self.buffered or self.is_over):  # whole lines, as a rule
+            if len(data) <= self._small:
+                *lines, rest = data.split(b"\n", WINDOW)
+                is_whole = not rest
+            else:
+                lines, is_whole = [data], data.find(b"\n") == len(data) - 1 <= self._max_bytes
+            if is_whole:
                 self._data, self._at = data, len(data)
                 return lines
         if data:
@@ -100,7 +104,7 @@ class Lines:
         if end - at >= BLOCK_BYTES:
             self._at = end + 1
             self.has_more = self._at < len(data)
-            return [data[at:end] if at or self.has_more else data]
+            return [data[at:end]]
         end = min(at + BLOCK_BYTES, len(data))
         *lines, rest = data[at:end].split(b"\n", WINDOW)
         self._at = end - len(rest)
@@ -109,11 +113,10 @@ class Lines:
 
     def _check(self, lines: List[bytes]) -> None:
         for index, line in enumerate(lines):
-            if len(line) - line.endswith(b"\n") > self._max_bytes:
+            if len(line) > self._max_bytes:
                 del lines[index:]
                 self._overflow()
 
     def _overflow(self) -> None:
         self.close()
-        self._small = -1
         self.is_over = True

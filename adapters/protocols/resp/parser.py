@@ -278,7 +278,7 @@ def only_request(data: bytes) -> Optional[Arguments]:
     if NEXT in data:
         return None
     pieces = data.split(b"\r\n")
-    arguments, lengths = pieces[2::2], pieces[1:-1:2]
+    lengths, arguments = pieces[1:-1:2], pieces[2:-1:2]
     if _COUNTS.get(pieces[0]) != len(lengths) or pieces[-1]:
         return None
     return arguments if list(map(_LENGTHS.__getitem__, map(len, arguments))) == lengths else None

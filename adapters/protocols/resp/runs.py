@@ -173,8 +173,8 @@ def read_each(session: Session, inputs: Sequence[bytes]) -> Optional[Columns]:
 def read_run(
     session: Session, data: bytes, read_unlike: Callable[[str, _Beginning], _Texts] = _unlike
 ) -> Optional[Columns]:
-    """The commands, two at least; None when `data` is no run, or a key is not UTF-8. What reads
-    arguments of various lengths may be replaced."""
+    """The commands; None when `data` is no run, or a key is not UTF-8. What reads arguments of
+    various lengths may be replaced."""
     start = data.find(b"\r\n", data.find(b"\r\n", _NAME) + 2) + 2
     beginning = _BEGINNINGS[data[:start]]
     second = data.find(NEXT, start, 2 * MAX_BYTES)
