@@ -70,6 +70,9 @@ in {rounds} rounds, each with new servers that take turns; a number is the media
 The medians of the ratios of these rates:
 
 {ratios}
+
+How long a start, a rewrite and a reader beside a slow disk take is in
+[performance.md](performance.md#durability).
 """
 
 
