@@ -108,7 +108,7 @@ def bulks_of(texts: Sequence[bytes]) -> bytes:
     """The same, one after another."""
     lines, size, count = b"\n".join(texts), len(texts[0]), len(texts)
     if not _are_plain_strings(lines, count):
-        datas = list(map(to_bytes, texts))
+        datas = _datas_of(texts, lines)
     elif size > SHORT:
         datas = [text[INNER] for text in texts]
     elif len(lines) == (size + 1) * count - 1 and lines[size :: size + 1] == b"\n" * (count - 1):
@@ -130,6 +130,13 @@ def _are_plain_strings(lines: bytes, count: int) -> bool:
         and BACKSLASH not in lines
         and lines.count(_QUOTES) == count - 1
     )
+
+
+def _datas_of(texts: Sequence[bytes], lines: bytes) -> List[bytes]:
+    """The bytes that texts stand for, which stand on a line each; they seldom have escapes."""
+    if BACKSLASH in lines or b'"$binary"' in lines:
+        return list(map(to_bytes, texts))
+    return [text[INNER] if text[0] == _QUOTE else text for text in texts]
 
 
 def error_line(error: KvError) -> bytes:

@@ -95,7 +95,7 @@ class _Beginning(NamedTuple):
     """What a run begins with, up to its first key."""
 
     head: Head
-    is_set: bool
+    has_value: bool
     """Whether each request has bytes behind its key."""
     size: int
     """How long the first key is."""
@@ -133,7 +133,7 @@ def _alike(text: str, beginning: _Beginning) -> _Texts:
     """Those that `text` begins with the first key of, where all keys are of one length, and all
     values; nothing otherwise. Raises `LookupError`."""
     size, items = beginning.size, text.split(beginning.between)
-    if not beginning.is_set:
+    if not beginning.has_value:
         return (items,) if set(map(len, items)) == {size} else ()
     start = items[0].index("\r\n", size + 2) + 2
     line = items[0][size:start]
@@ -149,7 +149,7 @@ def _alike(text: str, beginning: _Beginning) -> _Texts:
 def _unlike(text: str, beginning: _Beginning) -> _Texts:
     """The same for those of any lengths. The last argument may have line breaks in it. Raises
     `LookupError` and `ValueError`."""
-    count = 4 if beginning.is_set else 2
+    count = 4 if beginning.has_value else 2
     pieces = (beginning.line + text).split(beginning.between_any)
     lines = [piece.split("\r\n", count - 1) for piece in pieces]
     columns = [list(map(itemgetter(place), lines)) for place in range(count)]
@@ -187,7 +187,7 @@ def read_run(
         if not columns or len(columns[0]) > MAX_RUN:
             return None
         kind, shared, name = beginning.head
-        if not text.isascii() or (beginning.is_set and kind is not Put):
+        if not text.isascii() or (beginning.has_value and kind is not Put):
             columns = _as_bytes(*columns)
     except (LookupError, ValueError):
         return None
