@@ -10,7 +10,6 @@ requests in a second of the server's own processor time, which other work distur
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 import click
 
 from benchmarks import load
-from benchmarks.environment import interpreter, machine, say
+from benchmarks.environment import interpreter, machine, processor_seconds, say
 from benchmarks.servers import ANNOUNCED_ADDRESS, PROJECT
 
 KEYS = 100_000
@@ -75,7 +74,8 @@ def _round(
     with _serving(trees) as (pid, ports):
         for port in ports:
             load.run(program, "--load", port=port, keys=KEYS)
-        this, other = (ports[trees.index(PROJECT)], ports[trees.index(PROJECT) - 1])
+        at = trees.index(PROJECT)
+        this, other = ports[at], ports[1 - at]
         given: dict[str, load.Flag] = {"seconds": seconds / TURNS, "protocol": protocol}
         return {
             name: _ratios(name, program, pid, (this, other), {**given, **flags})
@@ -91,18 +91,13 @@ def _ratios(
     rates, costs = (dict.fromkeys(ports, 0.0) for _ in range(2))
     for turn in range(TURNS):
         for port in ports if turn % 2 else reversed(ports):
-            before = _processor_seconds(pid)
+            before = processor_seconds(pid)
             outcome = load.run(program, port=port, **{"keys": KEYS, "warmup": 0.1, **flags})
             rates[port] += outcome.requests_per_second
-            costs[port] += (_processor_seconds(pid) - before) / outcome.requests
+            costs[port] += (processor_seconds(pid) - before) / outcome.requests
     one, other = ports
     say(f"{name}: {rates[one] / TURNS:,.0f} a second, {rates[other] / TURNS:,.0f} before")
     return rates[one] / rates[other], costs[other] / costs[one]
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -123,7 +118,10 @@ def _serving(trees: Sequence[Path]) -> Iterator[tuple[int, list[int]]]:
         assert process.stdout
         try:
             announced = [ANNOUNCED_ADDRESS.search(process.stdout.readline()) for _ in trees]
-            yield process.pid, [int(found[2]) for found in announced if found]
+            ports = [int(found[2]) for found in announced if found]
+            if len(ports) < len(trees):
+                raise click.ClickException("a server did not start")
+            yield process.pid, ports
         finally:
             process.terminate()
 

@@ -23,10 +23,16 @@ from statistics import median
 
 import click
 import msgspec
-import psutil
 
 from benchmarks import load, results
-from benchmarks.environment import command_line, machine, start_servers, today, versions
+from benchmarks.environment import (
+    command_line,
+    machine,
+    processor_seconds,
+    start_servers,
+    today,
+    versions,
+)
 from benchmarks.pinger import waits_during
 from benchmarks.resident import MIB
 from benchmarks.results import Durability, DurableCase
@@ -134,16 +140,16 @@ def rates(given: tuple[Path, str], rounds: int, seconds: float, file: Path | Non
 
 def _settings(folder: Path) -> list[Server]:
     """The servers that are compared, each with a directory of its own."""
-    journals = {
-        fsync: replace(ours("--data-dir", f"{folder}/{fsync}", "--fsync", fsync), name=fsync)
+    journals = [
+        replace(ours("--data-dir", f"{folder}/{fsync}", "--fsync", fsync), name=fsync)
         for fsync in ("always", "everysec", "no")
-    }
+    ]
     rivals = []
     for fsync in ("always", "everysec"):
         path = folder / f"redis-{fsync}"
         path.mkdir(parents=True)
         rivals.append(replace(redis(fsync, str(path)), name=f"redis {fsync}"))
-    return [replace(ours(), name="memory"), *journals.values(), *rivals]
+    return [replace(ours(), name="memory"), *journals, *rivals]
 
 
 @dataclass(frozen=True)
@@ -155,16 +161,11 @@ class Run:
 
 
 def _run(program: Path, server: Running, seconds: float, flags: dict[str, load.Flag]) -> Run:
-    before = _processor_seconds(server)
+    before = processor_seconds(server.pid)
     given: dict[str, load.Flag] = {"port": server.port, "protocol": server.protocol, **flags}
     outcome = load.run(program, command="SET", keys=KEYS, seconds=seconds, warmup=0, **given)
-    spent = _processor_seconds(server) - before
+    spent = processor_seconds(server.pid) - before
     return Run(outcome.requests_per_second, spent / outcome.requests * 1e6)
-
-
-def _processor_seconds(server: Running) -> float:
-    times = psutil.Process(server.pid).cpu_times()
-    return times.user + times.system
 
 
 def _summary(case: str, rounds: list[dict[str, Run]]) -> DurableCase:
@@ -204,7 +205,7 @@ def start(given: tuple[Path, str], keys: int) -> None:
         with started(ours("--data-dir", where, program=code)) as server:
             count = ask(server, b'{"type":"COUNT"}')
             took = time.perf_counter() - began
-            used = _processor_seconds(server)
+            used = processor_seconds(server.pid)
             click.echo(f"{count:,} keys from {what}: {took:.2f} s, {used:.2f} s of a processor")
             _wait_for_rewrite(server, code)
 

@@ -7,6 +7,7 @@ standard error, so that standard output is the table alone.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import re
 import shlex
@@ -47,6 +48,12 @@ def machine() -> dict[str, str]:
         "cores": str(text.count("processor\t")),
         "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time that a process has taken, with all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def interpreter() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 
 import gevent
 
@@ -21,7 +22,7 @@ def serve(tree: str) -> gevent.Greenlet[..., object]:
         del sys.modules[name]
     sys.path[0] = tree
     program = importlib.import_module("entrypoints.server.__main__")
-    if not str(program.__file__).startswith(tree):
+    if Path(tree) not in Path(str(program.__file__)).parents:
         sys.exit(f"{program.__file__} is not in {tree}")
     arguments = ["--port", "0", "--log-level", "error"]
     server = gevent.spawn(program.main, arguments, standalone_mode=False)

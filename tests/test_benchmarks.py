@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,37 @@ def test_servers_are_compared_and_absent_ones_named() -> None:
     shown = run("benchmarks.compare", *short, "--only", "^GET 20 B c50 p1$")
     assert "GET 20 B c50 p1" in shown
     assert "ours" in shown
+
+
+def test_the_page_is_what_the_report_makes_of_the_results(tmp_path: Path) -> None:
+    docs, page = ROOT / "docs", tmp_path / "page.md"
+    durable = "--durable", str(docs / "durable.json")
+    run("benchmarks.report", str(docs / "benchmarks.json"), str(page), *durable)
+    assert page.read_text() == (docs / "benchmarks.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the load generator needs a C compiler")
+def test_settings_of_durability_are_compared(long: bool) -> None:
+    if not long:
+        pytest.skip("it takes half a minute")
+    pytest.importorskip("psutil")
+    shown = run("benchmarks.durable", "rates", "--rounds", "1", "--seconds", "0.5")
+    assert shown.count("  everysec / memory: ") == 4
+
+
+def test_two_checkouts_are_served_by_one_process() -> None:
+    from benchmarks.against import _serving  # written for the newest Pythons
+
+    with _serving([ROOT, ROOT]) as (pid, ports):
+        assert pid > 0
+        assert len(set(ports)) == 2
+        replies = []
+        for port in ports:
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+                sock.sendall(b'{"type":"SET","key":"%d","value":1}\n{"type":"COUNT"}\n' % port)
+                with sock.makefile("rb") as lines:
+                    replies.append([lines.readline() for _ in range(2)])
+    assert replies == [[b'{"ok":true,"result":true}\n', b'{"ok":true,"result":1}\n']] * 2
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="Redis is the engine")

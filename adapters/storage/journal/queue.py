@@ -147,18 +147,8 @@ class ChangeQueue:
                 changes[key] = text if due is None else (text, due + self._offset())
                 size += len(key) + len(text)
             elif type(effect) is PutMany:
-                items, due = effect
-                added = sum(map(len, items.values()))
-                if due is None and added <= self._encodes_up_to and len(items) > FEW:
-                    size += batch.encode(items)
-                    changes = batch.changes
-                    continue
-                size += sum(map(len, items)) + added
-                if due is None:
-                    changes.update(items)
-                else:
-                    due += self._offset()
-                    changes.update({key: (text, due) for key, text in items.items()})
+                size += self._add_many(batch, *effect)
+                changes = batch.changes
             elif type(effect) is Cleared:
                 batch.clear()
             else:
@@ -171,6 +161,20 @@ class ChangeQueue:
         batch.size += size
         if batch.size > FRAME_BYTES:
             self.close_batch()
+
+    def _add_many(
+        self, batch: ChangeBatch, items: Mapping[str, bytes], due: Optional[float]
+    ) -> int:
+        """Adds texts that were stored together; returns the bytes that they count for."""
+        size = sum(map(len, items.values()))
+        if due is None and size <= self._encodes_up_to and len(items) > FEW:
+            return batch.encode(items)
+        if due is None:
+            batch.changes.update(items)
+        else:
+            due += self._offset()
+            batch.changes.update({key: (text, due) for key, text in items.items()})
+        return size + sum(map(len, items))
 
     def close_batch(self) -> None:
         """Ends the last batch, which becomes a frame even if it is empty."""
