@@ -186,9 +186,13 @@ class Conversation:
         self._is_admitted = False
 
     def _receive_more(self, data: bytes, request: Optional[Request]) -> bytes:
-        """Takes what is not one quick command; `request` is what it was decoded to."""
-        codec = self._codec
-        if request is None and len(data) + codec.buffered > self._service.quick_bytes:
+        """Takes what is not one plain command; `request` is what it was decoded to."""
+        codec, service = self._codec, self._service
+        if request is None and service.quick_bytes < len(data) <= service.long_bytes:
+            request = codec.decode_one(data) if self._link.has_time() else None
+        if isinstance(request, Command) and request.is_quick:
+            return self._answer_one(request)
+        if request is None and len(data) + codec.buffered > service.quick_bytes:
             self._unread = data
         else:
             window = codec.decode(data) if request is None else [request]
@@ -316,6 +320,14 @@ class Conversation:
         window, self._requests = self._requests, []
         plain = self._plain if self._codec.longest <= self._service.harmless_bytes else _NONE
         return self._execute_all(window, plain)
+
+    def _answer_one(self, command: Command[Any]) -> bytes:
+        """Executes a quick command that came alone: it needs no turn, unless it goes on in some."""
+        try:
+            outcome = self._execute_special(command)
+        except Exception as error:  # noqa: BLE001 - the outermost edge, here too
+            return self._codec.encode_one(command, self._refused(command, error))
+        return outcome if isinstance(outcome, _Reply) else b""
 
     def _answer_run(self, window: Sequence[Request], spent: int) -> bytes:
         """The shortest way for requests of one kind that need no closer look: they are executed at

@@ -1,7 +1,8 @@
 """What all conversations of a server share, and how long a request may be for the shorter ways.
 
 Rule: a request of up to `harmless_bytes` can name neither too long a key nor too many keys; a short
-one has no need for turns of its own, either, and of a quick one even the values take no time.
+one has no need for turns of its own, either, and of a quick one even the values take no time. One
+of up to `long_bytes` is read at once where there is time.
 """
 
 from __future__ import annotations
@@ -48,3 +49,4 @@ class Service:
         self.harmless_bytes = min(harmless, limits.max_request_bytes)
         self.short_bytes = min(self.harmless_bytes, len('"",') * LONG_KEYS)
         self.quick_bytes = min(self.harmless_bytes, QUICK_BYTES)
+        self.long_bytes = min(limits.max_request_bytes, LONG_BYTES)

@@ -467,7 +467,10 @@ class TestTurns:
         one = b'{"type":"GET","key":"n"}\n'
         answer(session, [PING])
         before = service.stats.turns.histogram()
-        answer(session, [PING, one, one * 2, PING, one * 10])
+        items = b",".join(b'"%d":"%b"' % (number, b"x" * 100) for number in range(100))
+        many = b'{"type":"MSET","items":{%b}}\n' % items, b'{"type":"MGET","keys":["n","0"]}\n'
+        long = b'{"type":"SET","key":"long","value":"%b"}\n' % (b"x" * 100_000)
+        answer(session, [PING, one, one * 2, PING, one * 10, *many, long])
         assert service.stats.turns.histogram() == before
         answer(session, [PING + PING + one])  # by this clock, the last has a turn of its own
         after = service.stats.turns.histogram()

@@ -17,7 +17,7 @@ from adapters.protocols.portions import BLOCK_BYTES
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
-from adapters.protocols.resp.parser import NEXT, Arguments, Parser, only_request
+from adapters.protocols.resp.parser import FEW_BYTES, NEXT, Arguments, Parser, only_request
 from adapters.protocols.resp.replies import (
     AROUND,
     BACKSLASH,
@@ -166,7 +166,7 @@ class RespCodec(Codec):
     def _only_command(self, data: bytes) -> Optional[Command[Any]]:
         """Any usual command that leaves the session as it is. What is to be refused is left to
         `decode`."""
-        if not self._session.is_plain:
+        if len(data) > FEW_BYTES or not self._session.is_plain:
             return None
         arguments = only_request(data)
         if arguments is None:
