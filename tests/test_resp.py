@@ -24,7 +24,7 @@ from adapters.protocols.resp.commands import NAMES, TABLE, entry_of, request_of
 from adapters.protocols.resp.entries import Entry
 from adapters.protocols.resp.parser import MAX_INLINE
 from adapters.protocols.resp.replies import TEXT, bulk, bulks_of
-from adapters.protocols.resp.session import Queue
+from adapters.protocols.resp.session import Queue, Reader
 from adapters.protocols.resp.transactions import MAX_WATCHED
 from application.byte_values import to_bytes, to_text
 from application.commands import Get, MSet
@@ -194,7 +194,7 @@ WORDS = ODD * 10 + [each for arguments in COMPARED for each in arguments[1:]]
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_any_arguments_make_a_request_or_are_refused_and_change_nothing(entry: Entry) -> None:
     shared = server_container().resp()
-    session, databases = shared.open(LoopbackLink()), dict(vars(shared.databases))
+    session, databases = shared.open(LoopbackLink(), Reader()), dict(vars(shared.databases))
     words, chance = entry.name.encode().upper().split(b"|"), Random(entry.name)
     begun = [each for each in COMPARED if each[: len(words)] == words] or [words]
     for _ in range(300):

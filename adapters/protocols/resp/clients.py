@@ -202,7 +202,7 @@ def _described(session: Session) -> str:
         f"flags={'P' if session.kind == 'pubsub' else 'N'} db={database_number(session.prefix)} "
         f"sub={len(subscriber.channels)} psub={len(subscriber.patterns)} "
         f"multi={-1 if session.queue is None else len(session.queue.commands)} "
-        f"watch={len(session.watch.keys)} cmd={session.command} user=default "
+        f"watch={len(session.watch.keys)} cmd={session.reader.command} user=default "
         f"resp={3 if session.is_version_3 else 2} "
         f"lib-name={library.get('lib-name', '')} lib-ver={library.get('lib-ver', '')}\n"
     )

@@ -49,7 +49,7 @@ from adapters.protocols.resp.runs import (
     read_each,
     read_run,
 )
-from adapters.protocols.resp.session import Shared
+from adapters.protocols.resp.session import Reader, Shared
 from adapters.protocols.resp.transactions import Exec, exec_refused
 from application.byte_values import to_bytes
 from application.commands import Command, Get, Id
@@ -60,7 +60,7 @@ from application.steps import at_once
 from domain.errors import BadRequest, KvError, TooLarge
 
 
-class RespCodec(Codec):
+class RespCodec(Reader, Codec):
     """The requests of one connection, and their replies. Those of one that `is_trusted` are from a
     client whose password was checked elsewhere."""
 
@@ -81,6 +81,7 @@ class RespCodec(Codec):
     protocol = "resp"
 
     def __init__(self, shared: Shared, is_trusted: bool = False) -> None:
+        super().__init__()
         self._is_trusted = is_trusted
         self._limits = limits = shared.limits
         self._shared = shared
@@ -95,7 +96,7 @@ class RespCodec(Codec):
         self.longest = 0
 
     def open(self, link: Link) -> None:
-        self._session = self._shared.open(link)
+        self._session = self._shared.open(link, self)
         self._session.is_authenticated |= self._is_trusted
 
     @property
@@ -140,8 +141,7 @@ class RespCodec(Codec):
         length = len(data)
         if self.buffered or (length >= MAX_ONE and data.find(NEXT) >= 0):
             return None
-        session = self._session
-        version = session.usual
+        version = self.usual
         if version is None:
             return self._only_command(data)
         try:
@@ -149,7 +149,7 @@ class RespCodec(Codec):
                 upper, lower, place = GETS[length]
                 key = data[place]
                 if key.join(upper) == data or key.join(lower) == data:
-                    session.command = "get"
+                    self.command = "get"
                     return Get(key.decode(), id=TEXT + version)
             else:
                 place, behind = SETS.get(data[TWO_DIGITS]) or SETS.get(data[ONE_DIGIT], NO_SET)
@@ -157,7 +157,7 @@ class RespCodec(Codec):
                 around, value_place = VALUES[len(rest)]
                 value = rest[value_place]
                 if value.join(around) == rest:
-                    session.command = "set"
+                    self.command = "set"
                     return Put(data[place].decode(), value, id=DONE + version)
         except (LookupError, ValueError):
             pass
@@ -188,12 +188,12 @@ class RespCodec(Codec):
         size = len(inputs[0])
         if size < MAX_ONE and set(map(len, inputs)) == {size}:
             version = self._session.version
-            others = [each for each in codecs if each.buffered or each._session.usual != version]
+            others = [each for each in codecs if each.buffered or each.usual != version]
             run = None if others else read_each(self._session, inputs)
             if run is not None:
-                name = self._session.command
+                name = self.command
                 for codec in codecs:
-                    codec._session.command = name
+                    codec.command = name
                 return run
         return super().decode_each(codecs, inputs)
 

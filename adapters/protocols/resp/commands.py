@@ -48,7 +48,7 @@ def request_of(session: Session, entry: Optional[Entry], arguments: Arguments) -
     if entry is None:
         _break_off(session)
         raise UnknownCommand(_unknown(arguments))
-    session.command = entry.name
+    session.reader.command = entry.name
     if not entry.takes(len(arguments)):
         raise _miscounted(session, entry)
     if not session.is_plain and session.is_subscribed and not entry.while_subscribed:

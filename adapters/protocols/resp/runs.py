@@ -191,7 +191,7 @@ def read_run(
             columns = _as_bytes(*columns)
     except (LookupError, ValueError):
         return None
-    session.command = name
+    session.reader.command = name
     if session.prefix:
         columns = [[session.prefix + key for key in columns[0]], *columns[1:]]
     return Columns(kind, shared[session.version], *columns)

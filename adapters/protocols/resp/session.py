@@ -49,11 +49,25 @@ class Shared:
         self._last_id = 0
         self.sessions: Dict[int, Session] = {}
 
-    def open(self, link: Link) -> Session:
+    def open(self, link: Link, reader: Reader) -> Session:
         """A session for one more client."""
         self._last_id += 1
-        session = self.sessions[self._last_id] = Session(self, self._last_id, link)
+        session = self.sessions[self._last_id] = Session(self, self._last_id, link, reader)
         return session
+
+
+class Reader:
+    """What reads the requests of a session. It has all of the session that a usual request needs,
+    which would have to come from memory otherwise, for each of many clients."""
+
+    __slots__ = ("command", "usual")
+
+    def __init__(self) -> None:
+        self.command = "NULL"
+        """The name of the last command."""
+        self.usual: Optional[int] = None
+        """What is added to the number of a spelling to have it in the client's version, where a
+        command is executed where it is read and keys are stored as they come; else None."""
 
 
 class Session:
@@ -62,7 +76,6 @@ class Session:
     __slots__ = (
         "_link",
         "_reply_mode",
-        "command",
         "id",
         "is_authenticated",
         "is_plain",
@@ -70,21 +83,20 @@ class Session:
         "name",
         "prefix",
         "queue",
+        "reader",
         "shared",
         "subscriber",
-        "usual",
         "version",
         "watch",
     )
 
-    def __init__(self, shared: Shared, id: int, link: Link) -> None:
+    def __init__(self, shared: Shared, id: int, link: Link, reader: Reader) -> None:
         self.shared = shared
+        self.reader = reader
         self.id = id
         self._link = link
         self.is_authenticated = not shared.has_password
         self.name = ""
-        self.command = "NULL"
-        """The name of the last command."""
         self.library: Dict[str, str] = {}
         self.prefix = ""
         self.queue: Optional[Queue] = None
@@ -96,8 +108,7 @@ class Session:
         for the client that would have to be counted."""
         self.version = 0
         """What is added to the number of a spelling to have it in the client's version."""
-        self.usual: Optional[int] = 0
-        """The same, where keys are stored as they come, too; else None."""
+        self.update()
 
     @property
     def address(self) -> str:
@@ -185,12 +196,13 @@ class Session:
         self.shared.channels.leave(self.subscriber)
         self.subscriber.close()
         self.shared.sessions.pop(self.id, None)
+        self.reader = Reader()  # the other one refers to this session
 
     def update(self) -> None:
         """To be called once the state has changed."""
         is_kept = self.queue is not None or self.watch.size > 0
         self.is_plain = not is_kept and self._reply_mode == "ON" and not self.is_subscribed
-        self.usual = self.version if self.is_plain and not self.prefix else None
+        self.reader.usual = self.version if self.is_plain and not self.prefix else None
 
 
 class Queue:
