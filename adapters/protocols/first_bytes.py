@@ -21,25 +21,28 @@ class Protocol(NamedTuple):
 
     begins: Callable[[bytes], Optional[bool]]
     new_codec: Callable[[], Codec]
+    is_served: bool = True
 
 
 class FirstBytes(Protocols):
-    """Asks one protocol after another. The first is the default, whose codec refuses the clients of
-    any other."""
+    """Asks one protocol after another: the first that does not say no is waited for, as long as
+    there are few bytes; then one that says yes goes first. The first of all is the default, whose
+    codec refuses the clients of none."""
 
     def __init__(self, protocols: Sequence[Protocol]) -> None:
         self._protocols = protocols
 
     def codec_for(self, first: bytes) -> Optional[Codec]:
-        is_open = False
-        for protocol in self._protocols:
-            begins = protocol.begins(first)
-            if begins:
-                return protocol.new_codec()
-            is_open = is_open or begins is None
-        if is_open and len(first) <= MAX_FIRST_BYTES:
+        told = [(each.begins(first[:MAX_FIRST_BYTES]), each) for each in self._protocols]
+        possible = [(begins, protocol) for begins, protocol in told if begins is not False]
+        if len(first) > MAX_FIRST_BYTES:
+            possible.sort(key=lambda each: each[0] is None)
+        begins, protocol = possible[0] if possible else (False, None)
+        if begins is None and len(first) <= MAX_FIRST_BYTES:
             return None
-        raise BadJson(ONE_OBJECT)
+        if protocol is None or not protocol.is_served:
+            raise BadJson(ONE_OBJECT)
+        return protocol.new_codec()
 
     def default(self) -> Codec:
         return self._protocols[0].new_codec()

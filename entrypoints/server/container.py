@@ -90,11 +90,9 @@ def _protocol(
 
 
 def _served(names: Optional[Sequence[str]], **protocols: Protocol) -> List[Protocol]:
-    """The protocols; no client is one of a protocol that is not among `names`, None for all."""
+    """The protocols, of which those among `names` are served, None for all."""
     return [
-        protocol
-        if names is None or name in names
-        else protocol._replace(begins=lambda first: False)
+        protocol._replace(is_served=names is None or name in names)
         for name, protocol in protocols.items()
     ]
 
@@ -200,8 +198,8 @@ class ServerContainer(containers.DeclarativeContainer):
             _served,
             config.protocols,
             json=_protocol(begins_json_lines, JsonLinesCodec, limits),
-            resp=_protocol(begins_resp, RespCodec, resp),
             http=_protocol(begins_http, HttpCodec, http),
+            resp=_protocol(begins_resp, RespCodec, resp),
         ),
     )
     password = when(config.password, providers.Singleton(Password, config.password, clock))

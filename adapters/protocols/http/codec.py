@@ -260,22 +260,16 @@ def _final(response: Response) -> Settled:
 
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_KNOWN = re.compile(rb"(?:%b) (?:[/*]|(?i:https?://))" % "|".join(METHODS).encode())
-_TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE = re.compile(_TOKEN + rb" [!-~]+ HTTP/[0-9]")
-_LONG_LINE = re.compile(_TOKEN + rb" /[!-~]+")
-_PARTIAL_LINE = re.compile(_TOKEN + rb"(?: [!-~]*(?: [HTP]*/?)?)?")
-
-MAX_LINE = 200
-"""Bytes of a request line that are looked at for what it is."""
+_TARGET = rb"(?:[/*]|(?i:https?://))"
+_KNOWN = re.compile(rb"(?:%b) %b" % ("|".join(METHODS).encode(), _TARGET))
+_TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,32}"
+_REQUEST_LINE = re.compile(rb"(?:%b %b|CONNECT )[!-~]* HTTP/[0-9]" % (_TOKEN, _TARGET))
+_PARTIAL_LINE = re.compile(_TOKEN + rb"(?: (?:/[!-~]*|[!-~]{0,64})(?: [HTP]*/?)?)?")
 
 
 def begins_http(first: bytes) -> Optional[bool]:
     """Whether `first` is the beginning of this protocol: a known method and a target, or a request
     line of any method."""
-    line = first[:MAX_LINE]
-    if _KNOWN.match(line) or _REQUEST_LINE.match(line):
+    if _KNOWN.match(first) or _REQUEST_LINE.match(first):
         return True
-    if len(line) == MAX_LINE:
-        return bool(_LONG_LINE.fullmatch(line))
-    return None if _PARTIAL_LINE.fullmatch(line) else False
+    return None if _PARTIAL_LINE.fullmatch(first) else False

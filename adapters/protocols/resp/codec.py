@@ -7,7 +7,6 @@ read as it has left things.
 
 from __future__ import annotations
 
-import re
 from operator import attrgetter
 from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Union
 
@@ -320,24 +319,10 @@ _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 
 def begins_resp(first: bytes) -> Optional[bool]:
-    """Whether a client of the protocol begins so: with `*` and a digit, or the name of a command.
-    A request line of HTTP does not, whose method may be such a name, nor `GET` and its target."""
+    """Whether a client of the protocol begins so: with `*` and a digit, or a command's name."""
     if first.startswith(b"*"):
         return first[1:2].isdigit() if len(first) > 1 else None
     word, *_ = first.upper().split(None, 1) or [b""]
     if len(word) == len(first):
         return None if any(name.startswith(word) for name in NAMES) else False
-    if word not in NAMES:
-        return False
-    rest = first[len(word) :].lstrip(b" ")
-    if not rest:
-        return None
-    line, end, _ = first[:MAX_HTTP_LINE].partition(b"\n")
-    if _HTTP.match(line):
-        return False
-    return True if rest[:1] != b"/" or end or len(line) == MAX_HTTP_LINE else None
-
-
-_HTTP = re.compile(rb"(?i:GET) +(?:/|https?:)|\S+ /\S* HTTP/[0-9]")
-MAX_HTTP_LINE = 200
-"""Bytes of a line that are looked at for whether it is HTTP."""
+    return word in NAMES
