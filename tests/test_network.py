@@ -100,11 +100,15 @@ def test_an_address_is_not_looked_up(network: Network, asked: threading.Event) -
 @pytest.mark.parametrize("program", ["kvjson.__main__", "kvjson.server"])
 def test_ctrl_c_while_a_program_is_imported_ends_it_without_a_traceback(program: str) -> None:
     script = f"""
-import sys
+import os, signal, sys
+class Slow:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000): pass
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "click":
-            raise KeyboardInterrupt
+            type("Owner", (), dict(slow=Slow()))
 sys.meta_path.insert(0, Interrupting())
 import {program}
 {program}.main()

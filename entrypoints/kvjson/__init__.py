@@ -12,9 +12,12 @@ The programs are modules of this package too and start without the library.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List
+TYPE_CHECKING = False
+"""Known to type checkers; a program is not to wait for `typing`."""
 
 if TYPE_CHECKING:
+    from typing import Any, List
+
     from entrypoints.library import *  # noqa: F403 - `__all__` there says what is public
 
     __version__: str

@@ -6,13 +6,21 @@ Rule: Ctrl-C ends it without a traceback from its start on, while its modules ar
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+TYPE_CHECKING = False
+"""Known to type checkers; to import `typing` takes longer than all the rest."""
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def main(**options: Any) -> None:
     """Import the program and run it."""
     try:
-        from entrypoints.client.__main__ import main as program
+        from entrypoints.starting import Importing
+
+        with Importing():
+            from entrypoints.client.__main__ import main as program
 
         program(**options)
     except KeyboardInterrupt:
