@@ -191,12 +191,29 @@ class TestHowAResultIsPrinted:
         assert kv(server.port, "get", "text", "-r").stdout == 'a\n"b"\n'
         assert kv(server.port, "-r", "get", "document").stdout == '{"a":"b"}\n'
 
-    def test_a_missing_key_is_exit_code_4_with_exit_status(self, server: Server) -> None:
-        kv(server.port, "set", "null", "null")
-        for typed in (["-e", "get", "no"], ["ttl", "no", "--exit-status"]):
-            ended = kv(server.port, *typed)
-            assert (ended.returncode, ended.stdout) == (4, "\n")
-        assert kv(server.port, "get", "null", "-e").returncode == 0
+    @pytest.mark.parametrize(
+        ("typed", "said"),
+        [
+            ("-e get no", ""),
+            ("ttl no --exit-status", ""),
+            ("exists no -e", "false"),
+            ("delete no -e", "false"),
+            ("expire no 5 -e", "false"),
+            ("set null 1 --if absent -e", "false"),
+            ("mget no none -e", "{}"),
+        ],
+    )
+    def test_a_missing_key_is_exit_code_4_with_exit_status(
+        self, server: Server, typed: str, said: str
+    ) -> None:
+        kv(server.port, "mset", "null", "null", "false", "false", "empty", "{}", "zero", "0")
+        ended = kv(server.port, *typed.split())
+        assert (ended.returncode, ended.stdout) == (4, f"{said}\n")
+
+    @pytest.mark.parametrize("key", ["null", "false", "empty", "zero"])
+    def test_what_is_stored_is_there_with_exit_status(self, server: Server, key: str) -> None:
+        kv(server.port, "mset", "null", "null", "false", "false", "empty", "{}", "zero", "0")
+        assert kv(server.port, "get", key, "-e").returncode == 0
 
     @pytest.mark.parametrize(
         ("lines", "code"),

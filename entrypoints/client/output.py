@@ -22,7 +22,8 @@ from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
 from entrypoints.streams import styled, write
 
 NOTHING_THERE = 4
-"""The exit code of `--exit-status` for a key that is missing."""
+"""The exit code of `--exit-status` when the key, or each of many, is missing, or a condition does
+not hold."""
 
 _CONTROLS = {
     code: f"\\u{code:04x}"
@@ -52,7 +53,7 @@ class Style(NamedTuple):
     raw: bool = False
     """A string without its quotes."""
     exit_status: bool = False
-    """End with `NOTHING_THERE` when there is nothing."""
+    """End with `NOTHING_THERE` when there is nothing, or a condition does not hold."""
     at_prompt: bool = False
     """Say in words that there is nothing, and page what is longer than the screen."""
 
@@ -65,7 +66,7 @@ def style_options() -> List[click.Option]:
         _style_option(
             "exit_status",
             ["--exit-status", "-e"],
-            f"End with exit code {NOTHING_THERE} when the key is missing.",
+            f"End with exit code {NOTHING_THERE} when the key is missing or a condition false.",
         ),
     ]
 
@@ -149,11 +150,15 @@ def counted(number: int, what: str = "key") -> str:
 
 
 def show(result: object, style: Style) -> None:
-    """Print a command's result."""
+    """Print a command's result; end the program where the style says so."""
+    _show(result, style)
+    if style.exit_status and (result is UNSET or result is False or result == {}):
+        raise click.exceptions.Exit(NOTHING_THERE)
+
+
+def _show(result: object, style: Style) -> None:
     if result is UNSET:
         click.echo("(nothing there)" if style.at_prompt else "")
-        if style.exit_status:
-            raise click.exceptions.Exit(NOTHING_THERE)
         return
     if type(result) is list:
         result = [_InBatch(True, raw(each)) for each in result]
