@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 
 import msgspec
 
-from adapters.client.python_values import to_json
+from adapters.client.python_values import as_builtin, to_json
 from domain.errors import BadRequest
 
 MAX_READABLE = 512
@@ -25,8 +25,8 @@ class NotAKeyPart(TypeError):
 def unique_key(kind: str, name: str, parts: List[Any]) -> str:
     """The key of `parts` under a name, such as `limiter:["login",["ada"]]`.
 
-    Raises `NotAKeyPart` for a part that is not made of JSON's values, bytes, tuples, dataclasses
-    and msgspec's Structs.
+    Raises `NotAKeyPart` for a part that is not made of JSON's values, those of subclasses of str,
+    int and float, bytes, tuples, dataclasses and msgspec's Structs.
     """
     try:
         text = to_json([name, [_tagged(part) for part in parts]])
@@ -57,7 +57,10 @@ def _fields(value: Any) -> Dict[str, Any]:
         return {name: getattr(value, name) for name in value.__struct_fields__}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise NotAKeyPart(f"{type(value).__name__} cannot be part of a key")
+    try:
+        return {"": as_builtin(value)}
+    except TypeError as error:
+        raise NotAKeyPart(f"{type(value).__name__} cannot be part of a key") from error
 
 
 _SCALARS = (type(None), bool, int, float, str, bytes)

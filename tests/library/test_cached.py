@@ -231,12 +231,21 @@ def test_a_result_of_a_type_that_was_named_is_kept(blocking: Client) -> None:
     assert calls == ["Ada", "Ada"], "what is of another type is replaced"
 
 
+class Mark(str):
+    __slots__ = ()
+
+
+class Number(float):
+    pass
+
+
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-2, 2)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.sampled_from(["", "1", "a", "list", "x", "tuple", '",["', b"", b"1", b"x"]),
+    | st.sampled_from(["", "1", "a", "list", "x", "tuple", '",["', b"", b"1", b"x"])
+    | st.sampled_from([Mark("a"), Mark("list"), Number(1)]),
     lambda inner: (
         st.lists(inner, max_size=2)
         | st.lists(inner, max_size=2).map(tuple)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, Callable
 
 import pytest
@@ -18,6 +19,34 @@ def test_any_text_is_a_key(client: Client, key: str) -> None:
     assert client.mget([key]) == {key: 2}
     assert list(client.keys()) == [key]
     assert client.delete(key)
+
+
+class Safe(str):
+    """As web frameworks mark a text, with a form of its own."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"<{self.upper()}>"
+
+
+class Member(str, Enum):
+    ONE = "key"
+
+
+class Seconds(float):
+    pass
+
+
+@pytest.mark.parametrize("key", [Safe("key"), Member.ONE])
+def test_a_value_of_a_subclass_of_str_is_a_key(client: Client, key: str) -> None:
+    assert client.set(key, 1, ttl=Seconds(60))
+    assert client.mget([key]) == {"key": 1}
+    assert client.incr(key) == 2
+    assert list(client.keys(key)) == ["key"]
+    assert client.delete("key")
+    with client.lock(key):
+        assert client.exists("key")
 
 
 @pytest.mark.parametrize("key", ["\ud800", 5, None, "x" * 65_537], ids=lambda key: ascii(key)[:9])

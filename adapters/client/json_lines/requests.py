@@ -10,6 +10,7 @@ from typing import Any, Sequence
 import msgspec
 
 from adapters.client.json_lines.lines import is_one_line
+from adapters.client.python_values import as_builtin
 from application.commands import Command
 from domain.errors import BadRequest
 
@@ -27,6 +28,7 @@ def request_lines(commands: Sequence[Command[Any]]) -> bytes:
     return requests
 
 
-_encode = msgspec.json.Encoder().encode
-_encode_lines = msgspec.json.Encoder().encode_lines
+_encoder = msgspec.json.Encoder(enc_hook=as_builtin)
+_encode = _encoder.encode
+_encode_lines = _encoder.encode_lines
 """Takes a list: msgspec, up to 0.22 at least, never frees what it makes of any other sequence."""
