@@ -976,6 +976,7 @@ def test_a_protocol_that_is_not_served_is_none() -> None:
         for name, data in sent.items():
             told = Peer(server_container(protocols=[served])).send(data)
             assert (b"BAD_JSON" in told) == (name != served)
+            assert (f"does not speak {name}".encode() in told) == (name != served)
 
 
 # Whatever arrives.

@@ -74,6 +74,11 @@ SAMPLES: List[Tuple[bytes, bytes]] = [
         b"+OK\r\n-ERR unknown subcommand 'x'. Try OBJECT HELP.\r\n"
         b"-EXECABORT Transaction discarded because of previous errors.\r\n",
     ),
+    (
+        b"SLOWLOG HELP\r\n",
+        b"*5\r\n+SLOWLOG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:\r\n"
+        b"+GET\r\n+LEN\r\n+RESET\r\n+HELP\r\n",
+    ),
     (b"CLIENT REPLY OFF\r\nPING\r\nRESET\r\n" + PING, b"+RESET\r\n+PONG\r\n"),
     (request(b"GET", b"\xff"), b"-ERR a key is UTF-8 here, and this one is not\r\n"),
     (

@@ -40,9 +40,12 @@ class FirstBytes(Protocols):
         begins, protocol = possible[0] if possible else (False, None)
         if begins is None and len(first) <= MAX_FIRST_BYTES:
             return None
-        if protocol is None or not protocol.is_served:
+        if protocol is None:
             raise BadJson(ONE_OBJECT)
-        return protocol.new_codec()
+        codec = protocol.new_codec()
+        if not protocol.is_served:
+            raise BadJson(f"this server does not speak {codec.protocol} (--protocols)")
+        return codec
 
     def default(self) -> Codec:
         return self._protocols[0].new_codec()

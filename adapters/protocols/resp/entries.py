@@ -95,12 +95,15 @@ class Entry(NamedTuple):
 
 
 def family(name: str, flags: str, *entries: Entry) -> Entry:
-    """A command of subcommands, which have its flags beside their own."""
+    """A command of subcommands, which have its flags beside their own; HELP lists them."""
+    names = sorted(each.name.upper() for each in entries)
+    usage = f"{name.upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    told = [Status(line) for line in (usage, *names, "HELP")]
     named = {
         each.name.upper().encode(): each._replace(
             name=f"{name}|{each.name}", flags=f"{flags} {each.flags}".strip()
         )
-        for each in entries
+        for each in (*entries, Entry("help", 2, "", NONE, returns(told)))
     }
     return Entry(name, -2, flags, NONE, _refuse_subcommand, subcommands=named)
 
