@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple, Type
+from typing import Any, Dict, Iterable, List, NamedTuple, Set, Tuple, Type
 
 import h11
 import pytest
@@ -905,6 +905,22 @@ def test_a_websocket_without_an_origin_is_answered_as_a_plain_request(peer: Peer
 def test_a_preflight_allows_nothing_to_others(peer: Peer) -> None:
     sent = request("OPTIONS", "/v1/keys/k", origin=ELSEWHERE, access_control_request_method="PUT")
     assert b"access-control" not in peer.send(sent).lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/keys", {"GET", "HEAD", "OPTIONS"}),
+        ("/v1/keys/k", {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}),
+        ("/", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("/console/console.css", {"GET", "HEAD", "OPTIONS"}),
+        ("/get/k", {"GET", "HEAD", "PUT", "PATCH", "DELETE", "POST", "OPTIONS"}),
+    ],
+)
+def test_what_has_a_method_allows_it(peer: Peer, path: str, methods: Set[str]) -> None:
+    allowed = peer.ask("OPTIONS", path)
+    assert allowed.status == 204
+    assert set(allowed.headers["allow"].split(", ")) == methods
 
 
 def test_an_origin_that_is_allowed_may_ask() -> None:

@@ -48,12 +48,13 @@ class Access:
             ("Vary", "Origin"),
         ]
 
-    def preflight(self, head: Head) -> Response:
-        """The response to OPTIONS, by which a browser asks what a page may do."""
-        headers = [("Allow", ALL_METHODS)]
+    def preflight(self, head: Head, methods: str) -> Response:
+        """The response to OPTIONS, by which a browser asks what a page may do with what has these
+        methods."""
+        headers = [("Allow", methods)]
         if head.origin in self._origins:
             headers += [
-                ("Access-Control-Allow-Methods", ALL_METHODS),
+                ("Access-Control-Allow-Methods", methods),
                 ("Access-Control-Allow-Headers", _HEADERS),
                 ("Access-Control-Max-Age", "600"),
             ]

@@ -228,18 +228,21 @@ def opened(site: Site, head: Head) -> Union[Exchange, Response]:
     if method not in METHODS:
         allowed = [("Allow", ALL_METHODS)]
         return problem(501, f"there is no method {method[:20]!r}", headers=allowed)
-    if method == "OPTIONS":
-        return site.access.preflight(head)
-    if method in _READS and path in site.files:
+    reads = _READS if path in site.files else ()
+    if method in reads:
         return _page(site.files[path], head)
     routes = _OF_A_KEY if path.startswith(_KEY) else _ROUTES.get(path)
+    known = [*reads, *(routes or ())]
+    methods = ", ".join([*known, "OPTIONS"]) if known else ALL_METHODS
+    if method == "OPTIONS":
+        return site.access.preflight(head, methods)
     if routes is None:
         if head.bearer is not None and method in ("GET", "POST") and not path.startswith("/v1/"):
             return _rest(rest.IN_PATH)(site, head)
         return problem(404, f"there is nothing at {path[:100]!r}", "NOT_FOUND")
     route = routes.get(method)
     if route is None:
-        allowed = [("Allow", ", ".join([*routes, "OPTIONS"]))]
+        allowed = [("Allow", methods)]
         return problem(405, f"{path[:100]!r} has no {method[:20]}", headers=allowed)
     if route.takes and head.media_type not in route.takes:
         takes = ", ".join(route.takes)
