@@ -155,6 +155,19 @@ class TestProcess:
             assert server.stop() == 0
         assert "0 keys in " in start("--check", where).stdout
 
+    @pytest.mark.parametrize(("policy", "is_over"), [("refuse", True), ("evict", False)])
+    def test_what_is_loaded_over_the_bound_on_memory_is_said_to_be(
+        self, tmp_path: Path, policy: str, is_over: bool
+    ) -> None:
+        bound = ("--max-memory", "10kb", "--memory-policy", policy, "--data-dir", str(tmp_path))
+        with running_server("--data-dir", str(tmp_path)) as server:
+            server.ask(b'{"type":"MSET","items":{"a":"%b","b":1}}\n' % (b"x" * 20_000))
+            assert server.stop() == 0
+        with (tmp_path / "log").open("w+") as log, running_server(*bound, stderr=log) as server:
+            assert server.stop() == 0
+            log.seek(0)
+            assert ("the keys are over max_memory" in log.read()) is is_over
+
     def test_a_data_directory_is_exported_without_a_server(self, tmp_path: Path) -> None:
         where = str(tmp_path / "d")
         with running_server("--data-dir", where) as server:
@@ -211,9 +224,9 @@ class TestProcess:
         with next(Path(where).glob("journal-*")).open("ab") as journal:
             journal.write(b"torn")
         cut = start("--repair", where)
-        said = "cut the last 4 bytes, which a crash left incomplete; 1 keys are there\n"
+        said = "cut the last 4 bytes, which a crash left incomplete; 1 key there\n"
         assert (cut.stdout, cut.stderr) == (said, "")
-        assert start("--repair", where).stdout == "nothing is damaged; 1 keys are there\n"
+        assert start("--repair", where).stdout == "nothing is damaged; 1 key there\n"
 
     @pytest.mark.parametrize("tls", [False, True])
     @pytest.mark.parametrize("program", [SERVER, IN_GREENLETS])

@@ -144,11 +144,6 @@ _ADVICE = {
 """By a part of what the network says; the first that is in it counts."""
 
 
-def counted(number: int, what: str = "key") -> str:
-    """A number with its noun."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def show(result: object, style: Style) -> None:
     """Print a command's result; end the program where the style says so."""
     _show(result, style)

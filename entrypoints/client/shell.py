@@ -17,13 +17,14 @@ from entrypoints import streams
 from entrypoints.client.arguments import COMMAND_LINES
 from entrypoints.client.command_line import syntax_of
 from entrypoints.client.keys import keys_command
-from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused, counted, page
+from entrypoints.client.output import NOTHING_THERE, NoConnection, Refused, page
 from entrypoints.client.reconnecting import Reconnecting
 from entrypoints.client.table import CommandTable, grouped, summary
 from entrypoints.client.target import Target
 from entrypoints.client.values import is_utf8, without_mark
 from entrypoints.client.words import State, commands_in, numbered_commands, scan, words
 from entrypoints.param_type import Choice
+from entrypoints.wording import counted
 
 PROGRAMS = ("bench", "completion", "export", "import", "monitor")
 """What `kv` does as a program of its own, and the shell does not."""

@@ -43,7 +43,7 @@ DESCRIPTORS = 64
 @click.version_option(package_name=PACKAGE, prog_name="kv-server")
 @click.pass_context
 def main(context: click.Context, /, **_: Any) -> None:
-    """Serve a JSON key-value store over TCP, one JSON object a line each way.
+    """Serve a JSON key-value store over TCP: JSON lines, Redis's protocol and HTTP on one port.
 
     Every option can also be set by an environment variable (KV_PORT for --port) or in the file
     named by --config (port = 7379). The command line wins, then the environment, then the file.
@@ -81,6 +81,7 @@ def _serve(settings: Dict[str, Any], addresses: Sequence[ListenAddress]) -> None
             log.info("loading the journal", extra={"data_dir": data_dir, "url": " ".join(bound)})
             with readable(data_dir):
                 keeper.load(stopping.is_set)
+            _warn_of_memory(container.store())
             keeper.start()
         housekeeper.start()
         if not stopping.is_set():
@@ -140,6 +141,16 @@ def _check_store(store: Store, settings: Dict[str, Any]) -> None:
         isinstance(store, Observable) and isinstance(store, Restorable)
     ):
         raise click.UsageError(f"data_dir needs a store that is Observable and Restorable: {name}")
+
+
+def _warn_of_memory(store: Store) -> None:
+    """Says that what was loaded is over the bound, and keys are not evicted."""
+    stats = store.stats()
+    if stats.memory and stats.max_memory and stats.memory > stats.max_memory:
+        log.warning(
+            "the keys are over max_memory: writes are refused",
+            extra={"memory": stats.memory, "max_memory": stats.max_memory},
+        )
 
 
 def _look_for_engine(container: ServerContainer) -> None:

@@ -16,6 +16,7 @@ from adapters.storage.journal.repair import check, repair
 from domain.memory import InMemoryStore
 from entrypoints.data_directory import UNREADABLE, locked, readable
 from entrypoints.settings.sources import COMMAND_LINE_RANK, given
+from entrypoints.wording import counted
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -48,7 +49,9 @@ def maintain(context: click.Context) -> None:
 def _check(where: str) -> None:
     with locked(where) as directory, readable(where):
         found = check(directory, InMemoryStore(time.time), time.time)
-    click.echo(f"{found.keys:,} keys in {found.frames:,} frames, {found.bytes:,} bytes")
+    parts = ((found.keys, "key"), (found.frames, "frame"), (found.bytes, "byte"))
+    keys, frames, size = (counted(number, what) for number, what in parts)
+    click.echo(f"{keys} in {frames}, {size}")
     if found.written is not None:
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.written))
         click.echo(f"last written at {moment}, {time.time() - found.written:,.0f} s ago")
@@ -59,7 +62,7 @@ def _check(where: str) -> None:
 def _repair(where: str) -> None:
     with locked(where) as directory, readable(where, UNREADABLE):
         done = repair(directory, InMemoryStore(time.time), time.time)
-    there = f"{done.keys:,} keys are there"
+    there = f"{counted(done.keys)} there"
     for damage in done.damages:
         click.echo(f"{damage}")
     if done.damages:

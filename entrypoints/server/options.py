@@ -157,7 +157,8 @@ _OPTIONS = [
         type=ENGINE,
         metavar="redis://HOST:PORT",
         help="Valkey or Redis server that keeps the keys, "
-        "redis://[[user]:password@]host[:port][/db]; rediss:// for TLS.",
+        "redis://[[user]:password@]host[:port][/db]; rediss:// for TLS, redis-cluster:// for a "
+        "cluster.",
     ),
     setting(
         "--store-prefix",

@@ -24,11 +24,12 @@ from msgspec import Raw
 from application.commands import Command, Get, Incr, MDelete, Ping, Set
 from application.ports import Pipelined
 from domain.errors import KvError, raise_first
-from entrypoints.client.output import Style, chosen_style, counted, failure, style_options
+from entrypoints.client.output import Style, chosen_style, failure, style_options
 from entrypoints.client.target import Target
 from entrypoints.settings.kinds import COUNT, Number
 from entrypoints.settings.ranges import Range
 from entrypoints.streams import INTERRUPTED, can_show
+from entrypoints.wording import counted
 
 PREFIX, KEYS, TTL = "kv-bench:", 1000, 600.0
 PERCENTILES = (50, 90, 99, 99.9, 100)

@@ -18,8 +18,8 @@ from application.json_wording import wrong_with
 from application.ports import Pipelined
 from domain.errors import KvError, TooLarge, Unreachable, raise_first
 from entrypoints.client.keys import keys_with
-from entrypoints.client.output import counted
 from entrypoints.client.values import without_mark
+from entrypoints.wording import counted
 
 CHUNK_LINES, CHUNK_BYTES = 1000, 1 << 20
 """How much is stored in one go."""

@@ -19,13 +19,13 @@ from adapters.client.address import Address
 from adapters.client.network import Network, TlsConfig
 from adapters.client.redis_source import Connect, Login, RedisKeys, connected
 from application.byte_values import to_text
-from entrypoints.client.output import counted
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, Line
 from entrypoints.client.tools.progress import progress
 from entrypoints.client.tools.stopping import stopping
 from entrypoints.engine_address import EngineAddress
 from entrypoints.socket_apis import threads_api
+from entrypoints.wording import counted
 
 PASSWORD = "REDISCLI_AUTH"
 

@@ -24,7 +24,6 @@ from application.limits import Limits
 from application.ports import Pipelined
 from domain.store import Store
 from entrypoints.client.keys import keys_with
-from entrypoints.client.output import counted
 from entrypoints.client.target import Target
 from entrypoints.client.tools.bulk import Import, exported
 from entrypoints.client.tools.progress import progress
@@ -34,6 +33,7 @@ from entrypoints.engine_address import EngineAddress
 from entrypoints.param_type import Parsed
 from entrypoints.settings.kinds import CERTIFICATE
 from entrypoints.streams import terminated_in_order
+from entrypoints.wording import counted
 
 
 @click.command("export")
