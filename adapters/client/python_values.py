@@ -15,7 +15,7 @@ import json
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Callable, Dict, Union
+from typing import Any, Dict, Union
 from uuid import UUID
 
 import msgspec
@@ -42,23 +42,6 @@ def to_json(value: object) -> bytes:
 def from_json(text: bytes) -> Any:
     """Returns the value of a JSON text."""
     return json.loads(text, object_hook=_revived) if b'"$binary"' in text else _decode(text)
-
-
-def as_builtin(value: Any) -> Any:
-    """Returns a value of a subclass of str, int or float as one of that class; raises `TypeError`
-    for any other."""
-    for kind, converted in _BUILTIN.items():
-        if isinstance(value, kind):
-            return converted(value)
-    raise TypeError(f"a {type(value).__name__} has no form in JSON")
-
-
-_BUILTIN: Dict[type, Callable[[Any], Any]] = {
-    str: str.__str__,
-    int: int.__int__,
-    float: float.__float__,
-}
-"""What makes one of the class, whatever the subclass does itself."""
 
 
 def is_plain(text: bytes) -> bool:

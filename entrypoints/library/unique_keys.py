@@ -11,7 +11,8 @@ from typing import Any, Dict, List
 
 import msgspec
 
-from adapters.client.python_values import as_builtin, to_json
+from adapters.client.python_values import to_json
+from adapters.client.subclasses import as_builtin
 from domain.errors import BadRequest
 
 MAX_READABLE = 512

@@ -10,7 +10,7 @@ from typing import Any, Sequence
 import msgspec
 
 from adapters.client.json_lines.lines import is_one_line
-from adapters.client.python_values import as_builtin
+from adapters.client.subclasses import as_builtin
 from application.commands import Command
 from domain.errors import BadRequest
 
