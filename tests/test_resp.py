@@ -905,7 +905,7 @@ def test_the_encoding_of_a_long_value_is_told_without_opening_it(
         opened.append(len(text))
         return to_bytes(text)
 
-    monkeypatch.setattr("application.commands.strings.keys.to_bytes", counted)
+    monkeypatch.setattr("adapters.protocols.resp.key_commands.to_bytes", counted)
     sets = [request(b"SET", b"%d" % size, b"\1" * size) for size in (44, 45, 1000)]
     asked = b"".join(request(b"OBJECT", b"ENCODING", b"%d" % size) for size in (44, 45, 1000))
     assert said(*sets, asked) == b"+OK\r\n" * 3 + bulk(b"embstr") + bulk(b"raw") * 2

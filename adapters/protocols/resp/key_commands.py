@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from adapters.protocols.resp import replies
+from adapters.protocols.resp.cursors import cursor_of
 from adapters.protocols.resp.entries import (
     ALL,
     NONE,
@@ -31,10 +32,12 @@ from adapters.protocols.resp.entries import (
 from adapters.protocols.resp.parser import Arguments
 from adapters.protocols.resp.replies import ReplyError
 from adapters.protocols.resp.session import Session
+from application.byte_values import to_bytes
 from application.commands import Persist, strings
 from application.commands.base import renamed
 from application.commands.strings import EXPIRE_CONDITIONS, NAMED, Lifetime
 from application.databases import prefix_of
+from domain.sizes import cost
 
 
 def _expire(name: str, unit: int, is_instant: bool) -> Make:
@@ -78,8 +81,7 @@ _Scan = renamed(Do, "SCAN", __name__)
 
 
 def _scan(session: Session, arguments: Arguments) -> Made:
-    if not arguments[1].isdigit() or len(arguments[1]) > 400_000:
-        raise ReplyError("ERR invalid cursor")
+    cursor = cursor_of(arguments[1])
     pattern, kind = "*", b"string"
     options = list(arguments[:1:-1])
     while options:
@@ -95,9 +97,7 @@ def _scan(session: Session, arguments: Arguments) -> Made:
             raise ReplyError(SYNTAX)
     if kind != b"string":
         return _Scan(lambda store, budget: [b"0", []]), replies.REPLY
-    if len(arguments[1]) > 4000:
-        raise ReplyError("ERR invalid cursor")
-    return strings.ScanMatching(session.prefix, pattern, int(arguments[1])), replies.PAGE
+    return strings.ScanMatching(session.prefix, pattern, cursor), replies.PAGE
 
 
 def _rename(if_absent: bool) -> Make:
@@ -144,7 +144,7 @@ def _memory_usage(session: Session, arguments: Arguments) -> Made:
         raise ReplyError(SYNTAX)
     if len(arguments) == 5 and integer_of(arguments[4]) < 0:
         raise ReplyError(SYNTAX)
-    return strings.Describe(key_of(session, arguments[2]), strings.memory_usage), replies.REPLY
+    return strings.Describe(key_of(session, arguments[2]), cost), replies.REPLY
 
 
 def _object(describe: Callable[[str, bytes], Any]) -> Make:
@@ -152,6 +152,21 @@ def _object(describe: Callable[[str, bytes], Any]) -> Make:
         strings.Describe(key_of(session, arguments[2]), describe),
         replies.REPLY,
     )
+
+
+def _encoding(key: str, text: bytes) -> str:
+    """What Redis would keep the bytes of a value as."""
+    if len(text) > _MAX_EMBEDDED_TEXT:
+        return "raw"
+    data = to_bytes(text)
+    if strings.is_integer(data) and strings.MIN_INTEGER <= int(data) <= strings.MAX_INTEGER:
+        return "int"
+    return "embstr" if len(data) <= _MAX_EMBEDDED else "raw"
+
+
+_MAX_EMBEDDED = 44
+_MAX_EMBEDDED_TEXT = len(r'"\u0000"') * _MAX_EMBEDDED
+"""No text that stands for so few bytes is longer."""
 
 
 def _frequency(key: str, text: bytes) -> Any:
@@ -190,7 +205,7 @@ TABLE = (
     family(
         "object",
         "readonly",
-        Entry("encoding", 3, "", (2, 2, 1), _object(strings.encoding)),
+        Entry("encoding", 3, "", (2, 2, 1), _object(_encoding)),
         Entry("freq", 3, "", (2, 2, 1), _object(_frequency)),
         Entry("idletime", 3, "", (2, 2, 1), _object(lambda key, text: 0)),
         Entry("refcount", 3, "", (2, 2, 1), _object(lambda key, text: 1)),

@@ -23,6 +23,7 @@ from typing import (
 from msgspec import UNSET
 
 from adapters.protocols.portions import in_pieces
+from adapters.protocols.resp.cursors import number_of
 from adapters.protocols.resp.lengths import KEPT, Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
@@ -36,6 +37,7 @@ from domain.errors import (
     Loading,
     LoginRequired,
     OutOfMemory,
+    TooLarge,
     Unauthenticated,
 )
 
@@ -286,7 +288,11 @@ def key_pieces(keys: Sequence[str]) -> Iterator[bytes]:
 
 
 def _page(result: Any, _: object) -> bytes:
-    return reply_2([b"%d" % result.cursor, result.keys])
+    try:
+        cursor = number_of(result.cursor)
+    except TooLarge as error:
+        return error_line(error)  # among other replies of a transaction
+    return reply_2([b"%d" % cursor, result.keys])
 
 
 def _line(result: Any, _: object) -> bytes:

@@ -22,8 +22,6 @@ from application.commands.strings.keys import (
     Copy,
     Describe,
     Rename,
-    encoding,
-    memory_usage,
 )
 from application.commands.strings.keyspace import (
     ClearKeys,
@@ -78,7 +76,5 @@ __all__ = [
     "SetRange",
     "StrLen",
     "decimal",
-    "encoding",
     "is_integer",
-    "memory_usage",
 ]

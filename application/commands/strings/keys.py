@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any, Callable, Collection, Dict, Optional
 
 from application.budget import Budget
-from application.byte_values import to_bytes
 from application.commands.base import Command, ManyKeys, OneKey, changed, register
 from application.commands.strings.base import Lifetime
-from application.commands.strings.counters import MAX_INTEGER, MIN_INTEGER, is_integer
 from application.databases import Databases
 from domain.errors import BadRequest
-from domain.sizes import cost
 from domain.store import Entry, Store
 
 SAME = 0.0005
@@ -84,26 +81,6 @@ class Describe(OneKey[Any], tag="OBJECT", gc=False):
     def run(self, store: Store, budget: Budget) -> Any:
         text = store.get(self.key)
         return None if text is None else self.describe(self.key, text)
-
-
-def memory_usage(key: str, text: bytes) -> int:
-    """The bytes that a key takes, without its ttl."""
-    return cost(key, text)
-
-
-def encoding(key: str, text: bytes) -> str:
-    """What Redis would keep the bytes of a value as."""
-    if len(text) > _MAX_EMBEDDED_TEXT:
-        return "raw"
-    data = to_bytes(text)
-    if is_integer(data) and MIN_INTEGER <= int(data) <= MAX_INTEGER:
-        return "int"
-    return "embstr" if len(data) <= _MAX_EMBEDDED else "raw"
-
-
-_MAX_EMBEDDED = 44
-_MAX_EMBEDDED_TEXT = len(r'"\u0000"') * _MAX_EMBEDDED
-"""No text that stands for so few bytes is longer."""
 
 
 class FromTo(Command[bool], kw_only=False, gc=False):

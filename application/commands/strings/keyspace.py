@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Callable, Generator, List, NamedTuple, Optional
+from typing import Callable, Generator, List, Optional
 
 from application.budget import Budget
 from application.commands.base import Command, register
-from application.commands.keyspace import Scan
+from application.commands.keyspace import Keys, Scan
 from application.databases import PAGE_KEYS, Databases, page_of, pages_of, visible
 from application.glob import Glob, glob
 from application.snapshot_read import SteppedStore
 from application.steps import finished
-from domain.errors import BadRequest, TooLarge
+from domain.errors import TooLarge
 from domain.store import Store
 
 
@@ -81,15 +81,8 @@ class MatchingKeys(Command[List[str]], tag="KEYS", kw_only=False, gc=False):
         return True
 
 
-class MatchingPage(NamedTuple):
-    """Some keys, and the number to go on from; 0 at the end."""
-
-    cursor: int
-    keys: List[str]
-
-
 @register
-class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
+class ScanMatching(Command[Keys], tag="SCAN", kw_only=False, gc=False):
     """Return some of the keys of a database that match a pattern."""
 
     readonly = True
@@ -97,20 +90,18 @@ class ScanMatching(Command[MatchingPage], tag="SCAN", kw_only=False, gc=False):
 
     prefix: str
     pattern: str
-    cursor: int
+    cursor: Optional[str]
 
     def shown_keys(self) -> None:
         return None
 
-    def run(self, store: Store, budget: Budget) -> MatchingPage:
+    def run(self, store: Store, budget: Budget) -> Keys:
         pattern = glob(self.pattern)
         prefix = self.prefix + pattern.literal_prefix
-        page = Scan(prefix=prefix, cursor=_cursor(self.cursor), limit=MAX_PAGE_KEYS).run(
-            store, budget
-        )
+        page = Scan(prefix=prefix, cursor=self.cursor, limit=MAX_PAGE_KEYS).run(store, budget)
         keys = page.keys if self.prefix else visible(page.keys)
         budget.open(pattern.cost + pattern.matching_cost(keys))
-        return MatchingPage(_number(page.cursor), _matching(pattern, keys, self.prefix))
+        return Keys(_matching(pattern, keys, self.prefix), page.cursor)
 
 
 def _bytes_of(key: str) -> int:
@@ -125,38 +116,6 @@ def _matching(pattern: Glob, keys: List[str], prefix: str) -> List[str]:
 
 MAX_PAGE_KEYS = 100_000
 """So many keys are on a page at the most: it ends before, by its length or the store's bound."""
-
-_WIDE = 1 << 64
-"""A cursor that is a number below this is itself, which any client takes."""
-
-_MARK = b"\1" + bytes(8)
-"""Before the characters of another cursor: as a number, they are not below that."""
-
-MAX_CURSOR = 1_600
-"""How long such a one may be, in bytes; it has about 2.4 digits a byte then."""
-
-
-def _number(cursor: Optional[str]) -> int:
-    """The number that stands for a cursor."""
-    if cursor is None:
-        return 0
-    is_number = cursor.isascii() and cursor.isdigit() and cursor[0] != "0" and len(cursor) <= 20
-    if is_number and int(cursor) < _WIDE:
-        return int(cursor)
-    data = cursor.encode("utf-8", "surrogatepass")
-    if len(data) > MAX_CURSOR:
-        raise TooLarge("the store's cursor is too long to be a number")
-    return int.from_bytes(_MARK + data, "big")
-
-
-def _cursor(number: int) -> Optional[str]:
-    if number < _WIDE:
-        return str(number) if number else None
-    data = number.to_bytes(-(-number.bit_length() // 8), "big")
-    try:
-        return data[len(_MARK) :].decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        raise BadRequest("invalid cursor") from None
 
 
 @register
