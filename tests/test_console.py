@@ -112,6 +112,11 @@ class Console:
         field.clear()
         field.send_keys(text)
 
+    def run(self, line: str) -> None:
+        """Runs a command in the command line."""
+        self.fill("#command", line)
+        self.press(Keys.ENTER)
+
     def has_printed(self, line: str, expected: str) -> bool:
         return expected in self.text("#output").rpartition(f"kv> {line}")[2]
 
@@ -244,8 +249,7 @@ def test_a_document_is_stored_without_the_space_between_its_tokens(
         assert console.message() == "Saved."
     else:
         line = PASTED.replace("\n", " ").replace("\t", " ")
-        console.fill("#command", f"SET pasted '{line}'")
-        console.press(Keys.ENTER)
+        console.run(f"SET pasted '{line}'")
         console.until(lambda: console.ask({"type": "EXISTS", "key": "pasted"}) == [True])
     stored = console.server.ask(b'{"type":"GET","key":"pasted"}\n')
     assert stored.decode() == f'{{"ok":true,"result":{COMPACT}}}\n'
@@ -380,8 +384,7 @@ def test_commands_are_typed_completed_and_explained(console: Console) -> None:
         ("INCR b", "NOT_A_NUMBER"),
         ("HELP SET", "SET KEY VALUE"),
     ]:
-        console.fill("#command", line)
-        console.press(Keys.ENTER)
+        console.run(line)
         console.until(partial(console.has_printed, line, expected))
 
 
@@ -427,10 +430,10 @@ def test_the_password_is_asked_for_and_not_kept(browser: webdriver.Chrome) -> No
         browser.get("about:blank")
 
 
-@pytest.mark.parametrize("width", [400, 1400])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: Path) -> None:
-    browser = console.browser
+@contextlib.contextmanager
+def screen(
+    browser: webdriver.Chrome, width: int, height: int, theme: str = "light"
+) -> Iterator[None]:
     browser.execute_cdp_cmd(
         "Emulation.setEmulatedMedia",
         {"features": [{"name": "prefers-color-scheme", "value": theme}]},
@@ -440,6 +443,17 @@ def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: 
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
     )
     try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: Path) -> None:
+    browser = console.browser
+    with screen(browser, width, 900, theme):
         console.show("user:", "3")
         assert browser.save_screenshot(str(tmp_path / f"{theme}-{width}.png"))
         assert _scroll_width(browser) <= width
@@ -452,13 +466,52 @@ def test_it_fits_the_screen(console: Console, theme: str, width: int, tmp_path: 
         console.until(lambda: console.text("#found") == "11 found in 21 keys")
         assert browser.save_screenshot(str(tmp_path / f"found-{theme}-{width}.png"))
         assert _scroll_width(browser) <= width
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def _scroll_width(browser: webdriver.Chrome) -> int:
     return int(browser.execute_script("return document.documentElement.scrollWidth"))
+
+
+MISPLACED = """
+const box = (element) => element.getBoundingClientRect();
+const isWithin = (a, b) =>
+  a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+const isBeside = (a, b) =>
+  a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
+const shown = (found) => [...found].filter((each) => each.checkVisibility());
+const panels = shown(document.querySelectorAll("header, .figure, main > *, #shell"));
+return panels.flatMap((panel) => [
+  ...shown(panel.querySelectorAll(":not(#keys *, #value *, #output *, svg *)"))
+    .filter((each) => !isWithin(box(each), box(panel))),
+  ...panels.filter((each) => each !== panel && !isBeside(box(each), box(panel))),
+]).map((each) => each.id || each.outerHTML);
+"""
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(320, 480), (760, 480), (1200, 757), (1366, 625), (2560, 1440)]
+)
+def test_no_panel_is_too_small_for_its_content(console: Console, width: int, height: int) -> None:
+    long = "long" * 1000
+    console.ask({"type": "MSET", "items": {long: ["x" * 5000] * 9}})
+    console.click("#reload")
+    with screen(console.browser, width, height):
+        for is_open in (False, True):
+            if is_open:
+                console.run("HELP")
+            for key in ("plain", long):
+                console.show(key)
+                assert console.browser.execute_script(MISPLACED) == []
+                console.click("#edit")
+                assert console.browser.execute_script(MISPLACED) == []
+                console.click("#cancel")
+            console.click("#new")
+            assert console.browser.execute_script(MISPLACED) == []
+            console.click("#cancel")
+            assert _scroll_width(console.browser) <= width
+        console.click("#delete")
+        console.click("#undo")
+        console.until(lambda: console.text("#message").endswith("is back."))
 
 
 ATTACK = """<!doctype html><title>running</title><body>

@@ -172,6 +172,9 @@ function hintFor(line) {
 export async function start(changed) {
   commands = await (await request("GET", "console/commands.json")).json();
   const input = element("command");
+  const output = element("output");
+  // The last reply stays in sight when the output gives way to a panel.
+  new ResizeObserver(() => (output.scrollTop = output.scrollHeight)).observe(output);
   input.addEventListener("input", () => {
     element("hint").textContent = hintFor(input.value);
   });
