@@ -383,6 +383,9 @@ def test_commands_are_typed_completed_and_explained(console: Console) -> None:
         ("NOPE", "There is no command"),
         ("INCR b", "NOT_A_NUMBER"),
         ("HELP SET", "SET KEY VALUE"),
+        ("keys user:19", "user:19"),
+        ("KEYS none", "(nothing)"),
+        ("KEYS a b", 'KEYS takes no "b". KEYS [PREFIX]'),
     ]:
         console.run(line)
         console.until(partial(console.has_printed, line, expected))

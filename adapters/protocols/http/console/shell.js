@@ -1,15 +1,22 @@
 // The command line: the commands as the shell of the terminal takes them, `SET key value --ttl 10`.
 
-import { execute, request } from "./api.js";
-import { compact, laidOut } from "./json.js";
+import { execute, request, result } from "./api.js";
+import { compact, laidOut, visible } from "./json.js";
 
 const MAX_LINES = 200;
-const MAX_SHOWN = 5000;
+const MAX_SHOWN = 5000; // characters of a reply
+const PAGE = 1000; // keys of a page
 
 const element = (id) => document.getElementById(id);
 const history = [];
 let commands = {};
 let at = 0;
+
+// The words of the command line itself.
+const OWN = {
+  KEYS: { usage: "KEYS [PREFIX]", help: "List all keys, or those with PREFIX.", members: [], run: keys },
+  HELP: { usage: "HELP [COMMAND]", help: "List the commands, or explain one.", members: [], run: help },
+};
 
 /** Words as a shell has them: quotes hold blanks together, and what was quoted is text, never JSON. */
 export function words(line) {
@@ -90,12 +97,17 @@ export function requestOf(line) {
     }
   }
   if (positional.length) {
-    throw new Error(`${name} takes no ${JSON.stringify(positional[0].text)}. ${usage(name)}`);
+    throw surplus(name, positional[0]);
   }
   return `{${members.join(",")}}`;
 }
 
+const surplus = (name, { text }) => new Error(`${name} takes no ${JSON.stringify(text)}. ${usage(name)}`);
+
 function usage(name) {
+  if (OWN[name]) {
+    return OWN[name].usage;
+  }
   const told = commands[name].members.map(({ name: member, kind, needed }) => {
     const shown = { keys: "KEY...", items: "KEY VALUE..." }[kind] || member.toUpperCase();
     const option = `--${member.replaceAll("_", "-")}`;
@@ -121,15 +133,32 @@ function help(name) {
   print(names.map((each) => `${usage(each)}\n    ${commands[each].help}`).join("\n"), "");
 }
 
+/** Reads pages until there are no more keys, or more than are shown of a reply. */
+async function keys(prefix = "") {
+  let lines = "";
+  let cursor = null;
+  do {
+    const page = await result({ type: "SCAN", prefix, cursor, limit: PAGE });
+    lines += page.keys.map((key) => `\n${visible(key)}`).join("");
+    cursor = page.cursor;
+  } while (cursor !== null && lines.length <= MAX_SHOWN);
+  print(lines.slice(1) || "(nothing)", "");
+}
+
 async function run(line, changed) {
   print(`kv> ${line}`, "asked");
-  const [first, second] = words(line);
-  if (/^help$/i.test(first.text)) {
-    help(second?.text);
-    return;
-  }
   try {
-    const text = await execute(requestOf(line));
+    const [name, ...rest] = words(line);
+    const own = OWN[name.text.toUpperCase()];
+    if (own) {
+      if (rest.length > 1) {
+        throw surplus(name.text.toUpperCase(), rest[1]);
+      }
+      await own.run(rest[0]?.text);
+      return;
+    }
+    const asked = requestOf(line);
+    const text = await execute(asked);
     const reply = JSON.parse(text);
     if (!reply.ok) {
       print(`${reply.error.code}: ${reply.error.message}`, "refused");
@@ -148,7 +177,7 @@ function complete(input) {
   const last = rest.length ? rest[rest.length - 1] : first;
   const command = commands[first.toUpperCase()];
   const options = command?.members.filter((each) => !each.needed).map((each) => `--${each.name.replaceAll("_", "-")}`);
-  const among = rest.length ? options || [] : [...Object.keys(commands), "HELP"];
+  const among = rest.length ? options || [] : Object.keys(commands);
   const found = among.filter((each) => each.toLowerCase().startsWith(last.toLowerCase()));
   const common = found.reduce((a, b) => {
     let size = 0;
@@ -170,7 +199,7 @@ function hintFor(line) {
 
 /** Starts the command line; `changed` is called after a command was carried out. */
 export async function start(changed) {
-  commands = await (await request("GET", "console/commands.json")).json();
+  commands = { ...(await (await request("GET", "console/commands.json")).json()), ...OWN };
   const input = element("command");
   const output = element("output");
   // The last reply stays in sight when the output gives way to a panel.
