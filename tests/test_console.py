@@ -391,6 +391,20 @@ def test_commands_are_typed_completed_and_explained(console: Console) -> None:
         console.until(partial(console.has_printed, line, expected))
 
 
+def test_the_keys_follow_what_the_command_line_changes(console: Console) -> None:
+    console.show("user:", "3")
+    console.run("SET user:99 1")
+    console.row("99")  # in the group, which is still open
+    console.run("DELETE user:3")
+    console.until(lambda: "3" not in console.labels())
+    console.until(lambda: not console.find("#detail").is_displayed())
+    console.run('BATCH \'[{"type": "MDELETE", "keys": ["user:4", "user:5"]}]\'')
+    console.until(lambda: console.text("#count") == "19")
+    console.run("FLUSH")
+    console.until(lambda: console.labels() == [])
+    assert console.text("#count") == "0"
+
+
 def test_the_figures_move(console: Console) -> None:
     figure = "#figures .figure:nth-child({})"
     console.until(lambda: console.find(figure.format(5)))
@@ -443,7 +457,7 @@ def screen(
     )
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
     )
     try:
         yield

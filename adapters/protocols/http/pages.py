@@ -59,6 +59,7 @@ def _commands() -> Dict[str, Any]:
     return {
         name_of(kind): {
             "help": " ".join((kind.__doc__ or "").split("\n\n")[0].split()),
+            "readonly": kind.readonly,
             "members": [
                 {"name": each.encode_name, "kind": _kind(each.type), "needed": each.required}
                 for each in msgspec.structs.fields(kind)

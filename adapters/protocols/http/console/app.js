@@ -71,10 +71,14 @@ on("login", "cancel", (event) => event.preventDefault());
 async function load(isNew) {
   const mine = ++reading;
   if (isNew) {
+    const text = element("search").value.toLowerCase();
+    if (text !== searched) {
+      tree.opened.clear();
+    }
     tree.clear();
     cursor = null;
     seen = loaded = 0;
-    searched = element("search").value.toLowerCase();
+    searched = text;
   }
   const [enough, far] = [loaded + AT_ONCE, seen + SEARCHED_AT_ONCE];
   const limit = searched ? SEARCHED_PAGE : PAGE;
@@ -318,7 +322,15 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-await attempt(() => shell.start(() => shown && !element("detail").hidden && attempt(() => display(shown.key))));
+/** Shows the keys, and the value that is shown, as a command left them. */
+function refresh() {
+  attempt(() => load(true));
+  if (shown && !element("detail").hidden) {
+    attempt(() => display(shown.key));
+  }
+}
+
+await attempt(() => shell.start(refresh));
 await attempt(() => load(true));
 figures.run((report, error) => {
   if (report) {

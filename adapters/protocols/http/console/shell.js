@@ -165,7 +165,9 @@ async function run(line, changed) {
     } else {
       const shown = text.replace(/^\{(?:"id":.*?,)?"ok":true(?:,"result":)?/, "").slice(0, -1);
       print(shown ? laidOut(shown.slice(0, MAX_SHOWN)) : "(nothing)", "");
-      changed();
+      if (!commands[JSON.parse(asked).type]?.readonly) {
+        changed();
+      }
     }
   } catch (error) {
     print(error.message, "refused");
@@ -197,7 +199,7 @@ function hintFor(line) {
   return commands[name] ? `${usage(name)} — ${commands[name].help}` : "";
 }
 
-/** Starts the command line; `changed` is called after a command was carried out. */
+/** Starts the command line; `changed` is called after a command that may have changed keys. */
 export async function start(changed) {
   commands = { ...(await (await request("GET", "console/commands.json")).json()), ...OWN };
   const input = element("command");

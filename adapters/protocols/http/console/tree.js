@@ -13,7 +13,6 @@ class Group {
     this.groups = new Map();
     this.keys = [];
     this.count = 0;
-    this.isOpen = null; // until someone opens or closes it
     this.isSorted = true;
     this.rows = ROWS;
   }
@@ -57,12 +56,14 @@ export class Tree {
     this.element = element;
     this.choose = choose;
     this.chosen = null;
+    this.opened = new Map(); // by the path of a group, whether someone opened it or closed it last
     this.opensGroups = false; // whether those are open that no one has opened or closed
     this.clear();
     element.addEventListener("click", (event) => this.activate(event.target.closest(".row")));
     element.addEventListener("keydown", (event) => this.press(event));
   }
 
+  /** Removes the keys. Of those that are added then, a group is open if it was. */
   clear() {
     this.root = new Group("");
   }
@@ -95,7 +96,7 @@ export class Tree {
     const fragment = document.createDocumentFragment();
     for (const node of group.nodes(path)) {
       fragment.append(this.row(node, depth));
-      if (node.group && this.isOpen(node.group)) {
+      if (node.group && this.isOpen(node)) {
         const inside = document.createElement("div");
         inside.setAttribute("role", "group");
         inside.append(this.level(node.group, node.path, depth + 1));
@@ -110,8 +111,8 @@ export class Tree {
     return fragment;
   }
 
-  isOpen(group) {
-    return group.isOpen ?? this.opensGroups;
+  isOpen({ path }) {
+    return this.opened.get(path) ?? this.opensGroups;
   }
 
   row(node, depth) {
@@ -123,7 +124,7 @@ export class Tree {
     row.setAttribute("aria-level", depth);
     row.setAttribute("aria-selected", String(node.key !== undefined && node.key === this.chosen));
     if (node.group) {
-      row.setAttribute("aria-expanded", String(this.isOpen(node.group)));
+      row.setAttribute("aria-expanded", String(this.isOpen(node)));
     }
     const part = (name, text) => {
       const span = document.createElement("span");
@@ -131,7 +132,7 @@ export class Tree {
       span.textContent = text;
       row.append(span);
     };
-    part("mark", node.group ? (this.isOpen(node.group) ? "▾" : "▸") : node.more ? "+" : "");
+    part("mark", node.group ? (this.isOpen(node) ? "▾" : "▸") : node.more ? "+" : "");
     part("label", node.label);
     if (node.group) {
       part("number", node.group.count.toLocaleString());
@@ -147,7 +148,7 @@ export class Tree {
     if (!row) {
       return;
     }
-    const { group, more, key } = row.node;
+    const { path, more, key } = row.node;
     if (key !== undefined) {
       this.focus(row);
       this.select(key);
@@ -157,7 +158,7 @@ export class Tree {
     if (more) {
       more.rows += ROWS;
     } else {
-      group.isOpen = !this.isOpen(group);
+      this.opened.set(path, !this.isOpen(row.node));
     }
     this.focus(row);
     this.render();
