@@ -405,6 +405,16 @@ def test_the_keys_follow_what_the_command_line_changes(console: Console) -> None
     assert console.text("#count") == "0"
 
 
+def test_one_byte_and_one_key_are_singular(console: Console) -> None:
+    console.run("FLUSH")
+    console.run("SET one 1")
+    console.show("one")
+    assert console.text("#facts") == "number · 1 byte · lives for ever"
+    console.until(lambda: console.text("#server").endswith("· 1 key"))
+    console.fill("#search", "o")
+    console.until(lambda: console.text("#found") == "1 found in 1 key")
+
+
 def test_the_figures_move(console: Console) -> None:
     figure = "#figures .figure:nth-child({})"
     console.until(lambda: console.find(figure.format(5)))

@@ -2,7 +2,7 @@
 
 import { Refused, keyPath, read, request, result, whenRefused, write } from "./api.js";
 import * as figures from "./figures.js";
-import { SHOWN, bytes, compact, fault, kindOf, laidOut, show, visible } from "./json.js";
+import { SHOWN, bytes, compact, counted, fault, kindOf, laidOut, show, visible } from "./json.js";
 import * as shell from "./shell.js";
 import { Tree } from "./tree.js";
 
@@ -117,7 +117,7 @@ function count() {
   const isPart = isReading || cursor !== null;
   element("count").textContent = isPart && !searched ? `${told(loaded)} of ${told(all)}` : told(loaded);
   element("searched").hidden = !searched;
-  element("found").textContent = `${told(loaded)} found in ${told(seen)}${isPart ? ` of ${told(all)}` : ""} keys`;
+  element("found").textContent = `${told(loaded)} found in ${isPart ? `${told(seen)} of ` : ""}${counted(isPart ? all : seen, "key")}`;
   element("progress").max = all;
   element("progress").value = seen;
   element("progress").hidden = element("stop").hidden = !isReading;
@@ -336,7 +336,7 @@ figures.run((report, error) => {
   if (report) {
     total = report.keyspace.keys;
     count();
-    element("server").textContent = `version ${report.server.version} · ${total.toLocaleString()} keys`;
+    element("server").textContent = `version ${report.server.version} · ${counted(total, "key")}`;
   } else {
     element("server").textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
   }

@@ -47,7 +47,7 @@ export function show(element, text) {
     }
   }
   if (text.length > SHOWN) {
-    shown.append(`\n\n... ${(text.length - SHOWN).toLocaleString()} more characters`);
+    shown.append(`\n\n... ${counted(text.length - SHOWN, "more character")}`);
   }
   element.replaceChildren(shown);
 }
@@ -76,8 +76,10 @@ export function fault(text) {
 const KINDS_IN_WORDS = { "{": "object", "[": "array", '"': "string", t: "boolean", f: "boolean", n: "null" };
 export const kindOf = (text) => KINDS_IN_WORDS[text[0]] || "number";
 
+export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
+
 export function bytes(count) {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const units = [count === 1 ? "byte" : "bytes", "KiB", "MiB", "GiB", "TiB"];
   let unit = 0;
   for (; count >= 1024 && unit < units.length - 1; unit++) {
     count /= 1024;
