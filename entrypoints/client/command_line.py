@@ -17,7 +17,7 @@ from typing import (
 import click
 
 from entrypoints.client.examples import example_of
-from entrypoints.client.names import ONE_TO_MANY
+from entrypoints.client.names import ONE_TO_MANY, options_for
 from entrypoints.client.values import VALUE_RULE
 
 
@@ -81,7 +81,10 @@ class CommandLine(click.Command):
                 close = difflib.get_close_matches(word.partition("=")[0], names, cutoff=0.6)
                 raise click.NoSuchOption(word[:100], possibilities=close, ctx=ctx)
         said = f"too many words, from {extra[0]!r:.100} on"
-        if self.takes_values:
+        options = options_for(str(self.name), extra)
+        if options:
+            said += f"; for {' '.join(extra):.100} say {options:.100}"
+        elif self.takes_values:
             said += "; put quotes round a value with spaces"
         elif self.name in ONE_TO_MANY:
             said += f"; {ONE_TO_MANY[self.name]} takes many keys"

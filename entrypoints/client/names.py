@@ -40,6 +40,26 @@ _MANY = {"DEL": ("DELETE", "MDELETE"), "UNLINK": ("DELETE", "MDELETE")}
 ONE_TO_MANY = {"GET": "MGET", "DELETE": "MDELETE", "EXISTS": "MGET"}
 """Commands of one key, and those that do the same for many."""
 
+OPTIONS: Dict[str, Dict[str, str]] = {
+    "SET": {
+        "EX": "--ttl N",
+        "PX": "--ttl Nms",
+        "EXAT": "--ttl with the time from now",
+        "PXAT": "--ttl with the time from now",
+        "KEEPTTL": "--keep-ttl",
+        "NX": "--if absent",
+        "XX": "--if present",
+        "IFEQ": "--if-equals N",
+        "GET": "GETSET, which takes no option but --ttl",
+    },
+    "SCAN": {
+        "0": "no --cursor",
+        "MATCH": "--prefix with how the keys begin",
+        "COUNT": "--limit N",
+    },
+}
+"""By command, the words that other stores have for its options; N is the word that follows."""
+
 _DOCUMENTS = "a value is one JSON document: store it with SET, read it with GET"
 _CHANNELS = "publish/subscribe is there for Redis clients, on the same port"
 _COLLECTIONS = "there are no lists, sets or hashes; " + _DOCUMENTS
@@ -54,6 +74,7 @@ ANSWERS: Dict[str, str] = {
     "DISCARD": "BATCH runs several commands, all or nothing",
     "ECHO": "PING asks whether the server answers",
     "EXEC": "BATCH runs several commands, all or nothing",
+    "GETEX": "GET the value and EXPIRE the key, or PERSIST it; BATCH does both at once",
     "MULTI": "BATCH runs several commands, all or nothing",
     "PEXPIRE": "EXPIRE KEY 500ms takes any unit of time",
     "PSETEX": "SET KEY VALUE --ttl 500ms takes any unit of time",
@@ -82,6 +103,22 @@ def understood(name: str, words: List[str]) -> Optional[List[str]]:
         one, many = _MANY[name]
         return [one if len(words) == 1 else many, *words]
     return ALIASES[name].rewrite(words) if name in ALIASES else None
+
+
+def options_for(command: str, words: List[str]) -> str:
+    """The options of a command that do what words of other stores do; empty when the first of them
+    is none of those."""
+    known = OPTIONS.get(command, {})
+    options: List[str] = []
+    for word in words:
+        option = known.get(word[:10].upper())
+        if option:
+            options.append(option)
+        elif options:
+            options[-1] = options[-1].replace("N", word, 1)
+        else:
+            break
+    return " and ".join(options)
 
 
 def answer(name: str, names: Iterable[str]) -> str:
