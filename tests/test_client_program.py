@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -685,6 +686,17 @@ class TestPipe:
         assert ended.returncode == 2
         assert ended.stdout.count(b"PONG") == printed
         assert says in ended.stderr.decode()
+
+    def test_timing_tells_on_standard_error_how_long_each_command_of_a_pipe_takes(
+        self, server: Server
+    ) -> None:
+        ended = kv(server.port, stdin="PING\ntiming\nPING\nSET k 1e999\nBAD\ntiming off\nPING\n")
+        assert (ended.stdout, ended.returncode) == ('"PONG"\n' * 3, 2)
+        assert [re.sub(r"[0-9.]+ ms|: .*", "...", line) for line in ended.stderr.splitlines()] == [
+            *("timing is on", "..."),
+            *("line 4...", "..."),
+            *("line 5...", "timing is off"),
+        ]
 
     def test_exit_ends_the_pipe(self, server: Server) -> None:
         ended = kv(server.port, stdin="PING\nexit\nPING\n")

@@ -7,6 +7,7 @@ not a lost connection, and Ctrl-C ends one command.
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import Any, BinaryIO, Callable, Iterable, Iterator, List, Optional
 
 import click
@@ -147,11 +148,21 @@ _SEVERITY = (
 
 
 def _run_from_pipe(number: int, command: str, target: Target) -> int:
-    try:
-        return run_line(command, target)
-    except click.ClickException as error:
-        click.echo(f"line {number}: {error.format_message()}", err=True)
-        return error.exit_code
+    with _timed(target):
+        try:
+            return run_line(command, target)
+        except click.ClickException as error:
+            click.echo(f"line {number}: {error.format_message()}", err=True)
+            return error.exit_code
+
+
+@contextmanager
+def _timed(target: Target) -> Iterator[None]:
+    """Tell, after a command that asked the server, how long that took, where timing is on."""
+    target.seconds = 0.0
+    yield
+    if target.timing and target.seconds:
+        click.echo(streams.styled(f"{target.seconds * 1000:.2f} ms", dim=True), err=True)
 
 
 def _text(lines: Iterable[bytes]) -> Iterator[str]:
@@ -210,20 +221,18 @@ GREETING_PATIENCE = 1.0
 
 
 def _run_at_prompt(line: str, target: Target, ask_password: Callable[[], Optional[str]]) -> None:
-    target.seconds = 0.0
-    try:
-        if [word.lower() for word in words(line)] == ["auth"]:
-            _log_in(target, ask_password())
-        else:
-            run_line(line, target)
-    except click.ClickException as error:
-        _explain(error)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-    except streams.PipeClosed:
-        pass
-    if target.timing and target.seconds:
-        click.echo(streams.styled(f"{target.seconds * 1000:.2f} ms", dim=True), err=True)
+    with _timed(target):
+        try:
+            if [word.lower() for word in words(line)] == ["auth"]:
+                _log_in(target, ask_password())
+            else:
+                run_line(line, target)
+        except click.ClickException as error:
+            _explain(error)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+        except streams.PipeClosed:
+            pass
 
 
 def _log_in(target: Target, password: Optional[str]) -> None:
