@@ -200,6 +200,11 @@ class TestHowAResultIsPrinted:
         assert kv(server.port, "get", "text", "-r").stdout == 'a\n"b"\n'
         assert kv(server.port, "-r", "get", "document").stdout == '{"a":"b"}\n'
 
+    @pytest.mark.parametrize("typed", ["-re get no", "get no -re", "get -er no", "get -rej no"])
+    def test_flags_of_one_letter_are_typed_together(self, server: Server, typed: str) -> None:
+        ended = kv(server.port, *typed.split())
+        assert (ended.stdout, ended.stderr, ended.returncode) == ("\n", "", 4)
+
     @pytest.mark.parametrize(
         ("typed", "said"),
         [
@@ -357,6 +362,8 @@ class TestValues:
             "b": "-height",
             "-c": 3,
         }
+        kv(server.port, "SET", "-her", "-hare")
+        assert kv(server.port, "GET", "-her").stdout == '"-hare"\n'
         kv(server.port, "GETSET", "a", "-x")
         assert kv(server.port, "SET", "a", "2", "--if-equals", "-x").stdout == "true\n"
 

@@ -1,7 +1,7 @@
 """How the words after a command are sorted into options and arguments.
 
-Rule: only a word that is the whole name of an option is one, so that keys and values may begin with
-a dash; an error names the closest match.
+Rule: only a word that is the whole name of an option is one, or the letters of several flags
+together, so that keys and values may begin with a dash; an error names the closest match.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from entrypoints.client.values import VALUE_RULE
 class CommandLine(click.Command):
     """The command line of one command: its words may begin with a dash, its options are words too.
 
-    Only a word that is the whole name of an option is one, `--name=value` included; every other
-    word is an argument, and after `--` all are.
+    Only a word that is the whole name of an option is one, `--name=value` included, or the letters
+    of several flags, `-rj`; every other word is an argument, and after `--` all are.
     """
 
     takes_values = False
@@ -47,6 +47,8 @@ class CommandLine(click.Command):
             if isinstance(param, click.Option)
             for name in param.opts
         }
+        own = {name for param in self.params for name in param.opts}  # not -h: -her is no option
+        letters = {name[1] for name in own if len(name) == 2 and flags.get(name)}
         options: List[str] = []
         words: List[str] = []
         left = iter(args)
@@ -60,7 +62,11 @@ class CommandLine(click.Command):
                     options += [word, following]
                 elif not ctx.resilient_parsing:
                     raise click.BadOptionUsage(word, f"Option {word!r} needs a value.", ctx)
-            elif word in flags or (given and name.startswith("--") and name in flags):
+            elif (
+                word in flags
+                or (given and name.startswith("--") and name in flags)
+                or (word[:1] == "-" and word[1:] and letters.issuperset(word[1:]))
+            ):
                 options.append(word)
             else:
                 words.append(word)
