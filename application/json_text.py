@@ -37,6 +37,8 @@ MAX_DEPTH = 128
 MAX_DIGITS = 4_000
 """How many digits an integer may have; Python's own reader takes 4,300."""
 
+_WAY_ON = "; store it as a string"
+
 NUMBER_COST = 8
 """Bytes that a number counts for as opened which only decoding it can tell to be in range."""
 
@@ -269,10 +271,10 @@ def _check_numbers(text: bytes, budget: Budget, where: str) -> None:
     if floats:
         budget.open(NUMBER_COST * len(floats))
     if inf in map(abs, map(float, floats)):
-        raise BadRequest(f"`{where}` cannot be stored: Number out of range")
+        raise BadRequest(f"`{where}` holds a number beyond 1.8e308 (double precision){_WAY_ON}")
     long = [each.lstrip(b"-") for each in numbers if len(each) > MAX_DIGITS]
     if any(len(each) > MAX_DIGITS and each.isdigit() for each in long):
-        raise BadRequest(f"`{where}` holds an integer of more than {MAX_DIGITS} digits")
+        raise BadRequest(f"`{where}` holds an integer of more than {MAX_DIGITS} digits{_WAY_ON}")
 
 
 def _nested(structure: bytes, depth: int, max_depth: int, where: str) -> int:

@@ -102,6 +102,24 @@ class TestOneCommand:
         assert ended.stderr.startswith("BAD_REQUEST: ")
 
     @pytest.mark.parametrize(
+        ("number", "says"),
+        [
+            ("1e400", "`value` holds a number beyond 1.8e308 (double precision)"),
+            ("-1e400", "`value` holds a number beyond 1.8e308 (double precision)"),
+            ("1" * 4001, "`value` holds an integer of more than 4000 digits"),
+        ],
+        ids=["large", "small", "long"],
+    )
+    def test_a_number_beyond_its_bounds_is_refused_with_the_bound_and_stored_as_text(
+        self, server: Server, number: str, says: str
+    ) -> None:
+        said = kv(server.port, "SET", "k", number).stderr
+        advice = "store it as a string; --string stores a VALUE as text"
+        assert said == f"BAD_REQUEST: {says}; {advice}\n"
+        assert kv(server.port, "SET", "k", number, "--string").stdout == "true\n"
+        assert kv(server.port, "GET", "k", "--raw").stdout == f"{number}\n"
+
+    @pytest.mark.parametrize(
         "typed",
         [
             ["GET"],

@@ -165,7 +165,7 @@ def test_a_typed_command_is_run_and_its_result_shown(shell: Terminal) -> None:
         ('SET user {"name": "Ada"}', "true"),
         ("get user", '{"name": "Ada"}'),
         ("get nobody", "(nothing there)"),
-        ("SET n 1e999", "BAD_REQUEST: `value` cannot be stored: Number out of range"),
+        ("SET n 1e999", "BAD_REQUEST: `value` holds a number beyond 1.8e308"),
         ("GTE n", "No such command 'GTE'; the closest is GET."),
         ("publish c hi", "publish/subscribe is there"),
         ("select 1", "kv sees database 0; Redis clients"),

@@ -139,9 +139,10 @@ _ADVICE = {
     "Redis, a server's --store-tls-ca that of its engine)",
     "the server closed the connection": "; if it speaks TLS, the address is kvs://",
     "it begins with '\\x15\\x03": "; it speaks TLS: the address is kvs://",
+    "; store it as a string": "; --string stores a VALUE as text",
     "the reply is not of this protocol": "; is kv-server what listens there?",
 }
-"""By a part of what the network says; the first that is in it counts."""
+"""By a part of what the network or the server says; the first that is in it counts."""
 
 
 def show(result: object, style: Style) -> None:
