@@ -34,7 +34,7 @@ MAX_PATH_BYTES = 107
 
 _FORMS = (
     f"an address is kv://[:password@]host[:port], kvs://... for TLS, "
-    f"or {UNIX_SCHEME}://[:password@]/path; an IPv6 host stands in brackets, kv://[::1]:7379"
+    f"or {UNIX_SCHEME}://[:password@]/path"
 )
 _URL = re.compile(
     r"(?P<scheme>[a-z+]+)://(?:(?P<user>[^:@/?#\[\]]*)(?::(?P<password>[^@/?#\[\]]*))?@)?"
@@ -104,7 +104,7 @@ def parse_host(text: str) -> str:
 def parse_place_in_url(text: str) -> Place:
     """As `parse_place`, but that every IPv6 address stands in brackets."""
     if not text.startswith("[") and text.count(":") > 1:
-        raise ValueError("an IPv6 address stands in brackets")
+        raise ValueError("an IPv6 address stands in brackets, [::1]:7379")
     return parse_place(text)
 
 
@@ -138,8 +138,14 @@ def parts_of(url: str) -> Dict[str, Any]:
             "tls": False,
         }
     else:
+        where, _, path = rest.partition("/")
+        if where and path:
+            raise ValueError(
+                f"no path follows host and port, nor a database: {scheme}:// is database 0, and "
+                "Redis clients select others"
+            )
         try:
-            place = parse_place_in_url(rest[:-1] if rest.endswith("/") else rest)
+            place = parse_place_in_url(where)
         except ValueError as error:
             raise ValueError(f"{error}; {_FORMS}") from None
         settings = {**place._asdict(), "unix_path": None, "tls": SCHEMES[scheme]}

@@ -38,8 +38,7 @@ DEFAULT_PREFIX = "kv:"
 
 _FORMS = (
     "an engine is redis://[[user]:password@]host[:port][/database][?prefix=kv:], rediss://... for "
-    "TLS, or redis-cluster://host[:port],host[:port]; valkey:// and so on mean the same; an IPv6 "
-    "host stands in brackets"
+    "TLS, or redis-cluster://host[:port],host[:port]; valkey:// and so on mean the same"
 )
 _URL = re.compile(
     r"(?P<scheme>[a-z-]+)://(?:(?P<user>[^:@/?#\[\]]*)(?::(?P<password>[^@/?#\[\]]*))?@)?"

@@ -229,6 +229,13 @@ class TestNumbers:
         assert "request_timeout in " in message
         assert "--request-timeout" in message
 
+    @pytest.mark.parametrize("program", [SERVER, CLIENT])
+    def test_a_flag_in_the_environment_is_true_or_false(
+        self, sources: Sources, program: Program
+    ) -> None:
+        message = sources.refusal(program, KV_TLS="maybe")
+        assert message == "Invalid value for KV_TLS (--tls): 'maybe' is not true or false"
+
     @pytest.mark.parametrize("entry", ["7379.5", "true", '"high"', "0x1_0000"])
     def test_a_port_in_a_file_is_a_whole_number(self, sources: Sources, entry: str) -> None:
         assert "port in " in sources.refusal(SERVER, file=f"port = {entry}")
@@ -394,6 +401,10 @@ class TestClientAddress:
     ) -> None:
         message = sources.refusal(CLIENT, *typed, **more)
         assert all(name in message for name in named)
+
+    def test_an_address_with_tls_and_no_tls_contradict_each_other(self, sources: Sources) -> None:
+        message = sources.refusal(CLIENT, "--url", "kvs://h", "--no-tls")
+        assert message.startswith("'--url' is an address with TLS, which '--no-tls' turns off")
 
     @pytest.mark.parametrize("option", ["--tls-ca", "--tls-cert", "--tls-server-name"])
     @pytest.mark.parametrize("address", [[], ["--url", A], ["--url", UNIX], ["--host", "h"]])

@@ -100,6 +100,19 @@ class _Listen(Parsed):
 LISTEN = _Listen("address", ListenAddress.parse, "{value!r:.100}: {error}")
 
 
+class TrueOrFalse(click.types.BoolParamType):
+    """What click takes for a boolean; its own error lists that, an empty text first."""
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> bool:
+        """Whether a text stands for true."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r:.100} is not true or false", param, ctx)
+
+
 class Names(ParamType):
     """Names separated by commas, each one of those that are `known`, or of a pattern."""
 

@@ -84,7 +84,9 @@ def _client_tls(url: Given, tls: Given) -> bool:
             "say kvs://, or --no-tls"
         )
     if tls.rank == url.rank and not tls.value and url.value["tls"]:
-        raise _contradiction(url, tls)
+        raise click.UsageError(
+            f"{url.origin} is an address with TLS, which {tls.origin} turns off; leave one out"
+        )
     return bool(url.value["tls"])
 
 

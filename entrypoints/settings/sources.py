@@ -33,7 +33,7 @@ from click.core import ParameterSource
 
 from application.limits import Limits
 from entrypoints.settings.checks import refuse_byte_order_mark
-from entrypoints.settings.kinds import FILE, Number
+from entrypoints.settings.kinds import FILE, Number, TrueOrFalse
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -106,6 +106,8 @@ class Setting(click.Option):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if self.is_flag:
+            self.type = TrueOrFalse()
         self.part_of = part_of
         self.may_be_empty = may_be_empty
 

@@ -240,6 +240,23 @@ def test_a_bad_address_is_refused_without_the_password_in_the_message(kind: Any,
     assert "sesame" not in told
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("kv://h:7379/3", "no path follows host and port, nor a database: kv:// is database 0"),
+        ("kvs://:secret@[::1]/3", "no path follows host and port, nor a database: kvs:// is"),
+        ("kv:///run/kv.sock", "kv+unix://[:password@]/path"),
+        ("kv://::1", "an IPv6 address stands in brackets, [::1]:7379; an address is kv://"),
+        ("kv://h:x", "an IPv6 address stands in brackets, [::1]:7379; an address is kv://"),
+        ("redis://::1", "an IPv6 address stands in brackets, [::1]:7379; an engine is redis://"),
+    ],
+)
+def test_a_bad_address_is_refused_with_what_is_right_once(url: str, says: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(says)) as refusal:
+        Client(url)
+    assert str(refusal.value).count("in brackets") <= 1
+
+
 @pytest.mark.parametrize("password", ["open\uff1asesame", "op\u00e9n", "open sesame", "%E2%98%83"])
 def test_a_password_may_have_any_character_but_those_that_end_it(password: str) -> None:
     assert parts_of(f"kv://:{password}@h")["password"] == unquote(password)
