@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Callable, Coroutine, Generic, List, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Generic, List, NoReturn, TypeVar, Union
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -64,7 +64,16 @@ def shortened(error: KvError) -> KvError:
     return error.with_traceback(None)
 
 
-class BlockingSender:
+class _OfThisProcess:
+    """What has connections, or a store, in this process."""
+
+    def __getstate__(self) -> NoReturn:
+        """Refuse to be pickled or copied; Python would name a part that cannot be."""
+        name = type(self).__name__
+        raise TypeError(f"cannot pickle or copy {name!r}: each process makes its own")
+
+
+class BlockingSender(_OfThisProcess):
     """Sends a request and waits for its result."""
 
     _runtime: Any
@@ -78,7 +87,7 @@ class BlockingSender:
         raise NotImplementedError
 
 
-class AwaitedSender:
+class AwaitedSender(_OfThisProcess):
     """Sends a request; its result is awaited."""
 
     _runtime: Any

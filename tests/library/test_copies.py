@@ -7,7 +7,7 @@ import pickle
 from typing import Any, Callable, Dict, Type
 
 import pytest
-from kvjson import Client, KvError, Limits, NotOfType, Page
+from kvjson import AsyncClient, Client, KvError, Limits, NotOfType, Page
 
 from domain import errors
 from entrypoints import library
@@ -51,6 +51,17 @@ def test_the_value_of_another_type_is_copied_with_its_error(copied: Copied) -> N
     other = copied(refusal.value)
     assert other.value == {"name": b"\x00", "n": [1, 2.5, None]}
     assert str(other) == str(refusal.value)
+
+
+@copies
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_is_not_copied_and_says_what_to_do_instead(kind: Any, copied: Copied) -> None:
+    says = f"^cannot pickle or copy '{kind.__name__}': each process makes its own$"
+    for client in (kind(), kind.local()):
+        with pytest.raises(TypeError, match=says):
+            copied(client)
+    with pytest.raises(TypeError, match=says):
+        pickle.dumps(kind().lock("a lock has its client"))
 
 
 @copies
