@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
@@ -218,6 +219,27 @@ class TestHowAResultIsPrinted:
         assert kv(server.port, "get", "text", "-r").stdout == 'a\n"b"\n'
         assert kv(server.port, "-r", "get", "document").stdout == '{"a":"b"}\n'
 
+    @pytest.mark.parametrize("data", [b"", b"\xff\xfe\r\n", bytes(range(256))], ids=repr)
+    def test_raw_writes_bytes_as_they_are(
+        self, server: Server, tmp_path: Path, data: bytes
+    ) -> None:
+        path = tmp_path / "bytes.json"
+        payload = base64.b64encode(data).decode()
+        path.write_text(json.dumps({"$binary": {"base64": payload, "subType": "00"}}))
+        kv(server.port, "set", "bytes", f"@{path}")
+        ended = subprocess.run(
+            [
+                *(sys.executable, "-m", "entrypoints.client", "--port", str(server.port)),
+                *("--raw", "get", "bytes"),
+            ],
+            capture_output=True,
+            cwd=ROOT,
+            env=environment(),
+            timeout=TIMEOUT,
+        )
+        assert (ended.stdout, ended.stderr) == (data, b"")
+        assert kv(server.port, "get", "bytes").stdout.startswith('{"$binary"')
+
     @pytest.mark.parametrize("typed", ["-re get no", "get no -re", "get -er no", "get -rej no"])
     def test_flags_of_one_letter_are_typed_together(self, server: Server, typed: str) -> None:
         ended = kv(server.port, *typed.split())
@@ -428,7 +450,7 @@ class TestValues:
             (b"\xff\xfe1\0", "UTF-16"),
             (b"\xfe\xff\x001", "UTF-16"),
             (b"\xff\xfe\0\x001\0\0\0", "UTF-32"),
-            (b"abc\xff", "not UTF-8"),
+            (b"abc\xff", 'not UTF-8; bytes are stored as {"$binary":{"base64":'),
             (b'{"a":1', "looks like JSON"),
             (None, "No such file"),
         ],

@@ -677,6 +677,10 @@ def test_a_stored_value_cannot_send_control_codes_to_the_terminal(shell: Termina
         shell.wait_for(f'"{shown}"')
         shell.enter("GET k --raw")
         shell.wait_for(shown)
+    shell.enter('SET k {"$binary":{"base64":"QRtbMkr/","subType":"00"}}')
+    shell.wait_for("true")
+    shell.enter("GET k --raw")
+    shell.wait_for("A\\u001b[2J\\xff")
 
 
 def test_raw_output_on_a_terminal_is_the_stored_text(server: Server, tmp_path: Path) -> None:

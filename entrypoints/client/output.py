@@ -17,6 +17,7 @@ import click
 import msgspec
 from msgspec import UNSET
 
+from application.byte_values import to_bytes
 from application.json_text import raw
 from domain.errors import KvError, TimedOut, Unauthenticated, Unavailable
 from entrypoints.streams import styled, write
@@ -51,7 +52,7 @@ class Style(NamedTuple):
     as_json: bool = False
     """Compact, on a terminal too."""
     raw: bool = False
-    """A string without its quotes."""
+    """A string without its quotes, and a `$binary` as its bytes."""
     exit_status: bool = False
     """End with `NOTHING_THERE` when there is nothing, or a condition does not hold."""
     at_prompt: bool = False
@@ -62,7 +63,11 @@ def style_options() -> List[click.Option]:
     """Options that say how a result is printed, for the program and for each command."""
     return [
         _style_option("as_json", ["--json", "-j"], "Print compact JSON, on a terminal too."),
-        _style_option("raw", ["--raw", "-r"], "Print a string without quotes and escapes."),
+        _style_option(
+            "raw",
+            ["--raw", "-r"],
+            "Print a string without quotes and escapes, and bytes as they are.",
+        ),
         _style_option(
             "exit_status",
             ["--exit-status", "-e"],
@@ -159,8 +164,9 @@ def _show(result: object, style: Style) -> None:
     if type(result) is list:
         result = [_InBatch(True, raw(each)) for each in result]
     text = msgspec.json.encode(raw(result))
-    if style.raw and text.startswith(b'"'):
-        _show_raw(msgspec.json.decode(text))
+    data = to_bytes(text) if style.raw else text
+    if data is not text:
+        _show_raw(data, ends_line=text.startswith(b'"'))
     elif style.as_json or not sys.stdout.isatty():
         click.echo(text)
     else:
@@ -195,11 +201,12 @@ def page(lines: Iterable[str]) -> None:
     click.echo_via_pager(chain(first[:1], rest), color=True)
 
 
-def _show_raw(text: str) -> None:
+def _show_raw(data: bytes, ends_line: bool) -> None:
+    """Print the bytes of a string, whose line ends, or of a `$binary`, which is a file's."""
     if sys.stdout.isatty():
-        write(text.translate(_CONTROLS_IN_TEXT))
+        write(data.decode("utf-8", "backslashreplace").translate(_CONTROLS_IN_TEXT))
     else:
-        click.echo(text.encode())
+        click.echo(data, nl=ends_line)
 
 
 def _lay_out(text: bytes, at_prompt: bool) -> None:

@@ -219,12 +219,15 @@ def _standard_input(ctx: Optional[click.Context]) -> bytes:
 _READ = "entrypoints.client.values.read"
 
 
+_BYTES = '; bytes are stored as {"$binary":{"base64":"...","subType":"00"}}'
+
+
 def _content(data: bytes, source: str) -> bytes:
     if len(data) > MAX_INPUT_BYTES:
         raise ValueError(f"{source} is longer than {MAX_INPUT_BYTES >> 20:,} MiB")
     data = without_mark(data, source)
     if not is_utf8(data.decode("utf-8", "surrogateescape")):
-        raise ValueError(f"{source} is not UTF-8")
+        raise ValueError(f"{source} is not UTF-8{_BYTES}")
     for line_end in (b"\r\n", b"\n"):
         if data.endswith(line_end):
             return data[: -len(line_end)]
