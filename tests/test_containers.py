@@ -271,5 +271,5 @@ def test_a_conversation_is_made_for_each_connection_and_one_store_for_all() -> N
 
 
 def test_protocols_are_counted_by_the_names_that_their_option_has() -> None:
-    names = [JsonLinesCodec.protocol, RespCodec.protocol, HttpCodec.protocol]
+    names = [JsonLinesCodec.protocol, HttpCodec.protocol, RespCodec.protocol]
     assert names == [*PROTOCOLS]

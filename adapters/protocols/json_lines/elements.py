@@ -13,11 +13,13 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from application.json_text import UNREADABLE
 from application.limits import Limits
+from application.service import LONG_BYTES
 from domain.errors import TooLarge
 
-LONG_LINE = 256 * 1024
+LONG_LINE = LONG_BYTES
 """Bytes up to which a line is decoded without a count, which takes a nanosecond for each: what
-becomes of it is some megabytes at the most, and is freed before anything else is decoded."""
+becomes of it is some megabytes at the most, and is freed before anything else is decoded. No longer
+one is read by itself."""
 
 
 def check_elements(line: bytes, limits: Limits) -> None:

@@ -138,7 +138,7 @@ class RespCodec(Reader, Codec):
 
     def decode_one(self, data: bytes) -> Optional[Command[Any]]:
         length = len(data)
-        if self.buffered or (length >= MAX_ONE and data.find(NEXT) >= 0):
+        if self.buffered or (length >= MAX_ONE and (length > FEW_BYTES or data.find(NEXT) >= 0)):
             return None
         version = self.usual
         if version is None:
@@ -165,7 +165,7 @@ class RespCodec(Reader, Codec):
     def _only_command(self, data: bytes) -> Optional[Command[Any]]:
         """Any usual command that leaves the session as it is. What is to be refused is left to
         `decode`."""
-        if len(data) > FEW_BYTES or not self._session.is_plain:
+        if not self._session.is_plain:
             return None
         arguments = only_request(data)
         if arguments is None:
