@@ -22,6 +22,7 @@ from adapters.gevent_tcp.connection import Connection
 from adapters.gevent_tcp.greenlet_connection import GreenletConnection
 from adapters.gevent_tcp.housekeeper import GeventHousekeeper
 from adapters.gevent_tcp.listeners import BACKLOG
+from adapters.gevent_tcp.turns import Turns
 from application.commands import Get, MSet, Ping, Set
 from application.conversation import Conversation
 from application.ports import Received
@@ -153,6 +154,28 @@ def test_requests_of_a_client_that_does_not_read_wait_and_others_are_served() ->
             received = 0
             while received < 500 * 100_000:
                 received += len(rude.recv(1 << 20))
+
+
+@pytest.mark.parametrize("connection", [Connection, GreenletConnection])
+def test_one_that_waited_for_a_turn_waits_for_no_other_to_be_read(
+    connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all who wait are read before any is answered, again and again."""
+    waits: List[bool] = []
+    add = Turns.add
+
+    def noted(turns: Turns, step: Callable[[], None], may_be_long: bool) -> None:
+        waits.append(may_be_long)
+        add(turns, step, may_be_long)
+
+    monkeypatch.setattr(Turns, "add", noted)
+    monkeypatch.setattr(Turns, "has_time", lambda turns: False)
+    container = server_container()
+    container.connection.override(connection)
+    with served(container) as client:
+        for _ in range(4):
+            assert client.execute(Set("k", Raw(b'"%b"' % (b"x" * 8_000))))
+        assert waits[-3:] == [True] * 3
 
 
 class StuckStore(ModelStore):

@@ -178,9 +178,14 @@ class Connection:
         elif not self._unsent:
             self._is_busy = False
             self.serve()
-            if self._phase is Phase.ENDING and not self._is_busy:
-                self._at_eof = True  # what comes from now on has not arrived in time
-                self._update()
+            if self._phase is Phase.ENDING:
+                self._look_for_end()
+
+    def _look_for_end(self) -> None:
+        """Whatever comes once all was read has not arrived in time."""
+        if not self._is_busy and self.conversation.wants is not Wants.TURN:
+            self._at_eof = True
+            self._update()
 
     def _advance(self) -> None:
         if not self._unsent and self._phase is not Phase.CLOSED:
@@ -285,7 +290,6 @@ class Connection:
         elif wants is Wants.END:
             self._hang_up()
         elif wants is Wants.TURN or self._is_woken:
-            self._is_busy = True
             self._queue()
         elif wants is Wants.WAKE:
             if self._phase is not Phase.SERVING:
