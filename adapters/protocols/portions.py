@@ -7,8 +7,8 @@ from typing import Iterable, Iterator, List
 BLOCK_BYTES = 16 * 1024
 """Bytes of input in which requests are looked for at once."""
 
-WINDOW = 64
-"""Requests that are cut at once, at the most."""
+WINDOW = 128
+"""Requests that are cut at once, at the most: a pipeline of 100 is one run."""
 
 PIECE_BYTES = 256 * 1024
 """Bytes of a long reply that are made and sent at once, about."""
