@@ -242,7 +242,8 @@ class Codec(Protocol):
     """How many bytes it holds of requests that it has not returned yet."""
 
     longest: int
-    """The bytes of the longest of the requests that `decode` returned last, at the most."""
+    """The bytes of the longest of the requests that `decode` or `decode_one` returned last, at the
+    most."""
 
     is_listening: bool = False
     """See `Conversation`."""

@@ -1017,6 +1017,8 @@ def test_the_first_bytes_of_http_are_a_method_and_a_target() -> None:
         (b"PROPFIND * HTTP/1.0\r\n\r\n", b"HTTP/1.1 501 "),
         (b"UNLINK /v1/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 501 "),
         (b"LINK /" + b"x" * 1000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 501 "),
+        (b"PUT x HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 404 "),
+        (b"GET *\r\n", b"$-1"),
         (b"SET /a /b\r\n", b"+OK"),
         (b"SET /a HTTP\r\n", b"+OK"),
         (b"SET a HTTP/1.1\r\n", b"+OK"),

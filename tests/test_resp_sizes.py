@@ -84,3 +84,14 @@ def test_very_many_short_requests_behind_a_long_one_take_turns() -> None:
     first = client.receive(gets)
     assert 0 < first.count(b"$-1\r\n") < 2001
     assert first + finish(client) == b"$-1\r\n" * 2001
+
+
+@pytest.mark.parametrize("command", [b"GET", b"SET"])
+def test_a_key_over_a_small_bound_is_refused_though_a_short_request_came_before(
+    command: bytes,
+) -> None:
+    talk = conversation(server_container(max_key_bytes=50))
+    assert answer(talk, [b"PING\r\n"]) == b"+PONG\r\n"
+    value = [b"v"] if command == b"SET" else []
+    told = answer(talk, [request(command, b"k" * 90, *value)])
+    assert told == b"-ERR a key is over 50 bytes (max_key_bytes)\r\n"

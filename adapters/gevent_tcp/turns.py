@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Callable, Deque
 
 QUEUED_SECONDS = 0.005
-IMMEDIATE_SECONDS = 0.02
+IMMEDIATE_SECONDS = 0.01
 
 _LAST = -2
 """Of libev's priorities, the one that comes after all others."""

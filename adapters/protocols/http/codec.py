@@ -260,10 +260,12 @@ def _final(response: Response) -> Settled:
 
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_TARGET = rb"(?:[/*]|(?i:https?://))"
-_KNOWN = re.compile(rb"(?:%b) %b" % ("|".join(METHODS).encode(), _TARGET))
+_METHOD, _TARGET = "|".join(METHODS).encode(), rb"(?:/|(?i:https?://))"
+_KNOWN = re.compile(rb"OPTIONS \*|(?:%b) %b" % (_METHOD, _TARGET))
 _TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]{1,32}"
-_REQUEST_LINE = re.compile(rb"(?:%b %b|CONNECT )[!-~]* HTTP/[0-9]" % (_TOKEN, _TARGET))
+_REQUEST_LINE = re.compile(
+    rb"(?:%b (?:\*|%b)|(?:%b|CONNECT) )[!-~]* HTTP/[0-9]" % (_TOKEN, _TARGET, _METHOD)
+)
 _PARTIAL_LINE = re.compile(_TOKEN + rb"(?: (?:/[!-~]*|[!-~]{0,64})(?: [HTP]*/?)?)?")
 
 

@@ -140,6 +140,7 @@ class RespCodec(Reader, Codec):
         length = len(data)
         if self.buffered or (length >= MAX_ONE and (length > FEW_BYTES or data.find(NEXT) >= 0)):
             return None
+        self.longest = length
         version = self.usual
         if version is None:
             return self._only_command(data)
@@ -177,7 +178,6 @@ class RespCodec(Reader, Codec):
             request = request_of(self._session, entry, arguments)
         except (KvError, UnicodeDecodeError):
             return None
-        self.longest = len(data)
         return None if isinstance(request, Settled) else request
 
     def decode_each(
