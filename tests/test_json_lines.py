@@ -310,6 +310,27 @@ def test_a_line_of_just_the_bound_is_accepted_in_any_pieces() -> None:
     assert replies(answer(_session(), [over])) == ["TOO_LARGE"]
 
 
+def test_what_stands_before_a_line_over_the_bound_is_answered_however_it_arrives() -> None:
+    ping = b'{"type":"PING"}\n'
+    lines = [
+        ping,
+        b'{"type":"NO"}\n',
+        ping,
+        b"\n",
+        b'{"type":"GET"}\n',
+        ping,
+        b"x" * 1001 + b"\n",
+        ping,
+    ]
+    limits = Limits(max_request_bytes=1000, max_reply_bytes=2000)
+    apart = replies(answer(new_session(limits), lines))
+    assert len(apart) == 6
+    assert apart[-1] == "TOO_LARGE"
+    for cut in range(1, len(b"".join(lines))):
+        together = b"".join(lines)
+        assert replies(answer(new_session(limits), [together[:cut], together[cut:]])) == apart
+
+
 def test_a_long_line_alone_is_told_as_it_is_among_others() -> None:
     ping = b'{"type":"PING"}\n'
     for line in (b" " * 100_000, b'{"type":"PING"} %b}' % (b" " * 100_000), b"\xff" * 100_000):

@@ -112,10 +112,15 @@ class Lines:
         return lines
 
     def _check(self, lines: List[bytes]) -> None:
-        for index, line in enumerate(lines):
-            if len(line) > self._max_bytes:
-                del lines[index:]
-                self._overflow()
+        """Leaves a line that is too long until it is the next one."""
+        fit = next((at for at, line in enumerate(lines) if len(line) > self._max_bytes), None)
+        if fit is None:
+            return
+        if fit:
+            self.step_back(lines[fit:])
+        else:
+            self._overflow()
+        del lines[fit:]
 
     def _overflow(self) -> None:
         self.close()
