@@ -18,9 +18,9 @@ from typing import IO, Any, Iterator, NoReturn, Optional, Tuple, Union
 
 import click
 
-INTERRUPTED, TERMINATED, PIPE_CLOSED = (
-    128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
-)
+from entrypoints.starting import INTERRUPTED
+
+TERMINATED, PIPE_CLOSED = 128 + signal.SIGTERM, 128 + signal.SIGPIPE
 """Exit codes, as those of a program that the signal ended."""
 
 _STREAMS = (

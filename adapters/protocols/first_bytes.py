@@ -35,13 +35,13 @@ class FirstBytes(Protocols):
     def codec_for(self, first: bytes) -> Optional[Codec]:
         told = [(each.begins(first[:MAX_FIRST_BYTES]), each) for each in self._protocols]
         possible = [(begins, protocol) for begins, protocol in told if begins is not False]
+        if not possible:
+            raise BadJson(ONE_OBJECT)
         if len(first) > MAX_FIRST_BYTES:
             possible.sort(key=lambda each: each[0] is None)
-        begins, protocol = possible[0] if possible else (False, None)
-        if begins is None and len(first) <= MAX_FIRST_BYTES:
+        elif possible[0][0] is None:
             return None
-        if protocol is None:
-            raise BadJson(ONE_OBJECT)
+        _, protocol = possible[0]
         codec = protocol.new_codec()
         if not protocol.is_served:
             raise BadJson(f"this server does not speak {codec.protocol} (--protocols)")

@@ -16,6 +16,7 @@ from entrypoints.client.table import CommandTable
 from entrypoints.client.tools import TOOLS
 from entrypoints.client.values import VALUE_RULE
 from entrypoints.settings.sources import CONTEXT
+from entrypoints.starting import INTERRUPTED
 from entrypoints.version import PACKAGE
 
 _HELP = f"""Run one COMMAND on a server, or type commands at a prompt, or pipe them in, one a line;
@@ -28,7 +29,7 @@ connection is also a variable (KV_PORT=5000; the password is KV_PASSWORD) and an
 that --config names; the command line wins over the environment, and that over the file.
 
 Exit codes: 0 done, 1 refused by the server, 2 not understood, or a setting or its file cannot be
-used, 3 no connection, {NOTHING_THERE} nothing there (with --exit-status), {streams.INTERRUPTED}
+used, 3 no connection, {NOTHING_THERE} nothing there (with --exit-status), {INTERRUPTED}
 ended by Ctrl-C. Of several commands in a pipe, 3 counts before 2, 1 and {NOTHING_THERE}, in this
 order.
 """

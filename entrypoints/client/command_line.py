@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 from typing import (
+    AbstractSet,
+    Collection,
     List,
     NoReturn,
     Optional,
@@ -53,7 +55,6 @@ class CommandLine(click.Command):
         words: List[str] = []
         left = iter(args)
         for word in left:
-            name, given, _ = word.partition("=")
             if word == "--":
                 words += left
             elif word in flags and not flags[word]:
@@ -62,11 +63,7 @@ class CommandLine(click.Command):
                     options += [word, following]
                 elif not ctx.resilient_parsing:
                     raise click.BadOptionUsage(word, f"Option {word!r} needs a value.", ctx)
-            elif (
-                word in flags
-                or (given and name.startswith("--") and name in flags)
-                or (word[:1] == "-" and word[1:] and letters.issuperset(word[1:]))
-            ):
+            elif word in flags or _has_value(word, flags) or _is_letters(word, letters):
                 options.append(word)
             else:
                 words.append(word)
@@ -125,3 +122,14 @@ def _metavar(option: click.Option) -> str:
     if isinstance(option.type, click.Choice):
         return "|".join(map(str, option.type.choices))
     return option.metavar or option.type.name.upper()
+
+
+def _has_value(word: str, flags: Collection[str]) -> bool:
+    """Whether a word is the long name of an option and its value, `--name=value`."""
+    name, given, _ = word.partition("=")
+    return bool(given) and name.startswith("--") and name in flags
+
+
+def _is_letters(word: str, letters: AbstractSet[str]) -> bool:
+    """Whether a word is the letters of several flags, `-rj`."""
+    return word[:1] == "-" and word[1:] != "" and letters >= set(word[1:])

@@ -228,21 +228,18 @@ def opened(site: Site, head: Head) -> Union[Exchange, Response]:
     if method not in METHODS:
         allowed = [("Allow", ALL_METHODS)]
         return problem(501, f"there is no method {method[:20]!r}", headers=allowed)
-    reads = _READS if path in site.files else ()
-    if method in reads:
+    if method in _READS and path in site.files:
         return _page(site.files[path], head)
     routes = _OF_A_KEY if path.startswith(_KEY) else _ROUTES.get(path)
-    known = [*reads, *(routes or ())]
-    methods = ", ".join([*known, "OPTIONS"]) if known else ALL_METHODS
     if method == "OPTIONS":
-        return site.access.preflight(head, methods)
+        return site.access.preflight(head, _methods_at(site, path, routes or {}))
     if routes is None:
         if head.bearer is not None and method in ("GET", "POST") and not path.startswith("/v1/"):
             return _rest(rest.IN_PATH)(site, head)
         return problem(404, f"there is nothing at {path[:100]!r}", "NOT_FOUND")
     route = routes.get(method)
     if route is None:
-        allowed = [("Allow", methods)]
+        allowed = [("Allow", _methods_at(site, path, routes))]
         return problem(405, f"{path[:100]!r} has no {method[:20]}", headers=allowed)
     if route.takes and head.media_type not in route.takes:
         takes = ", ".join(route.takes)
@@ -250,6 +247,13 @@ def opened(site: Site, head: Head) -> Union[Exchange, Response]:
         return problem(415, f"the content type is one of: {takes}", headers=[(name, takes)])
     refused = _refused_body(head) if route.has_body else None
     return refused or route.open(site, head)
+
+
+def _methods_at(site: Site, path: str, routes: Dict[str, Route]) -> str:
+    """The methods of what is at a path; all of them where that is not known."""
+    reads = _READS if path in site.files else ()
+    known = [*reads, *routes]
+    return ", ".join([*known, "OPTIONS"]) if known else ALL_METHODS
 
 
 def _refused_body(head: Head) -> Optional[Response]:

@@ -28,7 +28,8 @@ from entrypoints.client.output import Style, chosen_style, failure, style_option
 from entrypoints.client.target import Target
 from entrypoints.settings.kinds import COUNT, Number
 from entrypoints.settings.ranges import Range
-from entrypoints.streams import INTERRUPTED, can_show
+from entrypoints.starting import INTERRUPTED
+from entrypoints.streams import can_show
 from entrypoints.wording import counted
 
 PREFIX, KEYS, TTL = "kv-bench:", 1000, 600.0

@@ -9,7 +9,7 @@ import click
 
 from domain.errors import KvError
 from entrypoints.client.output import failure
-from entrypoints.streams import INTERRUPTED
+from entrypoints.starting import INTERRUPTED
 
 
 @contextlib.contextmanager
