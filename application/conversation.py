@@ -13,7 +13,7 @@ from typing import AbstractSet, Any, Dict, Generator, List, Optional, Sequence, 
 
 from msgspec import UNSET
 
-from application.commands import Auth, Command, Results, name_of
+from application.commands import Auth, Command, name_of
 from application.commands.columns import kind_of
 from application.gate import Gate
 from application.ports import (
@@ -135,22 +135,41 @@ class Conversation:
     def receive(self, data: bytes, decoded: Received = UNSET) -> bytes:
         if self.codec is None:
             return self._receive_early(data)
-        request: Any = decoded
-        if request is UNSET:
+        request: Any
+        if decoded is UNSET:
             is_short = len(data) <= self._service.quick_bytes
             request = self._codec.decode_one(data) if is_short else None
+        elif len(decoded) == 1:
+            request = decoded[0]
+        else:
+            return self._receive_requests(decoded)  # type: ignore[arg-type]  # no bytes
         if type(request) in self._plain and request.is_quick:
             try:
                 outcome = self._execute(request)
             except Exception as error:  # noqa: BLE001 - the outermost edge: a bug is answered too
-                request = self.reply(request, error)
+                request = self._reply_to(request, error)
             else:
-                request = self.reply(request, outcome)
+                request = self._reply_to(request, outcome)
             if isinstance(request, bytes):
                 return request
         return self._receive_more(data, request)
 
-    def reply(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
+    def reply(
+        self, commands: Sequence[Command[Any]], outcomes: Sequence[object]
+    ) -> Union[bytes, Sequence[Settled]]:
+        if len(commands) == 1:
+            reply = self._reply_to(commands[0], outcomes[0])
+            return reply if isinstance(reply, bytes) else [reply]
+        self._counts[type(commands[0])] += sum(not isinstance(each, Exception) for each in outcomes)
+        if sum(len(each) for each in outcomes if type(each) is bytes) > TURN_BYTES:
+            return [Settled(command.id, outcome) for command, outcome in zip(commands, outcomes)]
+        try:
+            return self._codec.encode(commands, [*map(self._told, commands, outcomes)])
+        except Exception as error:  # noqa: BLE001 - here, too
+            return self._codec.encode(commands, [self._refused(each, error) for each in commands])
+
+    def _reply_to(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
+        """`reply` to a single command."""
         if isinstance(outcome, Exception):
             outcome = self._refused(command, outcome)
         else:
@@ -192,20 +211,27 @@ class Conversation:
             request = codec.decode_one(data) if self._link.has_time() else None
         if isinstance(request, Command) and request.is_quick:
             return self._answer_one(request)
-        if request is None and len(data) + codec.buffered > service.quick_bytes:
-            self._unread = data
-        else:
-            window = codec.decode(data) if request is None else [request]
-            replies = b"" if codec.has_more else self._answer_run(window, spent=0)
-            if replies:
-                self._link.account.buffer(codec.buffered)
-                return replies
-            self._requests = self._requests or [*window]
-        has_time = not self.may_take_long or self._link.has_time()
-        return self.advance() if has_time else self._put_off()
+        if request is not None:
+            return self._receive_requests([request])
+        if len(data) + codec.buffered <= service.quick_bytes:
+            return self._receive_requests(codec.decode(data))
+        self._unread = data
+        return self._begin()
 
-    def _put_off(self) -> bytes:
-        """Leaves what arrived for later, since it may take long."""
+    def _receive_requests(self, window: Sequence[Request]) -> bytes:
+        """Takes requests that were decoded."""
+        codec = self._codec
+        replies = b"" if codec.has_more else self._answer_run(window)
+        if replies:
+            self._link.account.buffer(codec.buffered)
+            return replies
+        self._requests = self._requests or [*window]
+        return self._begin()
+
+    def _begin(self) -> bytes:
+        """Takes a turn at once, unless it may take long: then what arrived is left for later."""
+        if not self.may_take_long or self._link.has_time():
+            return self.advance()
         self.wants = Wants.TURN
         self._link.account.buffer(self._codec.buffered + len(self._unread))
         return b""
@@ -313,7 +339,7 @@ class Conversation:
         """Executes what was decoded. It wants no `INPUT` when it stops before the end."""
         if self.codec is None:
             return self._answer_early()
-        replies = self._answer_run(self._requests, self._turn.size)
+        replies = self._answer_run(self._requests)
         if replies:
             self._turn.size += len(replies)
             return replies
@@ -329,19 +355,26 @@ class Conversation:
             return self._codec.encode_one(command, self._refused(command, error))
         return outcome if isinstance(outcome, _Reply) else b""
 
-    def _answer_run(self, window: Sequence[Request], spent: int) -> bytes:
+    def _answer_run(self, window: Sequence[Request]) -> bytes:
         """The shortest way for requests of one kind that need no closer look: they are executed at
-        once. Returns nothing when they are to be dealt with one by one, or their replies, since the
-        turn has `spent` its bytes with them."""
-        if len(window) < 2 or self._codec.longest > self._service.harmless_bytes:
+        once. Returns their replies, or nothing when they are to be dealt with one by one."""
+        kind = kind_of(window) if len(window) > 1 else None
+        if kind not in self._plain or self._codec.longest > self._service.harmless_bytes:
             return b""
-        run = self._execute_run(window)
+        try:
+            run = self._executor.execute_run(kind, window)  # type: ignore[arg-type]  # commands
+        except Exception:  # noqa: BLE001 - each of them is refused by itself
+            return b""
         if run is None:
             return b""
-        if spent + run.size > TURN_BYTES:
-            self._requests = [Settled(each.id, result) for each, result in zip(window, run.results)]
-            return b""
         self._requests = []
+        if run.size > TURN_BYTES or run.has_errors:
+            replies = self.reply(window, run.results)  # type: ignore[arg-type]  # commands
+            if isinstance(replies, bytes):
+                return replies
+            self._requests = [*replies]
+            return b""
+        self._counts[kind] += len(window)  # type: ignore[index]  # no None
         return self._codec.encode(window, run.results)
 
     def _answer_early(self) -> bytes:
@@ -398,24 +431,6 @@ class Conversation:
         if not self._final:
             self._requests += requests
 
-    def _execute_run(self, window: Sequence[Request]) -> Optional[Results]:
-        """Executes requests of one kind at once; None when they are to be executed one by one."""
-        kind = kind_of(window)
-        if kind is None or kind not in self._plain:
-            return None
-        try:
-            run = self._executor.execute_run(kind, window)  # type: ignore[arg-type]  # commands
-        except Exception:  # noqa: BLE001 - each of them is refused by itself
-            return None
-        if run is None:
-            return None
-        refused = 0
-        if run.has_errors:
-            run.results = list(map(self._told, window, run.results))
-            refused = sum(isinstance(outcome, KvError) for outcome in run.results)
-        self._counts[kind] += len(window) - refused
-        return run
-
     def _told(self, request: Request, outcome: object) -> object:
         return self._refused(request, outcome) if isinstance(outcome, Exception) else outcome
 
@@ -438,11 +453,13 @@ class Conversation:
         return _Reply(self._encode(request, result))
 
     def _settle(self, request: Settled) -> object:
-        if isinstance(request.outcome, KvError):
-            if request.is_fatal:
-                return self._end(request.outcome)
-            raise request.outcome
-        return request.outcome
+        outcome = request.outcome
+        if request.is_fatal:
+            assert isinstance(outcome, KvError)
+            return self._end(outcome)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def _is_long(self, command: Command[Any]) -> bool:
         """Whether a request is so long that it takes turns of its own; raises when it names too

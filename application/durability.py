@@ -12,7 +12,7 @@ from typing import Any, Callable, Collection, Optional, Sequence, Type, TypeVar
 from msgspec import UNSET
 
 from application.commands import Command, Results
-from application.commands.columns import keys_named_by
+from application.commands.columns import in_parts, keys_named_by
 from application.conversation import Conversation
 from application.ports import Codec, Durability, Executor, Link, Received, Restriction, Steps, Wants
 from application.service import Service
@@ -231,30 +231,28 @@ class DurableTogether(Together[DurableConversation]):
             return [UNSET] * len(inputs)
         return super().receive(conversations, inputs)
 
-    def _execute(
+    def _release(
         self,
         conversations: Sequence[DurableConversation],
-        codecs: Sequence[Any],
-        requests: Sequence[Any],
+        commands: Sequence[Command[Any]],
+        counts: Sequence[int],
+        replies: Sequence[Received],
     ) -> Sequence[Received]:
-        received = super()._execute(conversations, codecs, requests)
-        if received is requests:
-            return requests
-        number = self._number(requests)
+        number = self._number(commands)
         if not number:
-            return received
-        if requests[0].readonly or set(map(type, received)) != _BYTES:
-            numbers = [self._number([request]) for request in requests]
+            return replies
+        if commands[0].readonly or set(map(type, replies)) != _BYTES:
+            numbers = map(self._number, in_parts(commands, counts))
             return [
                 conversation.hold(each, number) if number else each
-                for conversation, each, number in zip(conversations, received, numbers)
+                for conversation, each, number in zip(conversations, replies, numbers)
             ]
         resumes = [conversation.deliver for conversation in conversations]
         if not self._durability.when_durable(number, *resumes):
-            return received
-        for conversation, reply in zip(conversations, received):
+            return replies
+        for conversation, reply in zip(conversations, replies):
             conversation.keep(reply)  # type: ignore[arg-type]  # bytes
-        return [b""] * len(received)
+        return [b""] * len(replies)
 
     def _number(self, commands: Sequence[Command[Any]]) -> int:
         """Of what has to be on the disk before the replies to commands leave; 0 for nothing."""

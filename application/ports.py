@@ -19,6 +19,7 @@ from typing import (
     Optional,
     Protocol,
     Sequence,
+    Tuple,
     Type,
     TypeVar,
     Union,
@@ -28,6 +29,7 @@ from typing import (
 from msgspec import UNSET, UnsetType
 
 from application.commands import Command, Id, Results
+from application.commands.columns import in_parts
 from application.ledger import Account
 from application.steps import at_once
 from domain.errors import KvError
@@ -130,9 +132,9 @@ class Closing(KvError):
 Request = Union[Command[Any], Settled]
 
 
-Received = Union[bytes, Request, None, UnsetType]
-"""What has come of what was read: the replies to it; or a request still to be executed or answered;
-None if it is not just one request, `UNSET` if nobody has looked."""
+Received = Union[bytes, Sequence[Request], UnsetType]
+"""What has come of what was read: the replies to it; or the requests, one at least, still to be
+executed or answered; `UNSET` if it is still to be decoded."""
 
 
 class Conversation(Protocol):
@@ -167,11 +169,13 @@ class Conversation(Protocol):
         to send."""
         ...
 
-    def reply(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
-        """What to send for a command that `codec` read, after its result or what it raised; or both
-        settled, still to be received, where the reply has to wait for a turn. The fall-back is the
-        latter."""
-        return Settled(command.id, outcome)
+    def reply(
+        self, commands: Sequence[Command[Any]], outcomes: Sequence[object]
+    ) -> Union[bytes, Sequence[Settled]]:
+        """What to send for commands of a kind that `codec` read, after the result of each or what
+        it raised; or all settled, still to be received, where the replies have to wait for a turn.
+        The fall-back is the latter."""
+        return [Settled(command.id, outcome) for command, outcome in zip(commands, outcomes)]
 
     def advance(self) -> bytes:
         """Goes on, when it wants a `TURN` or was woken; returns what to send."""
@@ -272,21 +276,23 @@ class Codec(Protocol):
 
     def decode_each(
         self, codecs: Sequence[Codec], inputs: Sequence[bytes]
-    ) -> Sequence[Optional[Command[Any]]]:
-        """What `decode_one` of several connections of the protocol returns, each for itself. One of
-        their codecs is asked."""
-        return [codec.decode_one(data) for codec, data in zip(codecs, inputs)]
+    ) -> Tuple[Sequence[Command[Any]], Sequence[int]]:
+        """The commands that several connections of the protocol sent, and how many each: none when
+        its input is not whole commands alone, or nothing is gained, and it is still to be decoded.
+        One of their codecs is asked."""
+        each = [codec.decode_one(data) for codec, data in zip(codecs, inputs)]
+        return [*filter(None, each)], [int(command is not None) for command in each]
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         """The reply to what `decode_one` returned last; see `encode`."""
         ...
 
     def encode_each(
-        self, requests: Sequence[Request], outcomes: Sequence[object]
+        self, commands: Sequence[Command[Any]], outcomes: Sequence[object], counts: Sequence[int]
     ) -> Sequence[bytes]:
-        """The replies to requests that `decode_one` of several connections returned, each for
-        itself."""
-        return list(map(self.encode_one, requests, outcomes))
+        """The replies to commands that `decode_each` returned, for each of the connections."""
+        parts = zip(in_parts(commands, counts), in_parts(outcomes, counts))
+        return [self.encode(*part) for part in parts]
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
         """The replies to requests that were decoded, before more are: to each its result, or the

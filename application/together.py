@@ -1,18 +1,22 @@
 """What arrived from several clients at the same moment, executed together.
 
-Rule: each client has the reply that it could have had alone. None of them waits for another, so
-their commands are executed in any order: those of a kind, over one protocol, at once, where the
-executor can do that.
+Rule: each client has the replies that it could have had alone. None of them waits for another, so
+their commands are executed in any order, but for those of one client: those of a kind, over one
+protocol, at once, where the executor can do that.
 """
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
+from itertools import chain, compress
 from typing import Any, Callable, Generic, List, Sequence, TypeVar
 
 from msgspec import UNSET
 
-from application.commands.columns import Columns, kind_of
-from application.ports import Conversation, Received
+from application.commands import Command
+from application.commands.columns import in_parts, kind_of
+from application.ports import Codec, Conversation, Received
 from application.service import Service
 from application.turn import TURN_BYTES
 
@@ -32,48 +36,93 @@ class Together(Generic[C]):
     def receive(self, conversations: Sequence[C], inputs: Sequence[bytes]) -> Sequence[Received]:
         """What has come of what was read for each."""
         codecs = [conversation.codec for conversation in conversations]
-        return _apart([*map(type, codecs)], self._decode, conversations, codecs, inputs)
+        kinds = [None if codec is None or codec.buffered else type(codec) for codec in codecs]
+        return _apart(kinds, self._decode, codecs, conversations, inputs)
 
     def _decode(
-        self, conversations: Sequence[C], codecs: Sequence[Any], inputs: Sequence[bytes]
+        self, codecs: Sequence[Any], conversations: Sequence[C], inputs: Sequence[bytes]
     ) -> Sequence[Received]:
-        """The same for clients of one protocol; they have no codec while it is not known."""
-        if codecs[0] is None:
+        """The same for clients of one protocol, of whom nothing is kept; or for those who go on
+        with what has begun, and those whose protocol is not known."""
+        codec = codecs[0]
+        if codec is None or codec.buffered:
             return [UNSET] * len(inputs)
         try:
-            requests: Sequence[Any] = codecs[0].decode_each(codecs, inputs)
+            commands, counts = codec.decode_each(codecs, inputs)
         except Exception:  # noqa: BLE001 - a bug, which is to end one of them alone
             return [UNSET] * len(inputs)
-        if type(requests) is Columns:
-            return self._execute(conversations, codecs, requests)
-        return _apart([*map(type, requests)], self._execute, conversations, codecs, requests)
+        if all(counts):
+            return self._execute(codec, conversations, commands, counts)
+        some, numbers = [*compress(conversations, counts)], [*filter(None, counts)]
+        received = iter(self._execute(codec, some, commands, numbers) if some else ())
+        return [next(received) if count else UNSET for count in counts]
 
     def _execute(
-        self, conversations: Sequence[C], codecs: Sequence[Any], requests: Sequence[Any]
+        self,
+        codec: Codec,
+        conversations: Sequence[C],
+        commands: Sequence[Command[Any]],
+        counts: Sequence[int],
     ) -> Sequence[Received]:
-        """The replies to requests of a kind over one protocol; the requests themselves when they
-        are to be executed one by one."""
-        kind = kind_of(requests)
-        if kind not in self._plain or len(requests) == 1:
-            return requests
+        """The replies to the commands of which each client sent so many over one protocol; the
+        commands of those for whom they are to be executed apart."""
+        kind = kind_of(commands)
+        if kind is None:
+            return self._execute_apart(codec, conversations, commands, counts)
+        if kind not in self._plain or len(counts) == 1:
+            return in_parts(commands, counts)
         try:
-            run = self._executor.execute_run(kind, requests)
+            run = self._executor.execute_run(kind, commands)
         except Exception:  # noqa: BLE001 - each of them is refused by itself
-            return requests
+            return in_parts(commands, counts)
         if run is None:
-            return requests
+            return in_parts(commands, counts)
+        replies: Sequence[Received] = ()
         if run.size <= TURN_BYTES and not run.has_errors:
-            try:
-                replies: Sequence[bytes] = codecs[0].encode_each(requests, run.results)
-            except Exception:  # noqa: BLE001 - a bug, which the reply to one of them tells
-                pass
-            else:
-                self._counts[codecs[0].protocol][kind] += len(requests)
-                return replies
-        return [
-            conversation.reply(request, outcome)
-            for conversation, request, outcome in zip(conversations, requests, run.results)
-        ]
+            with contextlib.suppress(Exception):  # a bug, which the reply to one of them tells
+                replies = codec.encode_each(commands, run.results, counts)
+                self._counts[codec.protocol][kind] += len(commands)
+        if not replies:
+            parts = zip(conversations, in_parts(commands, counts), in_parts(run.results, counts))
+            replies = [talk.reply(some, outcomes) for talk, some, outcomes in parts]
+        return self._release(conversations, commands, counts, replies)
+
+    def _execute_apart(
+        self,
+        codec: Codec,
+        conversations: Sequence[C],
+        commands: Sequence[Command[Any]],
+        counts: Sequence[int],
+    ) -> Sequence[Received]:
+        """The same for commands of several kinds: those of clients that sent one kind together."""
+        if len(counts) == len(commands):
+            kinds: Sequence[object] = [*map(type, commands)]
+            return _apart(kinds, partial(self._execute, codec), conversations, commands, counts)
+        parts = in_parts(commands, counts)
+        kinds = [*map(kind_of, parts)]
+        return _apart(kinds, partial(self._execute_parts, codec), conversations, parts)
+
+    def _execute_parts(
+        self,
+        codec: Codec,
+        conversations: Sequence[C],
+        parts: Sequence[Sequence[Command[Any]]],
+    ) -> Sequence[Received]:
+        """The same for what clients sent of a kind each, the same kind all; or of several."""
+        if kind_of(parts[0]) is None:
+            return parts
+        commands = [*chain.from_iterable(parts)]
+        return self._execute(codec, conversations, commands, [*map(len, parts)])
+
+    def _release(
+        self,
+        conversations: Sequence[C],
+        commands: Sequence[Command[Any]],
+        counts: Sequence[int],
+        replies: Sequence[Received],
+    ) -> Sequence[Received]:
+        """What of the replies to each client's commands may leave now."""
+        return replies
 
 
 def _apart(

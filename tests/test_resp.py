@@ -298,7 +298,11 @@ def test_values_for_many_clients_are_spelled_as_for_each(outcomes: List[object])
     assert codec
     requests = [Get("key", id=TEXT) for _ in outcomes]
     each = list(map(codec.encode_one, requests, outcomes))
-    assert list(codec.encode_each(requests, outcomes)) == each
+    assert list(codec.encode_each(requests, outcomes, [1] * len(outcomes))) == each
+    counts = [1] * (len(outcomes) // 2) + [len(outcomes) - len(outcomes) // 2]
+    replies = codec.encode_each(requests, outcomes, counts)
+    assert list(map(len, replies[:-1])) == list(map(len, each[: len(replies) - 1]))
+    assert b"".join(replies) == b"".join(each)
 
 
 VARYING = {b"CLIENT", b"INFO", b"LATENCY", b"MEMORY", b"QUIT", b"RANDOMKEY", b"SLOWLOG", b"TIME"}

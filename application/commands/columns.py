@@ -6,9 +6,12 @@ looks at one has it made.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, Union, overload
+from itertools import accumulate
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, TypeVar, Union, overload
 
 from application.commands.base import Command, Id, OneKey
+
+T = TypeVar("T")
 
 
 class Columns(Sequence[Command[Any]]):
@@ -64,3 +67,9 @@ def keys_named_by(commands: Sequence[Command[Any]]) -> Sequence[str]:
     if type(commands) is Columns or isinstance(commands[0], OneKey):
         return keys_of(commands)
     return [key for command in commands for key in command.named_keys()]
+
+
+def in_parts(column: Sequence[T], counts: Sequence[int]) -> List[Sequence[T]]:
+    """A sequence cut into parts of so many."""
+    ends = [*accumulate(counts)]
+    return [column[start:end] for start, end in zip([0, *ends], ends)]

@@ -6,9 +6,9 @@ request ends the conversation, since its sender speaks another protocol.
 
 from __future__ import annotations
 
-from itertools import dropwhile
-from operator import attrgetter
-from typing import Any, Iterator, List, Optional, Sequence
+from itertools import compress, dropwhile
+from operator import attrgetter, itemgetter
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from msgspec import UNSET
 
@@ -25,8 +25,9 @@ from adapters.protocols.json_lines.replies import (
     success_in_pieces,
 )
 from adapters.protocols.json_lines.requests import decode, diagnosis
-from adapters.protocols.portions import BLOCK_BYTES
+from adapters.protocols.portions import BLOCK_BYTES, repeated
 from application.commands import Batch, Command, Id
+from application.commands.columns import in_parts
 from application.json_text import UNREADABLE
 from application.limits import Limits
 from application.ports import Codec, Request, Settled, Steps
@@ -82,6 +83,25 @@ class JsonLinesCodec(Codec):
         self.longest = len(data)
         return command
 
+    def decode_each(
+        self, codecs: Sequence[Any], inputs: Sequence[bytes]
+    ) -> Tuple[Sequence[Command[Any]], Sequence[int]]:
+        """All lines are decoded in one loop, unless one of them is no command."""
+        lines = b"".join(inputs).split(b"\n")[:-1]
+        counts: Sequence[int] = [1] * len(inputs)
+        if len(lines) != len(inputs) or set(map(_last_of, inputs)) != _LINE_FEED:
+            counts = [data.count(b"\n") if data.endswith(b"\n") else 0 for data in inputs]
+            lines = b"".join(compress(inputs, counts)).split(b"\n")[:-1]
+        try:
+            commands = [*map(decode, lines)]
+        except UNREADABLE:
+            return super().decode_each(codecs, inputs)
+        longest = max(map(len, inputs))
+        for codec in compress(codecs, counts):
+            codec._has_begun = True
+            codec.longest = longest
+        return commands, counts
+
     def encode_one(self, request: Request, outcome: object) -> bytes:
         id = request.id
         if id in AROUND:
@@ -91,15 +111,22 @@ class JsonLinesCodec(Codec):
                 return TRUE[id]
         return self._encode(request, outcome)
 
-    def encode_each(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> Sequence[bytes]:
-        if set(map(_id_of, requests)) == _NO_IDS:
+    def encode_each(
+        self, commands: Sequence[Command[Any]], outcomes: Sequence[Any], counts: Sequence[int]
+    ) -> Sequence[bytes]:
+        is_one_each = len(counts) == len(outcomes)
+        if set(map(_id_of, commands)) == _NO_IDS:
             kinds = set(map(type, outcomes))
             if kinds == _TEXTS:
                 around = AROUND[UNSET]
+                if not is_one_each:
+                    outcomes = [_BETWEEN.join(texts) for texts in in_parts(outcomes, counts)]
                 return [text.join(around) for text in outcomes]
             if kinds == _BOOLS and all(outcomes):
-                return [TRUE[UNSET]] * len(outcomes)
-        return list(map(self.encode_one, requests, outcomes))
+                return repeated(TRUE[UNSET], counts)
+        if is_one_each:
+            return [*map(self.encode_one, commands, outcomes)]
+        return super().encode_each(commands, outcomes, counts)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
         if len(outcomes) < 2:
@@ -149,8 +176,9 @@ class JsonLinesCodec(Codec):
         self._lines.step_back(after)
 
 
-_id_of = attrgetter("id")
+_id_of, _last_of = attrgetter("id"), itemgetter(-1)
 
+_LINE_FEED = {ord("\n")}
 _BETWEEN = AFTER + BEFORE
 _TEXTS = {bytes}
 _NO_IDS = {UNSET}

@@ -8,11 +8,11 @@ read as it has left things.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
 from msgspec import UNSET
 
-from adapters.protocols.portions import BLOCK_BYTES
+from adapters.protocols.portions import BLOCK_BYTES, repeated
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
@@ -30,6 +30,7 @@ from adapters.protocols.resp.replies import (
     VERSIONS,
     bulk,
     bulks_of,
+    bulks_of_each,
     each_bulk,
     error_line,
     key_pieces,
@@ -121,7 +122,7 @@ class RespCodec(Reader, Codec):
     def decode(self, data: bytes) -> Sequence[Request]:
         self.longest = BLOCK_BYTES
         if len(data) <= self._few and not self.buffered and self._session.is_plain:
-            run = read_run(self._session, data)
+            run, _ = read_run(self._session, data)
             if run is not None:
                 return run
         cut = self._cut(data)
@@ -182,18 +183,16 @@ class RespCodec(Reader, Codec):
 
     def decode_each(
         self, codecs: Sequence[Any], inputs: Sequence[bytes]
-    ) -> Sequence[Optional[Command[Any]]]:
-        """Requests of one command and length, read as a run."""
-        size = len(inputs[0])
-        if size < MAX_ONE and set(map(len, inputs)) == {size}:
-            version = self._session.version
-            others = [each for each in codecs if each.buffered or each.usual != version]
-            run = None if others else read_each(self._session, inputs)
+    ) -> Tuple[Sequence[Command[Any]], Sequence[int]]:
+        """Requests of one command are read as a run."""
+        if set(map(_usual_of, codecs)) == {self._session.version}:
+            run, counts = read_each(self._session, inputs)
             if run is not None:
-                name = self.command
+                name, longest = self.command, max(map(len, inputs))
                 for codec in codecs:
                     codec.command = name
-                return run
+                    codec.longest = longest
+                return run, counts
         return super().decode_each(codecs, inputs)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
@@ -207,16 +206,21 @@ class RespCodec(Reader, Codec):
             return bulk(to_bytes(outcome))
         return OK if outcome is True and id in _DONE else spelled(request, outcome)
 
-    def encode_each(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> Sequence[bytes]:
-        id = _id_of_all(requests)
+    def encode_each(
+        self, commands: Sequence[Command[Any]], outcomes: Sequence[Any], counts: Sequence[int]
+    ) -> Sequence[bytes]:
+        id = _id_of_all(commands)
         if id in _DONE and outcomes.count(True) == len(outcomes):
-            return [OK] * len(outcomes)
+            return repeated(OK, counts)
+        is_one_each = len(counts) == len(outcomes)
         if id in _TEXTS:
             try:
-                return each_bulk(outcomes)
+                return each_bulk(outcomes) if is_one_each else bulks_of_each(outcomes, counts)
             except TypeError:  # a key is missing
                 pass
-        return list(map(self.encode_one, requests, outcomes))
+        if is_one_each:
+            return [*map(self.encode_one, commands, outcomes)]
+        return super().encode_each(commands, outcomes, counts)
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
         if len(outcomes) > 1:
@@ -314,7 +318,7 @@ _SPELL_MANY: Dict[Id, Callable[[Sequence[Any]], bytes]] = {
 }
 """What makes the replies to requests with these ids; nothing when an outcome is unusual."""
 
-_id_of = attrgetter("id")
+_id_of, _usual_of = attrgetter("id"), attrgetter("usual")
 _TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 

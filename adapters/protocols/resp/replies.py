@@ -27,6 +27,7 @@ from adapters.protocols.resp.cursors import number_of
 from adapters.protocols.resp.lengths import KEPT, Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
+from application.commands.columns import in_parts
 from application.commands.strings import MGetEach
 from application.ports import Request
 from domain.errors import (
@@ -123,6 +124,11 @@ def bulks_of(texts: Sequence[bytes]) -> bytes:
     parts[1::2] = datas
     parts[0] = parts[0][2:]
     return b"".join(parts)
+
+
+def bulks_of_each(texts: Sequence[bytes], counts: Sequence[int]) -> List[bytes]:
+    """The same for each part of so many."""
+    return [bulks_of(part) for part in in_parts(texts, counts)]
 
 
 def _are_plain_strings(lines: bytes, count: int) -> bool:

@@ -8,7 +8,7 @@ and between two requests stands what the next begins with. All else is left to t
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from adapters.protocols.resp.commands import HEADS, Head
 from adapters.protocols.resp.parser import NEXT
@@ -149,6 +149,8 @@ def _alike(text: str, beginning: _Beginning) -> _Texts:
 def _unlike(text: str, beginning: _Beginning) -> _Texts:
     """The same for those of any lengths. The last argument may have line breaks in it. Raises
     `LookupError` and `ValueError`."""
+    if text.count("\r\n*") != text.count(beginning.between_any):
+        raise ValueError("not all begin alike")
     count = 4 if beginning.has_value else 2
     pieces = (beginning.line + text).split(beginning.between_any)
     lines = [piece.split("\r\n", count - 1) for piece in pieces]
@@ -159,42 +161,55 @@ def _unlike(text: str, beginning: _Beginning) -> _Texts:
     return columns[1::2]
 
 
-def _nothing(text: str, beginning: _Beginning) -> _Texts:
-    """Reads none."""
-    return ()
+def read_each(session: Session, inputs: Sequence[bytes]) -> Tuple[Optional[Columns], Sequence[int]]:
+    """The commands that several clients in the same state sent, whole ones of a kind each, and how
+    many each."""
+    data = b"".join(inputs)
+    if inputs[0][:_NAME] != inputs[-1][:_NAME]:
+        return None, ()  # as is soon seen, most of the time
+    run, size = read_run(session, data, len(inputs) * MAX_RUN)
+    if run is None:
+        return None, ()
+    if size:
+        sizes = set(map(len, inputs))
+        if sizes == {size}:
+            return run, [1] * len(inputs)
+        is_whole = not any(each % size for each in sizes)
+        return (run, [len(each) // size for each in inputs]) if is_whole else (None, ())
+    begin = data[: data.find(b"\r\n", _NAME) + 3]  # with the `$` of the key's length
+    counts = [each.count(begin) if each.startswith(begin) else 0 for each in inputs]
+    is_whole = all(counts) and sum(counts) == data.count(begin) == len(run)
+    return (run, counts) if is_whole else (None, ())
 
 
-def read_each(session: Session, inputs: Sequence[bytes]) -> Optional[Columns]:
-    """The commands of several clients in the same state, when each sent one, all of one length."""
-    run = read_run(session, b"".join(inputs), _nothing)
-    return run if run is not None and len(run) == len(inputs) else None
-
-
-def read_run(
-    session: Session, data: bytes, read_unlike: Callable[[str, _Beginning], _Texts] = _unlike
-) -> Optional[Columns]:
-    """The commands; None when `data` is no run, or a key is not UTF-8. What reads arguments of
-    various lengths may be replaced."""
+def read_run(session: Session, data: bytes, most: int = MAX_RUN) -> Tuple[Optional[Columns], int]:
+    """The commands, `most` at the most, and how many bytes each had if they had as many; None when
+    `data` is no run, or a key is not UTF-8."""
     start = data.find(b"\r\n", data.find(b"\r\n", _NAME) + 2) + 2
     beginning = _BEGINNINGS[data[:start]]
     second = data.find(NEXT, start, 2 * MAX_BYTES)
-    if beginning is None or len(data) > second * MAX_RUN or data[-2:] != b"\r\n":
-        return None  # where there is no second one, or too many, most likely
+    if beginning is None or len(data) > second * most or data[-2:] != b"\r\n":
+        return None, 0  # where there is no second one, or too many, most likely
     text = data[start:-2].decode("latin-1")  # as many characters as bytes
+    size = 0
     columns: Sequence[Sequence[Any]]
     try:
-        columns = _alike(text, beginning) or read_unlike(text, beginning)
-        if not columns or len(columns[0]) > MAX_RUN:
-            return None
+        columns = _alike(text, beginning)
+        if columns:
+            size = len(data) // len(columns[0])
+        else:
+            columns = _unlike(text, beginning)
+        if len(columns[0]) > most:
+            return None, 0
         kind, shared, name = beginning.head
         if not text.isascii() or (beginning.has_value and kind is not Put):
             columns = _as_bytes(*columns)
     except (LookupError, ValueError):
-        return None
+        return None, 0
     session.reader.command = name
     if session.prefix:
         columns = [[session.prefix + key for key in columns[0]], *columns[1:]]
-    return Columns(kind, shared[session.version], *columns)
+    return Columns(kind, shared[session.version], *columns), size
 
 
 def _as_bytes(keys: List[str], *values: List[str]) -> Sequence[Sequence[Any]]:
