@@ -27,7 +27,7 @@ from application.ports import (
     Wants,
 )
 from application.service import LONG_BYTES, LONG_KEYS, Service
-from application.turn import TURN_BYTES, Turn
+from application.turn import TURN_BYTES, Turn, bytes_of
 from domain.errors import (
     Internal,
     KvError,
@@ -161,7 +161,7 @@ class Conversation:
             reply = self._reply_to(commands[0], outcomes[0])
             return reply if isinstance(reply, bytes) else [reply]
         self._counts[type(commands[0])] += sum(not isinstance(each, Exception) for each in outcomes)
-        if sum(len(each) for each in outcomes if type(each) is bytes) > TURN_BYTES:
+        if bytes_of(outcomes) > TURN_BYTES:
             return [Settled(command.id, outcome) for command, outcome in zip(commands, outcomes)]
         try:
             return self._codec.encode(commands, [*map(self._told, commands, outcomes)])

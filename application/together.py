@@ -18,7 +18,7 @@ from application.commands import Command
 from application.commands.columns import in_parts, kind_of
 from application.ports import Codec, Conversation, Received
 from application.service import Service
-from application.turn import TURN_BYTES
+from application.turn import TURN_BYTES, bytes_of
 
 C = TypeVar("C", bound=Conversation)
 
@@ -78,7 +78,8 @@ class Together(Generic[C]):
         if run is None:
             return in_parts(commands, counts)
         replies: Sequence[Received] = ()
-        if run.size <= TURN_BYTES and not run.has_errors:
+        is_short = run.size <= TURN_BYTES or _most_bytes(run.results, counts) <= TURN_BYTES
+        if is_short and not run.has_errors:
             with contextlib.suppress(Exception):  # a bug, which the reply to one of them tells
                 replies = codec.encode_each(commands, run.results, counts)
                 self._counts[codec.protocol][kind] += len(commands)
@@ -123,6 +124,11 @@ class Together(Generic[C]):
     ) -> Sequence[Received]:
         """What of the replies to each client's commands may leave now."""
         return replies
+
+
+def _most_bytes(outcomes: Sequence[object], counts: Sequence[int]) -> int:
+    """The bytes of the longest replies to one client, about."""
+    return max(map(bytes_of, in_parts(outcomes, counts)))
 
 
 def _apart(

@@ -5,6 +5,8 @@ Rule: the clock is read where a command may have taken long, and nowhere else.
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from application.stats import ServerStats
 
 TURN_BYTES = 64 * 1024
@@ -13,6 +15,11 @@ fills the memory."""
 
 TURN_SECONDS = 0.001
 """Time after which a turn ends."""
+
+
+def bytes_of(outcomes: Sequence[object]) -> int:
+    """About how many bytes the replies with these outcomes have."""
+    return sum([len(outcome) for outcome in outcomes if type(outcome) is bytes])
 
 
 class Turn:

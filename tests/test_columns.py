@@ -14,7 +14,7 @@ def test_they_are_a_sequence_of_commands() -> None:
     assert list(COLUMNS) == ROWS
     assert len(COLUMNS) == 3
     assert [COLUMNS[at] for at in (0, 1, -1)] == ROWS
-    assert COLUMNS[1:] == ROWS[1:]
+    assert [*COLUMNS[1:]] == ROWS[1:]
     assert COLUMNS.id == 7
 
 

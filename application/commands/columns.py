@@ -39,12 +39,13 @@ class Columns(Sequence[Command[Any]]):
     def __getitem__(self, index: int) -> Command[Any]: ...
 
     @overload
-    def __getitem__(self, index: slice) -> List[Command[Any]]: ...
+    def __getitem__(self, index: slice) -> Columns: ...
 
     def __getitem__(self, index: Union[int, slice]) -> Any:
+        columns = [column[index] for column in self.columns]
         if isinstance(index, slice):
-            return list(self)[index]
-        return self.kind(*[column[index] for column in self.columns], **self.shared)
+            return Columns(self.kind, self.shared, *columns)
+        return self.kind(*columns, **self.shared)
 
 
 def kind_of(commands: Sequence[object]) -> Optional[Type[Any]]:

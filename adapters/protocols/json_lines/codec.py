@@ -119,9 +119,10 @@ class JsonLinesCodec(Codec):
             kinds = set(map(type, outcomes))
             if kinds == _TEXTS:
                 around = AROUND[UNSET]
-                if not is_one_each:
-                    outcomes = [_BETWEEN.join(texts) for texts in in_parts(outcomes, counts)]
-                return [text.join(around) for text in outcomes]
+                if is_one_each:
+                    return [text.join(around) for text in outcomes]
+                parts = in_parts(outcomes, counts)
+                return [_BETWEEN.join(texts).join(around) for texts in parts]
             if kinds == _BOOLS and all(outcomes):
                 return repeated(TRUE[UNSET], counts)
         if is_one_each:
