@@ -14,8 +14,9 @@ from typing import Any, Callable, List, Protocol, Sequence
 from application.ports import Conversation, Received
 from application.together import Together
 
-MOST = 64
-"""How many connections are served together, at the most: the first waits for all of them."""
+MOST, MOST_BYTES = 64, 96 * 1024
+"""How many connections are served together, at the most, and how much may have arrived for them,
+about: the first waits for all of it, and what is read has to stay in the caches."""
 
 FEW = 8
 """Up to so many are served one by one."""
@@ -68,9 +69,10 @@ class Arrivals:
     def _serve(self) -> None:
         readable = self._readable
         while len(readable) > FEW:
-            some = readable[:MOST]
-            del readable[:MOST]
-            self._serve_together(some)
+            inputs = self._read(readable)
+            connections = [*compress(readable, inputs)]
+            del readable[: len(inputs)]
+            self._serve_together(connections, [*filter(None, inputs)])
         for connection in readable:
             try:
                 connection.serve()
@@ -78,10 +80,7 @@ class Arrivals:
                 connection.fail(error)
         readable.clear()
 
-    def _serve_together(self, connections: Sequence[Readable]) -> None:
-        inputs = self._read(connections)
-        if not all(inputs):
-            connections, inputs = [*compress(connections, inputs)], [*filter(None, inputs)]
+    def _serve_together(self, connections: Sequence[Readable], inputs: Sequence[bytes]) -> None:
         conversations = [connection.conversation for connection in connections]
         try:
             all_received = self._together.receive(conversations, inputs)
@@ -101,16 +100,19 @@ class Arrivals:
                     connection.fail(error)
 
     def _read(self, connections: Sequence[Readable]) -> Sequence[bytes]:
-        """What arrived for each; nothing for those that were served otherwise."""
-        max_bytes = self._together.max_bytes
+        """What arrived for each of the first; nothing for those that were served otherwise."""
+        max_bytes, left = self._together.max_bytes, MOST_BYTES
         inputs: List[bytes] = []
-        for connection in connections:
+        for connection in connections[:MOST]:
             try:
                 data = connection.read(max_bytes)
             except Exception as error:  # noqa: BLE001
                 connection.fail(error)
                 data = b""
             inputs.append(data)
+            left -= len(data)
+            if left < 0:
+                break
         return inputs
 
 
