@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 import sys
 from functools import partial
+from itertools import islice
+from operator import getitem
 from typing import (
     Any,
     Callable,
@@ -452,7 +454,14 @@ class InMemoryStore:
         """What there is at each of `keys`. They are looked up in a loop without Python's own steps,
         so that the processor waits for the memory of several at once."""
         shards = self._shards
-        return list(map(_get, [shards[hash(key) & MASK] for key in keys], keys))
+        places = [shards[hash(key) & MASK] for key in keys]
+        slots: List[Optional[Slot]] = []
+        try:
+            slots.extend(map(getitem, places, keys))
+        except KeyError:  # those before the first that is missing are there
+            found = len(slots)
+            slots.extend(map(_get, places[found:], islice(keys, found, None)))
+        return slots
 
     def _entry(self, key: str, slot: Slot, now: float) -> Optional[Entry]:
         if isinstance(slot, bytes):

@@ -48,8 +48,10 @@ class Get(OneKey[MaybeText], tag="GET", gc=False):
     @classmethod
     def run_many(cls, commands: Sequence[Any], store: Store, budget: Budget) -> Results:
         texts = store.get_many(keys_of(commands))
+        if all(texts):
+            return Results(texts, sum(map(len, texts)))  # type: ignore[arg-type]  # none is None
         size = sum(map(len, filter(None, texts)))
-        return Results(texts if all(texts) else [text or UNSET for text in texts], size)
+        return Results([text or UNSET for text in texts], size)
 
 
 @register
