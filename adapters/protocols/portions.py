@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Sequence
+from typing import Iterable, Iterator, List
 
 BLOCK_BYTES = 16 * 1024
 """Bytes of input in which requests are looked for at once."""
@@ -12,14 +12,6 @@ WINDOW = 128
 
 PIECE_BYTES = 256 * 1024
 """Bytes of a long reply that are made and sent at once, about."""
-
-
-def repeated(reply: bytes, counts: Sequence[int]) -> Sequence[bytes]:
-    """A reply so many times, for each of these counts."""
-    most = max(counts)
-    if most == min(counts):
-        return [reply * most] * len(counts)
-    return [reply * count for count in counts]
 
 
 def in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:

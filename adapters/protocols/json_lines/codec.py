@@ -15,17 +15,18 @@ from msgspec import UNSET
 from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
 from adapters.protocols.json_lines.lines import Lines
 from adapters.protocols.json_lines.replies import (
-    AFTER,
     AROUND,
     BEFORE,
     TRUE,
     batch_in_pieces,
+    each_usual,
     refusal,
     success,
     success_in_pieces,
+    usual,
 )
 from adapters.protocols.json_lines.requests import decode, diagnosis
-from adapters.protocols.portions import BLOCK_BYTES, repeated
+from adapters.protocols.portions import BLOCK_BYTES
 from application.commands import Batch, Command, Id
 from application.commands.columns import in_parts
 from application.json_text import UNREADABLE
@@ -116,15 +117,12 @@ class JsonLinesCodec(Codec):
     ) -> Sequence[bytes]:
         is_one_each = len(counts) == len(outcomes)
         if set(map(_id_of, commands)) == _NO_IDS:
-            kinds = set(map(type, outcomes))
-            if kinds == _TEXTS:
-                around = AROUND[UNSET]
-                if is_one_each:
-                    return [text.join(around) for text in outcomes]
-                parts = in_parts(outcomes, counts)
-                return [_BETWEEN.join(texts).join(around) for texts in parts]
-            if kinds == _BOOLS and all(outcomes):
-                return repeated(TRUE[UNSET], counts)
+            if is_one_each:
+                replies = each_usual(outcomes)
+            else:
+                replies = [*map(usual, in_parts(outcomes, counts))]
+            if replies and all(replies):
+                return replies
         if is_one_each:
             return [*map(self.encode_one, commands, outcomes)]
         return super().encode_each(commands, outcomes, counts)
@@ -134,7 +132,7 @@ class JsonLinesCodec(Codec):
             return self.encode_one(requests[0], outcomes[0]) if outcomes else b""
         *ids, last = map(_id_of, requests)
         if len(outcomes) - 1 == len(ids) == ids.count(UNSET):
-            replies = _alike(outcomes)
+            replies = usual(outcomes)
             if replies and last is not UNSET:
                 replies = _last_with(last, replies)
             if replies:
@@ -180,19 +178,7 @@ class JsonLinesCodec(Codec):
 _id_of, _last_of = attrgetter("id"), itemgetter(-1)
 
 _LINE_FEED = {ord("\n")}
-_BETWEEN = AFTER + BEFORE
-_TEXTS = {bytes}
 _NO_IDS = {UNSET}
-_BOOLS = {bool}
-
-
-def _alike(outcomes: Sequence[Any]) -> bytes:
-    """The replies without ids to requests that all have texts, or all `True`, for results; nothing
-    for others."""
-    kinds = set(map(type, outcomes))
-    if kinds == _TEXTS:
-        return _BETWEEN.join(outcomes).join(AROUND[UNSET])
-    return TRUE[UNSET] * len(outcomes) if kinds == _BOOLS and all(outcomes) else b""
 
 
 def _last_with(id: Id, replies: bytes) -> bytes:

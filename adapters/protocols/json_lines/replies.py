@@ -7,7 +7,7 @@ refused before anything is built of it.
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import Any, Dict, Generator, Iterator, Sequence, Tuple, Union
+from typing import Any, Dict, Generator, Iterator, List, Sequence, Tuple, Union
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -29,8 +29,37 @@ AROUND: Dict[Id, Tuple[bytes, bytes]] = {
 TRUE = {id: b"true".join(around) for id, around in AROUND.items()}
 """The replies that say so, with the same ids."""
 
+_SHORT = {True: TRUE[UNSET], False: b"false".join(AROUND[UNSET]), UNSET: b'{"ok":true}\n'}
+"""Other replies without an id."""
+
+_BETWEEN = AFTER + BEFORE
+_TEXTS, _BOOLS = {bytes}, {bool}
+_USUAL = {bytes, bool, UnsetType}
+
 PIECE_KEYS = 1000
 """Keys of a long reply that are made and sent at once, at the most."""
+
+
+def each_usual(results: Sequence[Any]) -> List[bytes]:
+    """The replies without ids that have these results, if they are texts of values or of the few
+    short ones; else none."""
+    around = AROUND[UNSET]
+    kinds = set(map(type, results))
+    if kinds == _TEXTS:
+        return [text.join(around) for text in results]
+    if not kinds <= _USUAL:
+        return []
+    return [each.join(around) if type(each) is bytes else _SHORT[each] for each in results]
+
+
+def usual(results: Sequence[Any]) -> bytes:
+    """The same, one after another."""
+    kinds = set(map(type, results))
+    if kinds == _TEXTS:
+        return _BETWEEN.join(results).join(AROUND[UNSET])
+    if kinds == _BOOLS and all(results):
+        return TRUE[UNSET] * len(results)
+    return b"".join(each_usual(results))
 
 
 def success(id: Id, result: object, bound: int, ids: Sequence[Id] = ()) -> bytes:

@@ -7,12 +7,13 @@ read as it has left things.
 
 from __future__ import annotations
 
+from functools import partial
 from operator import attrgetter
 from typing import Any, Callable, Dict, Generator, Iterator, List, Optional, Sequence, Tuple, Union
 
 from msgspec import UNSET
 
-from adapters.protocols.portions import BLOCK_BYTES, repeated
+from adapters.protocols.portions import BLOCK_BYTES
 from adapters.protocols.resp.channels import pushed, pushed_in_pieces
 from adapters.protocols.resp.commands import CLOSERS, NAMES, entry_of, refusal, request_of
 from adapters.protocols.resp.entries import Entry
@@ -23,15 +24,16 @@ from adapters.protocols.resp.replies import (
     BEYOND_STRINGS,
     DONE,
     INNER,
+    NULL_2,
+    NULL_3,
     OK,
     REPLY,
     TEXT,
     VERSION_3,
-    VERSIONS,
     bulk,
     bulks_of,
-    bulks_of_each,
     each_bulk,
+    each_bulk_or_null,
     error_line,
     key_pieces,
     spelled,
@@ -53,7 +55,7 @@ from adapters.protocols.resp.session import Reader, Shared
 from adapters.protocols.resp.transactions import Exec, exec_refused
 from application.byte_values import to_bytes
 from application.commands import Command, Get, Id
-from application.commands.columns import Columns
+from application.commands.columns import Columns, in_parts
 from application.commands.strings import MatchingKeys, MGetEach, Put
 from application.ports import Closing, Codec, Link, Request, Settled, Steps
 from application.steps import at_once
@@ -197,7 +199,7 @@ class RespCodec(Reader, Codec):
 
     def encode_one(self, request: Request, outcome: object) -> bytes:
         id = request.id
-        if id in _TEXTS and type(outcome) is bytes:
+        if id in _NULLS and type(outcome) is bytes:
             if outcome < BEYOND_STRINGS and BACKSLASH not in outcome:
                 try:
                     return outcome[INNER].join(AROUND[len(outcome)])
@@ -210,17 +212,22 @@ class RespCodec(Reader, Codec):
         self, commands: Sequence[Command[Any]], outcomes: Sequence[Any], counts: Sequence[int]
     ) -> Sequence[bytes]:
         id = _id_of_all(commands)
+        if len(counts) < len(outcomes):
+            spell = _SPELL_MANY.get(id)
+            replies = [*map(spell, in_parts(outcomes, counts))] if spell else []
+            if replies and all(replies):
+                return replies
+            return super().encode_each(commands, outcomes, counts)
         if id in _DONE and outcomes.count(True) == len(outcomes):
-            return repeated(OK, counts)
-        is_one_each = len(counts) == len(outcomes)
-        if id in _TEXTS:
+            return [OK] * len(outcomes)
+        if id in _NULLS:
             try:
-                return each_bulk(outcomes) if is_one_each else bulks_of_each(outcomes, counts)
+                return each_bulk(outcomes)
             except TypeError:  # a key is missing
-                pass
-        if is_one_each:
-            return [*map(self.encode_one, commands, outcomes)]
-        return super().encode_each(commands, outcomes, counts)
+                replies = each_bulk_or_null(outcomes, _NULLS[id])
+                if replies:
+                    return replies
+        return [*map(self.encode_one, commands, outcomes)]
 
     def encode(self, requests: Sequence[Request], outcomes: Sequence[Any]) -> bytes:
         if len(outcomes) > 1:
@@ -298,12 +305,12 @@ def _id_of_all(requests: Sequence[Request]) -> Id:
     return ids.pop() if len(ids) == 1 else UNSET
 
 
-def _spell_texts(texts: Sequence[bytes]) -> bytes:
-    """Nothing when one is missing, or an error."""
+def _spell_texts(null: bytes, texts: Sequence[Any]) -> bytes:
+    """Nothing when an error is among them."""
     try:
         return bulks_of(texts)
-    except TypeError:
-        return b""
+    except TypeError:  # a key is missing
+        return b"".join(each_bulk_or_null(texts, null))
 
 
 def _spell_done(outcomes: Sequence[object]) -> bytes:
@@ -311,15 +318,17 @@ def _spell_done(outcomes: Sequence[object]) -> bytes:
     return OK * len(outcomes) if outcomes.count(True) == len(outcomes) else b""
 
 
+_DONE = {DONE, DONE + VERSION_3}
+_NULLS: Dict[Id, bytes] = {TEXT: NULL_2, TEXT + VERSION_3: NULL_3}
+"""What a missing text is spelled, by the id of its request."""
+
 _SPELL_MANY: Dict[Id, Callable[[Sequence[Any]], bytes]] = {
-    id + version: spell
-    for id, spell in ((TEXT, _spell_texts), (DONE, _spell_done))
-    for version in VERSIONS
+    **{id: partial(_spell_texts, null) for id, null in _NULLS.items()},
+    **dict.fromkeys(_DONE, _spell_done),
 }
 """What makes the replies to requests with these ids; nothing when an outcome is unusual."""
 
 _id_of, _usual_of = attrgetter("id"), attrgetter("usual")
-_TEXTS, _DONE = {TEXT, TEXT + VERSION_3}, {DONE, DONE + VERSION_3}
 
 
 def begins_resp(first: bytes) -> Optional[bool]:

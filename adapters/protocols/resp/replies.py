@@ -20,14 +20,13 @@ from typing import (
     Union,
 )
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from adapters.protocols.portions import in_pieces
 from adapters.protocols.resp.cursors import number_of
 from adapters.protocols.resp.lengths import KEPT, Lengths
 from application.byte_values import to_bytes
 from application.commands import Command
-from application.commands.columns import in_parts
 from application.commands.strings import MGetEach
 from application.ports import Request
 from domain.errors import (
@@ -93,6 +92,8 @@ INNER = slice(1, -1)
 AROUND = [(b"$%d\r\n" % max(size - len(b'""'), 0), b"\r\n") for size in range(KEPT)]
 """What stands before and behind these bytes in a reply, by the length of the text."""
 
+_TEXTS_OR_NONE = {bytes, UnsetType}
+
 SHORT = 256
 """Bytes of a text, up to which many are quicker joined and cut than taken one by one."""
 
@@ -126,9 +127,12 @@ def bulks_of(texts: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def bulks_of_each(texts: Sequence[bytes], counts: Sequence[int]) -> List[bytes]:
-    """The same for each part of so many."""
-    return [bulks_of(part) for part in in_parts(texts, counts)]
+def each_bulk_or_null(texts: Sequence[object], null: bytes) -> List[bytes]:
+    """The replies that these are, of which some are missing; none when others are among them."""
+    if not set(map(type, texts)) <= _TEXTS_OR_NONE:
+        return []
+    bulks = iter(each_bulk([*filter(None, texts)]))  # type: ignore[list-item]  # bytes
+    return [next(bulks) if text else null for text in texts]
 
 
 def _are_plain_strings(lines: bytes, count: int) -> bool:
