@@ -16,7 +16,7 @@ import pytest
 from msgspec import UNSET
 
 from adapters.client.loopback import LoopbackLink
-from adapters.gevent_tcp.arrivals import FEW, MOST, Arrivals
+from adapters.gevent_tcp.arrivals import FEW, MOST, MOST_BYTES, Arrivals
 from adapters.gevent_tcp.connection import FIRST_READ, Connection
 from adapters.protocols.json_lines.codec import JsonLinesCodec
 from application.commands import Command, Get, Results, Set
@@ -559,7 +559,7 @@ class Echo:
     def receive(self, conversations: Sequence[Any], inputs: Sequence[bytes]) -> List[Received]:
         if b"bug" in inputs:
             raise RuntimeError("a bug")
-        return [b"y" if data == b"x" else UNSET for data in inputs]
+        return [b"y" if data[:1] == b"x" else UNSET for data in inputs]
 
 
 def served(*arrives: bytes) -> List[str]:
@@ -579,6 +579,12 @@ def test_few_are_served_one_by_one_and_many_together() -> None:
     some = [b"", b"z", *[b"x"] * FEW]
     assert served(*some) == [*["read"] * len(some), "receive", *["send"] * (FEW + 1)]
     assert served(*[b"x"] * (MOST + 2)) == [*["read"] * MOST, *["send"] * MOST, "serve", "serve"]
+
+
+def test_no_more_are_served_together_once_much_has_arrived_for_them() -> None:
+    third = b"x" * (MOST_BYTES // 3)
+    group = [*["read"] * 4, *["send"] * 4]
+    assert served(*[third] * (FEW + 4)) == [*group, *["serve"] * FEW]
 
 
 def test_a_bug_in_a_step_for_one_connection_closes_that_one() -> None:
