@@ -163,10 +163,7 @@ class Conversation:
         self._counts[type(commands[0])] += sum(not isinstance(each, Exception) for each in outcomes)
         if bytes_of(outcomes) > TURN_BYTES:
             return [Settled(command.id, outcome) for command, outcome in zip(commands, outcomes)]
-        try:
-            return self._codec.encode(commands, [*map(self._told, commands, outcomes)])
-        except Exception as error:  # noqa: BLE001 - here, too
-            return self._codec.encode(commands, [self._refused(each, error) for each in commands])
+        return self._replies(commands, [*map(self._told, commands, outcomes)])
 
     def _reply_to(self, command: Command[Any], outcome: object) -> Union[bytes, Settled]:
         """`reply` to a single command."""
@@ -180,6 +177,19 @@ class Conversation:
             return self._codec.encode_one(command, outcome)
         except Exception as error:  # noqa: BLE001 - here, too
             return self._codec.encode_one(command, self._refused(command, error))
+
+    def _replies(self, requests: Sequence[Request], outcomes: Sequence[object]) -> bytes:
+        """The replies to requests; a result that cannot be told is refused by itself."""
+        try:
+            return self._codec.encode(requests, outcomes)
+        except Exception:  # noqa: BLE001 - here, too
+            return b"".join(map(self._reply_alone, requests, outcomes))
+
+    def _reply_alone(self, request: Request, outcome: object) -> bytes:
+        try:
+            return self._codec.encode([request], [outcome])
+        except Exception as error:  # noqa: BLE001 - here, too
+            return self._codec.encode([request], [self._refused(request, error)])
 
     def advance(self) -> bytes:
         self._turn.begin()
@@ -375,7 +385,7 @@ class Conversation:
             self._requests = [*replies]
             return b""
         self._counts[kind] += len(window)  # type: ignore[index]  # no None
-        return self._codec.encode(window, run.results)
+        return self._replies(window, run.results)
 
     def _answer_early(self) -> bytes:
         """Executes one request only, since the next may be beyond what a client without the
@@ -416,14 +426,14 @@ class Conversation:
                 self._keep(window[done:])
                 break
             if type(outcome) is _Reply:
-                replies += self._codec.encode(window[replied : done - 1], outcomes), outcome
+                replies += self._replies(window[replied : done - 1], outcomes), outcome
                 replied, outcomes = done, []
             else:
                 outcomes.append(outcome)
             if self._turn.is_over_after(outcome):
                 self._keep(window[done:])
                 break
-        replies.append(self._codec.encode(window[replied:], outcomes))
+        replies.append(self._replies(window[replied:], outcomes))
         return b"".join(replies)
 
     def _keep(self, requests: List[Request]) -> None:

@@ -466,7 +466,13 @@ def test_lines_are_those_of_a_plain_split_up_to_the_first_too_long(
 
 
 @pytest.mark.parametrize("id", ["", ',"id":7', ',"id":100', ',"id":"7"', ',"id":-1'])
-@pytest.mark.parametrize("request_", ['"GET","key":"k"', '"SET","key":"k","value":1', '"PING"'])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *('"GET","key":"k"', '"GET","key":"none"', '"SET","key":"k","value":1'),
+        *('"DELETE","key":"none"', '"PING"'),
+    ],
+)
 @pytest.mark.parametrize("number", [1, 2, 16, 100])
 def test_an_id_in_the_last_request_changes_nothing_but_its_reply(
     id: str, request_: str, number: int

@@ -65,6 +65,12 @@ class TestPartialRequestId:
         answer(session, [b"}\n"])
         assert session.partial_request_id == 0
 
+    @pytest.mark.parametrize("begun", [b"*2\r\n", b"*2\r\n$3\r\n", b"*2\r\n$3\r\nGET\r\n"])
+    def test_a_request_of_resp_has_one_wherever_it_is_cut(self, begun: bytes) -> None:
+        session = new_session()
+        answer(session, [b"PING\r\n", begun])
+        assert session.partial_request_id
+
     def test_no_two_partial_lines_have_the_same_id(self) -> None:
         session = new_session()
         answer(session, [PING, b"{"])

@@ -19,6 +19,7 @@ from adapters.client.loopback import LoopbackLink
 from adapters.gevent_tcp.arrivals import FEW, MOST, MOST_BYTES, Arrivals
 from adapters.gevent_tcp.connection import FIRST_READ, Connection
 from adapters.protocols.json_lines.codec import JsonLinesCodec
+from adapters.protocols.portions import WINDOW
 from application.commands import Command, Get, Results, Set
 from application.durability import DurableConversation, DurableTogether
 from application.executor import LocalExecutor
@@ -150,6 +151,7 @@ RESP_STATES = [
     [b"CLIENT REPLY OFF\r\n"],
     [b"SUBSCRIBE c\r\n"],
     [b"*2\r\n$3\r\nGET\r\n"],
+    [b"*2\r\n"],
 ]
 JSON_STATES = [[], [b'{"type":"NONE"}\n'], [b'{"type":"GET",']]
 """What clients sent before, in whole or in part."""
@@ -183,6 +185,7 @@ ALIKE = [
         b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$3\r\n...\r\n*3\r\n",
         b"$3\r\nSET\r\n$1\r\nb\r\n$10\r\n1234567890\r\n",
     ],
+    [b"*2\r\n$3\r\nGET\r\n$1\r\n", b"a\r\n", b"*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"],
     [b'{"type":"GET","key":"%b"}\n' % key for key in (b"there", b"there", b"none")],
     [b'{"type":"GET","key":"%b"}\n' % key for key in (b"there", b"large")],
     [b'{"type":"SET","key":"own","value":%b}\n' % value for value in (b"1", b'"a"', b"[]")],
@@ -397,6 +400,35 @@ def test_nothing_is_executed_at_once_during_a_pause() -> None:
     assert [[*map(type, some)] for some in received] == [[Get], [Get]]  # type: ignore[arg-type]
     assert [told(*each) for each in zip(talks, [GET, GET], received)] == [b"", b""]
     assert {wanted(talk) for talk in talks} == {Wants.WAKE}
+
+
+@pytest.mark.parametrize("bytes_", [2_000, 100_000])
+@pytest.mark.parametrize("first", [GET.replace(b'"k"', b'"short"'), SET])
+def test_a_reply_over_the_bound_is_refused_by_itself(first: bytes, bytes_: int) -> None:
+    container = server_container(max_request_bytes=bytes_, max_reply_bytes=2 * bytes_)
+    container.store().set_many({"large": b'"%b"' % (b"x" * 2 * bytes_), "short": b"1"})
+    data = first + b'{"type":"GET","key":"large","id":"x"}\n'
+    refused = rb'\{"id":"x","ok":false,"error":\{"code":"TOO_LARGE"'
+    expected = rb'\{"ok":true,"result":(1|true)\}\n' + refused
+    assert re.match(expected, answer(opened(container, GET), [data]))
+    talks, inputs = [opened(container, GET) for _ in range(2)], [first * 2, data]
+    received = container.together().receive(talks, inputs)
+    replies = [told(*each) for each in zip(talks, inputs, received)]
+    assert re.match(expected, replies[1])
+    assert b"TOO_LARGE" not in replies[0]
+    assert container.stats().errors["TOO_LARGE"] == 2
+
+
+def test_a_client_with_many_short_lines_is_left_to_its_turns() -> None:
+    container = server_container()
+    talks = [opened(container, GET) for _ in range(3)]
+    many = b'{"type":"INCR","key":"a"}\n' * (WINDOW + 1)
+    assert len(many) < container.together().max_bytes
+    received = container.together().receive(talks, [GET, many, GET])
+    assert received == [b'{"ok":true}\n', UNSET, b'{"ok":true}\n']
+    talks[1]._link.has_time = lambda: False
+    assert talks[1].receive(many) == b""
+    assert wanted(talks[1]) is Wants.TURN
 
 
 def test_a_client_that_is_not_logged_in_is_told_so_beside_others() -> None:

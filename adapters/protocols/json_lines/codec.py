@@ -16,7 +16,7 @@ from adapters.protocols.json_lines.elements import LONG_LINE, check_elements
 from adapters.protocols.json_lines.lines import Lines
 from adapters.protocols.json_lines.replies import (
     AROUND,
-    BEFORE,
+    BEGINNINGS,
     TRUE,
     batch_in_pieces,
     each_usual,
@@ -26,7 +26,7 @@ from adapters.protocols.json_lines.replies import (
     usual,
 )
 from adapters.protocols.json_lines.requests import decode, diagnosis
-from adapters.protocols.portions import BLOCK_BYTES
+from adapters.protocols.portions import BLOCK_BYTES, WINDOW
 from application.commands import Batch, Command, Id
 from application.commands.columns import in_parts
 from application.json_text import UNREADABLE
@@ -87,11 +87,12 @@ class JsonLinesCodec(Codec):
     def decode_each(
         self, codecs: Sequence[Any], inputs: Sequence[bytes]
     ) -> Tuple[Sequence[Command[Any]], Sequence[int]]:
-        """All lines are decoded in one loop, unless one of them is no command."""
+        """All lines are decoded in one loop, unless one of them is no command. A client with more
+        than `decode` cuts at once is left to its turns."""
         lines = b"".join(inputs).split(b"\n")[:-1]
         counts: Sequence[int] = [1] * len(inputs)
         if len(lines) != len(inputs) or set(map(_last_of, inputs)) != _LINE_FEED:
-            counts = [data.count(b"\n") if data.endswith(b"\n") else 0 for data in inputs]
+            counts = [_lines_in(data) for data in inputs]
             lines = b"".join(compress(inputs, counts)).split(b"\n")[:-1]
         try:
             commands = [*map(decode, lines)]
@@ -183,11 +184,17 @@ _NO_IDS = {UNSET}
 
 def _last_with(id: Id, replies: bytes) -> bytes:
     """The replies with an id in the last of them, if it is one of the usual ids."""
-    last = replies.rfind(b"\n", 0, -1) + 1
-    if id not in AROUND:
+    begin = BEGINNINGS.get(id)
+    if begin is None:
         return b""
-    before, _ = AROUND[id]
-    return replies[:last] + before + replies[last + len(BEFORE) :]
+    last = replies.rfind(b"\n", 0, -1) + 1
+    return replies[:last] + begin + replies[last + 1 :]
+
+
+def _lines_in(data: bytes) -> int:
+    """How many lines there are, if they are whole and few; else 0."""
+    count = data.count(b"\n")
+    return count if count <= WINDOW and data.endswith(b"\n") else 0
 
 
 def _is_blank(line: bytes) -> bool:

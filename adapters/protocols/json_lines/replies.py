@@ -20,11 +20,14 @@ from domain.errors import KvError, TooLarge
 BEFORE, AFTER = b'{"ok":true,"result":', b"}\n"
 """What stands before and behind a result in a reply without an id."""
 
+BEGINNINGS: Dict[Id, bytes] = {id: b'{"id":%d,' % id for id in range(100)}
+"""What replies begin with that have one of the ids that clients are advised to use."""
+
 AROUND: Dict[Id, Tuple[bytes, bytes]] = {
     UNSET: (BEFORE, AFTER),
-    **{id: (b'{"id":%d,%b' % (id, BEFORE[1:]), AFTER) for id in range(100)},
+    **{id: (begin + BEFORE[1:], AFTER) for id, begin in BEGINNINGS.items()},
 }
-"""The same without an id, and with each of those that clients are advised to use."""
+"""The same without an id, and with each of those."""
 
 TRUE = {id: b"true".join(around) for id, around in AROUND.items()}
 """The replies that say so, with the same ids."""

@@ -124,9 +124,10 @@ class RespCodec(Reader, Codec):
     def decode(self, data: bytes) -> Sequence[Request]:
         self.longest = BLOCK_BYTES
         if len(data) <= self._few and not self.buffered and self._session.is_plain:
-            run, _ = read_run(self._session, data)
+            run = read_run(self._session, data)
             if run is not None:
-                return run
+                self.command = run.name
+                return run.commands
         cut = self._cut(data)
         if len(cut) == 1:
             self.longest = sum(map(len, cut[0])) + 16
@@ -190,11 +191,11 @@ class RespCodec(Reader, Codec):
         if set(map(_usual_of, codecs)) == {self._session.version}:
             run, counts = read_each(self._session, inputs)
             if run is not None:
-                name, longest = self.command, max(map(len, inputs))
+                longest = max(map(len, inputs))
                 for codec in codecs:
-                    codec.command = name
+                    codec.command = run.name
                     codec.longest = longest
-                return run, counts
+                return run.commands, counts
         return super().decode_each(codecs, inputs)
 
     def encode_one(self, request: Request, outcome: object) -> bytes:

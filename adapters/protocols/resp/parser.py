@@ -111,7 +111,8 @@ class Parser:
         self.has_more = False
 
     def _kept(self) -> int:
-        return self._size if self._arguments else 0
+        """Something, once a request has begun."""
+        return self._size if self._arguments else int(self._left > 0)
 
     def _settle(self) -> None:
         self._data, self._need = self._data[self._at :], self._need - self._at

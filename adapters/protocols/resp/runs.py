@@ -161,15 +161,25 @@ def _unlike(text: str, beginning: _Beginning) -> _Texts:
     return columns[1::2]
 
 
-def read_each(session: Session, inputs: Sequence[bytes]) -> Tuple[Optional[Columns], Sequence[int]]:
+class Run(NamedTuple):
+    """The commands of a run, Redis's name for them, and how many bytes each had, if all had as
+    many; else 0."""
+
+    commands: Columns
+    name: str
+    size: int
+
+
+def read_each(session: Session, inputs: Sequence[bytes]) -> Tuple[Optional[Run], Sequence[int]]:
     """The commands that several clients in the same state sent, whole ones of a kind each, and how
     many each."""
     data = b"".join(inputs)
     if inputs[0][:_NAME] != inputs[-1][:_NAME]:
         return None, ()  # as is soon seen, most of the time
-    run, size = read_run(session, data, len(inputs) * MAX_RUN)
+    run = read_run(session, data, len(inputs) * MAX_RUN)
     if run is None:
         return None, ()
+    size, number = run.size, len(run.commands)
     if size:
         sizes = set(map(len, inputs))
         if sizes == {size}:
@@ -178,38 +188,33 @@ def read_each(session: Session, inputs: Sequence[bytes]) -> Tuple[Optional[Colum
         return (run, [len(each) // size for each in inputs]) if is_whole else (None, ())
     begin = data[: data.find(b"\r\n", _NAME) + 3]  # with the `$` of the key's length
     counts = [each.count(begin) if each.startswith(begin) else 0 for each in inputs]
-    is_whole = all(counts) and sum(counts) == data.count(begin) == len(run)
+    is_whole = all(counts) and sum(counts) == data.count(begin) == number
     return (run, counts) if is_whole else (None, ())
 
 
-def read_run(session: Session, data: bytes, most: int = MAX_RUN) -> Tuple[Optional[Columns], int]:
-    """The commands, `most` at the most, and how many bytes each had if they had as many; None when
-    `data` is no run, or a key is not UTF-8."""
+def read_run(session: Session, data: bytes, most: int = MAX_RUN) -> Optional[Run]:
+    """The commands, `most` at the most; None when `data` is no run, or a key is not UTF-8."""
     start = data.find(b"\r\n", data.find(b"\r\n", _NAME) + 2) + 2
     beginning = _BEGINNINGS[data[:start]]
     second = data.find(NEXT, start, 2 * MAX_BYTES)
     if beginning is None or len(data) > second * most or data[-2:] != b"\r\n":
-        return None, 0  # where there is no second one, or too many, most likely
+        return None  # where there is no second one, or too many, most likely
     text = data[start:-2].decode("latin-1")  # as many characters as bytes
-    size = 0
     columns: Sequence[Sequence[Any]]
     try:
         columns = _alike(text, beginning)
-        if columns:
-            size = len(data) // len(columns[0])
-        else:
-            columns = _unlike(text, beginning)
+        size = len(data) // len(columns[0]) if columns else 0
+        columns = columns or _unlike(text, beginning)
         if len(columns[0]) > most:
-            return None, 0
+            return None
         kind, shared, name = beginning.head
         if not text.isascii() or (beginning.has_value and kind is not Put):
             columns = _as_bytes(*columns)
     except (LookupError, ValueError):
-        return None, 0
-    session.reader.command = name
+        return None
     if session.prefix:
         columns = [[session.prefix + key for key in columns[0]], *columns[1:]]
-    return Columns(kind, shared[session.version], *columns), size
+    return Run(Columns(kind, shared[session.version], *columns), name, size)
 
 
 def _as_bytes(keys: List[str], *values: List[str]) -> Sequence[Sequence[Any]]:
