@@ -613,10 +613,20 @@ def test_few_are_served_one_by_one_and_many_together() -> None:
     assert served(*[b"x"] * (MOST + 2)) == [*["read"] * MOST, *["send"] * MOST, "serve", "serve"]
 
 
-def test_no_more_are_served_together_once_much_has_arrived_for_them() -> None:
-    third = b"x" * (MOST_BYTES // 3)
-    group = [*["read"] * 4, *["send"] * 4]
-    assert served(*[third] * (FEW + 4)) == [*group, *["serve"] * FEW]
+def test_those_for_whom_much_has_arrived_are_served_in_smaller_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: List[int] = []
+    receive = Echo.receive
+
+    def noted(echo: Echo, conversations: Sequence[Any], inputs: Sequence[bytes]) -> List[Received]:
+        sizes.append(sum(map(len, inputs)))
+        return receive(echo, conversations, inputs)
+
+    monkeypatch.setattr(Echo, "receive", noted)
+    part = b"x" * (MOST_BYTES // 10)
+    assert served(*[part] * 40) == [*["read"] * 40, *["send"] * 40]
+    assert sizes == [10 * len(part)] * 4
 
 
 def test_a_bug_in_a_step_for_one_connection_closes_that_one() -> None:

@@ -15,8 +15,8 @@ from application.ports import Conversation, Received
 from application.together import Together
 
 MOST, MOST_BYTES = 64, 96 * 1024
-"""How many connections are served together, at the most, and how much may have arrived for them,
-about: the first waits for all of it, and what is read has to stay in the caches."""
+"""How many connections are served together, at the most, and how much may have arrived for them:
+the first waits for all of it."""
 
 FEW = 8
 """Up to so many are served one by one."""
@@ -69,10 +69,12 @@ class Arrivals:
     def _serve(self) -> None:
         readable = self._readable
         while len(readable) > FEW:
-            inputs = self._read(readable)
-            connections = [*compress(readable, inputs)]
-            del readable[: len(inputs)]
-            self._serve_together(connections, [*filter(None, inputs)])
+            some = readable[:MOST]
+            del readable[:MOST]
+            inputs = self._read(some)
+            if not all(inputs):
+                some, inputs = [*compress(some, inputs)], [*filter(None, inputs)]
+            self._serve_together(some, inputs)
         for connection in readable:
             try:
                 connection.serve()
@@ -81,6 +83,11 @@ class Arrivals:
         readable.clear()
 
     def _serve_together(self, connections: Sequence[Readable], inputs: Sequence[bytes]) -> None:
+        if len(inputs) > FEW and sum(map(len, inputs)) > MOST_BYTES:
+            half = len(inputs) // 2
+            self._serve_together(connections[:half], inputs[:half])
+            self._serve_together(connections[half:], inputs[half:])
+            return
         conversations = [connection.conversation for connection in connections]
         try:
             all_received = self._together.receive(conversations, inputs)
@@ -100,19 +107,16 @@ class Arrivals:
                     connection.fail(error)
 
     def _read(self, connections: Sequence[Readable]) -> Sequence[bytes]:
-        """What arrived for each of the first; nothing for those that were served otherwise."""
-        max_bytes, left = self._together.max_bytes, MOST_BYTES
+        """What arrived for each; nothing for those that were served otherwise."""
+        max_bytes = self._together.max_bytes
         inputs: List[bytes] = []
-        for connection in connections[:MOST]:
+        for connection in connections:
             try:
                 data = connection.read(max_bytes)
             except Exception as error:  # noqa: BLE001
                 connection.fail(error)
                 data = b""
             inputs.append(data)
-            left -= len(data)
-            if left < 0:
-                break
         return inputs
 
 
