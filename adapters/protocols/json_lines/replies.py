@@ -50,6 +50,8 @@ def each_usual(results: Sequence[Any]) -> List[bytes]:
     kinds = set(map(type, results))
     if kinds == _TEXTS:
         return [text.join(around) for text in results]
+    if kinds == _BOOLS and all(results):
+        return [TRUE[UNSET]] * len(results)
     if not kinds <= _USUAL:
         return []
     return [each.join(around) if type(each) is bytes else _SHORT[each] for each in results]
@@ -60,8 +62,6 @@ def usual(results: Sequence[Any]) -> bytes:
     kinds = set(map(type, results))
     if kinds == _TEXTS:
         return _BETWEEN.join(results).join(AROUND[UNSET])
-    if kinds == _BOOLS and all(results):
-        return TRUE[UNSET] * len(results)
     return b"".join(each_usual(results))
 
 
