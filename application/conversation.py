@@ -25,6 +25,7 @@ from application.ports import (
     Request,
     Settled,
     Wants,
+    attempt_run,
 )
 from application.service import LONG_BYTES, LONG_KEYS, Service
 from application.turn import TURN_BYTES, Turn, bytes_of
@@ -371,10 +372,7 @@ class Conversation:
         kind = kind_of(window) if len(window) > 1 else None
         if kind not in self._plain or self._codec.longest > self._service.harmless_bytes:
             return b""
-        try:
-            run = self._executor.execute_run(kind, window)  # type: ignore[arg-type]  # commands
-        except Exception:  # noqa: BLE001 - each of them is refused by itself
-            return b""
+        run = attempt_run(self._executor, kind, window)  # type: ignore[arg-type]  # commands
         if run is None:
             return b""
         self._requests = []

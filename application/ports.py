@@ -62,6 +62,16 @@ class Executor(Protocol):
         return None
 
 
+def attempt_run(
+    executor: Executor, kind: Type[Command[Any]], commands: Sequence[Command[Any]]
+) -> Optional[Results]:
+    """`execute_run`; None when it raises, too: each command is refused by itself then."""
+    try:
+        return executor.execute_run(kind, commands)
+    except Exception:  # noqa: BLE001 - a refusal or a bug, which the reply to one of them tells
+        return None
+
+
 class Pipelined(Executor, Protocol):
     """An executor that also takes many commands at once."""
 
@@ -246,8 +256,8 @@ class Codec(Protocol):
     """How many bytes it holds of requests that it has not returned yet."""
 
     longest: int
-    """The bytes of the longest of the requests that `decode` or `decode_one` returned last, at the
-    most."""
+    """The bytes of the longest of the requests that `decode`, `decode_one` or `decode_each` read
+    last, at the most."""
 
     is_listening: bool = False
     """See `Conversation`."""

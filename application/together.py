@@ -1,8 +1,8 @@
 """What arrived from several clients at the same moment, executed together.
 
 Rule: each client has the replies that it could have had alone. None of them waits for another, so
-their commands are executed in any order, but for those of one client: those of a kind, over one
-protocol, at once, where the executor can do that.
+only the commands of one client have an order; those of a kind, over one protocol, are executed at
+once, where the executor can do that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import UNSET
 
 from application.commands import Command
 from application.commands.columns import in_parts, kind_of
-from application.ports import Codec, Conversation, Received
+from application.ports import Codec, Conversation, Received, attempt_run
 from application.service import Service
 from application.turn import TURN_BYTES, bytes_of
 
@@ -69,12 +69,8 @@ class Together(Generic[C]):
         kind = kind_of(commands)
         if kind is None:
             return self._execute_apart(codec, conversations, commands, counts)
-        if kind not in self._plain or len(counts) == 1:
-            return in_parts(commands, counts)
-        try:
-            run = self._executor.execute_run(kind, commands)
-        except Exception:  # noqa: BLE001 - each of them is refused by itself
-            return in_parts(commands, counts)
+        is_run = kind in self._plain and len(counts) > 1
+        run = attempt_run(self._executor, kind, commands) if is_run else None
         if run is None:
             return in_parts(commands, counts)
         replies: Sequence[Received] = ()

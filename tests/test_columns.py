@@ -15,6 +15,7 @@ def test_they_are_a_sequence_of_commands() -> None:
     assert len(COLUMNS) == 3
     assert [COLUMNS[at] for at in (0, 1, -1)] == ROWS
     assert [*COLUMNS[1:]] == ROWS[1:]
+    assert isinstance(COLUMNS[1:], Columns)
     assert COLUMNS.id == 7
 
 

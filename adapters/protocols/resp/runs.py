@@ -173,13 +173,13 @@ class Run(NamedTuple):
 def read_each(session: Session, inputs: Sequence[bytes]) -> Tuple[Optional[Run], Sequence[int]]:
     """The commands that several clients in the same state sent, whole ones of a kind each, and how
     many each."""
-    data = b"".join(inputs)
     if inputs[0][:_NAME] != inputs[-1][:_NAME]:
         return None, ()  # as is soon seen, most of the time
+    data = b"".join(inputs)
     run = read_run(session, data, len(inputs) * MAX_RUN)
     if run is None:
         return None, ()
-    size, number = run.size, len(run.commands)
+    size = run.size
     if size:
         sizes = set(map(len, inputs))
         if sizes == {size}:
@@ -188,7 +188,7 @@ def read_each(session: Session, inputs: Sequence[bytes]) -> Tuple[Optional[Run],
         return (run, [len(each) // size for each in inputs]) if is_whole else (None, ())
     begin = data[: data.find(b"\r\n", _NAME) + 3]  # with the `$` of the key's length
     counts = [each.count(begin) if each.startswith(begin) else 0 for each in inputs]
-    is_whole = all(counts) and sum(counts) == data.count(begin) == number
+    is_whole = all(counts) and sum(counts) == data.count(begin) == len(run.commands)
     return (run, counts) if is_whole else (None, ())
 
 
